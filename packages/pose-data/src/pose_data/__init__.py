@@ -1,3 +1,23 @@
-"""COCO-format and AI Challenger keypoint data: annotations, transforms, training samples, synthetic people."""
+"""COCO-format keypoint data: annotations to samples, transforms, synthetic people."""
+
+from pose_data.coco import Persons, load_coco
+from pose_data.draw import draw_people
+from pose_data.errors import DatasetError
+from pose_data.skeleton import COCO, Skeleton
+from pose_data.topdown import TopDown, read_image
+from pose_data.transforms import Augmentation, keypoints_to_image
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "COCO",
+    "Augmentation",
+    "DatasetError",
+    "Persons",
+    "Skeleton",
+    "TopDown",
+    "draw_people",
+    "keypoints_to_image",
+    "load_coco",
+    "read_image",
+]

@@ -1,0 +1,149 @@
+"""Top-down geometry: from a person's box to the network's input and back.
+
+Random transforms come in two steps: `sample_augmentation` draws every number from an rng, the
+functions then apply them purely. Pixel centres are at integer coordinates; the crop maps the box
+centre to (W / 2, H / 2) with one factor for both axes (MMPose's convention, not UDP's).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.skeleton import Skeleton
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The random part of the top-down recipe; the defaults are those of the published results.
+
+    Factors: `shift` is a fraction of the box, `scale` the largest relative change of its size,
+    `rotate` degrees. A half-body crop needs `half_body_min_keypoints` labelled keypoints.
+    """
+
+    flip_prob: float = 0.5
+    half_body_prob: float = 0.3
+    half_body_min_keypoints: int = 9
+    upper_body_prob: float = 0.7
+    shift_prob: float = 0.3
+    shift: float = 0.16
+    scale_prob: float = 1.0
+    scale: float = 0.5
+    rotate_prob: float = 0.6
+    rotate: float = 80.0
+
+
+class AugmentationParams(NamedTuple):
+    """One draw: what to do to one sample."""
+
+    flip: bool
+    half_body: bool
+    prefer_upper: bool
+    shift: tuple[float, float]  # fractions of the box's width and height
+    scale: float  # factor on the box's size
+    rotation: float  # degrees
+
+
+NO_AUGMENTATION = AugmentationParams(False, False, False, (0.0, 0.0), 1.0, 0.0)
+
+
+def sample_augmentation(rng: np.random.Generator, aug: Augmentation) -> AugmentationParams:
+    """Draw the parameters of one sample: six uniforms and four truncated normals, always."""
+    flip, half_body, upper, shift, scale, rotate = rng.random(6)
+    dx, dy, ds, dr = _truncated_normal(rng, 4)
+    return AugmentationParams(
+        flip=bool(flip < aug.flip_prob),
+        half_body=bool(half_body < aug.half_body_prob),
+        prefer_upper=bool(upper < aug.upper_body_prob),
+        shift=(dx * aug.shift, dy * aug.shift) if shift < aug.shift_prob else (0.0, 0.0),
+        scale=1.0 + ds * aug.scale if scale < aug.scale_prob else 1.0,
+        rotation=dr * aug.rotate if rotate < aug.rotate_prob else 0.0,
+    )
+
+
+def _truncated_normal(rng: np.random.Generator, count: int) -> list[float]:
+    """Draw from the standard normal truncated to [-1, 1] (not clipped), as MMPose 1.x does."""
+    values: list[float] = []
+    while len(values) < count:
+        values += [float(v) for v in rng.standard_normal(2 * count) if abs(v) <= 1]
+    return values[:count]
+
+
+def box_to_center_scale(bbox_xyxy: Floats, padding: float = 1.25) -> tuple[Floats, Floats]:
+    """Return the box's center (2,) and its padded (width, height) (2,) in pixels."""
+    top_left, bottom_right = bbox_xyxy[:2], bbox_xyxy[2:]
+    center = (top_left + bottom_right) * np.float32(0.5)
+    return center, (bottom_right - top_left) * np.float32(padding)
+
+
+def half_body_box(
+    keypoints: Floats, visible: Floats, skeleton: Skeleton, prefer_upper: bool, min_keypoints: int
+) -> tuple[Floats, Floats] | None:
+    """Return center and scale of the box around half of the body, or None where too few joints.
+
+    The center is the mean of the chosen keypoints, not the middle of their extent, and the padding
+    1.5 replaces the box's 1.25 (MMPose's RandomHalfBody).
+    """
+    labelled = visible > 0
+    if labelled.sum() < min_keypoints:
+        return None
+    upper = [k for k in skeleton.upper_body if labelled[k]]
+    lower = [k for k in skeleton.lower_body if labelled[k]]
+    usable = [half for half, least in ((upper, 2), (lower, 3)) if len(half) >= least]
+    if not usable:
+        return None
+    chosen = usable[0] if len(usable) == 1 or prefer_upper else usable[1]
+    points = keypoints[chosen]  # (n, 2)
+    extent = points.max(axis=0) - points.min(axis=0)
+    return points.mean(axis=0), extent * np.float32(1.5)
+
+
+def fix_aspect(scale: Floats, input_size: tuple[int, int]) -> Floats:
+    """Enlarge (width, height) to the aspect ratio of the network's input."""
+    w, h = scale
+    ratio = input_size[0] / input_size[1]
+    return np.array([w, w / ratio] if w > h * ratio else [h * ratio, h], np.float32)
+
+
+def crop_matrix(
+    center: Floats, scale: Floats, rotation: float, input_size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the (2, 3) matrix from the picture to the crop.
+
+    scale: (width, height) with the input's aspect ratio; rotation: degrees by which the sampled
+    region turns. Solved from three float32 points, as the published crops were: a closed form
+    differs by up to 5e-3.
+    """
+    w, h = input_size
+    angle = np.deg2rad(rotation)
+    towards_left = -0.5 * float(scale[0]) * np.array([np.cos(angle), np.sin(angle)])
+    source = _three_points(np.asarray(center, np.float64), towards_left)
+    target = _three_points(np.array([w * 0.5, h * 0.5]), np.array([w * -0.5, 0.0]))
+    return cv2.getAffineTransform(source, target).astype(np.float64, copy=False)  # (2, 3)
+
+
+def _three_points(origin: NDArray[np.float64], arm: NDArray[np.float64]) -> Floats:
+    """Return the origin, the end of the arm, and a third point at a right angle to it."""
+    points = np.empty((3, 2), np.float32)
+    points[0], points[1] = origin, origin + arm
+    back = points[0] - points[1]
+    points[2] = points[1] + np.array([-back[1], back[0]], np.float32)
+    return points
+
+
+def transform_points(points: Floats, matrix: NDArray[np.float64]) -> Floats:
+    """Apply a (2, 3) matrix to points (..., 2)."""
+    return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def keypoints_to_image(
+    keypoints: Floats, center: Floats, scale: Floats, input_size: tuple[int, int]
+) -> Floats:
+    """Map keypoints (..., K, 2) of unrotated crops back to the picture; center, scale (..., 2)."""
+    size = np.array(input_size, np.float32)
+    offset = center - np.float32(0.5) * scale
+    return keypoints / size * scale[..., None, :] + offset[..., None, :]
