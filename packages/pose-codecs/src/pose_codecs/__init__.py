@@ -1,3 +1,8 @@
-"""Keypoints to heatmaps and tags and back: MSRA, DARK, UDP and associative embedding, exact and fast."""
+"""Keypoints to heatmaps and tags and back: MSRA, DARK, UDP and associative embedding."""
+
+from pose_codecs.flip import flip_heatmaps
+from pose_codecs.msra import MSRAHeatmap
 
 __version__ = "0.1.0"
+
+__all__ = ["MSRAHeatmap", "flip_heatmaps"]

@@ -1,0 +1,122 @@
+"""DARK: sub-pixel maxima of heatmaps by one Newton step on the blurred log-heatmap.
+
+Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020,
+as in MMPose 1.3. The published code blurs whole maps; a Newton step reads 13 pixels, so only those
+are blurred here.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_codecs._jit import jit
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+LOWEST = np.float32(1e-10)  # the published floor under the logarithm
+
+
+def default_blur_size(sigma: float) -> int:
+    """Return the odd blur width DARK uses with a target sigma: 11 pixels for 2, 17 for 3."""
+    return max(3, int(6 * sigma - 1) | 1)
+
+
+@lru_cache(maxsize=32)
+def blur_weights(size: int) -> F32:
+    """Return the 1-D Gaussian (size,) that OpenCV's GaussianBlur(size, sigma=0) uses."""
+    if size < 3 or size % 2 == 0:
+        raise ValueError(f"blur_size must be an odd number of at least 3 pixels, got {size}")
+    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8  # OpenCV's rule for sigma 0
+    if size <= 7:  # OpenCV's fixed small kernels, which its rule does not give exactly
+        small = {3: [1, 2, 1], 5: [1, 4, 6, 4, 1], 7: [2, 7, 14, 18, 14, 7, 2]}
+        weights = np.array(small[size], np.float64)
+    else:
+        x = np.arange(size) - (size - 1) / 2
+        weights = np.exp(-(x**2) / (2 * sigma**2))
+    weights = (weights / weights.sum()).astype(np.float32)
+    weights.flags.writeable = False  # shared by the cache
+    return weights
+
+
+def refine_dark(heatmaps: F32, locations: I64, blur_size: int) -> F32:
+    """Move the maxima (M, 2) of heatmaps (M, H, W) to the maxima of the blurred log-heatmaps.
+
+    Returns float32 (M, 2) in heatmap pixels. Maxima within one pixel of the border, and flat ones,
+    stay where they are.
+    """
+    refined = locations.astype(np.float32)
+    _refine_dark(np.ascontiguousarray(heatmaps, np.float32), refined, blur_weights(blur_size))
+    return refined
+
+
+@jit
+def _refine_dark(heatmaps: F32, points: F32, weights: F32) -> None:
+    count, height, width = heatmaps.shape
+    patch = np.empty((5, 5), np.float32)
+    for m in range(count):
+        x, y = int(points[m, 0]), int(points[m, 1])
+        if not (1 < x < width - 2 and 1 < y < height - 2):
+            continue
+        _blur_patch(heatmaps[m], x, y, weights, patch)
+        # The published code rescales the blurred map to the old maximum. That factor is at least 1
+        # and cancels in the derivatives of the logarithm, unless a value falls below the floor.
+        scale = np.float32(1.0)
+        if patch.min() < LOWEST:
+            scale = heatmaps[m, y, x] / _blurred_max(heatmaps[m], weights)
+        for i in range(5):
+            for j in range(5):
+                patch[i, j] = np.log(max(patch[i, j] * scale, LOWEST))
+        dx = np.float32(0.5) * (patch[2, 3] - patch[2, 1])
+        dy = np.float32(0.5) * (patch[3, 2] - patch[1, 2])
+        dxx = np.float32(0.25) * (patch[2, 4] - 2 * patch[2, 2] + patch[2, 0])
+        dyy = np.float32(0.25) * (patch[4, 2] - 2 * patch[2, 2] + patch[0, 2])
+        dxy = np.float32(0.25) * (patch[3, 3] - patch[1, 3] - patch[3, 1] + patch[1, 1])
+        determinant = dxx * dyy - dxy * dxy
+        if determinant != 0:
+            points[m, 0] -= (dyy * dx - dxy * dy) / determinant
+            points[m, 1] -= (dxx * dy - dxy * dx) / determinant
+
+
+@jit
+def _blur_patch(heatmap: F32, x: int, y: int, weights: F32, patch: F32) -> None:
+    """Fill patch (P, P) with the blurred heatmap (H, W), zero outside, around pixel (x, y)."""
+    height, width = heatmap.shape
+    size, taps = len(patch), len(weights)
+    reach = size // 2 + taps // 2
+    window = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    for row in range(max(0, y - reach), min(height, y + reach + 1)):
+        for column in range(max(0, x - reach), min(width, x + reach + 1)):
+            window[row - y + reach, column - x + reach] = heatmap[row, column]
+    blurred = np.empty(2 * reach + 1, np.float32)
+    for i in range(size):
+        blurred[:] = 0
+        for t in range(taps):
+            for column in range(2 * reach + 1):
+                blurred[column] += weights[t] * window[i + t, column]
+        for j in range(size):
+            total = np.float32(0)
+            for t in range(taps):
+                total += weights[t] * blurred[j + t]
+            patch[i, j] = total
+
+
+@jit
+def _blurred_max(heatmap: F32, weights: F32) -> np.float32:
+    """Return the maximum of the whole blurred heatmap (H, W)."""
+    height, width = heatmap.shape
+    half = len(weights) // 2
+    blurred = np.zeros(width + 2 * half, np.float32)
+    best = np.float32(-np.inf)
+    for y in range(height):
+        blurred[:] = 0
+        for row in range(max(0, y - half), min(height, y + half + 1)):
+            for x in range(width):
+                blurred[x + half] += weights[row - y + half] * heatmap[row, x]
+        for x in range(width):
+            total = np.float32(0)
+            for t in range(len(weights)):
+                total += weights[t] * blurred[x + t]
+            best = max(best, total)
+    return best

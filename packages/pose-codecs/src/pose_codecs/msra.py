@@ -1,0 +1,238 @@
+"""MSRA heatmaps: one Gaussian per keypoint, decoded at the maximum (Xiao et al., ECCV 2018).
+
+The published behaviour is that of MMPose 1.3, including the rounding of its targets.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pose_codecs._jit import jit
+from pose_codecs.dark import blur_weights, default_blur_size, refine_dark
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+Refine = Literal["quarter", "dark", "none"]
+FAR = 2.0**30  # keypoints beyond it cannot be rounded to an int and are outside of any map
+
+
+@dataclass(frozen=True)
+class MSRAHeatmap:
+    """Encode keypoints as Gaussian heatmaps and decode them.
+
+    Sizes are (w, h) in pixels, pixel centres at integers; heatmap pixel = input pixel / stride with
+    stride = input_size / heatmap_size. `sigma` is in heatmap pixels.
+    `refine` moves a maximum by a quarter pixel towards its higher neighbours ("quarter"), by DARK's
+    Newton step ("dark", with a blur of `blur_size` pixels, None: from sigma) or not ("none").
+    `unbiased` targets keep the sub-pixel position (those DARK trains with); else it is rounded.
+    """
+
+    input_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
+    sigma: float = 2.0
+    refine: Refine = "quarter"
+    unbiased: bool = False
+    blur_size: int | None = None
+
+    def __post_init__(self) -> None:
+        check_size("input_size", self.input_size)
+        check_size("heatmap_size", self.heatmap_size)
+        check_sigma(self.sigma)
+        if self.refine not in ("quarter", "dark", "none"):
+            raise ValueError(f'refine must be "quarter", "dark" or "none", got {self.refine!r}')
+        if self.blur_size is not None:
+            blur_weights(self.blur_size)
+
+    @property
+    def stride(self) -> F32:
+        """Input pixels per heatmap pixel, (2,) xy."""
+        return np.array(self.input_size, np.float32) / np.array(self.heatmap_size, np.float32)
+
+    def encode(self, keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:
+        """Turn keypoints (..., K, 2) in input pixels and visible (..., K) into targets.
+
+        Returns heatmaps (..., K, H, W) and weights (..., K): min(visible, 1), and 0 where the
+        Gaussian is outside. A keypoint with visible < 0.5 has an empty heatmap. Raises ValueError
+        for wrong shapes and for a visible keypoint that is NaN.
+        """
+        points, weights = check_keypoints(keypoints, visible)
+        encode = encode_unbiased if self.unbiased else encode_rounded
+        return encode(points, weights, self.stride, self.heatmap_size, self.sigma)
+
+    def decode(self, heatmaps: Any) -> tuple[F32, F32]:
+        """Find the maximum of each heatmap (K, H, W) or (N, K, H, W).
+
+        Returns keypoints (..., K, 2) in input pixels and scores (..., K), the maxima. A heatmap
+        without a positive value gives the point (-stride, -stride), as published. Raises ValueError
+        for wrong shapes and for NaN or inf.
+        """
+        maps = check_heatmaps(heatmaps, self.heatmap_size)
+        locations, scores = find_maxima(maps)
+        if self.refine == "quarter":
+            points = refine_quarter(maps, locations)
+        elif self.refine == "dark":
+            points = refine_dark(maps, locations, self.blur_size or default_blur_size(self.sigma))
+        else:
+            points = locations.astype(np.float32)
+        points *= self.stride
+        shape = np.shape(heatmaps)[:-2]
+        return points.reshape(*shape, 2), scores.reshape(shape)
+
+
+def encode_rounded(
+    keypoints: F32, visible: F32, stride: F32, size: tuple[int, int], sigma: float
+) -> tuple[F32, F32]:
+    """Draw a Gaussian (cut at 3 sigma, 1 at its centre) at the pixel of each keypoint (N, K, 2)."""
+    heatmaps = np.zeros((*visible.shape, size[1], size[0]), np.float32)  # (..., K, H, W)
+    weights = visible.copy()
+    maps = heatmaps.reshape(-1, size[1], size[0])  # (N*K, H, W)
+    _paste(maps, keypoints.reshape(-1, 2), weights.reshape(-1), stride, gaussian_patch(sigma))
+    return heatmaps, weights
+
+
+@lru_cache(maxsize=32)
+def gaussian_patch(sigma: float) -> F32:
+    """Return the (P, P) window of a Gaussian, P = 2 * int(3 sigma) + 1."""
+    radius = int(3 * sigma)
+    x = np.arange(-radius, radius + 1, dtype=np.float32)
+    # numpy's exp: the one compiled by numba differs in the last bit.
+    patch: F32 = np.exp(-(x[None] ** 2 + x[:, None] ** 2) / np.float32(2 * sigma**2))
+    patch.flags.writeable = False  # shared by the cache
+    return patch
+
+
+@jit
+def _paste(maps: F32, points: F32, weights: F32, stride: F32, patch: F32) -> None:
+    """Paste patch (P, P) into maps (M, H, W) at points (M, 2); set the weight of outsiders to 0."""
+    _, height, width = maps.shape
+    radius = len(patch) // 2
+    for m in range(len(maps)):
+        if weights[m] < 0.5:
+            continue
+        px = points[m, 0] / stride[0] + np.float32(0.5)
+        py = points[m, 1] / stride[1] + np.float32(0.5)
+        if not (abs(px) < FAR and abs(py) < FAR):
+            weights[m] = 0
+            continue
+        x, y = int(px), int(py)  # truncates towards zero, so -1.4 is column 0, as published
+        # A patch that ends one pixel before column or row 0 keeps its weight, as published.
+        if x - radius >= width or y - radius >= height or min(x, y) + radius + 1 < 0:
+            weights[m] = 0
+            continue
+        for row in range(max(0, y - radius), min(height, y + radius + 1)):
+            for column in range(max(0, x - radius), min(width, x + radius + 1)):
+                maps[m, row, column] = patch[row - y + radius, column - x + radius]
+
+
+def encode_unbiased(
+    keypoints: F32, visible: F32, stride: F32, size: tuple[int, int], sigma: float
+) -> tuple[F32, F32]:
+    """Draw the whole Gaussian at the sub-pixel position of each keypoint (N, K, 2)."""
+    heatmaps = np.zeros((*visible.shape, size[1], size[0]), np.float32)  # (..., K, H, W)
+    weights = visible.copy()
+    maps = heatmaps.reshape(-1, size[1], size[0])  # (N*K, H, W)
+    _draw(maps, keypoints.reshape(-1, 2), weights.reshape(-1), stride, np.float32(sigma))
+    return heatmaps, weights
+
+
+@jit
+def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) -> None:
+    """Draw a Gaussian into maps (M, H, W) at points (M, 2); set the weight of outsiders to 0."""
+    _, height, width = maps.shape
+    reach = 3 * sigma
+    row_values = np.empty(width, np.float32)
+    for m in range(len(maps)):
+        if weights[m] < 0.5:
+            continue
+        x, y = points[m, 0] / stride[0], points[m, 1] / stride[1]
+        if not (x - reach < width and y - reach < height and min(x, y) + reach + 1 >= 0):
+            weights[m] = 0
+            continue
+        for column in range(width):
+            row_values[column] = np.exp(-((column - x) ** 2) / (2 * sigma**2))
+        for row in range(height):
+            value = np.float32(np.exp(-((row - y) ** 2) / (2 * sigma**2)))
+            for column in range(width):
+                maps[m, row, column] = value * row_values[column]
+
+
+def find_maxima(heatmaps: F32) -> tuple[I64, F32]:
+    """Find the first maximum, in row-major order, of each heatmap (M, H, W).
+
+    Returns locations (M, 2) xy in heatmap pixels and the maxima (M,). Where the maximum is not
+    positive the location is (-1, -1), as published. Raises ValueError for NaN and inf.
+    """
+    count, height, width = heatmaps.shape
+    flat = heatmaps.reshape(count, height * width)
+    best = flat.argmax(axis=1)  # stops at a NaN, so the maxima tell of every NaN
+    scores = flat[np.arange(count), best]
+    if not np.isfinite(scores).all():
+        raise ValueError(f"heatmaps must be finite, got {scores[~np.isfinite(scores)][0]}")
+    locations = np.stack([best % width, best // width], axis=1)  # (M, 2)
+    locations[scores <= 0] = -1
+    return locations, scores
+
+
+def refine_quarter(heatmaps: F32, locations: I64) -> F32:
+    """Move each maximum (M, 2) of heatmaps (M, H, W) a quarter pixel to its higher neighbours.
+
+    The x shift needs 1 < x < W - 1 and 0 < y < H, the y shift likewise: the published condition,
+    under which column 1 never shifts.
+    """
+    points = locations.astype(np.float32)
+    _refine_quarter(heatmaps, points)
+    return points
+
+
+@jit
+def _refine_quarter(heatmaps: F32, points: F32) -> None:
+    _, height, width = heatmaps.shape
+    for m in range(len(points)):
+        x, y = int(points[m, 0]), int(points[m, 1])
+        if 1 < x < width - 1 and 0 < y < height:
+            difference = heatmaps[m, y, x + 1] - heatmaps[m, y, x - 1]
+            points[m, 0] += np.float32(0.25) * np.sign(difference)
+        if 1 < y < height - 1 and 0 < x < width:
+            difference = heatmaps[m, y + 1, x] - heatmaps[m, y - 1, x]
+            points[m, 1] += np.float32(0.25) * np.sign(difference)
+
+
+def check_size(name: str, size: tuple[int, int]) -> None:
+    """Raise ValueError unless a size is (w, h) with two positive whole numbers."""
+    if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+        raise ValueError(f"{name} must be (w, h), two positive whole numbers, got {size!r}")
+
+
+def check_sigma(sigma: float) -> None:
+    """Raise ValueError unless sigma is a positive number of heatmap pixels."""
+    if not 0 < sigma < np.inf:
+        raise ValueError(f"sigma must be a positive number of heatmap pixels, got {sigma!r}")
+
+
+def check_keypoints(keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:
+    """Return keypoints (..., K, 2) as float32 and min(visible, 1), once their shapes agree."""
+    points = np.ascontiguousarray(keypoints, np.float32)
+    weights = np.minimum(np.ascontiguousarray(visible, np.float32), 1)  # COCO's 2 is a weight of 1
+    if points.shape != (*weights.shape, 2) or weights.ndim not in (1, 2):
+        raise ValueError(
+            "keypoints and visible must be (K, 2) and (K,) or (N, K, 2) and (N, K), "
+            f"got {points.shape} and {weights.shape}"
+        )
+    if np.isnan(points).any() and np.isnan(points[weights >= 0.5]).any():
+        raise ValueError("keypoints must be numbers where visible > 0, got NaN")
+    return points, weights
+
+
+def check_heatmaps(heatmaps: Any, size: tuple[int, int]) -> F32:
+    """Return heatmaps (..., K, H, W) as contiguous float32 (N*K, H, W), once the shape is right."""
+    maps = np.ascontiguousarray(heatmaps, np.float32)
+    if maps.ndim not in (3, 4) or maps.shape[-2:] != (size[1], size[0]):
+        raise ValueError(
+            f"heatmaps must be (K, {size[1]}, {size[0]}) or (N, K, {size[1]}, {size[0]}), "
+            f"got {maps.shape}"
+        )
+    return maps.reshape(-1, size[1], size[0])  # (N*K, H, W)
