@@ -1,0 +1,138 @@
+"""Shared building blocks: convolution + batch norm, the two residual blocks, initialisation.
+
+Attribute names are the names in published checkpoints.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+T = TypeVar("T", Tensor, list[Tensor])
+
+
+class ConvBN(nn.Module):
+    """Convolve, normalise, rectify; `norm` and `relu` turn the last two off.
+
+    `(B, Cin, H, W) -> (B, Cout, H / stride, W / stride)`. The convolution has a bias only where
+    no norm follows it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        norm: bool = True,
+        relu: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=not norm
+        )
+        self.bn = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.bn(self.conv(x)))
+
+
+def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """Return a convolution without bias and its batch norm, to be put into a Sequential."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+    return [conv, nn.BatchNorm2d(out_channels)]
+
+
+class BasicBlock(nn.Module):
+    """Add two 3x3 convolutions to the input (He et al., 2015).
+
+    `(B, Cin, H, W) -> (B, Cout, H / stride, W / stride)`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv_bn(in_channels, out_channels, 3, stride)
+        self.conv2, self.bn2 = conv_bn(out_channels, out_channels, 3)
+        self.downsample = _shortcut(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        y = y + self.downsample(x)
+        return F.relu(y, inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """Add a 1x1, 3x3, 1x1 chain to the input; `out_channels` is four times the inner width.
+
+    `(B, Cin, H, W) -> (B, Cout, H, W)`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        inner = out_channels // 4
+        self.conv1, self.bn1 = conv_bn(in_channels, inner, 1)
+        self.conv2, self.bn2 = conv_bn(inner, inner, 3)
+        self.conv3, self.bn3 = conv_bn(inner, out_channels, 1)
+        self.downsample = _shortcut(in_channels, out_channels, stride=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y))
+        y = y + self.downsample(x)
+        return F.relu(y, inplace=True)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride))
+
+
+def init_weights(model: nn.Module) -> None:
+    """Draw every convolution from N(0, 0.001), zero its bias, set batch norms to 1 and 0, in place.
+
+    The initialisation MMPose trains all four families from.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=0.001)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def check_multiple(images: Tensor, multiple: int, model: str) -> None:
+    """Raise ValueError unless height and width of `images` (B, C, H, W) divide by `multiple`."""
+    height, width = images.shape[-2:]
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"{model} needs a height and width that are multiples of {multiple}, "
+            f"got {height}x{width} (height x width)"
+        )
+
+
+def recompute(module: nn.Module, x: T) -> T:
+    """Return `module(x)`, forgetting what is inside and computing it again in the backward pass."""
+    contexts = nullcontext(), _keep_running_stats(module)
+    return checkpoint(module, x, use_reentrant=False, context_fn=lambda: contexts)
+
+
+@contextmanager
+def _keep_running_stats(module: nn.Module) -> Iterator[None]:
+    # The second forward sees the same batch: without this, running statistics would count it twice.
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [c.clone() for norm in norms if (c := norm.num_batches_tracked) is not None]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

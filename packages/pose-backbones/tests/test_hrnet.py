@@ -1,0 +1,57 @@
+"""HRNet: shapes, options, errors."""
+
+import pytest
+import torch
+
+from pose_backbones import HRNet, PoseOutput, create_model
+
+
+def test_w32_has_the_published_size_and_returns_quarter_resolution_heatmaps():
+    model = create_model("hrnet_w32", num_keypoints=17).eval()
+    assert sum(p.numel() for p in model.parameters()) == 28_536_113
+    with torch.no_grad():
+        output = model(torch.zeros(1, 3, 64, 96))
+    assert isinstance(output, PoseOutput)
+    assert output.tags == ()
+    assert [h.shape for h in output.heatmaps] == [(1, 17, 16, 24)]
+
+
+@pytest.mark.parametrize("width", [8, 16, 18])
+def test_narrow_nets_train(width):
+    model = create_model(
+        "hrnet", num_keypoints=5, width=width, stem_channels=8, num_modules=(1, 1, 1), num_blocks=1
+    )
+    (heatmaps,) = model(torch.randn(2, 3, 64, 64)).heatmaps
+    heatmaps.square().mean().backward()
+    assert heatmaps.shape == (2, 5, 16, 16)
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_backbone_returns_what_feature_info_says():
+    backbone = HRNet(8, in_channels=1, num_modules=(1, 1, 1), num_blocks=1, multi_scale=True)
+    features = backbone(torch.zeros(1, 1, 64, 128))
+    assert [(f.shape[1], 64 // f.shape[2], 128 // f.shape[3]) for f in features] == [
+        (info.channels, info.stride, info.stride) for info in backbone.feature_info
+    ]
+    assert [info.stride for info in backbone.feature_info] == [4, 8, 16, 32]
+
+
+def test_input_size_and_options_are_checked():
+    with pytest.raises(ValueError, match="multiples of 32, got 64x48"):
+        create_model("hrnet", width=8, num_modules=[1, 1, 1])(torch.zeros(1, 3, 64, 48))
+    with pytest.raises(ValueError, match="three num_modules"):
+        create_model("hrnet", num_modules=(1, 1))
+
+
+def test_gradient_checkpointing_changes_nothing():
+    torch.manual_seed(0)
+    plain = HRNet(8, num_modules=(1, 1, 1), num_blocks=1)
+    recomputed = HRNet(8, num_modules=(1, 1, 1), num_blocks=1, grad_checkpoint=True)
+    recomputed.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    gradients = []
+    for model in (plain, recomputed):
+        model(images)[0].sum().backward()
+        gradients.append(model.conv1.weight.grad)
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(recomputed.state_dict(), plain.state_dict())
