@@ -2,7 +2,8 @@
 
 from pose_codecs.flip import flip_heatmaps
 from pose_codecs.msra import MSRAHeatmap
+from pose_codecs.udp import UDPHeatmap
 
 __version__ = "0.1.0"
 
-__all__ = ["MSRAHeatmap", "flip_heatmaps"]
+__all__ = ["MSRAHeatmap", "UDPHeatmap", "flip_heatmaps"]

@@ -50,7 +50,7 @@ class MSRAHeatmap:
     @property
     def stride(self) -> F32:
         """Input pixels per heatmap pixel, (2,) xy."""
-        return np.array(self.input_size, np.float32) / np.array(self.heatmap_size, np.float32)
+        return np.divide(self.input_size, self.heatmap_size, dtype=np.float32)
 
     def encode(self, keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:
         """Turn keypoints (..., K, 2) in input pixels and visible (..., K) into targets.
