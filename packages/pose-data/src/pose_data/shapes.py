@@ -55,6 +55,16 @@ class Part(IntEnum):
     RIGHT_FOOT = 15
 
 
+_AROUND = {  # the parts that meet at a joint, on the left
+    "shoulder": (Part.LEFT_UPPER_ARM,),
+    "elbow": (Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM),
+    "wrist": (Part.LEFT_FOREARM, Part.LEFT_HAND),
+    "hip": (Part.LEFT_THIGH,),
+    "knee": (Part.LEFT_THIGH, Part.LEFT_SHIN),
+    "ankle": (Part.LEFT_SHIN, Part.LEFT_FOOT),
+}
+
+
 class Shape(NamedTuple):
     """A convex polygon (N, 2) in sixteenths of a pixel, its colour and the part that it shows."""
 
@@ -119,7 +129,7 @@ def _trunk(figure: Figure) -> list[Piece]:
 
 def _limbs(figure: Figure, index: int) -> list[Piece]:
     """Return the six limb parts of one side (0 left, 1 right)."""
-    side, outfit = SIDES[index][0], figure.outfit
+    side, outfit, unit = SIDES[index][0], figure.outfit, figure.height * figure.build
     rows = (  # from, to, radii, colour, part on the left
         ("shoulder", "elbow", 0.042, 0.034, outfit.upper_arm[index], Part.LEFT_UPPER_ARM),
         ("wrist", "hand", 0.022, 0.027, outfit.skin, Part.LEFT_HAND),
@@ -129,21 +139,23 @@ def _limbs(figure: Figure, index: int) -> list[Piece]:
         ("knee", "ankle", 0.045, 0.029, outfit.shin[index], Part.LEFT_SHIN),
     )
     bands = {"wrist": outfit.cuff[index], "ankle": outfit.sock[index]}
+    joints = {name: figure.joints[f"{side}_{name}"] for row in rows for name in row[:2]}
+    ends = np.stack([[joints[row[0]], joints[row[1]]] for row in rows])  # (6, 2, 3)
+    radii = np.array([row[2:4] for row in rows]) * unit  # (6, 2)
+    limbs = _hulls(ends, radii)
+    shines = _hulls(ends[..., :2] - 0.3 * radii[:, 1:, None], 0.4 * radii)
+    cuffs = _hulls(ends + [[[0.75], [0.0]]] * (ends[:, 1:] - ends[:, :1]), 1.08 * radii[:, [1, 1]])
     pieces = []
-    for start, end, wide, narrow, colour, left in rows:
-        first, last = figure.joints[f"{side}_{start}"], figure.joints[f"{side}_{end}"]
-        wide, narrow = wide * figure.height * figure.build, narrow * figure.height * figure.build
+    for row, limb, shine, cuff in zip(rows, limbs, shines, cuffs, strict=True):
+        start, end, _, _, colour, left = row
         part = _on_side(left, index)
-        shapes = [Shape(_hull([first, last], wide, narrow), colour, part)]
+        shapes = [Shape(limb, colour, part)]
         if end in bands:  # wrists and ankles keep the colour of their side on bare skin
-            band = _hull([0.25 * first + 0.75 * last, last], 1.08 * narrow)
-            shapes.append(Shape(band, bands[end], part))
-        light = np.array([-0.3 * narrow, -0.3 * narrow, 0.0])
-        shine = _hull([first + light, last + light], 0.4 * wide, 0.4 * narrow)
+            shapes.append(Shape(cuff, bands[end], part))
         shapes.append(Shape(shine, shaded(colour, 1.15), part))
         # Hands and shoes go just under their cuff or sock: at its depth, and earlier in the rows.
-        level = {"hand": f"{side}_elbow", "toe": f"{side}_knee"}.get(end, f"{side}_{end}")
-        pieces.append((float(first[2] + figure.joints[level][2]) / 2, shapes))
+        level = {"hand": "elbow", "toe": "knee"}.get(end, end)
+        pieces.append((float(joints[start][2] + joints[level][2]) / 2, shapes))
     return pieces
 
 
@@ -210,20 +222,12 @@ def showing_parts(figure: Figure, name: str) -> set[int]:
     side, _, joint = name.rpartition("_")
     if name in FACE:
         return {int(Part.HEAD)} if _facing(figure, name) > _SHOWING[joint] else set()
-    limbs = {
-        "shoulder": [Part.LEFT_UPPER_ARM],
-        "elbow": [Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM],
-        "wrist": [Part.LEFT_FOREARM, Part.LEFT_HAND],
-        "hip": [Part.LEFT_THIGH],
-        "knee": [Part.LEFT_THIGH, Part.LEFT_SHIN],
-        "ankle": [Part.LEFT_SHIN, Part.LEFT_FOOT],
-    }
-    parts = {_on_side(part, int(side == "right")) for part in limbs[joint]}
-    other = figure.joints[f"{'right' if side == 'left' else 'left'}_{joint}"]
-    towards = figure.joints[name] - other
-    is_far = towards[2] < -0.8 * np.linalg.norm(towards)  # seen from the side, the trunk hides it
-    if joint in ("shoulder", "hip") and not is_far:
-        parts |= {int(Part.TORSO), int(Part.PELVIS)}
+    parts = {_on_side(part, int(side == "right")) for part in _AROUND[joint]}
+    if joint in ("shoulder", "hip"):
+        other = figure.joints[f"{'right' if side == 'left' else 'left'}_{joint}"]
+        towards = figure.joints[name] - other
+        if towards[2] > -0.8 * np.linalg.norm(towards):  # else, from the side, the trunk hides it
+            parts |= {int(Part.TORSO), int(Part.PELVIS)}
     return parts
 
 
@@ -231,8 +235,14 @@ def _hull(
     centres: Sequence[Array] | Array, radius: float, last_radius: float | None = None
 ) -> NDArray[np.int32]:
     """Return the outline of discs, in sixteenths: one is a ball, two a capsule, four a trunk."""
-    radii = np.full((len(centres), 1, 1), radius)
+    radii = np.full((1, len(centres)), radius)
     if last_radius is not None:
-        radii[-1] = last_radius
-    discs = np.asarray(centres)[:, None, :2] + radii * CIRCLE  # (discs, 20, 2)
-    return cv2.convexHull(sixteenths(discs.reshape(-1, 2))).astype(np.int32, copy=False)
+        radii[0, -1] = last_radius
+    return _hulls(np.asarray(centres)[None], radii)[0]
+
+
+def _hulls(centres: Array, radii: Array) -> list[NDArray[np.int32]]:
+    """Return the outlines, in sixteenths, of N sets of D discs: centres (N, D, 2+), radii (N, D)."""
+    discs = centres[:, :, None, :2] + radii[..., None, None] * CIRCLE  # (N, D, 20, 2)
+    points = sixteenths(discs.reshape(len(centres), -1, 2))
+    return [np.asarray(cv2.convexHull(outline), np.int32) for outline in points]
