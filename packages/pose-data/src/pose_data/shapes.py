@@ -242,7 +242,7 @@ def _hull(
 
 
 def _hulls(centres: Array, radii: Array) -> list[NDArray[np.int32]]:
-    """Return the outlines, in sixteenths, of N sets of D discs: centres (N, D, 2+), radii (N, D)."""
+    """Return the outlines, in sixteenths, of N sets of discs: centres (N, D, 2+), radii (N, D)."""
     discs = centres[:, :, None, :2] + radii[..., None, None] * CIRCLE  # (N, D, 20, 2)
     points = sixteenths(discs.reshape(len(centres), -1, 2))
     return [np.asarray(cv2.convexHull(outline), np.int32) for outline in points]
