@@ -4,6 +4,7 @@ from pose_data.coco import Persons, load_coco
 from pose_data.draw import draw_people
 from pose_data.errors import DatasetError
 from pose_data.skeleton import COCO, Skeleton
+from pose_data.synthesize import synthesize, synthesize_image
 from pose_data.topdown import TopDown, read_image
 from pose_data.transforms import Augmentation, keypoints_to_image
 
@@ -20,4 +21,6 @@ __all__ = [
     "keypoints_to_image",
     "load_coco",
     "read_image",
+    "synthesize",
+    "synthesize_image",
 ]
