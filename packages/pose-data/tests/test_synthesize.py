@@ -92,7 +92,7 @@ def test_annotations_are_valid() -> None:
         assert (points[~labelled] == 0).all()
         assert (points[:, :2] >= 0).all()
         assert (points[:, :2] <= [width - 1, height - 1]).all()
-        assert person["num_keypoints"] == labelled.sum() >= 9
+        assert person["num_keypoints"] == labelled.sum() >= 8
         x, y, w, h = person["bbox"]
         assert min(x, y) >= 0
         assert min(w, h) > 0

@@ -95,7 +95,7 @@ def sample_figure(rng: np.random.Generator, height: float) -> Figure:
     """Sample a person of the given standing height in pixels, with the pelvis at the origin."""
     facing = rng.choice(3, p=[0.55, 0.2, 0.25])
     yaw = rng.normal((0, 180, 0)[facing], 25) if facing < 2 else rng.uniform(-180, 180)
-    roll = rng.normal(0, 9) if rng.random() < 0.8 else rng.uniform(-45, 45)
+    roll = rng.normal(0, 9) if rng.random() < 0.85 else rng.uniform(-40, 40)
     view = _rotation(2, roll) @ _rotation(0, rng.uniform(-4, 16)) @ _rotation(1, yaw)
     joints, torso, skull = _sample_pose(rng)
     into_picture = height * np.diag([1.0, -1.0, 1.0]) @ view  # y turns down
@@ -104,7 +104,7 @@ def sample_figure(rng: np.random.Generator, height: float) -> Figure:
     for name, direction in FACE.items():
         joints[name] = joints["head"] + head @ direction
     front = float((view @ torso)[2, 2])
-    build = rng.uniform(0.88, 1.22)
+    build = rng.uniform(0.95, 1.3)
     return Figure(joints, *_unit_sphere(head), front, height, build, _sample_outfit(rng))
 
 
@@ -136,7 +136,7 @@ def _sample_pose(rng: np.random.Generator) -> tuple[dict[str, Array], Array, Arr
     torso = _rotation(0, bow) @ _rotation(2, rng.normal(0, 6)) @ _rotation(1, rng.normal(0, 8))
     turn = torso @ _rotation(1, rng.normal(0, 20)) @ _rotation(0, rng.normal(-bow / 3, 8))
     turn = turn @ _rotation(2, rng.normal(0, 7))
-    size = rng.uniform(0.95, 1.2)  # of the head; small people with large heads pass for children
+    size = rng.uniform(1.05, 1.35)  # of the head: these are cartoons, some of them of children
     skull = turn @ np.diag([0.068, 0.088, 0.078]) * size
     neck = torso @ np.array([0.0, 0.30, 0.0])
     joints = {"pelvis": np.zeros(3), "neck": neck, "head": neck + torso[:, 1] * 0.045 + skull[:, 1]}
@@ -220,23 +220,22 @@ def _sample_outfit(rng: np.random.Generator) -> Outfit:
     """Sample the clothes: long or short, light above dark or dark above light."""
     skin = skin_colour(rng)
     light, dark = rng.uniform(0.8, 1.0), rng.uniform(0.35, 0.58)
-    sleeves, cuffs = (light, dark) if rng.random() < 0.5 else (dark, light)
-    thighs, socks = (light, dark) if rng.random() < 0.5 else (dark, light)
+    upper, lower = (light, dark) if rng.random() < 0.5 else (dark, light)
+    thigh, shin = (light, dark) if rng.random() < 0.5 else (dark, light)
     long_sleeves, long_trousers = rng.random(2) < 0.5
-    cuff, sock = _side_pair(rng, cuffs), _side_pair(rng, socks)
     return Outfit(
         skin=skin,
-        hair=random_colour(rng, (0.02, 0.13), (0.2, 0.8), (0.08, 0.5)),
+        hair=random_colour(rng, (0.02, 0.13), (0.2, 0.8), (0.08, 0.6 * max(skin) / 255)),
         has_long_hair=bool(rng.random() < 0.3),
         hat=random_colour(rng) if rng.random() < 0.25 else None,
         shirt=random_colour(rng),
         stripe=random_colour(rng) if rng.random() < 0.4 else None,
         trousers=random_colour(rng, value=(0.12, 0.6)),
-        upper_arm=_side_pair(rng, sleeves),
-        forearm=cuff if long_sleeves else (skin, skin),
-        cuff=cuff,
-        thigh=_side_pair(rng, thighs),
-        shin=sock if long_trousers else (skin, skin),
-        sock=sock,
+        upper_arm=_side_pair(rng, upper),
+        forearm=_side_pair(rng, lower) if long_sleeves else (skin, skin),
+        cuff=_side_pair(rng, upper),
+        thigh=_side_pair(rng, thigh),
+        shin=_side_pair(rng, shin) if long_trousers else (skin, skin),
+        sock=_side_pair(rng, thigh),
         shoe=(random_colour(rng, (-0.06, 0.13)), random_colour(rng, (0.46, 0.68))),
     )

@@ -132,7 +132,7 @@ def _limbs(figure: Figure, index: int) -> list[Piece]:
     side, outfit, unit = SIDES[index][0], figure.outfit, figure.height * figure.build
     rows = (  # from, to, radii, colour, part on the left
         ("shoulder", "elbow", 0.042, 0.034, outfit.upper_arm[index], Part.LEFT_UPPER_ARM),
-        ("wrist", "hand", 0.022, 0.027, outfit.skin, Part.LEFT_HAND),
+        ("wrist", "hand", 0.024, 0.031, outfit.skin, Part.LEFT_HAND),
         ("elbow", "wrist", 0.034, 0.025, outfit.forearm[index], Part.LEFT_FOREARM),
         ("hip", "knee", 0.060, 0.045, outfit.thigh[index], Part.LEFT_THIGH),
         ("ankle", "toe", 0.029, 0.024, outfit.shoe[index], Part.LEFT_FOOT),
@@ -217,11 +217,16 @@ def _facing(figure: Figure, name: str) -> float:
     return float(figure.head_turn[2] @ FACE[name])
 
 
+def is_turned_away(figure: Figure, name: str) -> bool:
+    """Tell whether a keypoint is on the far side of the head."""
+    return name in FACE and _facing(figure, name) < _SHOWING[name.rpartition("_")[2]]
+
+
 def showing_parts(figure: Figure, name: str) -> set[int]:
-    """Return the parts on which a keypoint can be seen, none where the body itself hides it."""
+    """Return the parts on which a keypoint can be seen."""
     side, _, joint = name.rpartition("_")
     if name in FACE:
-        return {int(Part.HEAD)} if _facing(figure, name) > _SHOWING[joint] else set()
+        return {int(Part.HEAD)}
     parts = {_on_side(part, int(side == "right")) for part in _AROUND[joint]}
     if joint in ("shoulder", "hip"):
         other = figure.joints[f"{'right' if side == 'left' else 'left'}_{joint}"]
