@@ -1,0 +1,71 @@
+"""Ranges of values in blocks of pixels: one pass over a map that saves later ones.
+
+Associative embedding looks for the few pixels of large maps that are maxima of something. Knowing
+the lowest and highest values of small blocks it can pass over most of them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_codecs._jit import jit
+
+F32 = NDArray[np.float32]
+
+BLOCK = 8  # a block is BLOCK x BLOCK pixels; the last ones of a row or column may be smaller
+
+
+def block_maxima(heatmaps: F32) -> F32:
+    """Return upper bounds (K, blocks) of the blocks of heatmaps (K, H, W), row by row.
+
+    Raises ValueError for NaN and inf.
+    """
+    maxima = [block_ranges("heatmaps", heatmap[..., None])[1] for heatmap in heatmaps]
+    return np.stack(maxima)[..., 0]  # (K, blocks)
+
+
+def block_ranges(name: str, values: F32) -> tuple[F32, F32]:
+    """Return lower and upper bounds (blocks, L) of the blocks of a map (H, W, L), row by row.
+
+    They are exact but for the smaller blocks, whose bounds are those of a whole block that ends at
+    the border. Raises ValueError, naming the argument, for NaN and inf.
+    """
+    height, width, length = values.shape
+    shape = (-(-height // BLOCK), -(-width // BLOCK), length)
+    if min(height, width) < BLOCK:
+        missing = max(0, BLOCK - height), max(0, BLOCK - width)
+        values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    lowest, highest = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    if not _block_ranges(values.reshape(len(values), -1), lowest, highest):
+        raise ValueError(f"{name} must be finite, got NaN or inf")
+    return lowest.reshape(-1, length), highest.reshape(-1, length)
+
+
+@jit
+def _block_ranges(rows: F32, lowest: F32, highest: F32) -> bool:
+    """Fill the ranges of rows (H, W * L); return whether all values are finite."""
+    height, size = rows.shape
+    down, across, length = lowest.shape
+    low, high = np.empty(size, np.float32), np.empty(size, np.float32)
+    poison = np.zeros(size, np.float32)  # value - value is 0, or NaN for NaN and inf
+    for block_row in range(down):
+        top = min(block_row * BLOCK, height - BLOCK)
+        part = rows[top : top + BLOCK]
+        for i in range(size):  # LLVM unrolls the inner loop and vectorises this one
+            least, most = part[0, i], part[0, i]
+            nothing = least - least
+            for y in range(1, BLOCK):
+                value = part[y, i]
+                least = value if value < least else least
+                most = value if value > most else most
+                nothing += value - value
+            low[i], high[i] = least, most
+            poison[i] += nothing
+        for block in range(across):
+            left = min(block * BLOCK * length, size - BLOCK * length)
+            for t in range(length):
+                least, most = low[left + t], high[left + t]
+                for x in range(1, BLOCK):
+                    least = min(least, low[left + x * length + t])
+                    most = max(most, high[left + x * length + t])
+                lowest[block_row, block, t], highest[block_row, block, t] = least, most
+    return bool(poison.sum() == 0)

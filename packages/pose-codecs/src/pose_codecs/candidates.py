@@ -1,0 +1,179 @@
+"""Associative embedding, step 1: the highest local maxima of each heatmap, with their tags.
+
+The reference (MMPose 0.29) max-pools every map and takes torch.topk. Here one pass over the map
+takes the maxima of blocks of pixels; only blocks above the current 30th candidate are looked at.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_codecs._jit import jit
+from pose_codecs.blocks import BLOCK, block_maxima
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+
+class Candidates(NamedTuple):
+    """Up to M peaks per keypoint, highest first."""
+
+    locations: NDArray[np.int32]  # (K, M, 2) xy in heatmap pixels
+    scores: F32  # (K, M)
+    tags: F32  # (K, M, L)
+
+
+def find_candidates(
+    heatmaps: Any,
+    tags: Any,
+    max_instances: int = 30,
+    nms_kernel: int = 5,
+    floor: float | None = None,
+    maxima: F32 | None = None,
+) -> Candidates:
+    """Find the M = max_instances highest local maxima of heatmaps (K, H, W) and read their tags.
+
+    A pixel is a local maximum if no pixel of the nms_kernel x nms_kernel window around it is
+    higher; other pixels count as 0 and fill up the list. Equal values come in the order of
+    torch.topk. With a `floor` >= 0 only maxima above it are looked for, which is faster and gives
+    the same ones; zeros fill up the list. `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared
+    by the keypoints. `maxima` saves a pass where block_maxima is at hand. Raises ValueError for
+    wrong shapes, NaN and inf.
+    """
+    maps, tag_maps = check_maps(heatmaps, tags)
+    if max_instances < 1:
+        raise ValueError(f"max_instances must be at least 1, got {max_instances}")
+    if nms_kernel < 1 or nms_kernel % 2 == 0:
+        raise ValueError(f"nms_kernel must be an odd number of pixels, got {nms_kernel}")
+    if maxima is None:
+        maxima = block_maxima(maps)
+    keypoints, _, width = maps.shape
+    pixels = np.zeros((keypoints, max_instances), np.int64)
+    scores = np.zeros((keypoints, max_instances), np.float32)
+    lowest = -np.inf if floor is None else float(floor)
+    _top_maxima(maps, maxima, nms_kernel // 2, lowest, scores, pixels)
+    y, x = np.divmod(pixels, width)  # (K, M)
+    channels = np.arange(keypoints)[:, None] if len(tag_maps) > 1 else 0
+    found = tag_maps[channels, y, x]  # (K, M, L)
+    if not np.isfinite(found).all():
+        raise ValueError("tags must be finite, got NaN or inf at a maximum of the heatmaps")
+    return Candidates(np.stack([x, y], axis=2).astype(np.int32), scores, found)
+
+
+def check_maps(heatmaps: Any, tags: Any) -> tuple[F32, F32]:
+    """Return heatmaps (K, H, W) and tags (K or 1, H, W, L) as contiguous float32 arrays."""
+    maps = np.ascontiguousarray(heatmaps, np.float32)
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise ValueError(f"heatmaps must be (K, H, W), got {maps.shape}")
+    tag_maps = np.ascontiguousarray(tags, np.float32)
+    if tag_maps.ndim == 3:
+        tag_maps = tag_maps[..., None]  # (K, H, W, 1)
+    if (
+        tag_maps.ndim != 4
+        or tag_maps.shape[1:3] != maps.shape[1:]
+        or tag_maps.shape[0] not in (1, maps.shape[0])
+        or tag_maps.shape[3] == 0
+    ):
+        raise ValueError(
+            "tags must be (K, H, W), (K, H, W, L) or (1, H, W, L) "
+            f"for heatmaps {maps.shape}, got {np.shape(tags)}"
+        )
+    return maps, tag_maps
+
+
+@jit
+def _top_maxima(
+    heatmaps: F32, blocks: F32, radius: int, floor: float, scores: F32, pixels: I64
+) -> None:
+    """Fill scores and pixels (K, M) with the highest local maxima of heatmaps (K, H, W)."""
+    keypoints, height, width = heatmaps.shape
+    slots = scores.shape[1]
+    for k in range(keypoints):
+        if floor >= 0:
+            # One more than asked for: it tells a tie between the last one in and the first one out.
+            heap, indices = np.zeros(slots + 1, np.float32), np.zeros(slots + 1, np.int64)
+            _push_maxima(heatmaps[k], blocks[k], radius, floor, 0, heap, indices)
+            _sort(heap, indices)
+            scores[k], pixels[k] = heap[:-1], indices[:-1]
+            if not np.any((heap[1:] > 0) & (heap[1:] == heap[:-1])):
+                continue  # without equal values there is only one order
+        # torch.topk on a CPU is C++'s partial_sort: a heap of the first M values whose root, the
+        # lowest, is replaced by every later value above it, sorted at the end. The same algorithm
+        # gives the same order of equal values, on which the grouping depends.
+        size = min(slots, height * width)
+        for i in range(size):
+            pixels[k, i] = i
+            scores[k, i] = _suppressed(heatmaps[k], i % width, i // width, radius)
+        heap, indices = scores[k, :size], pixels[k, :size]
+        for parent in range((size - 2) // 2, -1, -1):
+            _sift(heap, indices, parent, heap[parent], indices[parent])
+        _push_maxima(heatmaps[k], blocks[k], radius, -np.inf, size, heap, indices)
+        _sort(heap, indices)
+
+
+@jit
+def _push_maxima(
+    heatmap: F32, blocks: F32, radius: int, floor: float, start: int, heap: F32, indices: I64
+) -> None:
+    """Put the local maxima above floor, from pixel start on, into a heap of the highest."""
+    height, width = heatmap.shape
+    across = -(-width // BLOCK)
+    for y in range(start // width, height):
+        for block in range(across):
+            # Suppressed pixels count as 0: they matter only while the limit is negative.
+            limit = max(heap[0], floor)
+            if limit >= 0 and blocks[y // BLOCK * across + block] <= limit:
+                continue
+            for x in range(block * BLOCK, min(width, (block + 1) * BLOCK)):
+                limit = max(heap[0], floor)
+                if y * width + x < start or (limit >= 0 and heatmap[y, x] <= limit):
+                    continue
+                value = _suppressed(heatmap, x, y, radius)
+                if value > limit:
+                    _sift(heap, indices, 0, value, y * width + x)
+
+
+@jit
+def _sort(heap: F32, indices: I64) -> None:
+    """Sort a heap with the lowest value at its root from the highest value to the lowest."""
+    for end in range(len(heap) - 1, 0, -1):
+        value, index = heap[end], indices[end]
+        heap[end], indices[end] = heap[0], indices[0]
+        _sift(heap[:end], indices[:end], 0, value, index)
+
+
+@jit
+def _suppressed(heatmap: F32, x: int, y: int, radius: int) -> np.float32:
+    """Return the value of a local maximum, and 0 for any other pixel."""
+    height, width = heatmap.shape
+    value = heatmap[y, x]
+    for row in range(max(0, y - radius), min(height, y + radius + 1)):
+        for column in range(max(0, x - radius), min(width, x + radius + 1)):
+            if heatmap[row, column] > value:
+                return np.float32(0)
+    return value
+
+
+@jit
+def _sift(heap: F32, indices: I64, hole: int, value: np.float32, index: int) -> None:
+    """Put a value into a heap with the lowest value at its root, from a hole downwards.
+
+    The hole sinks to a leaf along the lower children (the right one of two equal ones), then the
+    value rises from there: the steps of libstdc++, which decide the order of equal values.
+    """
+    size, top = len(heap), hole
+    child = 2 * hole + 2
+    while child < size:
+        if heap[child] > heap[child - 1]:
+            child -= 1
+        heap[hole], indices[hole] = heap[child], indices[child]
+        hole, child = child, 2 * child + 2
+    if child == size:  # a last left child without a right one
+        heap[hole], indices[hole] = heap[child - 1], indices[child - 1]
+        hole = child - 1
+    parent = (hole - 1) // 2
+    while hole > top and heap[parent] > value:
+        heap[hole], indices[hole] = heap[parent], indices[parent]
+        hole, parent = parent, (parent - 1) // 2
+    heap[hole], indices[hole] = value, index

@@ -1,0 +1,147 @@
+"""pose-codecs against the numbers of MMPose 1.3.2: top-down targets, decoding, flip test."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pose_codecs import MSRAHeatmap, UDPHeatmap, flip_heatmaps
+
+
+def load(folder, name):
+    """Return the arrays of one npz file as a dict; skip where the file is not there."""
+    path = folder / name
+    if not path.is_file():
+        pytest.skip(f"no {name} among these reference numbers")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def codec_of(config):
+    """Build our codec from the reference's config."""
+    sizes = tuple(config["input_size"]), tuple(config["heatmap_size"])
+    options = {"sigma": config["sigma"], "blur_size": config.get("blur_kernel_size")}
+    if config["type"] == "UDPHeatmap":
+        return UDPHeatmap(*sizes, **options)
+    unbiased = config.get("unbiased", False)
+    return MSRAHeatmap(
+        *sizes, unbiased=unbiased, refine="dark" if unbiased else "quarter", **options
+    )
+
+
+@pytest.fixture(scope="module")
+def configs(parity_dir):
+    path = parity_dir / "topdown" / "codec" / "codec.json"
+    if not path.is_file():
+        pytest.skip("no codec.json among these reference numbers")
+    return json.loads(path.read_text())
+
+
+def test_encode(parity_dir, configs, subtests):
+    arrays = load(parity_dir / "topdown" / "codec", "encode.npz")
+    for name, case in configs["encode"].items():
+        setting = name.rsplit("|", 1)[0]
+        if f"{name}|heatmaps" not in arrays:
+            continue
+        with subtests.test(name):
+            heatmaps, weights = codec_of(case["cfg"]).encode(
+                arrays[f"{setting}|keypoints"], arrays[f"{setting}|keypoints_visible"]
+            )
+            np.testing.assert_allclose(heatmaps, arrays[f"{name}|heatmaps"], rtol=0, atol=1e-6)
+            np.testing.assert_array_equal(weights, arrays[f"{name}|keypoint_weights"])
+
+
+def test_encode_of_settings_without_a_codec(parity_dir, configs, subtests):
+    """Settings named without a codec are MSRA; their size is that of their heatmaps."""
+    arrays = load(parity_dir / "topdown" / "codec", "encode.npz")
+    msra = [c["cfg"] for c in configs["encode"].values() if c["cfg"]["type"] == "MSRAHeatmap"]
+    for key, expected in arrays.items():
+        setting, _, kind = key.rpartition("|")
+        if kind != "heatmaps" or "|" in setting:
+            continue
+        size = expected.shape[-1], expected.shape[-2]
+        config = min(
+            (c for c in msra if tuple(c["heatmap_size"]) == size and not c.get("unbiased")),
+            key=lambda c: c["sigma"],
+        )
+        with subtests.test(setting):
+            heatmaps, weights = codec_of(config).encode(
+                arrays[f"{setting}|keypoints"], arrays[f"{setting}|keypoints_visible"]
+            )
+            expected = expected.reshape(heatmaps.shape)
+            np.testing.assert_allclose(heatmaps, expected, rtol=0, atol=1e-6)
+            np.testing.assert_array_equal(weights, arrays[f"{setting}|keypoint_weights"])
+
+
+def test_decode(parity_dir, configs, subtests):
+    arrays = load(parity_dir / "topdown" / "codec", "decode.npz")
+    for name, case in configs["decode"].items():
+        setting = name.rsplit("|", 1)[0]
+        if f"{setting}|heatmaps" not in arrays or f"{name}|keypoints" not in arrays:
+            continue
+        with subtests.test(name):
+            check_decode(case["cfg"], arrays, setting, name)
+
+
+def check_decode(config, arrays, setting, name):
+    codec = codec_of(config)
+    keypoints, scores = codec.decode(arrays[f"{setting}|heatmaps"])
+    expected = arrays[f"{name}|keypoints"].reshape(keypoints.shape)
+    np.testing.assert_array_equal(scores, arrays[f"{name}|scores"].reshape(scores.shape))
+    assert np.isfinite(keypoints).all()
+    if isinstance(codec, MSRAHeatmap) and codec.refine == "quarter":
+        np.testing.assert_array_equal(keypoints, expected)
+    else:
+        # The reference's UDP gives NaN for a map of zeros and sometimes for the one after it.
+        published = np.isfinite(expected)
+        np.testing.assert_allclose(keypoints[published], expected[published], rtol=0, atol=1e-3)
+
+
+def test_decode_of_a_batch_equals_that_of_its_samples(parity_dir, configs):
+    arrays = load(parity_dir / "topdown" / "codec", "decode.npz")
+    for name, case in configs["decode"].items():
+        heatmaps = arrays.get(f"{name.rsplit('|', 1)[0]}|heatmaps")
+        if heatmaps is None:
+            continue
+        batch = np.stack([heatmaps, heatmaps[::-1]])
+        codec = codec_of(case["cfg"])
+        keypoints, scores = codec.decode(batch)
+        for n in range(2):
+            single = codec.decode(batch[n])
+            np.testing.assert_array_equal(keypoints[n], single[0])
+            np.testing.assert_array_equal(scores[n], single[1])
+
+
+@pytest.mark.parametrize("shift", [True, False])
+def test_flip(parity_dir, shift):
+    arrays = load(parity_dir / "topdown" / "codec", "flip.npz")
+    expected = arrays["flipped_back_shift" if shift else "flipped_back_no_shift"]
+    heatmaps, indices = arrays["heatmaps_of_flipped_image"], arrays["flip_indices"]
+    np.testing.assert_array_equal(flip_heatmaps(heatmaps, indices, shift), expected)
+    torch = pytest.importorskip("torch", reason="pose_codecs.torch needs torch")
+    import pose_codecs.torch as on_torch
+
+    flipped = on_torch.flip_heatmaps(torch.from_numpy(heatmaps), indices, shift)
+    np.testing.assert_array_equal(flipped.numpy(), expected)
+
+
+def test_decode_of_network_outputs(parity_dir, subtests):
+    """The predict path from averaged heatmaps to image coordinates."""
+    folder = parity_dir / "topdown"
+    for path in sorted((folder / "manifests").glob("*.json")):
+        manifest = json.loads(path.read_text())
+        forward = folder / "forward" / f"{path.stem}.npz"
+        if "codec" not in manifest or not forward.is_file():
+            continue
+        with subtests.test(path.stem), np.load(forward) as arrays:
+            codec = codec_of(manifest["codec"])
+            heatmaps = arrays.get("flip_heatmaps_all19", arrays.get("flip_heatmaps"))
+            if heatmaps is None or "flip_keypoints" not in arrays:
+                continue
+            keypoints, scores = codec.decode(heatmaps)
+            center, scale = arrays["flip_input_center"], arrays["flip_input_scale"]
+            image = keypoints / np.float32(codec.input_size) * scale + center - 0.5 * scale
+            expected = arrays["flip_keypoints"].reshape(-1, 2)
+            count = len(expected)
+            np.testing.assert_allclose(image[:count], expected, rtol=0, atol=1e-3)
+            np.testing.assert_array_equal(scores[:count], arrays["flip_scores"].reshape(-1))
