@@ -1,20 +1,53 @@
 """Stacked Hourglass, HRNet, CPM and HigherHRNet as plain PyTorch modules that load checkpoints."""
 
-from pose_backbones.hrnet import HRNet, hrnet, hrnet_w32, hrnet_w48
+from pose_backbones.checkpoint import LoadReport, load_checkpoint
+from pose_backbones.convert import convert, identify
+from pose_backbones.cpm import CPM, cpm
+from pose_backbones.fusion import fuse
+from pose_backbones.higherhrnet import HigherHRNet, higherhrnet_w32, higherhrnet_w48
+from pose_backbones.hourglass import Hourglass, hourglass52
+from pose_backbones.hourglass_ae import HourglassAE, hourglass_ae
+from pose_backbones.hrnet import HRNet, hrnet, hrnet_w32, hrnet_w32_ae, hrnet_w48
 from pose_backbones.models import create_model, list_models
-from pose_backbones.net import Feature, HeatmapHead, PoseNet, PoseOutput
+from pose_backbones.net import Feature, HeatmapHead, MapsHead, PoseNet, PoseOutput, StagesHead
+from pose_backbones.reading import Checkpoint, CheckpointError, read_checkpoint
+from pose_backbones.weights import find_weights
+from pose_backbones.zoo import ZOO, Weights
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CPM",
+    "ZOO",
+    "Checkpoint",
+    "CheckpointError",
     "Feature",
     "HRNet",
     "HeatmapHead",
+    "HigherHRNet",
+    "Hourglass",
+    "HourglassAE",
+    "LoadReport",
+    "MapsHead",
     "PoseNet",
     "PoseOutput",
+    "StagesHead",
+    "Weights",
+    "convert",
+    "cpm",
     "create_model",
+    "find_weights",
+    "fuse",
+    "higherhrnet_w32",
+    "higherhrnet_w48",
+    "hourglass52",
+    "hourglass_ae",
     "hrnet",
     "hrnet_w32",
+    "hrnet_w32_ae",
     "hrnet_w48",
+    "identify",
     "list_models",
+    "load_checkpoint",
+    "read_checkpoint",
 ]

@@ -101,7 +101,8 @@ def init_weights(model: nn.Module) -> None:
     The initialisation MMPose trains all four families from.
     """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        # On the meta device there is nothing to draw, which takes torch longer than drawing.
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not module.weight.is_meta:
             nn.init.normal_(module.weight, std=0.001)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -179,3 +179,19 @@ def hrnet_w48(
 ) -> PoseNet:
     """Build HRNet-W48, top-down (63.6 M parameters)."""
     return hrnet(num_keypoints, width=48, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
+
+
+def hrnet_w32_ae(
+    num_keypoints: int = 17,
+    *,
+    tag_per_keypoint: bool = True,
+    in_channels: int = 3,
+    grad_checkpoint: bool = False,
+) -> PoseNet:
+    """Build HRNet-W32 with associative embedding: heatmaps and tags (B, K, H / 4, W / 4).
+
+    `tag_per_keypoint=False` shares one tag channel among all keypoints.
+    """
+    backbone = HRNet(32, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
+    num_tags = num_keypoints if tag_per_keypoint else 1
+    return PoseNet(backbone, HeatmapHead(32, num_keypoints, num_tags=num_tags))

@@ -1,0 +1,100 @@
+"""Convolutional Pose Machines (Wei et al., CVPR 2016) in MMPose's form with batch norm."""
+
+import torch
+from torch import Tensor, nn
+
+from pose_backbones.blocks import ConvBN, init_weights, recompute
+from pose_backbones.net import Feature, MapsHead, PoseNet
+
+
+class CPM(nn.Module):
+    """Compute heatmaps at 1/8 in stages, each of which sees the image and the previous heatmaps.
+
+    `(B, in_channels, H, W) -> num_stages x (B, num_keypoints, ceil(H / 8), ceil(W / 8))`, any H and
+    W (multiples of 8 keep heatmap pixels exactly 8 apart). `grad_checkpoint` recomputes the stages
+    in the backward pass.
+    """
+
+    # The layers whose shapes depend on num_keypoints; see load_checkpoint(reinit_head=True).
+    keypoint_layers = (r"stem\.9", r"cpm_stages\.\d+\.model\.0", r"out_convs\.\d+\.1")
+
+    def __init__(
+        self,
+        num_keypoints: int = 17,
+        num_stages: int = 6,
+        *,
+        in_channels: int = 3,
+        feat_channels: int = 128,
+        grad_checkpoint: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_stages < 2:
+            raise ValueError(f"CPM takes at least 2 stages, got {num_stages}")
+        self.grad_checkpoint = grad_checkpoint
+        self.feature_info = [Feature(num_keypoints, 8) for _ in range(num_stages)]
+
+        self.stem = nn.Sequential(
+            *_three_halvings(in_channels, feat_channels),
+            ConvBN(feat_channels, 32, 5),
+            ConvBN(32, 512, 9),
+            ConvBN(512, 512, 1),
+            ConvBN(512, num_keypoints, 1, norm=False, relu=False),
+        )
+        self.middle = nn.Sequential(*_three_halvings(in_channels, feat_channels))
+        later = range(num_stages - 1)
+        self.cpm_stages = nn.ModuleList(Stage(num_keypoints + 32, feat_channels) for _ in later)
+        self.middle_conv = nn.ModuleList(nn.Sequential(ConvBN(feat_channels, 32, 5)) for _ in later)
+        self.out_convs = nn.ModuleList(
+            nn.Sequential(
+                ConvBN(feat_channels, feat_channels, 1),
+                ConvBN(feat_channels, num_keypoints, 1, norm=False, relu=False),
+            )
+            for _ in later
+        )
+        init_weights(self)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        save_memory = self.grad_checkpoint and self.training
+        maps = [self.stem(images)]  # (B, K, H/8, W/8)
+        middle = self.middle(images)  # (B, C, H/8, W/8)
+        for i, stage in enumerate(self.cpm_stages):
+            x = torch.cat([maps[-1], self.middle_conv[i](middle)], dim=1)  # (B, K + 32, H/8, W/8)
+            x = recompute(stage, x) if save_memory else stage(x)  # (B, C, H/8, W/8)
+            maps.append(self.out_convs[i](x))  # (B, K, H/8, W/8)
+        return maps
+
+
+class Stage(nn.Module):
+    """Run three 11x11 convolutions: `(B, Cin, h, w) -> (B, Cout, h, w)`."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            ConvBN(in_channels, out_channels, 11),
+            ConvBN(out_channels, out_channels, 11),
+            ConvBN(out_channels, out_channels, 11),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+def _three_halvings(in_channels: int, channels: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before in (in_channels, channels, channels):
+        layers += [ConvBN(before, channels, 9), nn.MaxPool2d(3, stride=2, padding=1)]
+    return layers
+
+
+def cpm(
+    num_keypoints: int = 17,
+    *,
+    num_stages: int = 6,
+    in_channels: int = 3,
+    grad_checkpoint: bool = False,
+) -> PoseNet:
+    """Build the top-down CPM: `num_stages` heatmaps (B, K, H / 8, W / 8)."""
+    backbone = CPM(
+        num_keypoints, num_stages, in_channels=in_channels, grad_checkpoint=grad_checkpoint
+    )
+    return PoseNet(backbone, MapsHead(num_keypoints))

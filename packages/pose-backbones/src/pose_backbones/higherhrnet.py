@@ -1,0 +1,100 @@
+"""HigherHRNet (Cheng et al., CVPR 2020): bottom-up, with a second, finer scale of heatmaps."""
+
+import torch
+from torch import Tensor, nn
+
+from pose_backbones.blocks import BasicBlock, init_weights
+from pose_backbones.hrnet import HRNet
+from pose_backbones.net import PoseOutput, split_maps
+
+
+class HigherHRNet(nn.Module):
+    """Predict heatmaps at 1/4 and 1/2 and tags at 1/4.
+
+    `(B, in_channels, H, W) -> heatmaps (B, K, H / 4, W / 4), (B, K, H / 2, W / 2) and tags
+    (B, T, H / 4, W / 4)`; T is K, or 1 if not `tag_per_keypoint`. H and W are multiples of 32,
+    else ValueError. This is a whole model, since the finer features are computed from the coarser
+    maps; its `backbone` is a plain HRNet.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        num_keypoints: int = 17,
+        *,
+        tag_per_keypoint: bool = True,
+        in_channels: int = 3,
+        grad_checkpoint: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = HRNet(width, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
+        num_tags = num_keypoints if tag_per_keypoint else 1
+        self.head = HigherHead(width, num_keypoints, num_tags)
+
+    def forward(self, images: Tensor) -> PoseOutput:
+        return self.head(self.backbone(images))
+
+
+class HigherHead(nn.Module):
+    """Compute maps from the features, then finer features and maps from both.
+
+    features[0] (B, C, h, w) -> heatmaps (B, K, h, w), (B, K, 2h, 2w) and tags (B, T, h, w).
+    """
+
+    def __init__(self, channels: int, num_keypoints: int, num_tags: int) -> None:
+        super().__init__()
+        self.num_keypoints = num_keypoints
+        num_maps = num_keypoints + num_tags
+        self.final_layers = nn.ModuleList(
+            [nn.Conv2d(channels, num_maps, 1), nn.Conv2d(channels, num_keypoints, 1)]
+        )
+        upsample = nn.Sequential(
+            nn.ConvTranspose2d(channels + num_maps, channels, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+        blocks = [nn.Sequential(BasicBlock(channels, channels)) for _ in range(4)]
+        # A list of one, as in the published names: deconv_layers.0.0.0.weight.
+        self.deconv_layers = nn.ModuleList([nn.Sequential(upsample, *blocks)])
+        init_weights(self)
+
+    def forward(self, features: list[Tensor]) -> PoseOutput:
+        x = features[0]  # (B, C, h, w)
+        coarse = self.final_layers[0](x)  # (B, K + T, h, w)
+        x = self.deconv_layers[0](torch.cat([x, coarse], dim=1))  # (B, C, 2h, 2w)
+        fine = self.final_layers[1](x)  # (B, K, 2h, 2w)
+        return split_maps([coarse, fine], self.num_keypoints)
+
+
+def higherhrnet_w32(
+    num_keypoints: int = 17,
+    *,
+    tag_per_keypoint: bool = True,
+    in_channels: int = 3,
+    grad_checkpoint: bool = False,
+) -> HigherHRNet:
+    """Build HigherHRNet-W32 (28.6 M parameters)."""
+    return HigherHRNet(
+        32,
+        num_keypoints,
+        tag_per_keypoint=tag_per_keypoint,
+        in_channels=in_channels,
+        grad_checkpoint=grad_checkpoint,
+    )
+
+
+def higherhrnet_w48(
+    num_keypoints: int = 17,
+    *,
+    tag_per_keypoint: bool = True,
+    in_channels: int = 3,
+    grad_checkpoint: bool = False,
+) -> HigherHRNet:
+    """Build HigherHRNet-W48 (63.8 M parameters)."""
+    return HigherHRNet(
+        48,
+        num_keypoints,
+        tag_per_keypoint=tag_per_keypoint,
+        in_channels=in_channels,
+        grad_checkpoint=grad_checkpoint,
+    )

@@ -1,0 +1,75 @@
+"""Describe models and weights in tables, from the code itself."""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pose_backbones.models import MODELS, list_models
+from pose_backbones.zoo import ZOO
+
+# The (w, h) each model is measured at where no published weights say.
+DEFAULT_SIZES = {
+    "hrnet": (192, 256),
+    "hrnet_w48": (192, 256),
+    "hrnet_w32_ae": (512, 512),
+    "hourglass_ae": (512, 512),
+}
+
+
+def measure(name: str, input_size: tuple[int, int]) -> tuple[int, float]:
+    """Return the parameters of a model and its GFLOPs for one image of this (w, h).
+
+    One multiplication with its addition counts once, as in the tables of the papers.
+    """
+    width, height = input_size
+    with torch.device("meta"), torch.no_grad():
+        model = MODELS[name]().eval()
+        images = torch.empty(1, 3, height, width)
+        with FlopCounterMode(display=False) as counter:
+            model(images)
+    parameters = sum(p.numel() for p in model.parameters())
+    return parameters, counter.get_total_flops() / 2e9
+
+
+def describe(name: str) -> str:
+    """Return a few lines about one model."""
+    sizes = {w.input_size for w in ZOO.values() if w.model == name} or {DEFAULT_SIZES[name]}
+    lines = [f"{name}: {MODELS[name].__doc__}".splitlines()[0]]
+    for width, height in sorted(sizes):
+        parameters, gflops = measure(name, (width, height))
+        lines.append(f"{width}x{height}: {gflops:.1f} GFLOPs, {parameters / 1e6:.1f} M parameters")
+    weights = [key for key, w in ZOO.items() if w.model == name]
+    return "\n".join([*lines, f"weights: {', '.join(weights) or 'none published'}"])
+
+
+def models_table(pattern: str = "*") -> str:
+    """Return the table of models in the README: one row per model and published weights."""
+    rows = ["| model | input (w x h) | parameters | GFLOPs | weights | AP | multi-scale AP |"]
+    rows.append("|---|---|---|---|---|---|---|")
+    for name in list_models(pattern):
+        published = {key: w for key, w in ZOO.items() if w.model == name}
+        sizes = {w.input_size for w in published.values()} or {DEFAULT_SIZES[name]}
+        figures = {size: _figures(name, size) for size in sizes}
+        for key, w in published.items():
+            multi = f"{w.ap_multi_scale:.3f}" if w.ap_multi_scale else "-"
+            rows.append(f"| {figures[w.input_size]} | `{key}` | {w.ap:.3f} | {multi} |")
+        if not published:
+            rows.append(f"| {figures[DEFAULT_SIZES[name]]} | - | - | - |")
+    return "\n".join(rows)
+
+
+def _figures(name: str, size: tuple[int, int]) -> str:
+    parameters, gflops = measure(name, size)
+    return f"`{name}` | {size[0]}x{size[1]} | {parameters / 1e6:.1f} M | {gflops:.1f}"
+
+
+def zoo_table() -> str:
+    """Return the published weights as aligned columns."""
+    rows = [("NAME", "MODEL", "KEYPOINTS", "INPUT", "AP", "AR", "FILE")]
+    for key, w in ZOO.items():
+        size = f"{w.input_size[0]}x{w.input_size[1]}"
+        rows.append(
+            (key, w.model, str(w.num_keypoints), size, f"{w.ap:.3f}", f"{w.ar:.3f}", w.file)
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(n) for c, n in zip(r, widths, strict=True)).rstrip() for r in rows]
+    return "\n".join(lines)

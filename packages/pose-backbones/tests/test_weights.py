@@ -1,0 +1,165 @@
+"""Finding and downloading weights, against a server on localhost."""
+
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from pose_backbones import ZOO, CheckpointError, Weights, create_model, find_weights
+from pose_backbones.__main__ import main
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
+FILE = f"model-{DIGEST}_20200101.pth"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serve CONTENT under the path of FILE, and misbehave by the first folder of the path."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        folder = self.path.split("/")[1]
+        wanted = self.headers.get("Range")
+        self.server.requests.append((folder, wanted))
+        if folder == "missing" or not self.path.endswith(FILE):
+            self.send_error(404)
+            return
+        start = int(wanted.split("=")[1][:-1]) if wanted and folder != "simple" else 0
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
+        content = CONTENT if folder != "wrong" else CONTENT[::-1]
+        body = content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if folder == "cut":
+            return
+        cut = folder == "cut_once" and len(self.server.requests) == 1
+        self.wfile.write(body[: len(CONTENT) // 3] if cut else body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("POSE_WEIGHTS_MIRRORS", raising=False)
+    weights = Weights("cpm", (192, 256), f"a/{FILE}", 0.5, 0.5, source=f"{server.url}/missing/")
+    monkeypatch.setitem(ZOO, "test_weights", weights)
+    return tmp_path / "own"
+
+
+def fetch(server, *mirrors):
+    mirrors = [f"{server.url}/{mirror}" for mirror in mirrors]
+    return find_weights("test_weights", download=True, mirrors=mirrors)
+
+
+def assert_fetched(path, folder):
+    assert path == folder / FILE
+    assert path.read_bytes() == CONTENT
+    assert [p.name for p in folder.iterdir()] == [FILE]
+
+
+def test_local_files_come_first_and_are_verified(folder, server, tmp_path):
+    cache = tmp_path / "cache" / "pose-backbones"
+    cache.mkdir(parents=True)
+    (cache / FILE).write_bytes(CONTENT)
+    assert find_weights("test_weights") == cache / FILE
+    folder.mkdir()
+    (folder / FILE).write_bytes(CONTENT)
+    assert find_weights("test_weights") == folder / FILE
+    (folder / FILE).write_bytes(b"other")
+    with pytest.raises(CheckpointError, match="damaged or another file"):
+        find_weights("test_weights", download=True)
+    assert server.requests == []
+
+
+def test_nothing_is_downloaded_unasked(server):
+    with pytest.raises(CheckpointError, match="download=True"):
+        find_weights("test_weights")
+    with pytest.raises(CheckpointError, match="download=True"):
+        create_model("cpm", weights="test_weights")
+    with pytest.raises(ValueError, match="are for cpm, not hrnet_w32"):
+        create_model("hrnet_w32", weights="test_weights")
+    with pytest.raises(ValueError, match="did you mean test_weights"):
+        find_weights("test_weight")
+    assert server.requests == []
+
+
+def test_download(folder, server):
+    assert_fetched(fetch(server, "ok"), folder)
+
+
+def test_mirrors_are_asked_in_turn(folder, server, monkeypatch):
+    monkeypatch.setenv("POSE_WEIGHTS_MIRRORS", f"{server.url}/missing2, {server.url}/ok")
+    assert_fetched(fetch(server, "missing", "cut"), folder)
+    assert {name for name, _ in server.requests} == {"missing", "cut", "missing2", "ok"}
+
+
+def test_no_server_has_it(folder, server):
+    with pytest.raises(CheckpointError, match=r"(?s)could not download.*HTTP 404"):
+        fetch(server, "missing")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_cut_connection_is_resumed(folder, server):
+    assert_fetched(fetch(server, "cut_once"), folder)
+    assert server.requests[1][1] == f"bytes={len(CONTENT) // 3}-"
+
+
+def test_a_part_from_an_earlier_run_is_resumed(folder, server):
+    folder.mkdir()
+    (folder / f"{FILE}.part").write_bytes(CONTENT[:1000])
+    assert_fetched(fetch(server, "ok"), folder)
+    assert server.requests == [("ok", "bytes=1000-")]
+
+
+def test_a_server_that_cannot_resume_starts_anew(folder, server):
+    folder.mkdir()
+    (folder / f"{FILE}.part").write_bytes(CONTENT[:1000])
+    assert_fetched(fetch(server, "simple"), folder)
+
+
+@pytest.mark.parametrize("part", [b"rubbish", b"rubbish" * len(CONTENT)])
+def test_a_wrong_part_is_thrown_away(folder, server, part):
+    folder.mkdir()
+    (folder / f"{FILE}.part").write_bytes(part)
+    assert_fetched(fetch(server, "ok"), folder)
+
+
+def test_a_wrong_hash_is_never_kept(folder, server):
+    with pytest.raises(CheckpointError, match="SHA-256 starts with"):
+        fetch(server, "wrong")
+    assert list(folder.iterdir()) == []
+    assert_fetched(fetch(server, "wrong", "ok"), folder)
+
+
+def test_command_line(folder, server, capsys):
+    assert main(["zoo", "test_weights"]) == 2
+    assert "--download" in capsys.readouterr().err
+    assert main(["zoo", "test_weights", "--download", "--mirror", f"{server.url}/ok"]) == 0
+    output = capsys.readouterr()
+    assert output.out == f"{folder / FILE}\n"
+    assert "1.0 of 1.0 MB (100%)" in output.err
+    assert main(["zoo"]) == 0
+    assert "hourglass52_coco_256x256" in capsys.readouterr().out

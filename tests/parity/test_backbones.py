@@ -1,0 +1,205 @@
+"""The models against the reference: names, shapes, parameter counts, forward outputs.
+
+Weights are not stored: they are drawn from each name by the two rules of the reference numbers
+(MMPose 1.3.2 for top-down, MMPose 0.29 for bottom-up), saved to a file under the reference's names,
+and read back by `load_checkpoint`.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from pose_backbones import PoseOutput, create_model, identify, load_checkpoint
+from pose_backbones.checkpoint import to_our_names
+
+TOLERANCE = 1e-4  # of the largest absolute value; the reference's own noise is 2.4e-5
+Entries = list[tuple[str, list[int]]]
+Rule = Callable[[str, list[int]], NDArray[np.float64]]
+
+
+def topdown_rule(name: str, shape: list[int]) -> NDArray[np.float64]:
+    rng = np.random.RandomState(zlib.crc32(name.encode()))
+    if name.endswith(".running_var"):
+        return rng.uniform(0.5, 1.5, shape)
+    if name.endswith((".running_mean", ".bias")):
+        return 0.1 * rng.standard_normal(shape)
+    if len(shape) == 1:
+        damped = name.endswith((".bn2.weight", ".bn3.weight"))
+        return rng.uniform(0.5, 1.5, shape) * (0.25 if damped else 1.0)
+    weight = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    return weight - weight.mean(axis=tuple(range(1, len(shape))), keepdims=True)
+
+
+def bottomup_rule(gain: float) -> Rule:
+    def rule(name: str, shape: list[int]) -> NDArray[np.float64]:
+        rng = np.random.RandomState(zlib.crc32(name.encode()))
+        if name.endswith("running_var"):
+            return rng.uniform(0.5, 1.5, shape)
+        if name.endswith(("running_mean", "bias")):
+            return 0.1 * rng.standard_normal(shape)
+        if len(shape) == 1:
+            return rng.uniform(0.5, 1.5, shape)
+        return rng.standard_normal(shape) * np.sqrt(gain / np.prod(shape[1:]))
+
+    return rule
+
+
+def draw(entries: Entries, rule: Rule) -> dict[str, torch.Tensor]:
+    state = {}
+    for name, shape in entries:
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.zeros((), dtype=torch.int64)
+        else:
+            state[name] = torch.from_numpy(rule(name, shape).astype(np.float32))
+    return state
+
+
+def model_for(state: dict[str, torch.Tensor], *, tags: bool) -> torch.nn.Module:
+    """Build the model with these names and shapes; `tags` settles what shapes cannot tell."""
+    found = [(n, k) for n, k in identify(to_our_names(state, {})[1])]
+    with_tags = {n for n, _ in found if n.endswith("_ae") or n.startswith("higher")}
+    ((name, num_keypoints),) = [(n, k) for n, k in found if (n in with_tags) == tags]
+    return create_model(name, num_keypoints=num_keypoints).eval()
+
+
+def load(state: dict[str, torch.Tensor], folder: Path, *, tags: bool) -> torch.nn.Module:
+    model = model_for(state, tags=tags)
+    save_file(state, folder / "weights.safetensors")
+    report = load_checkpoint(model, folder / "weights.safetensors")
+    assert (report.missing, report.unexpected, report.misshaped) == ([], [], [])
+    return model
+
+
+def assert_same_state(a: torch.nn.Module, b: torch.nn.Module) -> None:
+    others = b.state_dict()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in a.state_dict().items())
+
+
+def forward(model: torch.nn.Module, seed: int, shape: list[int]) -> PoseOutput:
+    images = np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+    with torch.no_grad():
+        return model(torch.from_numpy(images))
+
+
+def assert_close(ours: torch.Tensor, theirs: NDArray[Any], largest: float) -> None:
+    assert tuple(ours.shape) == theirs.shape
+    assert np.abs(ours.numpy() - theirs).max() <= TOLERANCE * largest
+
+
+def assert_statistics(ours: torch.Tensor, theirs: dict[str, Any]) -> None:
+    assert list(ours.shape) == theirs["shape"]
+    bound = TOLERANCE * theirs["absmax"]
+    assert abs(ours.abs().max().item() - theirs["absmax"]) <= bound
+    assert abs(ours.double().mean().item() - theirs["mean"]) <= bound
+    assert abs(ours.double().std(correction=0).item() - theirs["std"]) <= bound
+
+
+def read_json(path: Path) -> Any:
+    if not path.is_file():
+        pytest.skip(f"{path.parent.name}/{path.name} is not among the numbers")
+    return json.loads(path.read_text())
+
+
+def manifests(parity_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((parity_dir / "topdown" / "manifests").glob("*.json")):
+        yield path.stem, json.loads(path.read_text())
+
+
+def assert_manifest(entries: Entries, parameters: int, *, tags: bool) -> None:
+    with torch.device("meta"):
+        state = {name: torch.empty(shape) for name, shape in entries}
+        model = model_for(state, tags=tags)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    theirs = {name: tensor.shape for name, tensor in to_our_names(state, {})[1].items()}
+    assert {name: tensor.shape for name, tensor in model.state_dict().items()} == theirs
+
+
+def test_topdown_names_shapes_and_counts(parity_dir: Path, subtests: pytest.Subtests) -> None:
+    for name, manifest in manifests(parity_dir):
+        with subtests.test(name):
+            assert_manifest(manifest["state_dict"], manifest["total_parameters"], tags=False)
+
+
+def test_bottomup_names_shapes_and_counts(parity_dir: Path, subtests: pytest.Subtests) -> None:
+    for name, manifest in read_json(parity_dir / "bottomup" / "manifests.json")["models"].items():
+        with subtests.test(name):
+            assert_manifest(manifest["state_dict"], manifest["total_params"], tags=True)
+
+
+def test_topdown_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    folder = parity_dir / "topdown" / "forward"
+    cases = read_json(folder / "forward.json")["models"]
+    entries = {name: manifest["state_dict"] for name, manifest in manifests(parity_dir)}
+    for name in [name for name in cases if name in entries]:
+        with subtests.test(name):
+            case = cases[name]
+            state = draw(entries[name], topdown_rule)
+            model = load(state, tmp_path, tags=False)
+            stages, tags = forward(model, case["input"]["seed"], case["input"]["shape"])
+            assert tags == ()
+            for ours, theirs in zip(stages, case["head_outputs"], strict=True):
+                assert_statistics(ours, theirs)
+            check_topdown_arrays(stages, folder / f"{name}.npz")
+            if f"v0_{name}" in entries:  # the same weights under the names of MMPose 0.x
+                old = {
+                    key: state[key.replace("keypoint_head.", "head.")]
+                    for key, _ in entries[f"v0_{name}"]
+                }
+                assert_same_state(load(old, tmp_path, tags=False), model)
+
+
+def check_topdown_arrays(stages: tuple[torch.Tensor, ...], path: Path) -> None:
+    if not path.is_file():
+        return
+    with np.load(path) as arrays:
+        if "heatmaps" in arrays:
+            heatmaps = arrays["heatmaps"]
+            assert_close(stages[-1], heatmaps, np.abs(heatmaps).max())
+        for i, stage in enumerate(stages):
+            if f"stage{i}_strided4" in arrays:
+                strided = arrays[f"stage{i}_strided4"]
+                assert_close(stage[..., ::4, ::4], strided, stage.abs().max().item())
+
+
+def test_bottomup_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    folder = parity_dir / "bottomup"
+    cases = read_json(folder / "forward.json")["cases"]
+    models = read_json(folder / "manifests.json")["models"]
+    loaded: dict[tuple[str, float], torch.nn.Module] = {}
+    for name in [name for name, case in cases.items() if case["model"] in models]:
+        with subtests.test(name), np.load(folder / "forward.npz") as arrays:
+            case = cases[name]
+            key = (case["model"], case["gain"])
+            if key not in loaded:
+                state = draw(models[case["model"]]["state_dict"], bottomup_rule(case["gain"]))
+                loaded = {key: load(state, tmp_path, tags=True)}  # one at a time, for the memory
+            output = forward(loaded[key], case["seed"], case["input_shape"])
+            for i, theirs in enumerate(case["outputs"]):
+                maps = [output.heatmaps[i], *output.tags[i : i + 1]]
+                ours = torch.cat(maps, dim=1)  # (B, K + T, h, w)
+                assert_statistics(ours, theirs)
+                if f"{name}/out{i}" in arrays:
+                    strided = ours[:, :, :: case["stride"], :: case["stride"]]
+                    assert_close(strided, arrays[f"{name}/out{i}"], theirs["absmax"])
+
+
+def test_official_files_load(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    maps = read_json(parity_dir / "bottomup" / "official_key_map.json")["models"]
+    for name, key_map in maps.items():
+        with subtests.test(name):
+            mapping = key_map["mapping_official_to_mmpose"]
+            if isinstance(mapping, str):  # "identical to" another entry
+                pytest.skip(f"mapping: {mapping}")
+            state = draw([(theirs, shape) for _, theirs, shape in mapping], bottomup_rule(0.5))
+            expected = load(state, tmp_path, tags=True)
+            for prefix in ("", "module.", "1."):  # bare, from DDP, from the FP16 wrapper
+                official = {prefix + ours: state[theirs] for ours, theirs, _ in mapping}
+                assert_same_state(load(official, tmp_path, tags=True), expected)
