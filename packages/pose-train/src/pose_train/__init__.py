@@ -1,3 +1,7 @@
-"""Train, test and predict with top-down and bottom-up pose networks on plain PyTorch."""
+"""Train and evaluate pose networks on plain PyTorch."""
+
+from pose_train.config import Config, ConfigError, load_config, shipped_configs
 
 __version__ = "0.1.0"
+
+__all__ = ["Config", "ConfigError", "load_config", "shipped_configs"]

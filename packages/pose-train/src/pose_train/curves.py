@@ -1,0 +1,59 @@
+"""Line charts as SVG text, without a plotting library."""
+
+from collections.abc import Sequence
+from html import escape
+
+WIDTH, HEIGHT = 420, 260
+LEFT, RIGHT, TOP, BOTTOM = 60, 16, 34, 40  # margins around the plot
+COLORS = ("#1f6feb", "#d1495b", "#2a9d5c")
+
+Series = dict[str, Sequence[tuple[float, float]]]  # name -> (x, y) points
+
+
+def line_chart(title: str, x_label: str, series: Series) -> str:
+    """Return an SVG chart of one or more named lines with common axes."""
+    points = [point for line in series.values() for point in line]
+    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+    y_low, y_high = min(0.0, *(y for _, y in points)), max(y for _, y in points)
+    x_span, y_span = (x_high - x_low) or 1.0, (y_high - y_low) or 1.0
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - x_low) / x_span * (WIDTH - LEFT - RIGHT)
+        return across, HEIGHT - BOTTOM - (y - y_low) / y_span * (HEIGHT - TOP - BOTTOM)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="11">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        _text(LEFT, 20, title, size=14),
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label, anchor="middle"),
+    ]
+    for i in range(5):
+        value = y_low + y_span * i / 4
+        _, y = place(x_low, value)
+        parts.append(
+            f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
+        )
+        parts.append(_text(LEFT - 6, y + 4, f"{value:.3g}", anchor="end"))
+    for x in sorted({x_low, round((x_low + x_high) / 2), x_high}):
+        parts.append(_text(place(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", anchor="middle"))
+    for number, (name, line) in enumerate(series.items()):
+        color = COLORS[number % len(COLORS)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>'
+            for x, y in (place(*point) for point in line)
+        ]
+        if len(series) > 1:
+            parts.append(_text(WIDTH - RIGHT, 20 + 14 * number, name, anchor="end", fill=color))
+    return "\n".join([*parts, "</svg>"])
+
+
+def _text(
+    x: float, y: float, text: str, *, anchor: str = "start", size: int = 11, fill: str = "#333"
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{fill}">'
+        f"{escape(text)}</text>"
+    )
