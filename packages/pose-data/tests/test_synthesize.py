@@ -10,6 +10,7 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO as CocoFile
 
+from pose_data.errors import DatasetError
 from pose_data.figures import sample_figure
 from pose_data.shapes import body_shapes, cover
 from pose_data.skeleton import COCO
@@ -195,11 +196,11 @@ def test_drawing_does_not_depend_on_what_was_drawn_before() -> None:
 
 def test_what_is_there_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is not an empty directory") as caught:
+    with pytest.raises(DatasetError, match="is not an empty directory") as caught:
         synthesize(tmp_path, num_train=1, num_val=1)
     assert str(tmp_path) in str(caught.value)
     assert contents(tmp_path) == {"notes.txt": b"mine"}
-    with pytest.raises(ValueError, match=r"notes\.txt"):
+    with pytest.raises(DatasetError, match=r"notes\.txt"):
         synthesize(tmp_path / "notes.txt", num_train=1, num_val=1)
 
 
@@ -213,6 +214,6 @@ def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
     "bad", [{"num_train": -1}, {"num_val": -2}, {"image_size": (320, 20)}, {"seed": -1}]
 )
 def test_impossible_numbers_are_refused(tmp_path: Path, bad: dict) -> None:
-    with pytest.raises(ValueError, match=r"-1|-2|20"):
+    with pytest.raises(DatasetError, match=r"-1|-2|20"):
         synthesize(tmp_path / "new", **bad)
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.errors import DatasetError
 from pose_data.figures import Figure, random_colour, sample_figure, shaded, skin_colour
 from pose_data.shapes import (
     CIRCLE,
@@ -45,17 +46,17 @@ def synthesize(
 
     `image_size` is (w, h). The same arguments give the same bytes, and a picture depends only on
     `seed`, its split and its place in it, so asking for more keeps the ones there were. Raises
-    ValueError where `out` holds something already or a number is out of range.
+    DatasetError where `out` holds something already or a number is out of range.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"{out} exists and is not an empty directory; nothing was written")
+        raise DatasetError(f"{out} exists and is not an empty directory; nothing was written")
     if min(num_train, num_val) < 0:
-        raise ValueError(f"num_train and num_val must be >= 0, got {num_train} and {num_val}")
+        raise DatasetError(f"num_train and num_val must be >= 0, got {num_train} and {num_val}")
     if min(image_size) < 48:
-        raise ValueError(f"image_size must be at least (48, 48), got {tuple(image_size)}")
+        raise DatasetError(f"image_size must be at least (48, 48), got {tuple(image_size)}")
     if seed < 0:
-        raise ValueError(f"seed must be >= 0, got {seed}")
+        raise DatasetError(f"seed must be >= 0, got {seed}")
     out.parent.mkdir(parents=True, exist_ok=True)
     train, val = np.random.SeedSequence(seed).spawn(2)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:

@@ -18,7 +18,9 @@ from pose_data.transforms import (
     box_to_center_scale,
     crop_matrix,
     fix_aspect,
+    flip_points,
     half_body_box,
+    move_box,
     sample_augmentation,
     transform_points,
 )
@@ -60,19 +62,20 @@ class TopDown:
     def sample(self, index: int, params: AugmentationParams) -> dict[str, Any]:
         """Make the sample of one person with the given parameters; no randomness in here."""
         persons = self.persons
-        image = read_image(persons, index)  # (H, W, 3)
+        image: cv2.typing.MatLike = read_image(persons, index)  # (H, W, 3)
         keypoints, visible = persons.keypoints[index], persons.visible[index]
         center, scale = box_to_center_scale(persons.bbox_xyxy[index])
         if params.flip:
-            image, keypoints, visible, center = _flip(
-                image, keypoints, visible, center, persons.skeleton.flip_indices
-            )
+            width, order = image.shape[1], list(persons.skeleton.flip_indices)
+            image = cv2.flip(image, 1)
+            keypoints, visible = flip_points(keypoints[order], width), visible[order]
+            center = flip_points(center, width)
         if params.half_body and self.augment is not None:
             least = self.augment.half_body_min_keypoints
             half = half_body_box(keypoints, visible, persons.skeleton, params.prefer_upper, least)
             center, scale = half or (center, scale)
-        center = center + np.array(params.shift, np.float32) * scale
-        scale = fix_aspect(scale * np.float32(params.scale), self.input_size)
+        center, scale = move_box(center, scale, params)
+        scale = fix_aspect(scale, self.input_size)
 
         matrix = crop_matrix(center, scale, params.rotation, self.input_size)
         crop = cv2.warpAffine(image, matrix, self.input_size, flags=cv2.INTER_LINEAR)  # (h, w, 3)
@@ -101,19 +104,3 @@ def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
             f"{persons.annotation_file} annotation id {persons.ids[index]}: image {path} {problem}"
         )
     return image  # type: ignore[return-value]
-
-
-def _flip(
-    image: NDArray[np.uint8],
-    keypoints: Floats,
-    visible: Floats,
-    center: Floats,
-    flip_indices: tuple[int, ...],
-) -> tuple[NDArray[np.uint8], Floats, Floats, Floats]:
-    """Mirror a picture left to right with all that belongs to it: x becomes W - 1 - x."""
-    last = np.float32(image.shape[1] - 1)
-    order = list(flip_indices)
-    mirrored = keypoints[order]  # a copy
-    mirrored[:, 0] = last - mirrored[:, 0]
-    center = np.array([last - center[0], center[1]], np.float32)
-    return cv2.flip(image, 1), mirrored, visible[order], center  # type: ignore[return-value]

@@ -53,12 +53,21 @@ NO_AUGMENTATION = AugmentationParams(False, False, False, (0.0, 0.0), 1.0, 0.0)
 
 def sample_augmentation(rng: np.random.Generator, aug: Augmentation) -> AugmentationParams:
     """Draw the parameters of one sample: six uniforms and four truncated normals, always."""
-    flip, half_body, upper, shift, scale, rotate = rng.random(6)
-    dx, dy, ds, dr = _truncated_normal(rng, 4)
+    return decide(rng.random(6).tolist(), _truncated_normal(rng, 4), aug)
+
+
+def decide(uniforms: list[float], normals: list[float], aug: Augmentation) -> AugmentationParams:
+    """Turn drawn numbers into parameters.
+
+    uniforms: for flip, half body, its upper part, shift, scale, rotation. normals, within [-1, 1]:
+    shift in x and y, scale, rotation.
+    """
+    flip, half_body, upper, shift, scale, rotate = uniforms
+    dx, dy, ds, dr = normals
     return AugmentationParams(
-        flip=bool(flip < aug.flip_prob),
-        half_body=bool(half_body < aug.half_body_prob),
-        prefer_upper=bool(upper < aug.upper_body_prob),
+        flip=flip < aug.flip_prob,
+        half_body=half_body < aug.half_body_prob,
+        prefer_upper=upper < aug.upper_body_prob,
         shift=(dx * aug.shift, dy * aug.shift) if shift < aug.shift_prob else (0.0, 0.0),
         scale=1.0 + ds * aug.scale if scale < aug.scale_prob else 1.0,
         rotation=dr * aug.rotate if rotate < aug.rotate_prob else 0.0,
@@ -102,6 +111,12 @@ def half_body_box(
     return points.mean(axis=0), extent * np.float32(1.5)
 
 
+def move_box(center: Floats, scale: Floats, params: AugmentationParams) -> tuple[Floats, Floats]:
+    """Shift a box by fractions of its size, then resize it."""
+    shifted = center + np.array(params.shift, np.float32) * scale
+    return shifted, scale * np.float32(params.scale)
+
+
 def fix_aspect(scale: Floats, input_size: tuple[int, int]) -> Floats:
     """Enlarge (width, height) to the aspect ratio of the network's input."""
     w, h = scale
@@ -119,8 +134,10 @@ def crop_matrix(
     differs by up to 5e-3.
     """
     w, h = input_size
-    angle = np.deg2rad(rotation)
-    towards_left = -0.5 * float(scale[0]) * np.array([np.cos(angle), np.sin(angle)])
+    # The sine and cosine of a float32 angle, then float64: bit by bit the published matrices.
+    angle = np.deg2rad(np.float32(rotation))
+    direction = np.array([np.cos(angle), np.sin(angle)], np.float64)
+    towards_left = -0.5 * float(scale[0]) * direction
     source = _three_points(np.asarray(center, np.float64), towards_left)
     target = _three_points(np.array([w * 0.5, h * 0.5]), np.array([w * -0.5, 0.0]))
     return cv2.getAffineTransform(source, target).astype(np.float64, copy=False)  # (2, 3)
@@ -147,3 +164,8 @@ def keypoints_to_image(
     size = np.array(input_size, np.float32)
     offset = center - np.float32(0.5) * scale
     return keypoints / size * scale[..., None, :] + offset[..., None, :]
+
+
+def flip_points(points: Floats, image_width: int) -> Floats:
+    """Mirror points (..., 2) of a picture left to right: x becomes W - 1 - x."""
+    return np.stack([np.float32(image_width - 1) - points[..., 0], points[..., 1]], axis=-1)
