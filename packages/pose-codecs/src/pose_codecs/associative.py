@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose_codecs.blocks import block_maxima
-from pose_codecs.candidates import check_maps, find_candidates
+from pose_codecs.candidates import Candidates, check_maps, find_candidates
 from pose_codecs.grouping import Assignment, People, check_assignment, group
 from pose_codecs.msra import check_size
 from pose_codecs.refinement import adjust, refine
@@ -94,10 +94,20 @@ class AssociativeEmbedding:
         candidates = find_candidates(
             maps, tag_maps, self.max_instances, self.nms_kernel, self.detection_threshold, maxima
         )
+        people = self.group(candidates)
+        if self.adjust:
+            people = people._replace(keypoints=adjust(people.keypoints, people.scores, maps))
+        if self.refine:
+            keypoints, scores = refine(people.keypoints, people.scores, maps, tag_maps, maxima)
+            people = people._replace(keypoints=keypoints, scores=scores)
+        return people
+
+    def group(self, candidates: Candidates) -> People:
+        """Group candidates with the options of this codec: the middle step of decode."""
         order = self.keypoint_order
-        if order is None and len(maps) == len(COCO_ORDER):
+        if order is None and len(candidates.scores) == len(COCO_ORDER):
             order = COCO_ORDER
-        people = group(
+        return group(
             candidates,
             max_instances=self.max_instances,
             detection_threshold=self.detection_threshold,
@@ -107,12 +117,6 @@ class AssociativeEmbedding:
             keypoint_order=order,
             assignment=self.assignment,
         )
-        if self.adjust:
-            people = people._replace(keypoints=adjust(people.keypoints, people.scores, maps))
-        if self.refine:
-            keypoints, scores = refine(people.keypoints, people.scores, maps, tag_maps, maxima)
-            people = people._replace(keypoints=keypoints, scores=scores)
-        return people
 
     def decode_batch(self, heatmaps: Any, tags: Any, threads: int = 1) -> list[People]:
         """Find the people of N images, heatmaps (N, K, H, W), on several threads.

@@ -25,6 +25,16 @@ def flip_heatmaps(
     return shifted
 
 
+def flip_tags(
+    tags: NDArray[np.floating], flip_indices: Sequence[int], shift: bool = False
+) -> NDArray[np.floating]:
+    """Turn the tags (..., K, H, W) of a mirrored image into those of the image.
+
+    As flip_heatmaps; published associative embedding shifts neither.
+    """
+    return flip_heatmaps(tags, flip_indices, shift)
+
+
 def check_flip_indices(flip_indices: Sequence[int], num_keypoints: int) -> list[int]:
     """Return flip_indices as a list; raise ValueError unless it orders all the keypoints."""
     order = [int(index) for index in flip_indices]

@@ -1,0 +1,89 @@
+"""Compiled kernels in forked and spawned processes, and where no cache can be written."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pose_codecs import MSRAHeatmap
+
+CODEC = MSRAHeatmap((96, 128), (24, 32), refine="dark")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_kernels_work_in_workers(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} on this system")
+    heatmaps, _ = CODEC.encode(np.full((17, 2), 50.25), np.ones(17))
+    expected = CODEC.decode(heatmaps)  # the kernels are in use before the workers start
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        for keypoints, scores in pool.map_async(CODEC.decode, [heatmaps] * 4).get(timeout=120):
+            np.testing.assert_array_equal(keypoints, expected[0])
+            np.testing.assert_array_equal(scores, expected[1])
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+
+def test_import_compiles_nothing():
+    code = """
+import sys, pose_codecs.msra, pose_codecs.grouping
+print(len(pose_codecs.msra._paste.signatures), len(pose_codecs.grouping._munkres.signatures))
+print("torch" in sys.modules)
+"""
+    assert run_python(code) == ["0", "0", "False"]
+
+
+def test_kernels_work_without_a_writable_cache(tmp_path):
+    """As in a read-only container: numba finds no place for its cache and refuses to cache."""
+    not_a_folder = tmp_path / "file"
+    not_a_folder.write_text("")
+    code = """
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = []
+import numpy as np
+from pose_codecs import MSRAHeatmap
+heatmaps, weights = MSRAHeatmap((96, 128), (24, 32)).encode([[48.0, 64.0]], [1])
+print(heatmaps.max(), weights[0])
+"""
+    assert run_python(code) == ["1.0", "1.0"]
+
+
+def test_nothing_is_left_to_compile_after_warmup():
+    code = """
+import sys
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap, warmup
+
+def compiled():
+    modules = [m for name, m in sys.modules.items() if name.startswith("pose_codecs.")]
+    kernels = {v for m in modules for v in vars(m).values() if isinstance(v, Dispatcher)}
+    return sum(len(k.signatures) for k in kernels)
+
+warmup()
+before = compiled()
+points, visible = np.random.default_rng(0).uniform(0, 60, (3, 17, 2)), np.ones((3, 17))
+for codec in (
+    MSRAHeatmap((64, 64), (32, 32)),
+    MSRAHeatmap((64, 64), (32, 32), refine="dark", unbiased=True),
+    UDPHeatmap((64, 64), (32, 32)),
+):
+    codec.decode(codec.encode(points, visible)[0])
+people = AssociativeEmbedding((64, 64), [(32, 32)])
+heatmaps, _ = people.encode(points, visible)
+people.decode(heatmaps[0], np.zeros((17, 32, 32, 2)))
+print(before > 0, compiled() - before)
+"""
+    assert run_python(code) == ["True", "0"]
