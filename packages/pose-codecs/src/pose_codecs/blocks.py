@@ -11,7 +11,9 @@ from pose_codecs._jit import jit
 
 F32 = NDArray[np.float32]
 
-BLOCK = 8  # a block is BLOCK x BLOCK pixels; the last ones of a row or column may be smaller
+# A block is BLOCK x BLOCK pixels; the last ones of a row or column may be smaller. numba's cache
+# does not see this number change for kernels in other files: delete __pycache__ then.
+BLOCK = 8
 
 
 def block_maxima(heatmaps: F32) -> F32:

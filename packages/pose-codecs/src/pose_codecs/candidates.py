@@ -36,10 +36,10 @@ def find_candidates(
 
     A pixel is a local maximum if no pixel of the nms_kernel x nms_kernel window around it is
     higher; other pixels count as 0 and fill up the list. Equal values come in the order of
-    torch.topk. With a `floor` >= 0 only maxima above it are looked for, which is faster and gives
-    the same ones; zeros fill up the list. `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared
-    by the keypoints. `maxima` saves a pass where block_maxima is at hand. Raises ValueError for
-    wrong shapes, NaN and inf.
+    torch.topk on a CPU (in maps of at least 64 pixels per candidate). With a `floor` >= 0 only
+    maxima above it are looked for, which is faster and gives the same ones; zeros fill up the list.
+    `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared by the keypoints. `maxima` saves a
+    pass where block_maxima is at hand. Raises ValueError for wrong shapes, NaN and inf.
     """
     maps, tag_maps = check_maps(heatmaps, tags)
     if max_instances < 1:

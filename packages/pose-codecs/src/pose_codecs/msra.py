@@ -4,7 +4,7 @@ The published behaviour is that of MMPose 1.3, including the rounding of its tar
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +47,7 @@ class MSRAHeatmap:
         if self.blur_size is not None:
             blur_weights(self.blur_size)
 
-    @property
+    @cached_property
     def stride(self) -> F32:
         """Input pixels per heatmap pixel, (2,) xy."""
         return np.divide(self.input_size, self.heatmap_size, dtype=np.float32)
@@ -164,7 +164,7 @@ def find_maxima(heatmaps: F32) -> tuple[I64, F32]:
     """Find the first maximum, in row-major order, of each heatmap (M, H, W).
 
     Returns locations (M, 2) xy in heatmap pixels and the maxima (M,). Where the maximum is not
-    positive the location is (-1, -1), as published. Raises ValueError for NaN and inf.
+    positive the location is (-1, -1), as published. Raises ValueError for NaN and a maximum of inf.
     """
     count, height, width = heatmaps.shape
     flat = heatmaps.reshape(count, height * width)

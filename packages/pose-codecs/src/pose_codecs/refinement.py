@@ -151,14 +151,14 @@ def _bound(maxima: F32, lowest: F32, highest: F32, mean: F32, bounds: F32) -> No
 
 
 @jit
-def _distance_limit(heat: float, best: float) -> float:
+def _distance_limit(heat: float, best: float) -> np.float32:
     """Return the largest squared tag distance with which heat can reach the best value so far.
 
     heat - round(d) >= best needs d <= floor(heat - best) + 0.5; it spares most square roots. The
     margins, in float64, are wider than the rounding errors of float32.
     """
     distance = np.floor(heat - best + 2e-7 * abs(best)) + 0.5
-    return distance * distance * (1 + 1e-6)
+    return np.float32(distance * distance * (1 + 1e-6))
 
 
 @jit
@@ -168,23 +168,27 @@ def _scan_block(
     mean: F32,
     top: int,
     left: int,
-    limit: float,
+    limit: np.float32,
     best: np.float32,
     pixel: np.int64,
 ) -> tuple[np.float32, np.int64]:
     """Return the best value and its pixel, after those of a block."""
     height, width = heatmap.shape
+    columns, length = min(BLOCK, width - left), len(mean)
     for y in range(top, min(height, top + BLOCK)):
-        for x in range(left, min(width, left + BLOCK)):
-            if heatmap[y, x] < best:
+        heat_row = heatmap[y, left : left + columns]
+        tag_row = tags[y, left : left + columns]
+        for x in range(columns):
+            if heat_row[x] < best:
                 continue
             squared = np.float32(0)
-            for t in range(len(mean)):
-                difference = tags[y, x, t] - mean[t]
+            for t in range(length):
+                difference = tag_row[x, t] - mean[t]
                 squared += difference * difference
             if squared > limit:
                 continue
-            value, at = heatmap[y, x] - np.rint(np.sqrt(squared)), np.int64(y * width + x)
+            value = heat_row[x] - np.rint(np.sqrt(squared))
+            at = np.int64(y * width + left + x)
             if value > best or (value == best and at < pixel):
                 best, pixel = value, at
     return best, pixel
