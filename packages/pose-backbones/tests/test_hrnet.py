@@ -43,15 +43,10 @@ def test_input_size_and_options_are_checked():
         create_model("hrnet", num_modules=(1, 1))
 
 
-def test_gradient_checkpointing_changes_nothing():
+def test_initialisation():
     torch.manual_seed(0)
-    plain = HRNet(8, num_modules=(1, 1, 1), num_blocks=1)
-    recomputed = HRNet(8, num_modules=(1, 1, 1), num_blocks=1, grad_checkpoint=True)
-    recomputed.load_state_dict(plain.state_dict())
-    images = torch.randn(2, 3, 64, 64)
-    gradients = []
-    for model in (plain, recomputed):
-        model(images)[0].sum().backward()
-        gradients.append(model.conv1.weight.grad)
-    torch.testing.assert_close(*gradients)
-    torch.testing.assert_close(recomputed.state_dict(), plain.state_dict())
+    for name, tensor in create_model("hrnet_w32").state_dict().items():
+        if tensor.ndim == 4:
+            assert tensor.std().item() == pytest.approx(0.001, rel=0.2), name
+        elif name.endswith("bias"):
+            assert not tensor.any(), name

@@ -28,7 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         folder = self.path.split("/")[1]
         wanted = self.headers.get("Range")
         self.server.requests.append((folder, wanted))
-        if folder == "missing" or not self.path.endswith(FILE):
+        if folder.startswith("missing") or not self.path.endswith(FILE):
             self.send_error(404)
             return
         start = int(wanted.split("=")[1][:-1]) if wanted and folder != "simple" else 0

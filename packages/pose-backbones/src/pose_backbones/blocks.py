@@ -1,4 +1,4 @@
-"""Shared building blocks: convolution + batch norm, the two residual blocks, initialisation.
+"""Shared building blocks: convolution + batch norm, the two residual blocks.
 
 Attribute names are the names in published checkpoints.
 """
@@ -12,6 +12,19 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 T = TypeVar("T", Tensor, list[Tensor])
+
+
+class Conv2d(nn.Conv2d):
+    """Convolve, with weights drawn from N(0, 0.001) and no bias at first.
+
+    The initialisation MMPose trains all families from; batch norms start at 1 and 0, as in torch.
+    """
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:  # nothing to draw there, and torch takes long to find out
+            nn.init.normal_(self.weight, std=0.001)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
 class ConvBN(nn.Module):
@@ -32,7 +45,7 @@ class ConvBN(nn.Module):
         relu: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
+        self.conv = Conv2d(
             in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=not norm
         )
         self.bn = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
@@ -44,7 +57,7 @@ class ConvBN(nn.Module):
 
 def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
     """Return a convolution without bias and its batch norm, to be put into a Sequential."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+    conv = Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
     return [conv, nn.BatchNorm2d(out_channels)]
 
 
@@ -93,19 +106,6 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride))
-
-
-def init_weights(model: nn.Module) -> None:
-    """Draw every convolution from N(0, 0.001), zero its bias, set batch norms to 1 and 0, in place.
-
-    The initialisation MMPose trains all four families from.
-    """
-    for module in model.modules():
-        # On the meta device there is nothing to draw, which takes torch longer than drawing.
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not module.weight.is_meta:
-            nn.init.normal_(module.weight, std=0.001)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def check_multiple(images: Tensor, multiple: int, model: str) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pose_backbones.blocks import ConvBN, init_weights, recompute
+from pose_backbones.blocks import ConvBN, recompute
 from pose_backbones.net import Feature, MapsHead, PoseNet
 
 
@@ -51,7 +51,6 @@ class CPM(nn.Module):
             )
             for _ in later
         )
-        init_weights(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         save_memory = self.grad_checkpoint and self.training

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pose_backbones.blocks import BasicBlock, init_weights
+from pose_backbones.blocks import BasicBlock, Conv2d
 from pose_backbones.hrnet import HRNet
 from pose_backbones.net import PoseOutput, split_maps
 
@@ -46,17 +46,14 @@ class HigherHead(nn.Module):
         self.num_keypoints = num_keypoints
         num_maps = num_keypoints + num_tags
         self.final_layers = nn.ModuleList(
-            [nn.Conv2d(channels, num_maps, 1), nn.Conv2d(channels, num_keypoints, 1)]
+            [Conv2d(channels, num_maps, 1), Conv2d(channels, num_keypoints, 1)]
         )
-        upsample = nn.Sequential(
-            nn.ConvTranspose2d(channels + num_maps, channels, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
-        )
+        double = nn.ConvTranspose2d(channels + num_maps, channels, 4, 2, padding=1, bias=False)
+        nn.init.normal_(double.weight, std=0.001)
+        upsample = nn.Sequential(double, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
         blocks = [nn.Sequential(BasicBlock(channels, channels)) for _ in range(4)]
         # A list of one, as in the published names: deconv_layers.0.0.0.weight.
         self.deconv_layers = nn.ModuleList([nn.Sequential(upsample, *blocks)])
-        init_weights(self)
 
     def forward(self, features: list[Tensor]) -> PoseOutput:
         x = features[0]  # (B, C, h, w)

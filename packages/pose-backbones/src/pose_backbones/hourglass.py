@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pose_backbones.blocks import BasicBlock, ConvBN, check_multiple, init_weights, recompute
+from pose_backbones.blocks import BasicBlock, ConvBN, check_multiple, recompute
 from pose_backbones.net import Feature, PoseNet, StagesHead
 
 
@@ -54,7 +54,6 @@ class Hourglass(nn.Module):
             # so that those files load and save completely; frozen, so that no optimiser decays it
             # and DDP does not wait for its gradients.
             self.inters.append(BasicBlock(width, width).requires_grad_(False))
-        init_weights(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, self.multiple, "Hourglass")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pose_backbones.blocks import ConvBN, check_multiple, init_weights, recompute
+from pose_backbones.blocks import ConvBN, check_multiple, recompute
 from pose_backbones.net import Feature, MapsHead, PoseNet
 
 
@@ -66,7 +66,6 @@ class HourglassAE(nn.Module):
         self.remap_feature_convs = nn.ModuleList(
             ConvBN(width, width, 1, relu=False) for _ in between
         )
-        init_weights(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, self.multiple, "HourglassAE")

@@ -14,7 +14,6 @@ from pose_backbones.blocks import (
     Bottleneck,
     check_multiple,
     conv_bn,
-    init_weights,
     recompute,
 )
 from pose_backbones.net import Feature, HeatmapHead, PoseNet
@@ -63,7 +62,6 @@ class HRNet(nn.Module):
         self.stage3 = _stage(widths[:3], num_modules[1], num_blocks, 3)
         self.transition3 = _transition(widths[:3], widths)
         self.stage4 = _stage(widths, num_modules[2], num_blocks, outputs)
-        init_weights(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, 32, "HRNet")

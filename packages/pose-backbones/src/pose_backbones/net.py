@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from pose_backbones.blocks import init_weights
+from pose_backbones.blocks import Conv2d
 
 
 class Feature(NamedTuple):
@@ -52,8 +52,7 @@ class HeatmapHead(nn.Module):
         super().__init__()
         self.num_keypoints = num_keypoints
         self.index = index
-        self.final_layer = nn.Conv2d(in_channels, num_keypoints + num_tags, 1)
-        init_weights(self)
+        self.final_layer = Conv2d(in_channels, num_keypoints + num_tags, 1)
 
     def forward(self, features: list[Tensor]) -> PoseOutput:
         return split_maps([self.final_layer(features[self.index])], self.num_keypoints)
@@ -69,9 +68,8 @@ class StagesHead(nn.Module):
         super().__init__()
         self.num_keypoints = num_keypoints
         self.multi_final_layers = nn.ModuleList(
-            nn.Conv2d(in_channels, num_keypoints, 1) for _ in range(num_stages)
+            Conv2d(in_channels, num_keypoints, 1) for _ in range(num_stages)
         )
-        init_weights(self)
 
     def forward(self, features: list[Tensor]) -> PoseOutput:
         maps = [layer(x) for layer, x in zip(self.multi_final_layers, features, strict=True)]

@@ -1,0 +1,47 @@
+"""The README: its snippets run, its table is what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pose_backbones import ZOO, list_models
+from pose_backbones.__main__ import main
+
+README = Path(__file__).parents[1] / "README.md"
+SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_snippets_run(snippet, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "README.md", "exec"), {})
+
+
+def test_the_table_is_up_to_date(capsys):
+    text = README.read_text()
+    assert main(["list", "hrnet_w32", "--format", "md"]) == 0
+    assert all(row in text for row in capsys.readouterr().out.splitlines())
+    # The figures of the others take long to measure; their names and AP do not.
+    for key, weights in ZOO.items():
+        assert re.search(rf"^\| `{weights.model}` .* `{key}` \| {weights.ap:.3f} ", text, re.M)
+    assert all(f"| `{name}` |" in text for name in list_models())
+
+
+def test_info_and_bad_usage(capsys):
+    assert main(["info", "hrnet_w32"]) == 0
+    assert "7.6 GFLOPs, 28.5 M parameters" in capsys.readouterr().out
+    assert main(["info", "cpm_coco_256x192"]) == 0
+    assert "sha256_prefix: aa4ba095" in capsys.readouterr().out
+    assert main(["list", "hrnet_w4*"]) == 0
+    assert capsys.readouterr().out == "hrnet_w48\n"
+    for bad in (
+        ["info", "hrnet_w33"],
+        ["info", "none.pth"],
+        ["convert", "none.pth", "x.pth"],
+        ["convert", "none.pth", "x.safetensors", "--input-size", "big"],
+    ):
+        assert main(bad) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("pose-backbones: ")
+        assert error.count("\n") == 1
