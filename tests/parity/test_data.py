@@ -1,0 +1,162 @@
+"""pose-data against stored transforms of MMPose 1.3.2: boxes, matrices, crops, augmentation."""
+
+import json
+import os
+import zlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pose_data import COCO, Augmentation, load_coco
+from pose_data.transforms import (
+    NO_AUGMENTATION,
+    box_to_center_scale,
+    crop_matrix,
+    decide,
+    fix_aspect,
+    flip_points,
+    half_body_box,
+    move_box,
+    transform_points,
+)
+
+Case = dict[str, Any]
+
+
+def cases(path: Path) -> dict[str, Case]:
+    """Group the arrays of `CASE|NAME` keys by case."""
+    if not path.is_file():
+        pytest.skip(f"no {path.name} among these reference numbers")
+    grouped: dict[str, Case] = defaultdict(dict)
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            case, _, name = key.partition("|")
+            grouped[case][name] = arrays[key]
+    return grouped
+
+
+def description(folder: Path) -> Case:
+    path = folder / "transforms.json"
+    if not path.is_file():
+        pytest.skip("no transforms.json among these reference numbers")
+    return json.loads(path.read_text())
+
+
+def data_dir() -> Path:
+    if "POSE_DATA_DIR" not in os.environ:
+        pytest.skip("POSE_DATA_DIR is not set: no real pictures")
+    return Path(os.environ["POSE_DATA_DIR"])
+
+
+@pytest.fixture
+def transforms(parity_dir: Path) -> Path:
+    return parity_dir / "topdown" / "transforms"
+
+
+def check_warp(
+    case: Case, kind: str, scale: Any, rotation: float, input_size: tuple[int, int], image: Any
+) -> None:
+    """Compare matrix, keypoints and crop of one warp (not UDP) with the stored ones."""
+    center = case.get("center", case.get("bbox_center")).reshape(2)
+    scale = fix_aspect(scale, input_size)
+    matrix = crop_matrix(center, scale, rotation, input_size)
+    np.testing.assert_allclose(scale, case[f"{kind}|input_scale"].reshape(2), atol=1e-4)
+    np.testing.assert_allclose(matrix, case[f"{kind}|warp_mat"], atol=1e-6)
+    if f"{kind}|transformed_keypoints" in case:
+        points = transform_points(case["keypoints"], matrix)
+        np.testing.assert_allclose(points, case[f"{kind}|transformed_keypoints"], atol=1e-3)
+    if image is not None and f"{kind}|img" in case and cv2.__version__.startswith("5."):
+        crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
+        np.testing.assert_array_equal(crop, case[f"{kind}|img"])
+
+
+def test_boxes_and_their_order(transforms: Path) -> None:
+    dataset = description(transforms)["dataset"]
+    root = data_dir() / Path(dataset["root"]).name
+    persons = load_coco(root / dataset["ann"], root)
+    assert persons.ids.tolist() == dataset["topdown_instance_ids_in_order"]
+    np.testing.assert_allclose(persons.bbox_xyxy, dataset["bbox_xyxy"], atol=1e-4)
+    assert persons.image_ids[persons.image_index].tolist() == dataset["img_ids"]
+
+
+def test_crops_of_real_pictures(transforms: Path) -> None:
+    described = description(transforms)["affine"]
+    stored = cases(transforms / "affine.npz")
+    for case, info in zip(stored.values(), described, strict=True):
+        image = cv2.imread(str(data_dir() / info["file"]))
+        if zlib.crc32(image) != info["decoded_crc32"]:
+            image = None  # another JPEG decoder: geometry can be compared, pixels cannot
+        center, scale = box_to_center_scale(case["bbox_xyxy"].reshape(4))
+        np.testing.assert_allclose(center, case["bbox_center"].reshape(2), atol=1e-4)
+        np.testing.assert_allclose(scale, case["bbox_scale"].reshape(2), atol=1e-4)
+        for kind, rotation in (("plain", 0.0), ("plain_rot", info["rotation"])):
+            if f"{kind}|warp_mat" in case:
+                check_warp(case, kind, scale, rotation, tuple(info["input_size"]), image)
+
+
+def test_crops_of_a_noise_picture(transforms: Path) -> None:
+    stored = cases(transforms / "affine_synth.npz")
+    recipe = description(transforms)["affine_synth"]
+    image = noise_picture(recipe["image"])
+    assert zlib.crc32(image) == recipe["crc32"]
+    for case in stored.values():
+        size = tuple(int(v) for v in case["input_size"])
+        kinds = {key.partition("|")[0] for key in case if key.endswith("|warp_mat")}
+        for kind in kinds - {"udp", "udp_rot"}:
+            check_warp(case, kind, case["scale"].reshape(2), float(case["rotation"]), size, image)
+
+
+def noise_picture(recipe: str) -> Any:
+    """Make the picture that a text such as `...RandomState(1).randint(0,256,(9,9,3))...` says."""
+    numbers = [int(n) for n in "".join(c if c.isdigit() else " " for c in recipe).split()]
+    seed, low, high, *shape = numbers[:6]
+    return np.random.RandomState(seed).randint(low, high, shape).astype(np.uint8)
+
+
+def test_flip(transforms: Path) -> None:
+    case = cases(transforms / "random.npz")["flip"]
+    width = case["img_in"].shape[1]
+    order = list(COCO.flip_indices)
+    assert case["flip_indices"].tolist() == order
+    np.testing.assert_array_equal(cv2.flip(case["img_in"], 1), case["img"])
+    points = flip_points(case["keypoints_in"][:, order], width)
+    np.testing.assert_allclose(points, case["keypoints"], atol=1e-5)
+    np.testing.assert_array_equal(case["visible_in"][:, order], case["visible"])
+    center = flip_points(case["bbox_center_in"], width)
+    np.testing.assert_allclose(center, case["bbox_center"], atol=1e-5)
+
+
+def test_half_body(transforms: Path) -> None:
+    case = cases(transforms / "random.npz")["halfbody"]
+    aug = Augmentation()
+    for i, (apply, upper) in enumerate(case["u"].tolist()):
+        params = decide([1, apply, upper, 1, 1, 1], [0] * 4, aug)
+        half = None
+        if params.half_body:
+            keypoints, visible = case["keypoints"][i], case["visible"][i]
+            least = aug.half_body_min_keypoints
+            half = half_body_box(keypoints, visible, COCO, params.prefer_upper, least)
+        assert (half is not None) == case["applied"][i]
+        center, scale = half or (case["center_in"][i], case["scale_in"][i])
+        np.testing.assert_allclose(center, case["center"][i], rtol=1e-5)
+        np.testing.assert_allclose(scale, case["scale"][i], rtol=1e-5)
+
+
+def test_shift_scale_rotation(transforms: Path) -> None:
+    case = cases(transforms / "random.npz")["bboxtf"]
+    for i, normals in enumerate(case["random_v"].tolist()):
+        uniforms = [float(case[name][i]) for name in ("u_shift", "u_scale", "u_rot")]
+        params = decide([1, 1, 1, *uniforms], normals, Augmentation())
+        center, scale = move_box(case["center_in"][i], case["scale_in"][i], params)
+        np.testing.assert_allclose(center, case["center"][i], rtol=1e-6)
+        np.testing.assert_allclose(scale, case["scale"][i], rtol=1e-6)
+        assert params.rotation == pytest.approx(float(case["rotation"][i]), rel=1e-5)
+
+
+def test_no_augmentation_is_the_identity() -> None:
+    box = np.array([3, 4], np.float32), np.array([50, 60], np.float32)
+    np.testing.assert_array_equal(move_box(*box, NO_AUGMENTATION), box)
