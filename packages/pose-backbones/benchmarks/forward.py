@@ -11,7 +11,6 @@ import argparse
 import copy
 import datetime
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--compile", action="store_true", help="takes minutes on a small machine")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -40,9 +40,9 @@ def main() -> None:
     print_build_and_import()
     for name in args.models:
         for batch in args.batches:
-            print_forward(name, batch, device, args.rounds)
+            print_forward(name, batch, device, args.rounds, args.compile)
             if device == "cuda":
-                print_training(name, batch, args.rounds)
+                print_training(name, batch, args.rounds, args.compile)
 
 
 def print_machine(device: str, threads: int) -> None:
@@ -101,14 +101,14 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 @torch.inference_mode()
-def print_forward(name: str, batch: int, device: str, rounds: int) -> None:
+def print_forward(name: str, batch: int, device: str, rounds: int, compiled: bool) -> None:
     """Print one row per variant: milliseconds per image, ratio to eager, difference to eager."""
     width, height = next((w.input_size for w in ZOO.values() if w.model == name), (192, 256))
     torch.manual_seed(0)
     model = create_model(name).to(device).eval()
     spread(model)
     images = torch.randn(batch, 3, height, width, device=device)
-    runs = variants(model, images)
+    runs = variants(model, images, compiled)
     expected = model(images).heatmaps[-1].float()
     differences = {
         k: (run().heatmaps[-1].float() - expected).abs().max() for k, run in runs.items()
@@ -137,8 +137,8 @@ def spread(model: nn.Module) -> None:
             nn.init.uniform_(module.running_var, 0.5, 1.5)
 
 
-def variants(model: nn.Module, images: Tensor) -> dict[str, Run]:
-    """Return the ways to run the model, by name; those that need a compiler if there is one."""
+def variants(model: nn.Module, images: Tensor, with_compiled: bool) -> dict[str, Run]:
+    """Return the ways to run the model, by name; those that need a compiler if asked."""
     last = torch.channels_last
     images_last = images.to(memory_format=last)
     fused = fuse(model)
@@ -153,16 +153,16 @@ def variants(model: nn.Module, images: Tensor) -> dict[str, Run]:
     half = copy.deepcopy(fused_last).bfloat16()
     images_half = images_last.bfloat16()
     runs["fused, channels_last, bf16"] = lambda: half(images_half)
-    if images.is_cuda or shutil.which("g++"):
+    if with_compiled:
         compiled = torch.compile(fused_last)
         runs["fused, channels_last, compiled"] = lambda: compiled(images_last)
-    if images.is_cuda:
+    if with_compiled and images.is_cuda:
         graphs = torch.compile(copy.deepcopy(half), mode="reduce-overhead")
         runs["fused, channels_last, bf16, CUDA graphs"] = lambda: graphs(images_half)
     return runs
 
 
-def print_training(name: str, batch: int, rounds: int) -> None:
+def print_training(name: str, batch: int, rounds: int, compiled: bool) -> None:
     """Print forward and backward on the GPU, fp32 and bf16 autocast, eager and compiled."""
     width, height = next((w.input_size for w in ZOO.values() if w.model == name), (192, 256))
     model = create_model(name).cuda().to(memory_format=torch.channels_last)
@@ -170,7 +170,8 @@ def print_training(name: str, batch: int, rounds: int) -> None:
     images = images.to(memory_format=torch.channels_last)
     print(f"{name} {width}x{height}, batch {batch}, forward and backward\n")
     print("| variant | ms per image (median) |\n|---|---|")
-    for label, net in (("eager", model), ("compiled", torch.compile(model))):
+    nets = {"eager": model} | ({"compiled": torch.compile(model)} if compiled else {})
+    for label, net in nets.items():
         for bf16 in (False, True):
 
             def step(net: nn.Module = net, bf16: bool = bf16) -> None:

@@ -84,6 +84,8 @@ def test_imagenet_files_load_into_the_backbone(tmp_path):
     bare = HRNet(8, stem_channels=8, num_modules=(1, 1, 1), num_blocks=1, multi_scale=True)
     assert load_checkpoint(bare, path).missing == []
     assert_loaded(bare, source)
+    single = HRNet(8, stem_channels=8, num_modules=(1, 1, 1), num_blocks=1)
+    assert load_checkpoint(single, path).unexpected == []
 
 
 def test_a_pose_file_loads_into_a_bare_backbone(tmp_path):

@@ -203,3 +203,6 @@ def test_content_that_is_no_state_dict(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 1 << 40) + b"{}")
     with pytest.raises(CheckpointError, match="damaged"):
         read_checkpoint(tmp_path / "a.safetensors")
+    save_file({}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="no tensors"):
+        read_checkpoint(tmp_path / "a.safetensors")

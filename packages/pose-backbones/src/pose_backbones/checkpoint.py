@@ -35,7 +35,7 @@ RULES: dict[str, dict[str, str | None]] = {
     "backbone": {"": "backbone."},
 }
 # A classifier's last module has four outputs; a pose model keeps the first.
-CLASSIFIER_ONLY = re.compile(r"backbone\.stage4\.\d+\.fuse_layers\.[123]\.")
+CLASSIFIER_ONLY = re.compile(r"(backbone\.)?stage4\.\d+\.fuse_layers\.[123]\.")
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def _read_safetensors(path: Path) -> Checkpoint:
     with safe_open(path, framework="pt") as file:
         names = file.keys()
+        if not names:
+            raise CheckpointError("it holds no tensors")
         return Checkpoint({name: file.get_tensor(name) for name in names}, file.metadata() or {})
 
 
