@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pose_train.curves import HEIGHT, WIDTH, line_chart
+from pose_train.curves import HEIGHT, WIDTH, line_chart, round_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,3 +23,17 @@ def test_points_are_drawn_inside(points: list[tuple[float, float]]) -> None:
     texts = [text.text for text in root.findall(f"{SVG}text")]
     assert "a < b & c" in texts
     assert {"x", "y"} <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 0.629, [0, 0.2, 0.4, 0.6, 0.8]),
+        (0.0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.0, 0.00834, [0, 0.002, 0.004, 0.006, 0.008, 0.01]),
+        (0.0, 0.0, [0, 0.2]),
+        (-2.0, 5.0, [-2, 0, 2, 4, 6]),
+    ],
+)
+def test_round_ticks(low: float, high: float, expected: list[float]) -> None:
+    assert round_ticks(low, high) == pytest.approx(expected)

@@ -1,10 +1,11 @@
 """Line charts as SVG text, without a plotting library."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
-WIDTH, HEIGHT = 420, 260
-LEFT, RIGHT, TOP, BOTTOM = 60, 16, 34, 40  # margins around the plot
+WIDTH, HEIGHT = 320, 220
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 34, 40  # margins around the plot
 COLORS = ("#1f6feb", "#d1495b", "#2a9d5c")
 
 Series = dict[str, Sequence[tuple[float, float]]]  # name -> (x, y) points
@@ -14,8 +15,9 @@ def line_chart(title: str, x_label: str, series: Series) -> str:
     """Return an SVG chart of one or more named lines with common axes."""
     points = [point for line in series.values() for point in line]
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    y_low, y_high = min(0.0, *(y for _, y in points)), max(y for _, y in points)
-    x_span, y_span = (x_high - x_low) or 1.0, (y_high - y_low) or 1.0
+    ticks = round_ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    y_low, y_span = ticks[0], ticks[-1] - ticks[0]
+    x_span = (x_high - x_low) or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (x - x_low) / x_span * (WIDTH - LEFT - RIGHT)
@@ -28,13 +30,12 @@ def line_chart(title: str, x_label: str, series: Series) -> str:
         _text(LEFT, 20, title, size=14),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label, anchor="middle"),
     ]
-    for i in range(5):
-        value = y_low + y_span * i / 4
-        _, y = place(x_low, value)
+    for tick in ticks:
+        _, y = place(x_low, tick)
         parts.append(
             f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
         )
-        parts.append(_text(LEFT - 6, y + 4, f"{value:.3g}", anchor="end"))
+        parts.append(_text(LEFT - 6, y + 4, f"{tick:.4g}", anchor="end"))
     for x in sorted({x_low, round((x_low + x_high) / 2), x_high}):
         parts.append(_text(place(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", anchor="middle"))
     for number, (name, line) in enumerate(series.items()):
@@ -46,8 +47,17 @@ def line_chart(title: str, x_label: str, series: Series) -> str:
             for x, y in (place(*point) for point in line)
         ]
         if len(series) > 1:
-            parts.append(_text(WIDTH - RIGHT, 20 + 14 * number, name, anchor="end", fill=color))
+            parts.append(_text(WIDTH - RIGHT - 30 * number, 20, name, anchor="end", fill=color))
     return "\n".join([*parts, "</svg>"])
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Return a few round values, evenly spaced, from low or below to high or above."""
+    span = (high - low) or 1.0
+    unit = 10.0 ** math.floor(math.log10(span))
+    step = next(s * unit for s in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5) if span / (s * unit) <= 5)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [i * step for i in range(first, max(last, first + 1) + 1)]
 
 
 def _text(

@@ -20,7 +20,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse } td, th { padding: .2em .9em; border-bottom: 1px solid #ddd }
 td { text-align: right } figure { display: inline-block; margin: 0 1em 1em 0; vertical-align: top }
-figure img { max-width: 640px; display: block } figcaption { color: #555; font-size: 13px }
+figure img { max-width: 620px; display: block } figcaption { color: #555; font-size: 13px }
 pre { background: #f6f6f6; padding: 1em; overflow-x: auto } .ap { font-size: 2em }
 """
 
