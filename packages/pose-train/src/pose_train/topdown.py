@@ -89,10 +89,22 @@ def run(config: Config) -> Outcome:
 
 
 def _create_net(model: Model) -> nn.Module:
+    """Build the network and try it on an empty picture, so that sizes fit before a run starts."""
+    w, h = model.input_size
     try:
         net = create_model(model.name, num_keypoints=COCO.num_keypoints, **model.options)
+        with torch.inference_mode():
+            output = net.eval()(torch.zeros(1, 3, h, w))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
+    if output.tags:
+        raise ConfigError(f"model.name {model.name} is a bottom-up network; this recipe is topdown")
+    height, width = output.heatmaps[-1].shape[-2:]
+    if (width, height) != model.heatmap_size:
+        raise ConfigError(
+            f"model.heatmap_size is {list(model.heatmap_size)}, but {model.name} makes heatmaps of "
+            f"{[width, height]} from an input of {[w, h]}"
+        )
     if model.weights is not None:
         print(load_checkpoint(net, model.weights))
     return net
