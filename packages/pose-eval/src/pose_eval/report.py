@@ -1,0 +1,31 @@
+"""The outcome of an evaluation."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pose_eval.settings import Settings
+from pose_eval.tables import Curves, GroundTruth, Matches, Results
+
+STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The outcome of an evaluation.
+
+    stats: the ten COCO numbers by name, then those of further areas or of crowding; None where there
+    is nothing to measure (COCO's -1). counts: images, persons (with labelled keypoints), detections.
+    warnings: one line each, ending in [its-code]. matches: one for each category of the ground truth.
+    sections: what further analyses add, by name; each a value that JSON can hold.
+    """
+
+    stats: dict[str, float | None]
+    protocol: str
+    counts: dict[str, int]
+    warnings: tuple[str, ...]
+    settings: Settings
+    gt: GroundTruth
+    results: Results
+    matches: tuple[Matches, ...]
+    curves: Curves
+    sections: dict[str, Any] = field(default_factory=dict)
