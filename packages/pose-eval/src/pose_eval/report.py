@@ -13,10 +13,11 @@ STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 class Report:
     """The outcome of an evaluation.
 
-    stats: the ten COCO numbers by name, then those of further areas or of crowding; None where there
-    is nothing to measure (COCO's -1). counts: images, persons (with labelled keypoints), detections.
-    warnings: one line each, ending in [its-code]. matches: one for each category of the ground truth.
-    sections: what further analyses add, by name; each a value that JSON can hold.
+    stats: the ten COCO numbers by name, then those of further areas or of crowding; None where
+    there is nothing to measure (COCO's -1). counts: images, persons (with labelled keypoints),
+    detections. warnings: one line each, ending in [its-code]. matches: one for each category of
+    the ground truth. sections: what further analyses add, by name; each a value that JSON can
+    hold.
     """
 
     stats: dict[str, float | None]
