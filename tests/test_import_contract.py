@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "pose_backbones": {"torch", "numpy", "safetensors"},
     "pose_codecs": {"numpy", "numba"},
-    "pose_data": {"numpy", "cv2", "pycocotools"},
+    "pose_data": {"numpy", "cv2", "pycocotools", "orjson"},
     "pose_eval": {"numpy", "pycocotools"},
     "pose_train": {
         *("torch", "numpy", "cv2", "yaml", "tqdm"),

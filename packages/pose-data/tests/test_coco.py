@@ -69,7 +69,7 @@ def test_missing_area_and_counts_are_derived(tmp_path: Path) -> None:
     [
         ({"image_id": 8}, r"gt\.json annotation 1: image_id 8 is not in `images`"),
         ({"keypoints": [1.0] * 48}, r"annotation 1: keypoints must be 51 numbers"),
-        ({"keypoints": None}, r"annotation 1: keypoints must be 51 numbers"),
+        ({"keypoints": "none"}, r"annotation 1: keypoints must be 51 numbers"),
         ({"keypoints": [float("nan")] * 51}, r"annotation 1: keypoints holds NaN"),
         ({"bbox": [1, 2, 3]}, r"annotation 1: bbox must be 4 numbers"),
         ({"bbox": "none"}, r"annotation 1: bbox must be 4 numbers"),
@@ -82,10 +82,10 @@ def test_unusable_records_are_named(tmp_path: Path, changes: dict[str, Any], mes
 
 def test_missing_keys_are_named(tmp_path: Path) -> None:
     row = person(1)
-    del row["bbox"]
-    with pytest.raises(DatasetError, match="annotation 0 has no bbox"):
+    del row["image_id"]
+    with pytest.raises(DatasetError, match="annotation 0 has no image_id"):
         load(tmp_path, row)
-    with pytest.raises(DatasetError, match="image 0 has no file_name and no width"):
+    with pytest.raises(DatasetError, match="image 0 has no file_name"):
         load(tmp_path, images=[{"id": 1, "height": 3}])
 
 
@@ -98,7 +98,7 @@ def test_files_that_are_not_coco(tmp_path: Path, text: str) -> None:
 
 
 def test_missing_places(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot read annotations"):
+    with pytest.raises(DatasetError, match=r"cannot read .*json: No such file"):
         load_coco(tmp_path / "gt.json", tmp_path)
     with pytest.raises(DatasetError, match=r"image folder .* does not exist"):
         load_coco(tmp_path / "gt.json", tmp_path / "images")

@@ -1,32 +1,37 @@
-"""Read COCO keypoint annotations into arrays."""
+"""The persons of a COCO keypoint file, as the published recipes choose them."""
 
-import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.annotations import Annotations, read_annotations
 from pose_data.errors import DatasetError
+from pose_data.regions import Regions
 from pose_data.skeleton import COCO, Skeleton
+
+_log = logging.getLogger("pose_data")
 
 
 @dataclass(frozen=True)
 class Persons:
-    """The N annotated persons of I pictures, one row each, in file order.
+    """The N annotated persons of I pictures, one row each, picture by picture.
 
     image_ids (I,), file_names (I), image_sizes (I, 2) as (w, h): every picture of the file.
     ids (N,) annotation ids, image_index (N,) rows of the picture arrays, bbox_xyxy (N, 4) clipped
     to the picture, area (N,), keypoints (N, K, 2), visible (N, K) with COCO's 0 (not labelled),
-    1 (occluded) and 2 (visible).
+    1 (occluded) and 2 (visible). scores (N,) of detected boxes, None for annotated ones.
+    regions: every annotation of the file, crowds and unlabelled persons too, in the same pictures.
+    notices: what was derived or left out, one sentence each.
     """
 
     annotation_file: Path
     image_dir: Path
     skeleton: Skeleton
     image_ids: NDArray[np.int64]
-    file_names: tuple[str, ...]
+    file_names: NDArray[np.str_] | tuple[str, ...]
     image_sizes: NDArray[np.int64]
     ids: NDArray[np.int64]
     image_index: NDArray[np.int64]
@@ -34,21 +39,20 @@ class Persons:
     area: NDArray[np.float32]
     keypoints: NDArray[np.float32]
     visible: NDArray[np.float32]
+    scores: NDArray[np.float32] | None = None
+    regions: Regions | None = None
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def image_path(self, index: int) -> Path:
         """Return the picture of person `index`."""
-        return self.image_dir / self.file_names[self.image_index[index]]
+        return self.image_dir / str(self.file_names[self.image_index[index]])
 
-
-class _Row(NamedTuple):
-    id: int
-    image_row: int
-    bbox_xyxy: tuple[float, float, float, float]
-    area: float
-    keypoints: NDArray[np.float64]  # (K, 3)
+    def where(self, index: int) -> str:
+        """Name the record of person `index`, for messages: its file and annotation id."""
+        return f"{self.annotation_file} annotation id {self.ids[index]}"
 
 
 def load_coco(
@@ -64,93 +68,48 @@ def load_coco(
     path, folder = Path(annotation_file), Path(image_dir)
     if not folder.is_dir():
         raise DatasetError(f"image folder {folder} does not exist")
-    content = _read_json(path)
-    images = content["images"]
-    for number, image in enumerate(images):
-        _require(image, ("id", "file_name", "width", "height"), f"{path} image {number}")
-    row_of_image = {image["id"]: row for row, image in enumerate(images)}
+    persons = usable_persons(
+        read_annotations(path, folder, skeleton.num_keypoints), path, folder, skeleton
+    )
+    for notice in persons.notices:
+        _log.warning(notice)
+    return persons
 
-    rows: list[_Row] = []
-    for number, annotation in enumerate(content["annotations"]):
-        where = f"{path} annotation {number}"
-        _require(annotation, ("id", "image_id", "bbox", "keypoints"), where)
-        if annotation["image_id"] not in row_of_image:
-            raise DatasetError(f"{where}: image_id {annotation['image_id']} is not in `images`")
-        image_row = row_of_image[annotation["image_id"]]
-        row = _usable_row(annotation, image_row, images[image_row], skeleton, where)
-        if row is not None:
-            rows.append(row)
 
-    keypoints = np.array([row.keypoints for row in rows], np.float32)
-    keypoints = keypoints.reshape(-1, skeleton.num_keypoints, 3)  # (N, K, 3)
+def usable_persons(found: Annotations, path: Path, image_dir: Path, skeleton: Skeleton) -> Persons:
+    """Choose the persons that MMPose trains on, in its order: by picture, then as in the file."""
+    regions, notices = found.regions, list(found.notices)
+    corner, side = regions.bbox_xywh[:, :2], regions.bbox_xywh[:, 2:]
+    last = found.image_sizes[regions.image_index] - 1  # (R, 2)
+    low, high = np.clip(corner, 0, last), np.clip(corner + side, 0, last)
+    is_labelled = ~regions.is_ignored & (regions.keypoints > 0).any(axis=(1, 2))
+    has_box = (high > low).all(axis=1)
+    if count := int((is_labelled & ~has_box).sum()):
+        which = regions.ids[is_labelled & ~has_box]
+        notices.append(
+            f"{path}: {count} labelled persons left out, whose boxes are empty or outside of their "
+            f"picture: annotation ids {', '.join(map(str, which[:5]))}{', ...' * (count > 5)}"
+        )
+    rows = np.flatnonzero(is_labelled & has_box)
+    rows = rows[np.argsort(regions.image_index[rows], kind="stable")]
+    low, high, area = low[rows], high[rows], regions.area[rows]
+    has_area = area > 0  # not NaN either
+    if count := int((~has_area).sum()):
+        notices.append(f"{path}: {count} persons have no area: 0.53 * width * height of the box")
+    derived = np.maximum(1.0, 0.53 * (high - low).prod(axis=1))
     return Persons(
         annotation_file=path,
-        image_dir=folder,
+        image_dir=image_dir,
         skeleton=skeleton,
-        image_ids=np.array([image["id"] for image in images], np.int64),
-        file_names=tuple(image["file_name"] for image in images),
-        image_sizes=np.array([(i["width"], i["height"]) for i in images], np.int64).reshape(-1, 2),
-        ids=np.array([row.id for row in rows], np.int64),
-        image_index=np.array([row.image_row for row in rows], np.int64),
-        bbox_xyxy=np.array([row.bbox_xyxy for row in rows], np.float32).reshape(-1, 4),
-        area=np.array([row.area for row in rows], np.float32),
-        keypoints=np.ascontiguousarray(keypoints[..., :2]),
-        visible=np.ascontiguousarray(keypoints[..., 2]),
+        image_ids=found.image_ids,
+        file_names=found.file_names,
+        image_sizes=found.image_sizes,
+        ids=regions.ids[rows],
+        image_index=regions.image_index[rows],
+        bbox_xyxy=np.concatenate([low, high], axis=1).astype(np.float32),
+        area=np.where(has_area, area, derived).astype(np.float32),
+        keypoints=regions.keypoints[rows],
+        visible=regions.visible[rows],
+        regions=regions,
+        notices=tuple(notices),
     )
-
-
-def _usable_row(
-    annotation: dict[str, Any],
-    image_row: int,
-    image: dict[str, Any],
-    skeleton: Skeleton,
-    where: str,
-) -> _Row | None:
-    """Return one person, or None where the published recipes leave it out."""
-    keypoints = _numbers(annotation["keypoints"], 3 * skeleton.num_keypoints, "keypoints", where)
-    keypoints = keypoints.reshape(-1, 3)  # (K, 3)
-    labelled = int((keypoints[:, 2] > 0).sum())
-    if annotation.get("iscrowd", 0) or annotation.get("num_keypoints", labelled) == 0:
-        return None
-    x, y, w, h = _numbers(annotation["bbox"], 4, "bbox", where)
-    x1, x2 = np.clip((x, x + w), 0, image["width"] - 1)
-    y1, y2 = np.clip((y, y + h), 0, image["height"] - 1)
-    if x2 <= x1 or y2 <= y1 or keypoints.max() <= 0:
-        return None
-    area = annotation.get("area") or max(1.0, 0.53 * (x2 - x1) * (y2 - y1))
-    return _Row(annotation["id"], image_row, (x1, y1, x2, y2), area, keypoints)
-
-
-def _numbers(values: object, count: int, key: str, where: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise DatasetError(f"{where}: {key} must be {count} numbers, got {values!r:.60}") from None
-    if array.shape != (count,):
-        raise DatasetError(f"{where}: {key} must be {count} numbers, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise DatasetError(f"{where}: {key} holds NaN or infinity")
-    return array
-
-
-def _require(record: object, keys: tuple[str, ...], where: str) -> None:
-    if not isinstance(record, dict):
-        raise DatasetError(f"{where} must be an object, got {type(record).__name__}")
-    missing = [key for key in keys if key not in record]
-    if missing:
-        raise DatasetError(f"{where} has no {' and no '.join(missing)}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"cannot read annotations {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not a JSON file: {error}") from error
-    _require(content, ("images", "annotations"), str(path))
-    for key in ("images", "annotations"):
-        if not isinstance(content[key], list):
-            raise DatasetError(f"{path}: `{key}` must be a list")
-    result: dict[str, Any] = content
-    return result

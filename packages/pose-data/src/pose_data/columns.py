@@ -1,0 +1,204 @@
+"""Turn lists of JSON records into columns of numbers, and name the record that is wrong.
+
+`where` says what the records are ("gt.json annotation"), `first` the place of the first one in its
+list.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as rle
+
+from pose_data.errors import DatasetError
+
+Records = list[dict[str, Any]]
+Columns = dict[str, NDArray[Any]]
+
+
+def objects(values: list[Any], where: str, first: int) -> Records:
+    """Return the list, all of whose items must be objects."""
+    if set(map(type, values)) - {dict}:
+        bad = next(i for i, value in enumerate(values) if not isinstance(value, dict))
+        kind = type(values[bad]).__name__
+        raise DatasetError(f"{where} {first + bad} must be an object, got {kind}")
+    return values
+
+
+def integers(
+    records: Records, key: str, where: str, first: int, default: int | None = None
+) -> NDArray[np.int64]:
+    """Return the integers under `key` (n,); a missing one is an error where there is no default."""
+    values = [record.get(key) for record in records]
+    if None in values:
+        if default is None:
+            raise DatasetError(f"{where} {first + values.index(None)} has no {key}")
+        values = [default if value is None else value for value in values]
+    array = _array(values)
+    if array is not None and array.ndim == 1:
+        if array.dtype.kind in "iub":
+            return array.astype(np.int64)
+        if array.dtype.kind == "f" and (array == np.trunc(array)).all():
+            return array.astype(np.int64)
+    whole = (bool, int)
+    bad = next(i for i, v in enumerate(values) if not isinstance(v, whole) or abs(v) >= 2**63)
+    raise DatasetError(f"{where} {first + bad}: {key} must be an integer, got {values[bad]!r:.60}")
+
+
+def numbers(records: Records, key: str, width: int, where: str, first: int) -> NDArray[np.float64]:
+    """Return `width` numbers of each record (n, width), NaN where it has none."""
+    values = [record.get(key) for record in records]
+    fill = [np.nan] * width
+    filled = [fill if value is None else value for value in values]
+    array = _array(filled)
+    if array is not None and array.shape == (len(records), width) and array.dtype.kind in "iuf":
+        found = array.astype(np.float64)
+        is_bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if all(values[i] is None for i in is_bad):
+            return found
+    for i, value in enumerate(values):
+        if value is not None:
+            check_numbers(value, width, key, f"{where} {first + i}")
+    raise AssertionError(f"{where}: every {key} is right, together they are not")
+
+
+def check_numbers(value: object, width: int, key: str, where: str) -> None:
+    """Raise DatasetError where a value is not `width` finite numbers."""
+    array = _array(value)
+    if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
+        raise DatasetError(f"{where}: {key} must be {width} numbers, got {value!r:.60}")
+    if array.shape != (width,):
+        raise DatasetError(f"{where}: {key} must be {width} numbers, got {array.size}")
+    if not np.isfinite(array).all():
+        raise DatasetError(f"{where}: {key} holds NaN or infinity")
+
+
+def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.float64]:
+    """Return one number of each record (n,), NaN where it has none."""
+    values = [record.get(key) for record in records]
+    array = _array([np.nan if value is None else value for value in values])
+    if array is not None and array.ndim == 1 and array.dtype.kind in "iuf":
+        return array.astype(np.float64)
+    is_number = (int, float)
+    bad = next(i for i, v in enumerate(values) if v is not None and not isinstance(v, is_number))
+    raise DatasetError(f"{where} {first + bad}: {key} must be a number, got {values[bad]!r:.60}")
+
+
+def strings(records: Records, key: str, where: str, first: int) -> list[str]:
+    """Return the text under `key` of each record."""
+    values = [record.get(key) for record in records]
+    if set(map(type, values)) - {str}:
+        bad = next(i for i, value in enumerate(values) if not isinstance(value, str))
+        if values[bad] is None:
+            raise DatasetError(f"{where} {first + bad} has no {key}")
+        raise DatasetError(f"{where} {first + bad}: {key} must be text, got {values[bad]!r:.60}")
+    return values  # type: ignore[return-value]
+
+
+def segmentations(
+    records: Records,
+    wanted: NDArray[np.bool_],
+    bbox_xywh: NDArray[np.float64],
+    where: str,
+    first: int,
+) -> Columns:
+    """Collect the segmentations of the wanted records as ragged columns, one count per record.
+
+    A missing one becomes the box. Columns: polygon_count (n,), point_count (polygons,), points
+    (P, 2), rle_count (n,) bytes, rle_bytes, rle_size (n, 2) as (h, w), boxed (n,) bool.
+    """
+    count = len(records)
+    polygon_count, rle_count = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    rle_size, boxed = np.zeros((count, 2), np.int64), np.zeros(count, bool)
+    coordinates: list[float] = []
+    point_count: list[int] = []
+    packed: list[bytes] = []
+    for i in np.flatnonzero(wanted):
+        value = records[i].get("segmentation")
+        if isinstance(value, dict):
+            data, rle_size[i] = _packed_rle(value, f"{where} {first + i}")
+            packed.append(data)
+            rle_count[i] = len(data)
+            continue
+        if not value:
+            boxed[i] = True
+            value = _box_polygon(bbox_xywh[i])
+        if not isinstance(value, list) or set(map(type, value)) - {list}:
+            raise DatasetError(
+                f"{where} {first + i}: segmentation must be a list of polygons or an RLE object, "
+                f"got {value!r:.60}"
+            )
+        # Fewer than three points enclose nothing (and pycocotools takes two for a box).
+        polygons = [polygon for polygon in value if len(polygon) >= 6]
+        for polygon in polygons:
+            if len(polygon) % 2:
+                raise DatasetError(f"{where} {first + i}: a polygon has an odd number of values")
+            coordinates += polygon
+            point_count.append(len(polygon) // 2)
+        polygon_count[i] = len(polygons)
+    points = _array(coordinates)
+    if points is None or points.ndim != 1 or points.dtype.kind not in "iuf":
+        raise _bad_polygon(records, wanted, where, first)
+    points = points.astype(np.float64)
+    if not np.isfinite(points).all():
+        raise _bad_polygon(records, wanted, where, first)
+    return {
+        "polygon_count": polygon_count,
+        "point_count": np.array(point_count, np.int64),
+        "points": points.reshape(-1, 2),
+        "rle_count": rle_count,
+        "rle_bytes": np.frombuffer(b"".join(packed), np.uint8),
+        "rle_size": rle_size,
+        "boxed": boxed,
+    }
+
+
+def _packed_rle(value: dict[str, Any], where: str) -> tuple[bytes, tuple[int, int]]:
+    """Return the compressed counts of an RLE object and its (h, w)."""
+    size, counts = value.get("size"), value.get("counts")
+    check_numbers(size, 2, "size of the segmentation", where)
+    height, width = int(size[0]), int(size[1])  # type: ignore[index]
+    if isinstance(counts, str):
+        return counts.encode(), (height, width)
+    array = _array(counts)
+    if array is None or array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
+        raise DatasetError(f"{where}: counts of the segmentation must be text or whole numbers")
+    if array.sum() != height * width:
+        raise DatasetError(
+            f"{where}: counts of the segmentation add up to {array.sum()}, its size "
+            f"{height} x {width} to {height * width}"
+        )
+    return rle.frPyObjects(value, height, width)["counts"], (height, width)
+
+
+def _box_polygon(bbox_xywh: NDArray[np.float64]) -> list[list[float]]:
+    x, y, w, h = bbox_xywh.tolist()
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]] if w > 0 and h > 0 else []  # NaN: none
+
+
+def _bad_polygon(
+    records: Records, wanted: NDArray[np.bool_], where: str, first: int
+) -> DatasetError:
+    for i in np.flatnonzero(wanted):
+        value = records[i].get("segmentation")
+        for polygon in value if isinstance(value, list) else []:
+            try:
+                check_numbers(polygon, len(polygon), "a polygon", f"{where} {first + i}")
+            except DatasetError as error:
+                return error
+    return DatasetError(f"{where} {first}: a segmentation does not hold numbers")
+
+
+def _array(values: object) -> NDArray[Any] | None:
+    """Return the values as numpy sees them; None where they are ragged or too large."""
+    try:
+        return np.array(values)
+    except (ValueError, OverflowError):
+        return None
+
+
+def joined(pieces: list[Columns]) -> Columns:
+    """Put columns behind one another, and forget the pieces."""
+    whole = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
+    pieces.clear()
+    return whole

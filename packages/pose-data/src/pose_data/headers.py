@@ -1,0 +1,109 @@
+"""Read what the first bytes of a picture file say: size, channels, bit depth, EXIF orientation."""
+
+import struct
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import cv2
+
+from pose_data.errors import DatasetError
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette decodes to three
+_FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}  # SOF markers of JPEG
+_ORIENTATION = 0x0112
+
+
+class Header(NamedTuple):
+    """Size in stored pixels; channels: 4 is CMYK in a JPEG, alpha in a PNG; orientation 1: up."""
+
+    format: str
+    width: int
+    height: int
+    channels: int = 3
+    bits: int = 8
+    orientation: int = 1
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of a picture without decoding it (formats but JPEG and PNG are decoded).
+
+    Raises DatasetError where the file is missing, empty, or no picture that OpenCV reads.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            file.seek(0)
+            if start[:2] == b"\xff\xd8":
+                header = _jpeg(file)
+            elif start == _PNG:
+                header = _png(file)
+            else:
+                header = _decoded(path) if start else None
+    except OSError as error:
+        raise DatasetError(f"cannot read image {path}: {error.strerror}") from error
+    if header is None:
+        reason = "is not a picture, or cut short" if start else "is empty (0 bytes)"
+        raise DatasetError(f"image {path} {reason}")
+    return header
+
+
+def _jpeg(file: BinaryIO) -> Header | None:
+    """Walk the segments up to the frame header, which holds the size; None where it is missing."""
+    file.seek(2)
+    orientation = 1
+    while True:
+        byte = file.read(1)
+        if not byte:
+            return None
+        if byte != b"\xff":
+            continue
+        marker = file.read(1)
+        while marker == b"\xff":  # fill bytes
+            marker = file.read(1)
+        if not marker or marker == b"\x00" or 0xD0 <= marker[0] <= 0xD8 or marker[0] == 0x01:
+            continue
+        length = file.read(2)
+        if len(length) < 2 or marker[0] == 0xD9:
+            return None
+        body = file.read(struct.unpack(">H", length)[0] - 2)
+        if marker[0] == 0xE1 and body[:6] == b"Exif\x00\x00":
+            orientation = _exif_orientation(body[6:])
+        elif marker[0] in _FRAMES:
+            if len(body) < 6:
+                return None
+            bits, height, width, channels = struct.unpack(">BHHB", body[:6])
+            return Header("jpeg", width, height, channels, bits, orientation)
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """Return the orientation (1 to 8) of a TIFF header's first directory; 1 where it has none."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    try:
+        if order is None:
+            return 1
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+            if tag == _ORIENTATION:
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:  # cut short: as if it were not there
+        pass
+    return 1
+
+
+def _png(file: BinaryIO) -> Header | None:
+    start = file.read(26)
+    if len(start) < 26 or start[12:16] != b"IHDR":
+        return None
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    return Header("png", width, height, _PNG_CHANNELS.get(colour, 3), bits)
+
+
+def _decoded(path: Path) -> Header | None:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        return None
+    channels = image.shape[2] if image.ndim == 3 else 1
+    return Header("other", image.shape[1], image.shape[0], channels, 8 * image.itemsize)

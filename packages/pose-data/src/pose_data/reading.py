@@ -1,0 +1,158 @@
+"""Read large JSON files piece by piece, so that the Python objects of one piece live at a time.
+
+A list of objects that fills most of a file (COCO's `annotations`, AIC's whole file) is cut between
+two of its records every few megabytes. A cut is a guess that parsing proves: text that starts
+inside the list and parses as a list of its own is exactly the records it holds.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from pose_data.errors import DatasetError
+
+PIECE = 4 << 20  # bytes of JSON parsed at once
+_KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_BETWEEN_RECORDS = re.compile(rb"\}\s*,\s*(?=\{)")
+_SPACE = re.compile(rb"\s*")
+
+
+class Piece(NamedTuple):
+    """Some consecutive records of a list, or the whole of any other value.
+
+    key is "" where the file itself is a list; first is the place of value[0] in its list.
+    """
+
+    key: str
+    value: Any
+    first: int
+
+
+def read_json(path: Path) -> Any:
+    """Return the whole content of a JSON file, gzip allowed; raises DatasetError."""
+    data = read_bytes(path)
+    return _value(path, data, _SPACE.match(data).end())[0]  # type: ignore[union-attr]
+
+
+def read_pieces(path: Path) -> Iterator[Piece]:
+    """Yield the content of a JSON file in file order, long lists of objects in several pieces.
+
+    The top must be an object or a list. Raises DatasetError naming the file, and the line where it
+    stops being JSON.
+    """
+    data = read_bytes(path)
+    position = _skip_space(data, 0)
+    opening = data[position : position + 1]
+    if opening == b"[":
+        position = yield from _list_pieces(path, data, position, "")
+    elif opening == b"{":
+        position = yield from _object_pieces(path, data, position)
+    else:
+        _value(path, data, position)  # says what is wrong, if it is not JSON at all
+        raise DatasetError(f"{path} must hold a JSON object or list")
+    if _skip_space(data, position) != len(data):
+        raise _not_json(path, data, position, "Extra data")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes, unpacked where it is a gzip file; raises DatasetError."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    if not data:
+        raise DatasetError(f"{path} is not a JSON file: it is empty")
+    return data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+
+
+def _object_pieces(path: Path, data: bytes, position: int) -> Generator[Piece, None, int]:
+    """Yield the values of the object that opens at `position`; returns where it ends."""
+    position = _skip_space(data, position + 1)
+    while data[position : position + 1] != b"}":
+        match = _KEY.match(data, position)
+        if match is None:
+            raise _not_json(path, data, position, "Expecting a key in double quotes and a colon")
+        key, position = str(json.loads(match[1])), match.end()
+        if data[position : position + 1] == b"[":
+            position = yield from _list_pieces(path, data, position, key)
+        else:
+            value, position = _value(path, data, position)
+            yield Piece(key, value, 0)
+        position = _skip_space(data, position)
+        if data[position : position + 1] == b",":
+            position = _skip_space(data, position + 1)
+        elif data[position : position + 1] != b"}":
+            raise _not_json(path, data, position, "Expecting a comma or a closing brace")
+    return position + 1
+
+
+def _list_pieces(path: Path, data: bytes, position: int, key: str) -> Generator[Piece, None, int]:
+    """Yield the list that opens at `position`, in pieces; returns where it ends."""
+    position, first = position + 1, 0
+    while match := _BETWEEN_RECORDS.search(data, position + PIECE):
+        try:
+            value = orjson.loads(b"[" + data[position : match.start() + 1] + b"]")
+        except ValueError:
+            # The list ends before that place, or the place is inside a record, or there is a NaN,
+            # which is not JSON: Python's parser takes it, and who reads the record can name it.
+            break
+        yield Piece(key, value, first)
+        position, first = match.end(), first + len(value)
+    # `position` stands behind the bracket or comma before the next record: read on from there as
+    # from the start of a list, in a window that grows until the list ends in it.
+    rest, end = _value(path, data, position, prefix=b"[")
+    yield Piece(key, rest, first)
+    return end
+
+
+def _value(path: Path, data: bytes, position: int, prefix: bytes = b"") -> tuple[Any, int]:
+    """Parse the one value at `position`, and return it and where it ends."""
+    window = 2 * PIECE
+    while True:
+        end = min(position + window, len(data))
+        while end < len(data) and data[end] & 0xC0 == 0x80:  # not in the middle of a character
+            end += 1
+        try:
+            text = (prefix + data[position:end]).decode()
+        except UnicodeDecodeError as error:
+            bad = position + error.start - len(prefix)
+            raise DatasetError(f"{path} is not UTF-8 at byte {bad}") from error
+        try:
+            value, stop = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError) as error:
+            if end < len(data) and not isinstance(error, RecursionError):
+                window *= 4
+                continue
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            stop = error.pos if isinstance(error, json.JSONDecodeError) else 0
+            bad = position + len(text[:stop].encode()) - len(prefix)
+            raise _not_json(path, data, bad, reason) from error
+        if end < len(data) and stop == len(text):
+            window *= 4  # a number may go on behind the window
+            continue
+        return value, position + len(text[:stop].encode()) - len(prefix)
+
+
+def _skip_space(data: bytes, position: int) -> int:
+    match = _SPACE.match(data, position)
+    assert match is not None
+    return match.end()
+
+
+def _not_json(path: Path, data: bytes, position: int, reason: str) -> DatasetError:
+    line = data.count(b"\n", 0, position) + 1
+    column = position - data.rfind(b"\n", 0, position)
+    where = f"line {line} column {column}"
+    if not data[position:].strip():
+        where += ", where the file ends"
+    return DatasetError(f"{path} is not a JSON file: {reason} at {where}")
