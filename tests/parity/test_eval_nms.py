@@ -1,0 +1,209 @@
+"""NMS, rescoring and the rows that CocoMetric writes, against the stored numbers of MMPose."""
+
+import functools
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pose_eval import COCO_SIGMAS, evaluate
+from pose_eval.nms import (
+    first_of_each_id,
+    mutual_oks,
+    nearby_nms,
+    oks_nms,
+    per_image,
+    rescore,
+    soft_oks_nms,
+)
+
+METHODS: dict[str, Any] = {
+    "none": lambda keypoints, scores, area, thr: np.arange(len(scores)),
+    "oks_nms": functools.partial(oks_nms, sigmas=COCO_SIGMAS),
+    "soft_oks_nms": functools.partial(soft_oks_nms, sigmas=COCO_SIGMAS),
+}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def setting(name: str) -> tuple[Any, dict[str, Any]]:
+    """Read a name such as `soft_oks_nms_0p9_max20` or `oks_nms_0.9_vis0.5`."""
+    method, thr, rest = re.fullmatch(r"([a-z_]+?)_(\d+[p.]\d+)(.*)", name).groups()  # type: ignore
+    numbers = {"vis": "vis_thr", "max": "max_dets"}
+    options = {
+        numbers[k]: float(v.replace("p", ".")) for k, v in re.findall("_(vis|max)(.+)", rest)
+    }
+    if "max_dets" in options:
+        options["max_dets"] = int(options["max_dets"])
+    return METHODS.get(method), {"thr": float(thr.replace("p", ".")), **options}
+
+
+def test_rows_kept_of_each_image(parity_dir: Path) -> None:
+    files = sorted((parity_dir / "eval").glob("*/nms.json"))
+    if not files:
+        pytest.skip("no eval/*/nms.json among these reference numbers")
+    for file in files:
+        expected, raw = read(file), np.load(file.with_name("raw.npz"))
+        keypoints, image = raw["keypoints"], raw["image_id"]
+        area = np.prod(raw["scale_wh"], axis=1)
+        scores = rescore(
+            raw["box_score"].astype(np.float64),
+            keypoints[..., 2].astype(np.float64),
+            "bbox_keypoint",
+        )
+        checked = 0
+        for name, images in expected.items():
+            if not re.search("nms_", name):
+                continue
+            for image_id, rows in images.items():
+                here = np.flatnonzero(image == int(image_id))
+                got = here[suppress(name, keypoints[here], scores[here], area[here])]
+                assert got.tolist() == rows, f"{file} {name} image {image_id}"
+                checked += 1
+        assert checked
+        example = expected.get("oks_iou_example")
+        if example:
+            rows = np.array(example["rows"])
+            got = mutual_oks(keypoints[rows], area[rows], COCO_SIGMAS)[0, 1:]
+            np.testing.assert_allclose(got, example["first_against_rest"], rtol=1e-6, atol=1e-12)
+
+
+def suppress(
+    name: str, keypoints: NDArray[Any], scores: NDArray[Any], area: NDArray[Any]
+) -> NDArray[Any]:
+    if name.startswith("nearby"):
+        thr, most = re.fullmatch(r"nearby_joints_nms_(\d+p\d+)_max(\d+)", name).groups()  # type: ignore
+        return nearby_nms(keypoints, scores, float(thr.replace("p", ".")), max_dets=int(most))
+    method, options = setting(name)
+    return method(keypoints, scores, area, **options)
+
+
+def test_functions_on_arrays(parity_dir: Path) -> None:
+    file = parity_dir / "topdown" / "metric" / "nms_cases.npz"
+    if not file.is_file():
+        pytest.skip("no topdown/metric/nms_cases.npz among these reference numbers")
+    stored = np.load(file)
+    for case in sorted({key.partition("|")[0] for key in stored.files}):
+        keypoints, scores, area = (stored[f"{case}|{k}"] for k in ("keypoints", "score", "area"))
+        tied = len(np.unique(scores)) < len(scores)  # the order of tied scores depends on the CPU
+        for key in stored.files:
+            name = key.removeprefix(f"{case}|")
+            if not key.startswith(f"{case}|") or name in ("keypoints", "score", "area"):
+                continue
+            if name.startswith("oks_iou"):
+                vis = re.search(r"_vis(.+)", name)
+                thr = float(vis[1]) if vis else None
+                got = mutual_oks(keypoints, area, COCO_SIGMAS, vis_thr=thr)[0]
+                np.testing.assert_allclose(got, stored[key], rtol=2e-6, atol=1e-12)
+            elif not tied:
+                method, options = setting(name)
+                got = method(keypoints, scores, area, **options)
+                assert got.tolist() == stored[key].tolist(), key
+
+
+def rows_of(
+    raw: dict[str, NDArray[Any]], mode: str, method: str, thr: float, score_thr: float
+) -> list[dict[str, Any]]:
+    """Do what CocoMetric does to its predictions before it writes them."""
+    keypoints = np.concatenate([raw["xy"], raw["joint_scores"][..., None]], axis=-1)
+    scores = rescore(raw["box_score"], raw["joint_scores"], mode, score_thr)
+
+    def keep(rows: NDArray[Any]) -> NDArray[Any]:
+        return METHODS[method](keypoints[rows], scores[rows], raw["area"][rows], thr=thr)
+
+    order = first_of_each_id(raw["image"], raw["id"])
+    kept = order[per_image(raw["image"][order], lambda rows: keep(order[rows]))]
+    return [
+        {
+            "image_id": int(raw["image"][i]),
+            "category_id": 1,
+            "keypoints": keypoints[i].astype(float).ravel().tolist(),
+            "score": float(scores[i]),
+            "bbox": raw["bbox"][i].astype(float).tolist(),
+        }
+        for i in kept
+    ]
+
+
+def numbers(rows: list[dict[str, Any]], gt: Path) -> list[float]:
+    return [-1.0 if v is None else v for v in evaluate(rows, gt).stats.values()]
+
+
+def test_metric_on_real_images(parity_dir: Path) -> None:
+    found = False
+    for file in sorted((parity_dir / "eval").glob("*/expected.json")):
+        runs = read(file).get("mmpose_cocometric", {}).get("runs", {})
+        if not runs or not file.with_name("raw.npz").is_file():
+            continue
+        stored = np.load(file.with_name("raw.npz"))
+        raw = {
+            "image": stored["image_id"],
+            "id": np.arange(len(stored["image_id"])),
+            "xy": stored["keypoints"][..., :2],
+            "joint_scores": stored["keypoints"][..., 2],
+            "box_score": stored["box_score"],
+            "bbox": stored["box_xywh"],
+            "area": np.prod(stored["scale_wh"], axis=1),
+        }
+        for name, run in runs.items():
+            mode, method, thr = name.split("/")
+            rows = rows_of(raw, mode, method, float(thr), 0.2)
+            found = True
+            assert len(rows) == run["rows"], name
+            assert sum(r["score"] for r in rows) == pytest.approx(run["score_sum"], rel=1e-6), name
+            assert numbers(rows, file.with_name("gt.json")) == pytest.approx(
+                run["stats"], abs=1e-12
+            ), name
+    if not found:
+        pytest.skip("no eval/*/expected.json with CocoMetric runs among these reference numbers")
+
+
+def test_files_of_the_metric(parity_dir: Path) -> None:
+    folder = parity_dir / "topdown" / "metric"
+    if not (folder / "metric.json").is_file():
+        pytest.skip("no topdown/metric among these reference numbers")
+    metric = read(folder / "metric.json")
+    for name, run in metric["runs"].items():
+        stored = np.load(folder / run.get("inputs", "inputs.npz"))
+        cfg = run.get("cfg") or dict(zip(("score_mode", "nms_mode"), name.split("__"), strict=True))
+        cfg = {**metric["defaults"], **cfg}
+        box = stored["bbox_xyxy"]
+        extent = np.ptp(stored["keypoints"], axis=1)  # (N, 2)
+        scaled = cfg.get("use_scale", True)
+        raw = {
+            "image": stored["img_id"],
+            "id": stored["id"],
+            "xy": stored["keypoints"],
+            "joint_scores": stored["keypoint_scores"],
+            "box_score": stored["bbox_score"],
+            "bbox": np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1),
+            "area": np.prod(stored["bbox_scale"] if scaled else extent, axis=1),
+        }
+        rows = rows_of(
+            raw, cfg["score_mode"], cfg["nms_mode"], cfg["nms_thr"], cfg["keypoint_score_thr"]
+        )
+        assert len(rows) == run["num_results"], name
+        written = folder / "results" / f"{name}.json"
+        if written.is_file():
+            compare(rows, read(written), name)
+        if "POSE_DATA_DIR" in os.environ and "pycocotools_stats" in run:
+            gt = Path(os.environ["POSE_DATA_DIR"]) / metric["ann_file"]
+            assert numbers(rows, gt) == pytest.approx(run["pycocotools_stats"], abs=1e-9), name
+
+
+def compare(rows: list[dict[str, Any]], written: list[dict[str, Any]], name: str) -> None:
+    """Same rows in the same order; keypoints exact, scores to 1e-6."""
+    assert len(rows) == len(written), name
+    for got, want in zip(rows, written, strict=True):
+        assert got["image_id"] == want["image_id"], name
+        assert got["keypoints"] == want["keypoints"], name
+        assert got["score"] == pytest.approx(want["score"], rel=1e-6), name
+        if "bbox" in want:
+            assert got["bbox"] == pytest.approx(want["bbox"], rel=1e-6), name
