@@ -4,6 +4,7 @@ import json
 import os
 import zlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_data import COCO, Augmentation, load_coco
+from pose_data import COCO, Augmentation, Persons, TopDown, load_coco, warp_affine
 from pose_data.transforms import (
     NO_AUGMENTATION,
+    AugmentationParams,
     box_to_center_scale,
     crop_matrix,
     decide,
@@ -22,6 +24,7 @@ from pose_data.transforms import (
     half_body_box,
     move_box,
     transform_points,
+    udp_matrix,
 )
 
 Case = dict[str, Any]
@@ -60,17 +63,18 @@ def transforms(parity_dir: Path) -> Path:
 def check_warp(
     case: Case, kind: str, scale: Any, rotation: float, input_size: tuple[int, int], image: Any
 ) -> None:
-    """Compare matrix, keypoints and crop of one warp (not UDP) with the stored ones."""
+    """Compare matrix, keypoints and crop of one warp, plain or UDP, with the stored ones."""
     center = case.get("center", case.get("bbox_center")).reshape(2)
     scale = fix_aspect(scale, input_size)
-    matrix = crop_matrix(center, scale, rotation, input_size)
+    make_matrix = udp_matrix if kind.startswith("udp") else crop_matrix
+    matrix = make_matrix(center, scale, rotation, input_size)
     np.testing.assert_allclose(scale, case[f"{kind}|input_scale"].reshape(2), atol=1e-4)
     np.testing.assert_allclose(matrix, case[f"{kind}|warp_mat"], atol=1e-6)
     if f"{kind}|transformed_keypoints" in case:
         points = transform_points(case["keypoints"], matrix)
         np.testing.assert_allclose(points, case[f"{kind}|transformed_keypoints"], atol=1e-3)
     if image is not None and f"{kind}|img" in case and cv2.__version__.startswith("5."):
-        crop = cv2.warpAffine(image, matrix, input_size, flags=cv2.INTER_LINEAR)
+        crop = warp_affine(image, matrix, input_size, "cv2")
         np.testing.assert_array_equal(crop, case[f"{kind}|img"])
 
 
@@ -93,9 +97,9 @@ def test_crops_of_real_pictures(transforms: Path) -> None:
         center, scale = box_to_center_scale(case["bbox_xyxy"].reshape(4))
         np.testing.assert_allclose(center, case["bbox_center"].reshape(2), atol=1e-4)
         np.testing.assert_allclose(scale, case["bbox_scale"].reshape(2), atol=1e-4)
-        for kind, rotation in (("plain", 0.0), ("plain_rot", info["rotation"])):
-            if f"{kind}|warp_mat" in case:
-                check_warp(case, kind, scale, rotation, tuple(info["input_size"]), image)
+        for kind in kinds(case):
+            rotation = info["rotation"] if kind.endswith("_rot") else 0.0
+            check_warp(case, kind, scale, rotation, tuple(info["input_size"]), image)
 
 
 def test_crops_of_a_noise_picture(transforms: Path) -> None:
@@ -105,9 +109,13 @@ def test_crops_of_a_noise_picture(transforms: Path) -> None:
     assert zlib.crc32(image) == recipe["crc32"]
     for case in stored.values():
         size = tuple(int(v) for v in case["input_size"])
-        kinds = {key.partition("|")[0] for key in case if key.endswith("|warp_mat")}
-        for kind in kinds - {"udp", "udp_rot"}:
+        for kind in kinds(case):
             check_warp(case, kind, case["scale"].reshape(2), float(case["rotation"]), size, image)
+
+
+def kinds(case: Case) -> list[str]:
+    """Return the warps that a case holds: plain, plain_rot, udp, udp_rot."""
+    return sorted(key.partition("|")[0] for key in case if key.endswith("|warp_mat"))
 
 
 def noise_picture(recipe: str) -> Any:
@@ -160,3 +168,78 @@ def test_shift_scale_rotation(transforms: Path) -> None:
 def test_no_augmentation_is_the_identity() -> None:
     box = np.array([3, 4], np.float32), np.array([50, 60], np.float32)
     np.testing.assert_array_equal(move_box(*box, NO_AUGMENTATION), box)
+
+
+def test_whole_training_samples(transforms: Path) -> None:
+    """Make stored training samples from their files, with the parameters that MMPose drew."""
+    described = description(transforms)
+    root = data_dir() / Path(described["dataset"]["root"]).name
+    persons = load_coco(root / described["dataset"]["ann"], root)
+    dataset = TopDown(
+        persons, (192, 256), lambda points, weights: (points, weights), Augmentation()
+    )
+    for case, info in zip(
+        cases(transforms / "pipeline.npz").values(), described["pipeline"], strict=True
+    ):
+        bgr = case["inputs_uint8_chw_bgr"]
+        dataset = replace(dataset, input_size=bgr.shape[:0:-1])
+        index = persons.ids.tolist().index(info["ann_id"])
+        sample = dataset.sample(index, drawn_parameters(case, info))
+        np.testing.assert_allclose(sample["center"], case["input_center"], atol=1e-3)
+        np.testing.assert_allclose(sample["scale"], case["input_scale"], atol=1e-3)
+        if cv2.__version__.startswith("5."):
+            # The shift is recovered from float32 centres: a matrix may differ in its last digits.
+            difference = np.abs(sample["image"].transpose(2, 0, 1)[::-1].astype(int) - bgr)
+            assert difference.max() <= 1
+            assert (difference > 0).mean() < 1e-3
+
+
+def drawn_parameters(case: Case, info: Case) -> AugmentationParams:
+    """Recover what was drawn for a sample from its boxes before and after each step."""
+    center, scale = (case[f"RandomHalfBody|bbox_{name}"][0] for name in ("center", "scale"))
+    moved, resized = (case[f"RandomBBoxTransform|bbox_{name}"][0] for name in ("center", "scale"))
+    shift = ((moved - center) / scale).tolist()
+    keypoints, visible = case["RandomFlip|keypoints"][0], case["RandomFlip|keypoints_visible"][0]
+    chosen = [k for k in COCO.upper_body if visible[k] > 0]
+    return AugmentationParams(
+        flip=info["flip"],
+        half_body=info["half_body"],
+        prefer_upper=len(chosen) > 0 and np.allclose(keypoints[chosen].mean(axis=0), center),
+        shift=(shift[0], shift[1]),
+        scale=float(resized[0] / scale[0]),
+        rotation=float(case["RandomBBoxTransform|bbox_rotation"][0]),
+    )
+
+
+def test_crops_of_detections(parity_dir: Path) -> None:
+    """Crop every stored detection of the test path from its file."""
+    folder = parity_dir / "topdown" / "testpath"
+    if not (folder / "predictions.npz").is_file():
+        pytest.skip("no test path among these reference numbers")
+    ground_truth = data_dir() / json.loads((folder / "testpath.json").read_text())["ann_file"]
+    persons = load_coco(ground_truth, ground_truth.parent)
+    with np.load(folder / "predictions.npz") as arrays:
+        stored = dict(arrays)
+    dataset = TopDown(boxes_of(persons, stored["img_id"], stored["bbox_xyxy"]), (192, 256))
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        np.testing.assert_allclose(sample["center"], stored["input_center"][i], atol=1e-4)
+        np.testing.assert_allclose(sample["scale"], stored["input_scale"][i], atol=1e-3)
+        if cv2.__version__.startswith("5."):
+            bgr = np.ascontiguousarray(sample["image"][..., ::-1])
+            assert zlib.crc32(bgr) == stored["crop_crc32"][i]
+
+
+def boxes_of(persons: Persons, image_ids: Any, bbox_xyxy: Any) -> Persons:
+    """Return persons that are boxes alone, in the pictures of `persons`."""
+    row_of_image = {image_id: row for row, image_id in enumerate(persons.image_ids.tolist())}
+    count = len(image_ids)
+    return replace(
+        persons,
+        ids=np.arange(count),
+        image_index=np.array([row_of_image[i] for i in image_ids.tolist()]),
+        bbox_xyxy=bbox_xyxy,
+        area=np.ones(count, np.float32),
+        keypoints=np.zeros((count, 17, 2), np.float32),
+        visible=np.zeros((count, 17), np.float32),
+    )

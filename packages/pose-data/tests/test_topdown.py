@@ -1,5 +1,6 @@
 """Top-down samples."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pose_data import COCO, Augmentation, DatasetError, Persons, TopDown, draw_people
+from pose_data import COCO, Augmentation, DatasetError, Persons, TopDown, draw_people, inverse
 from pose_data.transforms import NO_AUGMENTATION
 
 SIZE = (96, 128)
@@ -122,3 +123,94 @@ def test_drawing_leaves_the_picture_alone_and_shows_only_sure_joints() -> None:
     assert draw_people(image, keypoints, np.ones((1, 17), np.float32), COCO).any()
     assert not draw_people(image, keypoints, np.zeros((1, 17), np.float32), COCO).any()
     assert not image.any()
+
+
+def test_the_sample_says_how_to_map_back(persons: Persons) -> None:
+    """Whatever was drawn, `inverse` finds the keypoints in the picture again."""
+    for udp in (False, True):
+        dataset = TopDown(persons, SIZE, keep_points, Augmentation(), udp=udp)
+        mirrored = set()
+        for epoch in range(30):
+            sample = dataset[(epoch, 0)]
+            back = inverse(sample["heatmaps"], sample["matrix"])
+            order = COCO.flip_indices if sample["mirrored"] else range(17)
+            np.testing.assert_allclose(back, persons.keypoints[0][list(order)], atol=2e-2)
+            mirrored.add(sample["mirrored"])
+        assert mirrored == {False, True}
+
+
+def test_unknown_options_are_named(persons: Persons) -> None:
+    with pytest.raises(ValueError, match="warp must be one of cv2, opencv4"):
+        TopDown(persons, SIZE, warp="cv4")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="decode must be one of exact, fast"):
+        TopDown(persons, SIZE, decode="quick")  # type: ignore[arg-type]
+
+
+def test_fast_decoding_shows_the_same_with_fewer_pixels(tmp_path: Path, persons: Persons) -> None:
+    """A picture four times too large is read at a quarter; what it shows stays in its place."""
+    y, x = np.mgrid[:801, :643]
+    picture = np.stack([x * 255 / 643, y * 255 / 801, 128 + 90 * np.sin(x / 60)], axis=-1)
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture.astype(np.uint8))
+    large = replace(
+        persons,
+        file_names=("a.jpg",),
+        image_sizes=np.array([[643, 801]]),
+        bbox_xyxy=persons.bbox_xyxy * 4,
+        keypoints=persons.keypoints * 4,
+    )
+    assert TopDown(large, SIZE, decode="fast")._reduce.tolist() == [4]
+    assert TopDown(persons, SIZE, decode="fast")._reduce.tolist() == [1]
+    turned = NO_AUGMENTATION._replace(rotation=20.0, scale=0.8)
+    for params in (NO_AUGMENTATION, turned, turned._replace(flip=True)):
+        exact, fast = (
+            TopDown(large, SIZE, keep_points, decode=decode).sample(0, params)
+            for decode in ("exact", "fast")
+        )
+        inside = exact["image"].max(axis=2) > 0
+        inside = cv2.erode(inside.astype(np.uint8), np.ones((9, 9))) > 0  # not the picture's border
+        difference = np.abs(exact["image"].astype(int) - fast["image"])[inside]
+        assert len(difference) > 5000
+        assert difference.max() <= 6  # half a pixel of a shift would be about 1 of 255 per axis
+        assert abs((exact["image"].astype(float) - fast["image"])[inside].mean()) < 0.1
+        np.testing.assert_array_equal(exact["heatmaps"], fast["heatmaps"])
+
+
+def test_a_broken_picture_is_replaced_in_training_only(tmp_path: Path, persons: Persons) -> None:
+    several = replace(
+        persons,
+        file_names=("a.png", "broken.png"),
+        image_ids=np.array([7, 8]),
+        image_sizes=np.array([[160, 200], [160, 200]]),
+        **{
+            name: np.concatenate([getattr(persons, name)] * 4)
+            for name in ("ids", "bbox_xyxy", "area", "keypoints", "visible")
+        },
+        image_index=np.array([0, 1, 0, 1]),
+    )
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    dataset = TopDown(several, SIZE, keep_points, Augmentation())
+    sample, again = dataset[(3, 1)], replace(dataset)[(3, 1)]
+    assert sample["index"] in (0, 2)
+    assert sample["index"] == again["index"]
+    np.testing.assert_array_equal(sample["image"], again["image"])
+    dataset[(4, 3)]
+    assert list(dataset.broken.reasons) == [tmp_path / "broken.png"]
+    with pytest.raises(DatasetError, match="cannot be decoded"):
+        replace(dataset, max_broken=0)[(3, 1)]
+    with pytest.raises(DatasetError, match="cannot be decoded"):
+        TopDown(several, SIZE)[1]
+    only_broken = replace(dataset, persons=replace(several, image_index=np.ones(4, int)))
+    with pytest.raises(DatasetError, match="hardly any picture can be read"):
+        only_broken[(3, 1)]
+
+
+def test_persons_of_a_picture_share_its_decoding(persons: Persons) -> None:
+    dataset = TopDown(persons, SIZE, keep_points, Augmentation())
+    dataset[(0, 0)]
+    persons.image_path(0).unlink()
+    dataset[(1, 0)]
+    with pytest.raises(DatasetError):
+        replace(dataset, cache_mb=0, max_broken=0)[(0, 0)]
+    copied = pickle.loads(pickle.dumps(dataset))
+    with pytest.raises(DatasetError):  # as in a worker that is spawned
+        replace(copied, max_broken=0)[(0, 0)]

@@ -1,7 +1,8 @@
 """Top-down samples: one person's crop with its training target."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose_data.coco import Persons
 from pose_data.errors import DatasetError
+from pose_data.pictures import BrokenPictures, Decode, Picture, PictureCache, check_decode
 from pose_data.transforms import (
     NO_AUGMENTATION,
     Augmentation,
@@ -20,12 +22,18 @@ from pose_data.transforms import (
     fix_aspect,
     flip_points,
     half_body_box,
+    mirror_matrix,
     move_box,
     sample_augmentation,
     transform_points,
+    udp_matrix,
 )
+from pose_data.warp import Warp, check_warp, warp_affine
 
 Encode = Callable[[Floats, Floats], tuple[Floats, Floats]]
+PADDING = 1.25  # of a box, as published
+
+_MOST_TRIES = 100  # at other persons, where pictures are broken
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,13 @@ class TopDown:
     encode: (keypoints (K, 2) in input pixels, labelled (K,) of 0 / 1) -> heatmaps, weights.
     augment: None for testing. Samples are drawn with an rng made from (seed, epoch, index), so they
     do not depend on the number of workers, and a resumed run sees what an unbroken one would.
+    warp: "cv2" is what the installed OpenCV does; "opencv4" what published results were made with,
+    the same bytes under every OpenCV. udp: unbiased crops, for UDP heatmaps.
+    decode: "fast" reads a JPEG at 1/2, 1/4 or 1/8 of its size where the boxes of all its persons,
+    before augmentation, have at least that many pixels per input pixel; "exact" never does.
+    cache_mb: decoded pictures that each process keeps, for the next person of the same picture.
+    max_broken: how many pictures that cannot be read each process replaces in training (logged,
+    the other person drawn from the same key) before it raises DatasetError; testing always raises.
     """
 
     persons: Persons
@@ -42,6 +57,19 @@ class TopDown:
     encode: Encode | None = None
     augment: Augmentation | None = None
     seed: int = 0
+    warp: Warp = "cv2"
+    udp: bool = False
+    decode: Decode = "exact"
+    cache_mb: float = 96.0
+    max_broken: int = 10
+    _pictures: PictureCache = field(init=False, repr=False, compare=False)
+    broken: BrokenPictures = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_warp(self.warp)
+        check_decode(self.decode)
+        object.__setattr__(self, "_pictures", PictureCache(self.cache_mb))
+        object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -49,25 +77,38 @@ class TopDown:
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """Return a sample; key is the person's index, or (epoch, index) when training.
 
-        image (h, w, 3) uint8 RGB; center, scale (2,) of the crop in the picture, index; with
-        `encode` also heatmaps (K, h', w') and weights (K,).
+        image (h, w, 3) uint8 RGB; matrix (2, 3) from the picture to it, for `inverse`; mirrored;
+        center, scale (2,) of the crop, for keypoints_to_image; index; with `encode` also heatmaps
+        (K, h', w') and weights (K,). In a mirrored sample, `matrix` undoes that too, but left
+        keypoints are the right ones of the picture; center and scale are of the mirrored picture.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        params = NO_AUGMENTATION
-        if self.augment is not None:
-            rng = np.random.default_rng((self.seed, epoch, index))
-            params = sample_augmentation(rng, self.augment)
-        return self.sample(index, params)
+        if self.augment is None:
+            return self.sample(index, NO_AUGMENTATION)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        params = sample_augmentation(rng, self.augment)
+        for _ in range(_MOST_TRIES):
+            try:
+                return self.sample(index, params)
+            except DatasetError as error:
+                self.broken.skip(self.persons.image_path(index), error)
+                index = int(rng.integers(len(self)))
+        raise DatasetError(f"{self.persons.annotation_file}: hardly any picture can be read")
 
     def sample(self, index: int, params: AugmentationParams) -> dict[str, Any]:
         """Make the sample of one person with the given parameters; no randomness in here."""
-        persons = self.persons
-        image: cv2.typing.MatLike = read_image(persons, index)  # (H, W, 3)
+        persons, row = self.persons, self.persons.image_index[index]
+        width, height = persons.image_sizes[row].tolist()
+        picture = self._pictures.read(
+            persons.image_path(index),
+            persons.where(index),
+            (width, height),
+            int(self._reduce[row]) if self.decode == "fast" else 1,
+        )
         keypoints, visible = persons.keypoints[index], persons.visible[index]
-        center, scale = box_to_center_scale(persons.bbox_xyxy[index])
+        center, scale = box_to_center_scale(persons.bbox_xyxy[index], PADDING)
         if params.flip:
-            width, order = image.shape[1], list(persons.skeleton.flip_indices)
-            image = cv2.flip(image, 1)
+            order = self._flip_order
             keypoints, visible = flip_points(keypoints[order], width), visible[order]
             center = flip_points(center, width)
         if params.half_body and self.augment is not None:
@@ -77,10 +118,13 @@ class TopDown:
         center, scale = move_box(center, scale, params)
         scale = fix_aspect(scale, self.input_size)
 
-        matrix = crop_matrix(center, scale, params.rotation, self.input_size)
-        crop = cv2.warpAffine(image, matrix, self.input_size, flags=cv2.INTER_LINEAR)  # (h, w, 3)
+        make_matrix = udp_matrix if self.udp else crop_matrix
+        matrix = make_matrix(center, scale, params.rotation, self.input_size)  # (2, 3)
+        whole = matrix @ mirror_matrix(width) if params.flip else matrix
         sample = {
-            "image": cv2.cvtColor(crop, cv2.COLOR_BGR2RGB),
+            "image": self._crop(picture, matrix, whole, params.flip),  # (h, w, 3)
+            "matrix": whole,
+            "mirrored": params.flip,
             "center": center,
             "scale": scale,
             "index": index,
@@ -92,15 +136,32 @@ class TopDown:
             sample |= {"heatmaps": heatmaps, "weights": weights}
         return sample
 
+    def _crop(
+        self,
+        picture: Picture,
+        matrix: NDArray[np.float64],
+        whole: NDArray[np.float64],
+        mirrored: bool,
+    ) -> NDArray[np.uint8]:
+        """Warp the picture; `matrix` is from the picture once mirrored, `whole` from the stored."""
+        if self.decode == "fast":
+            whole = whole @ picture.matrix()
+            crop = warp_affine(picture.pixels, whole, self.input_size, self.warp)
+        else:  # rounding differs when the matrix does the mirroring
+            crop = warp_affine(
+                picture.pixels, matrix, self.input_size, self.warp, mirrored=mirrored
+            )
+        return cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
-def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
-    """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
-    path = persons.image_path(index)
-    # The EXIF orientation is ignored: COCO's annotations refer to the stored pixels.
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        problem = "cannot be decoded" if path.is_file() else "does not exist"
-        raise DatasetError(
-            f"{persons.annotation_file} annotation id {persons.ids[index]}: image {path} {problem}"
-        )
-    return image  # type: ignore[return-value]
+    @cached_property
+    def _flip_order(self) -> NDArray[np.intp]:
+        return np.array(self.persons.skeleton.flip_indices, np.intp)
+
+    @cached_property
+    def _reduce(self) -> NDArray[np.int64]:
+        """By how much each picture (I,) can be reduced: 1, 2, 4 or 8; one for all its persons."""
+        persons = self.persons
+        sides = (persons.bbox_xyxy[:, 2:] - persons.bbox_xyxy[:, :2]) * PADDING / self.input_size
+        sharpest = np.full(len(persons.image_ids), np.inf)
+        np.minimum.at(sharpest, persons.image_index, sides.max(axis=1))
+        return 2 ** np.floor(np.log2(np.clip(sharpest, 1, 8))).astype(np.int64)

@@ -2,9 +2,10 @@
 
 Random transforms come in two steps: `sample_augmentation` draws every number from an rng, the
 functions then apply them purely. Pixel centres are at integer coordinates; the crop maps the box
-centre to (W / 2, H / 2) with one factor for both axes (MMPose's convention, not UDP's).
+centre to (W / 2, H / 2) with one factor for both axes (MMPose's convention; UDP's: `udp_matrix`).
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -138,13 +139,34 @@ def crop_matrix(
     angle = np.deg2rad(np.float32(rotation))
     direction = np.array([np.cos(angle), np.sin(angle)], np.float64)
     towards_left = -0.5 * float(scale[0]) * direction
-    source = _three_points(np.asarray(center, np.float64), towards_left)
-    target = _three_points(np.array([w * 0.5, h * 0.5]), np.array([w * -0.5, 0.0]))
+    source = three_points(np.asarray(center, np.float64), towards_left)
+    target = three_points(np.array([w * 0.5, h * 0.5]), np.array([w * -0.5, 0.0]))
     return cv2.getAffineTransform(source, target).astype(np.float64, copy=False)  # (2, 3)
 
 
-def _three_points(origin: NDArray[np.float64], arm: NDArray[np.float64]) -> Floats:
-    """Return the origin, the end of the arm, and a third point at a right angle to it."""
+def udp_matrix(
+    center: Floats, scale: Floats, rotation: float, input_size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the (2, 3) matrix from the picture to an unbiased crop (UDP, Huang et al., CVPR 2020).
+
+    Sizes are distances between the outer pixel centres: factors (W - 1) / scale_w and
+    (H - 1) / scale_h, the box centre goes to ((W - 1) / 2, (H - 1) / 2). Positive rotation turns
+    the other way than in crop_matrix, as published. Rounded to float32.
+    """
+    # All in float32, in this order: bit by bit the published matrices.
+    angle = float(np.deg2rad(np.float32(rotation)))
+    cos, sin, half = np.float32(math.cos(angle)), np.float32(math.sin(angle)), np.float32(0.5)
+    (cx, cy), (w, h) = center, scale
+    kx, ky = np.float32(input_size[0] - 1) / w, np.float32(input_size[1] - 1) / h
+    rows = (
+        (cos * kx, -sin * kx, kx * (-cx * cos + cy * sin + half * w)),
+        (sin * ky, cos * ky, ky * (-cx * sin - cy * cos + half * h)),
+    )
+    return np.array(rows, np.float64)
+
+
+def three_points(origin: NDArray[np.float64], arm: NDArray[np.float64]) -> Floats:
+    """Return the origin, the end of the arm, and a third point at a right angle to it (3, 2)."""
     points = np.empty((3, 2), np.float32)
     points[0], points[1] = origin, origin + arm
     back = points[0] - points[1]
@@ -157,10 +179,33 @@ def transform_points(points: Floats, matrix: NDArray[np.float64]) -> Floats:
     return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
+def inverse(points: Floats, matrix: NDArray[np.float64]) -> Floats:
+    """Map points (..., P, 2) of a sample back to its picture.
+
+    matrix: (..., 2, 3) from the picture to the sample, of one sample or of a batch of them. Raises
+    ValueError where it cannot be inverted.
+    """
+    linear, offset = matrix[..., :2], matrix[..., 2]
+    try:
+        back = np.linalg.inv(linear)
+    except np.linalg.LinAlgError:
+        raise ValueError(f"matrix cannot be inverted: {matrix.tolist()}") from None
+    return ((points - offset[..., None, :]) @ np.swapaxes(back, -1, -2)).astype(np.float32)
+
+
+def mirror_matrix(width: int) -> NDArray[np.float64]:
+    """Return the (3, 3) matrix that mirrors a picture left to right: x becomes W - 1 - x."""
+    return np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+
+
 def keypoints_to_image(
     keypoints: Floats, center: Floats, scale: Floats, input_size: tuple[int, int]
 ) -> Floats:
-    """Map keypoints (..., K, 2) of unrotated crops back to the picture; center, scale (..., 2)."""
+    """Map keypoints (..., K, 2) of unrotated crops back to the picture; center, scale (..., 2).
+
+    keypoints are fractions of the box times input_size: pixels of a plain crop, and what decoders
+    of UDP heatmaps return as published. For pixels of any sample, rotated or mirrored, see inverse.
+    """
     size = np.array(input_size, np.float32)
     offset = center - np.float32(0.5) * scale
     return keypoints / size * scale[..., None, :] + offset[..., None, :]

@@ -1,0 +1,173 @@
+"""Read pictures: one function that decodes or says why not; what a process keeps of its results."""
+
+import logging
+from collections import OrderedDict
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.coco import Persons
+from pose_data.errors import DatasetError
+from pose_data.warp import MAX_SIDE
+
+Decode = Literal["exact", "fast"]
+DECODES: tuple[Decode, ...] = ("exact", "fast")
+
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_log = logging.getLogger("pose_data")
+
+
+class Picture(NamedTuple):
+    """Pixels (H / n, W / n, 3) uint8 BGR, rounded up; each stands for n x n stored ones."""
+
+    pixels: NDArray[np.uint8]
+    reduced_by: int
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Return the (3, 3) matrix from these pixels to the stored ones; centres at integers."""
+        n, shift = self.reduced_by, (self.reduced_by - 1) / 2
+        return np.array([[n, 0, shift], [0, n, shift], [0, 0, 1]], np.float64)
+
+
+def check_decode(name: str) -> None:
+    """Raise ValueError unless `name` is a way to decode."""
+    if name not in DECODES:
+        raise ValueError(f"decode must be one of {', '.join(DECODES)}, got {name!r}")
+
+
+def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
+    """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
+    w, h = persons.image_sizes[persons.image_index[index]].tolist()
+    return read_picture(persons.image_path(index), persons.where(index), (w, h)).pixels
+
+
+def read_picture(
+    path: Path, where: str, size: tuple[int, int] | None = None, reduce: int = 1
+) -> Picture:
+    """Decode the stored pixels of a picture as 8-bit BGR.
+
+    Grey pictures get three channels, 16 bits become 8, CMYK becomes BGR, alpha is left out. The
+    EXIF orientation is ignored: COCO's annotations refer to the stored pixels. `reduce` 2, 4 or 8
+    decodes a JPEG at that fraction of its size; other formats come in full.
+
+    size: the (w, h) that the annotations give, None where unknown. Raises DatasetError, which opens
+    with `where` and the path, for a file that is missing, empty, cut short or no picture, for one
+    of another size and for one with a side above 32766. What is damaged in the middle of a JPEG is
+    decoded as well as it goes, without an error.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DatasetError(f"{where}: image {path} {reason}") from error
+    if not data:
+        raise DatasetError(f"{where}: image {path} is empty (0 bytes)")
+    if _is_cut_short(data):
+        raise DatasetError(f"{where}: image {path} is cut short: it ends in the middle of the data")
+    reduce = reduce if data[:2] == b"\xff\xd8" else 1
+    try:
+        flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # more pixels than OpenCV accepts
+        raise DatasetError(f"{where}: image {path} cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise DatasetError(f"{where}: image {path} cannot be decoded: no picture, or damaged")
+    _check_size(pixels.shape[1], pixels.shape[0], size, reduce, f"{where}: image {path}")
+    return Picture(pixels.astype(np.uint8, copy=False), reduce)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Tell whether a JPEG or PNG lacks its end: decoders fill up what is missing with grey."""
+    if data[:2] == b"\xff\xd8":
+        if data[-2:] == b"\xff\xd9":
+            return False
+        return data.rfind(b"\xff\xd9") < _first_scan(
+            data
+        )  # an EXIF thumbnail has an end of its own
+    if data[:4] == b"\x89PNG":
+        return b"IEND" not in data[-12:] and data.rfind(b"IEND") < 0
+    return False
+
+
+def _first_scan(data: bytes) -> int:
+    """Return where the first scan of a JPEG starts; its length if there is none."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    is_scan = data[position : position + 2] == b"\xff\xda"
+    return position if is_scan else len(data)
+
+
+def _check_size(w: int, h: int, size: tuple[int, int] | None, reduce: int, where: str) -> None:
+    if max(w, h) * reduce > MAX_SIDE + reduce:
+        raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")
+    if size is None or (w, h) == (-(-size[0] // reduce), -(-size[1] // reduce)):
+        return
+    turned = (h, w) == (-(-size[0] // reduce), -(-size[1] // reduce))
+    hint = "; it looks turned: are the annotations made for its EXIF orientation?" if turned else ""
+    found = f"{w}x{h}" if reduce == 1 else f"{w}x{h} when reduced by {reduce}"
+    raise DatasetError(f"{where} is {found}, the annotations say {size[0]}x{size[1]}{hint}")
+
+
+class PictureCache:
+    """The pictures that this process read last, up to a number of megabytes.
+
+    A copy for another process starts empty.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        self.megabytes = megabytes
+        self._held: OrderedDict[tuple[Path, int], Picture] = OrderedDict()
+        self._bytes = 0
+
+    def __reduce__(self) -> tuple[type["PictureCache"], tuple[float]]:
+        return PictureCache, (self.megabytes,)
+
+    def read(self, path: Path, where: str, size: tuple[int, int], reduce: int = 1) -> Picture:
+        """Return what read_picture does, whose pixels must not be changed; raises DatasetError."""
+        key = (path, reduce)
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key]
+        picture = read_picture(path, where, size, reduce)
+        picture.pixels.flags.writeable = False
+        self._held[key] = picture
+        self._bytes += picture.pixels.nbytes
+        while self._bytes > self.megabytes * 1e6:
+            self._bytes -= self._held.popitem(last=False)[1].pixels.nbytes
+        return picture
+
+
+class BrokenPictures:
+    """The pictures that this process skipped in training, and how many it may."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.reasons: dict[Path, str] = {}
+
+    def skip(self, path: Path, error: DatasetError) -> None:
+        """Count and log a picture, once; raise DatasetError for the first beyond the limit."""
+        if path in self.reasons:
+            return
+        if len(self.reasons) >= self.limit:
+            skipped = f"; {self.limit} were skipped before, which is max_broken" * (self.limit > 0)
+            raise DatasetError(f"{error}{skipped}") from error
+        self.reasons[path] = str(error)
+        _log.warning("skipped: %s", error)
+
+
+def start_worker(worker: int = 0) -> None:
+    """Prepare a process that makes samples; for torch's DataLoader(worker_init_fn=start_worker).
+
+    The processes are the parallelism: OpenCV's own threads only get in their way. `worker` is not
+    used, because samples do not depend on who makes them.
+    """
+    cv2.setNumThreads(0)

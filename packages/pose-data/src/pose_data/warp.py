@@ -1,0 +1,118 @@
+"""Affine warps of pictures by name: this OpenCV's own, and the one that published results used.
+
+OpenCV 5 replaced the arithmetic of `warpAffine`: its result differs from OpenCV 4's by up to 5 grey
+levels. `"opencv4"` computes OpenCV 4's fixed-point coordinates here and leaves only the blending to
+`cv2.remap`, which did not change, so that its bytes are the same under both.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Warp = Literal["cv2", "opencv4"]
+WARPS: tuple[Warp, ...] = ("cv2", "opencv4")
+
+MAX_SIDE = 32766  # cv2.remap addresses pixels with 16 bits
+
+_ONE = 1024  # OpenCV 4's coordinates are whole numbers of 1/1024 pixel ...
+_HALF_STEP = 16  # ... rounded to 1/32 pixel, the step of its interpolation
+_FAR = 2**25  # 32768 pixels: outside of every picture
+_ROWS = 64  # rows at a time, so that the coordinates stay in the cache
+
+
+def check_warp(name: str) -> None:
+    """Raise ValueError unless `name` is a warp."""
+    if name not in WARPS:
+        raise ValueError(f"warp must be one of {', '.join(WARPS)}, got {name!r}")
+
+
+def warp_affine(
+    image: NDArray[np.uint8],
+    matrix: NDArray[np.floating],
+    size: tuple[int, int],
+    warp: Warp = "opencv4",
+    *,
+    mirrored: bool = False,
+) -> NDArray[np.uint8]:
+    """Return the (h, w) part of image (H, W[, 3]) that `matrix` maps onto it; 0 where outside.
+
+    matrix (2, 3) maps pixels of the picture to pixels of the result, `size` is the result's (w, h).
+    mirrored: warp the picture flipped left to right (what x' = W - 1 - x makes of it). Bilinear.
+    Raises ValueError for an unknown warp.
+    """
+    check_warp(warp)
+    if warp == "opencv4":
+        return _warp_opencv4(image, matrix, size, mirrored)
+    source = cv2.flip(image, 1) if mirrored else image
+    return cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _warp_opencv4(
+    image: NDArray[np.uint8],
+    matrix: NDArray[np.floating],
+    size: tuple[int, int],
+    mirrored: bool,
+) -> NDArray[np.uint8]:
+    """Warp as OpenCV 4 did: x = (rows[y] + columns[x]) / 1024, rounded to 1/32 pixel."""
+    w, h = size
+    (x_rows, x_columns), (y_rows, y_columns) = _fixed_point(_invert(matrix), w, h)
+    if mirrored:
+        # W - 1 - x of the rounded x: negated before the shift, floor becomes ceil, hence the 31.
+        x_rows = _ONE * (image.shape[1] - 1) - x_rows + 31
+        x_columns = -x_columns
+
+    result = np.empty((h, w, *image.shape[2:]), np.uint8)
+    whole = np.empty((min(_ROWS, h), w, 2), np.int16)  # pixel (x, y)
+    fraction = np.empty(whole.shape[:2], np.uint16)  # 32 * y + x, in 1/32 pixel
+    for top in range(0, h, _ROWS):
+        rows = slice(top, min(top + _ROWS, h))
+        count = rows.stop - top
+        x = _add(x_rows[rows], x_columns)  # (rows, w)
+        y = _add(y_rows[rows], y_columns)
+        np.right_shift(x, 10, out=whole[:count, :, 0], casting="unsafe")
+        np.right_shift(y, 10, out=whole[:count, :, 1], casting="unsafe")
+        y &= 31 << 5
+        x >>= 5
+        x &= 31
+        np.bitwise_or(y, x, out=fraction[:count], casting="unsafe")
+        cv2.remap(
+            image,
+            whole[:count],
+            fraction[:count],
+            cv2.INTER_LINEAR,
+            dst=result[rows],
+            borderValue=0,
+        )
+    return result
+
+
+def _invert(matrix: NDArray[np.floating]) -> list[list[float]]:
+    """Invert a (2, 3) matrix in OpenCV's order of operations; one that cannot be gives zeros."""
+    (a, b, c), (d, e, f) = matrix.astype(np.float64).tolist()
+    determinant = a * e - b * d
+    inverse = 1 / determinant if determinant else 0.0
+    a, b, d, e = e * inverse, -b * inverse, -d * inverse, a * inverse
+    return [[a, b, -a * c - b * f], [d, e, -d * c - e * f]]
+
+
+def _fixed_point(
+    inverse: list[list[float]], w: int, h: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return, for x and for y, what the row (h,) and the column (w,) add to the coordinate."""
+    x, y = np.arange(w), np.arange(h)
+    parts = []
+    for by_x, by_y, offset in inverse:
+        rows = np.rint((by_y * y + offset) * _ONE).astype(np.int64) + _HALF_STEP
+        parts.append((rows, np.rint(by_x * x * _ONE).astype(np.int64)))
+    return parts
+
+
+def _add(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the sums (rows, columns), limited to what 16 bits of whole pixels hold."""
+    low, high = rows.min() + columns.min(), rows.max() + columns.max()
+    if low >= -_FAR and high < _FAR:
+        return rows.astype(np.int32)[:, None] + columns.astype(np.int32)
+    sums = np.clip(rows[:, None] + columns, -_FAR, _FAR - 1)
+    return sums.astype(np.int32)
