@@ -56,7 +56,9 @@ def test_json_to_a_file(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert report["stats"]["AP"] == pytest.approx(1.0, abs=1e-12)
     assert report["stats"]["APL"] is None
     assert report["protocol"] == "coco"
-    assert report["counts"] == {"images": 1, "persons": 1, "detections": 1}
+    counts = {"images": 1, "persons": 1, "ignored_persons": 0}
+    counts |= {"detections": 1, "detections_beyond_max_dets": 0}
+    assert report["counts"] == counts
     assert report["warnings"] == []
 
 

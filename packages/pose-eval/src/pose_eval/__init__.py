@@ -1,8 +1,26 @@
 """COCO keypoint evaluation (OKS, AP, AR) of any results JSON, without torch."""
 
-from pose_eval.evaluate import COCO_SIGMAS, Report, evaluate
-from pose_eval.inputs import ResultsError
+from pose_eval.evaluate import evaluate
+from pose_eval.ground_truth import read_ground_truth
+from pose_eval.report import Report
+from pose_eval.results import read_results
+from pose_eval.settings import Settings
+from pose_eval.sigmas import COCO_SIGMAS, SIGMAS
+from pose_eval.tables import GroundTruth, Matches, Results, ResultsError, SettingsError
 
 __version__ = "0.1.0"
 
-__all__ = ["COCO_SIGMAS", "Report", "ResultsError", "evaluate"]
+__all__ = [
+    "COCO_SIGMAS",
+    "SIGMAS",
+    "GroundTruth",
+    "Matches",
+    "Report",
+    "Results",
+    "ResultsError",
+    "Settings",
+    "SettingsError",
+    "evaluate",
+    "read_ground_truth",
+    "read_results",
+]

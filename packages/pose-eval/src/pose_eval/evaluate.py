@@ -1,118 +1,205 @@
 """COCO keypoint AP and AR, the numbers of pycocotools."""
 
-import contextlib
-import io
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from pose_eval.inputs import ResultsError, Source, check_ground_truth, check_results, read_json
-
-COCO_SIGMAS = (
-    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
-    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+from pose_eval import hints
+from pose_eval.ground_truth import read_ground_truth
+from pose_eval.matching import match_category
+from pose_eval.report import Report
+from pose_eval.results import read_results
+from pose_eval.settings import (
+    COCO_AREAS,
+    COCO_THRESHOLDS,
+    PROTOCOLS,
+    Settings,
+    checked,
+    parse_areas,
+    parse_images,
+    parse_joints,
+    parse_thresholds,
 )
-STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+from pose_eval.sigmas import Sigmas, sigmas_of_categories
+from pose_eval.summary import accumulate, coco_stats, crowd_stats
+from pose_eval.tables import (
+    Bools,
+    Category,
+    GroundTruth,
+    Results,
+    SettingsError,
+)
 
 
-@dataclass(frozen=True)
-class Report:
-    """The outcome of an evaluation.
-
-    stats: the ten COCO numbers by name, None where there is nothing to measure (COCO's -1).
-    counts: images, persons (with labelled keypoints), detections. warnings: one line each.
-    """
-
-    stats: dict[str, float | None]
-    counts: dict[str, int]
-    warnings: tuple[str, ...]
-    protocol: str = "coco"
-
-    def table(self) -> str:
-        """Return the ten lines that pycocotools prints."""
-        lines = []
-        for name in STATS:
-            kind = "Average Precision  (AP)" if name.startswith("AP") else "Average Recall     (AR)"
-            iou = {"50": "0.50", "75": "0.75"}.get(name[2:], "0.50:0.95")
-            area = {"M": "medium", "L": "large"}.get(name[2:], "all")
-            value = self.stats[name]
-            number = -1.0 if value is None else value
-            lines.append(
-                f" {kind} @[ IoU={iou:<9} | area={area:>6s} | maxDets= 20 ] = {number:.3f}"
-            )
-        return "\n".join(lines)
-
-    def to_json(self) -> str:
-        """Return stats, protocol, counts and warnings as a JSON object."""
-        content = {
-            "stats": self.stats,
-            "protocol": self.protocol,
-            "counts": self.counts,
-            "warnings": list(self.warnings),
-        }
-        return json.dumps(content, indent=2) + "\n"
-
-
-def evaluate(results: Source, gt: Source, *, sigmas: Sequence[float] | None = None) -> Report:
+def evaluate(
+    results: Any,
+    gt: Any,
+    *,
+    sigmas: Sigmas | None = None,
+    protocol: str = "coco",
+    joints: Any = None,
+    area: str | None = None,
+    areas: Any = None,
+    oks: Any = None,
+    max_dets: int = 20,
+    images: Any = None,
+    unknown_images: str = "error",
+    unknown_categories: str = "error",
+) -> Report:
     """Evaluate keypoint results against COCO ground truth.
 
-    results: a path, or a list of rows with image_id, category_id, keypoints (x, y, score per joint)
-    and score. gt: a path, or a COCO annotation object. sigmas: one per joint; COCO's 17 by default.
-    Raises ResultsError naming file and row; nothing is silently dropped.
+    results: rows with image_id, category_id, keypoints (x, y, score per joint) and score; gt: a
+    COCO annotation object. Both as a path ("-": the standard input), bytes, an open file or the
+    Python objects; results also as a mapping of arrays (see read_results).
+
+    sigmas: a name (coco, crowdpose, aic, mpii), a file, or one number per joint; COCO's by default.
+    protocol: coco, xtcoco or crowdpose, see the README. joints: names or "5-16". area: "ann" or
+    "bbox" (0.53 w h). areas: {"small": (0, 1024), ...}, with "all" added. oks: thresholds.
+    images: ids, or a file of them. unknown_images, unknown_categories: "error" or "drop".
+
+    Raises ResultsError naming file and row, SettingsError for an argument that makes no sense;
+    nothing is silently dropped.
     """
-    truth, truth_name = read_json(gt)
-    num_keypoints = check_ground_truth(truth, truth_name)
-    rows, rows_name = read_json(results)
-    image_ids = {image["id"] for image in truth["images"]}
-    check_results(rows, rows_name, image_ids, num_keypoints)
-    sigmas = COCO_SIGMAS if sigmas is None else sigmas
-    if len(sigmas) != num_keypoints:
-        raise ResultsError(
-            f"{truth_name} has {num_keypoints} joints but there are {len(sigmas)} sigmas; "
-            "give one sigma per joint"
-        )
-
-    persons = sum(_num_keypoints(a) > 0 and not a.get("iscrowd", 0) for a in truth["annotations"])
-    counts = {"images": len(image_ids), "persons": persons, "detections": len(rows)}
-    warnings = []
-    if not persons:
-        warnings.append(f"{truth_name} has no person with labelled keypoints: every number is -1")
-    if not rows:
-        warnings.append(f"{rows_name} holds no detections: every number is 0")
-    values = _coco_stats(truth, rows, np.asarray(sigmas, np.float64)) if rows else np.zeros(10)
-    if not persons:
-        values = np.full(10, -1.0)
-    stats = {n: None if v == -1 else float(v) for n, v in zip(STATS, values, strict=True)}
-    return Report(stats, counts, tuple(warnings))
+    plan = prepare(gt, sigmas, protocol, joints, area, areas, oks, max_dets, images)
+    full, truth, settings, keep, warnings = plan
+    policies = [checked("unknown_images", unknown_images, ("error", "drop"))]
+    policies.append(checked("unknown_categories", unknown_categories, ("error", "drop")))
+    table, notes = read_results(
+        results, full, unknown_images=policies[0], unknown_categories=policies[1]
+    )
+    return report_of(truth, restrict(table, settings, keep), settings, [*warnings, *notes])
 
 
-def _num_keypoints(annotation: dict[str, Any]) -> int:
-    """Return the stored number of labelled keypoints, which pycocotools trusts, or count them."""
-    if "num_keypoints" in annotation:
-        return int(annotation["num_keypoints"])
-    return sum(v > 0 for v in annotation["keypoints"][2::3])
+def prepare(
+    gt: Any,
+    sigmas: Sigmas | None,
+    protocol: str,
+    joints: Any,
+    area: str | None,
+    areas: Any,
+    oks: Any,
+    max_dets: int,
+    images: Any,
+) -> tuple[GroundTruth, GroundTruth, Settings, Bools | None, list[str]]:
+    """Return all ground truth, the part that is evaluated, settings, chosen images, warnings."""
+    protocol = checked("protocol", protocol, PROTOCOLS)
+    area_from = checked("area", area or _AREA_FROM[protocol], ("ann", "bbox"))
+    if isinstance(max_dets, bool) or not isinstance(max_dets, int) or max_dets < 1:
+        raise SettingsError(f"max_dets must be a whole number above 0, got {max_dets!r}")
+    thresholds = COCO_THRESHOLDS if oks is None else parse_thresholds(oks)
+    ranges = COCO_AREAS if areas is None else parse_areas(areas)
+    recount = protocol == "xtcoco"
+    full, warnings = read_ground_truth(gt, area_from=area_from, recount=recount)
+    chosen = None
+    if joints is not None:
+        if len(full.categories) > 1:
+            raise SettingsError("joints can be chosen only where there is one category with joints")
+        chosen = parse_joints(joints, full.categories[0].joint_names)
+    default = "crowdpose" if protocol == "crowdpose" else "coco"
+    values = sigmas_of_categories(sigmas, full.categories, chosen, default)
+    for category_sigmas in values:
+        warnings += hints.of_sigmas(category_sigmas)
+    settings = Settings(values, protocol, thresholds, ranges, max_dets, area_from, chosen)
+    truth = full if chosen is None else choose_joints(full, chosen)
+    keep = None if images is None else parse_images(images, full.image_ids)
+    return full, truth if keep is None else choose_images(truth, keep), settings, keep, warnings
 
 
-def _coco_stats(truth: dict[str, Any], rows: list[Any], sigmas: Any) -> Any:
-    """Run pycocotools on copies, without its printing; returns the ten numbers."""
-    # Annotations are numbered from 1: pycocotools takes a match with id 0 for no match.
-    annotations = [
-        {**a, "id": number, "iscrowd": a.get("iscrowd", 0), "num_keypoints": _num_keypoints(a)}
-        for number, a in enumerate(truth["annotations"], start=1)
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco_truth = COCO()
-        coco_truth.dataset = {**truth, "annotations": annotations}
-        coco_truth.createIndex()
-        coco_results = coco_truth.loadRes([dict(row) for row in rows])
-        evaluation = COCOeval(coco_truth, coco_results, "keypoints")
-        evaluation.params.kpt_oks_sigmas = sigmas
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats
+# xtcocotools is called with use_area=False for CrowdPose, which has no areas.
+_AREA_FROM = {"coco": "ann", "xtcoco": "ann", "crowdpose": "bbox"}
+
+
+def choose_joints(gt: GroundTruth, joints: Sequence[int]) -> GroundTruth:
+    """Return the ground truth of some joints of its only category; num_keypoints is recounted."""
+    old = gt.categories[0]
+    place = {joint: at for at, joint in enumerate(joints)}
+    links = tuple((place[a], place[b]) for a, b in old.links if a in place and b in place)
+    names = tuple(old.joint_names[k] for k in joints)
+    keypoints = np.ascontiguousarray(gt.keypoints[:, list(joints)])
+    return replace(
+        gt,
+        categories=(Category(old.id, old.name, names, links),),
+        keypoints=keypoints,
+        num_keypoints=(keypoints[..., 2] > 0).sum(axis=1),
+    )
+
+
+def choose_images(gt: GroundTruth, keep: Bools) -> GroundTruth:
+    """Return the ground truth of the images in keep (I,)."""
+    rows = keep[gt.image]
+    index = np.cumsum(keep) - 1
+    names = tuple(name for name, kept in zip(gt.file_names, keep, strict=True) if kept)
+    return replace(
+        gt,
+        image_ids=gt.image_ids[keep],
+        file_names=names,
+        image_sizes=gt.image_sizes[keep],
+        crowd_index=None if gt.crowd_index is None else gt.crowd_index[keep],
+        ids=gt.ids[rows],
+        image=index[gt.image[rows]],
+        category=gt.category[rows],
+        keypoints=gt.keypoints[rows],
+        bbox=gt.bbox[rows],
+        area=gt.area[rows],
+        crowd=gt.crowd[rows],
+        num_keypoints=gt.num_keypoints[rows],
+    )
+
+
+def restrict(results: Results, settings: Settings, keep: Bools | None) -> Results:
+    """Return the results that the settings evaluate: chosen images and joints, protocol."""
+    rows = np.ones(len(results.row), np.bool_)
+    if settings.protocol != "coco":  # xtcocotools leaves out poses without a joint score above 0
+        rows &= (results.keypoints[..., 2] > 0).any(axis=1)
+    image = results.image
+    if keep is not None:
+        rows &= keep[image]
+        image = (np.cumsum(keep) - 1)[image]
+    keypoints = results.keypoints
+    if settings.joints is not None:
+        keypoints = np.ascontiguousarray(keypoints[:, list(settings.joints)])
+    if rows.all():
+        return replace(results, image=image, keypoints=keypoints)
+    return Results(
+        name=results.name,
+        image=image[rows],
+        category=results.category[rows],
+        keypoints=keypoints[rows],
+        scores=results.scores[rows],
+        bbox=None if results.bbox is None else results.bbox[rows],
+        row=results.row[rows],
+    )
+
+
+def report_of(
+    gt: GroundTruth, results: Results, settings: Settings, warnings: Sequence[str]
+) -> Report:
+    """Match, accumulate and summarise."""
+    matches = tuple(
+        match_category(gt, results, settings, category) for category in range(len(gt.categories))
+    )
+    curves = accumulate(matches, results, settings)
+    stats = coco_stats(curves, settings)
+    if settings.protocol == "crowdpose":
+        stats |= crowd_stats(matches, results, settings, gt)
+    ignored = gt.crowd | (gt.num_keypoints == 0)
+    counts = {
+        "images": len(gt.image_ids),
+        "persons": int(np.count_nonzero(~ignored)),
+        "detections": len(results.scores),
+        "ignored_persons": int(np.count_nonzero(ignored)),
+        "detections_beyond_max_dets": len(results.scores) - sum(len(m.detections) for m in matches),
+    }
+    return Report(
+        stats=stats,
+        protocol=settings.protocol,
+        counts=counts,
+        warnings=tuple(warnings),
+        settings=settings,
+        gt=gt,
+        results=results,
+        matches=matches,
+        curves=curves,
+    )

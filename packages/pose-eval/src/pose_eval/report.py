@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pose_eval import output
 from pose_eval.settings import Settings
 from pose_eval.tables import Curves, GroundTruth, Matches, Results
-
-STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,3 +29,11 @@ class Report:
     matches: tuple[Matches, ...]
     curves: Curves
     sections: dict[str, Any] = field(default_factory=dict)
+
+    def table(self, digits: int = 3) -> str:
+        """Return the lines that pycocotools prints."""
+        return output.text(self, digits).rstrip("\n")
+
+    def to_json(self) -> str:
+        """Return stats, protocol, counts, warnings and sections as a JSON object."""
+        return output.json_text(self)

@@ -21,8 +21,8 @@ class ResultsError(ValueError):
     """Results or ground truth that cannot be evaluated; the message says where and why."""
 
 
-class SettingsError(ValueError):
-    """An argument of the evaluation that makes no sense."""
+class SettingsError(ResultsError):
+    """An argument of the evaluation that makes no sense, alone or for this ground truth."""
 
 
 @dataclass(frozen=True, eq=False)

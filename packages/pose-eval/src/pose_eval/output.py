@@ -1,0 +1,100 @@
+"""A report as text, JSON or CSV. The same report gives the same bytes."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pose_eval.summary import area_suffix
+from pose_eval.tables import ResultsError
+
+if TYPE_CHECKING:
+    from pose_eval.report import Report
+
+
+def text(report: "Report", digits: int = 3) -> str:
+    """Return the table of pycocotools, a line for each number, -1 for None."""
+    settings = report.settings
+    names = {area_suffix(area.name): area.name for area in settings.areas}
+    whole = f"{settings.thresholds[0]:0.2f}:{settings.thresholds[-1]:0.2f}"
+    lines = []
+    for name, value in report.stats.items():
+        kind = "Average Precision  (AP)" if name.startswith("AP") else "Average Recall     (AR)"
+        rest = name[2:]
+        if rest in ("M", "L") and rest not in names:
+            continue  # an area that was not asked for
+        oks = {"50": "0.50", "75": "0.75"}.get(rest, whole)
+        column = f"area={names.get(rest, 'all'):>6s}"
+        if rest in ("_easy", "_medium", "_hard") and rest not in names:
+            column = f"type={rest[1:]:>6s}"
+        number = f"{-1.0 if value is None else value:.{digits}f}"
+        line = f" {kind} @[ IoU={oks:<9} | {column} | maxDets={settings.max_dets:>3d} ] = {number}"
+        lines.append(line + "\n")
+    return "".join(lines)
+
+
+def json_text(report: "Report", digits: int = 3) -> str:
+    """Return stats (all digits), protocol, counts, warnings and what analyses added, as JSON."""
+    settings = report.settings
+    content = {
+        "stats": report.stats,
+        "protocol": report.protocol,
+        "counts": report.counts,
+        "warnings": list(report.warnings),
+        "settings": {
+            "sigmas": [list(values) for values in settings.sigmas],
+            "oks_thresholds": list(settings.thresholds),
+            "areas": {area.name: [area.low, area.high] for area in settings.areas},
+            "area_from": settings.area_from,
+            "max_dets": settings.max_dets,
+            "joints": None if settings.joints is None else list(settings.joints),
+        },
+        **report.sections,
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def csv_text(report: "Report", digits: int = 3) -> str:
+    """Return one line for each number: its name and its value with all digits, empty for -1."""
+    return csv_of([("name", "value"), *report.stats.items()])
+
+
+def csv_of(rows: list[Any]) -> str:
+    """Return rows as CSV with \\n between lines; None and NaN are empty, floats have all digits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for row in rows:
+        writer.writerow(["" if v is None or v != v else v for v in row])
+    return out.getvalue()
+
+
+# How a report is written, by the name of --format.
+WRITERS: dict[str, Callable[["Report", int], str]] = {
+    "text": text,
+    "json": json_text,
+    "csv": csv_text,
+}
+
+
+def write_file(path: Path, content: str) -> None:
+    """Write a file whole or not at all; raises ResultsError."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(content, encoding="utf-8", newline="")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+
+
+class OutputError(ResultsError):
+    """A file that cannot be written."""
+
+
+def finite(value: float) -> float | None:
+    """Return a number as JSON can hold it."""
+    return float(value) if math.isfinite(value) else None

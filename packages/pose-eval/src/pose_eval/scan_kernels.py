@@ -1,0 +1,377 @@
+"""A JSON scanner for lists of annotations or result rows, compiled by numba.
+
+It reads the common, well-formed case and nothing else: at anything unusual it gives up (-1), and
+the caller reads the file again with Python's json, which finds the words for what is wrong. What it
+does read is equal to json's reading to the last bit. The data must end in zero bytes, which no JSON
+token contains, so that the loops need no check of the length.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pose_eval import columns
+from pose_eval._jit import jit
+from pose_eval.powers import LARGEST_POWER, SMALLEST_POWER
+from pose_eval.tables import Floats, Ints
+
+GIVE_UP = -1
+
+# The keys of a row, in columns of their kind; `present` has bit number `position in KEYS`.
+INTS = (*columns.IDS, *columns.INTS)
+FLOATS = columns.FLOATS
+KEYS = (*INTS, *FLOATS, "keypoints", "bbox")
+KEY_BYTES = np.zeros((len(KEYS), 16), np.uint8)
+for _row, _key in zip(KEY_BYTES, KEYS, strict=True):
+    _row[: len(_key)] = np.frombuffer(_key.encode(), np.uint8)
+KEY_TABLES = KEY_BYTES, np.array([len(key) for key in KEYS])
+
+
+@jit
+def multiply(a: Any, b: Any) -> Any:
+    """Return the upper and lower half of the 128-bit product of two unsigned integers."""
+    mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    a1, a0, b1, b0 = a >> half, a & mask, b >> half, b & mask
+    low, cross, other, high = a0 * b0, a1 * b0, a0 * b1, a1 * b1
+    middle = (low >> half) + (cross & mask) + other
+    return high + (cross >> half) + (middle >> half), (middle << half) | (low & mask)
+
+
+@jit
+def nearest_double(w: Any, q: int, powers: Any) -> Any:
+    """Return the bits of the double nearest to w * 10^q (w > 0), or 0 where it takes more care.
+
+    The algorithm of Eisel and Lemire (Number Parsing at a Gigabyte per Second, 2021).
+    """
+    one, zero = np.uint64(1), np.uint64(0)
+    if q < SMALLEST_POWER or q > LARGEST_POWER:
+        return zero
+    leading = 0
+    while (w >> np.uint64(63)) == zero:
+        w = w << one
+        leading += 1
+    high, low = multiply(w, powers[q - SMALLEST_POWER, 0])
+    if (high & np.uint64(0x1FF)) == np.uint64(0x1FF):
+        more, _ = multiply(w, powers[q - SMALLEST_POWER, 1])
+        low = low + more
+        if low < more:
+            high = high + one
+    if low == np.uint64(0xFFFFFFFFFFFFFFFF) and (q < -27 or q > 55):
+        return zero
+    upper = np.int64(high >> np.uint64(63))
+    shift = np.uint64(upper + 9)
+    mantissa = high >> shift
+    power = ((217706 * q) >> 16) + 63 + upper - leading + 1023
+    if power <= 0 or power >= 0x7FE:  # subnormal or infinite
+        return zero
+    tie = low <= one and q >= -4 and q <= 23 and (mantissa & np.uint64(3)) == one
+    if tie and (mantissa << shift) == high:
+        mantissa = mantissa & ~one
+    mantissa = (mantissa + (mantissa & one)) >> one
+    if mantissa >= np.uint64(1 << 53):
+        mantissa = np.uint64(1 << 52)
+        power += 1
+    return (mantissa & ~np.uint64(1 << 52)) | (np.uint64(power) << np.uint64(52))
+
+
+@jit
+def number(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> Any:
+    """Read a JSON number at i into bits[0] (a double); returns (end, integer or not, its value)."""
+    zero, ten = np.uint64(0), np.uint64(10)
+    negative = data[i] == 45
+    if negative:
+        i += 1
+    start = i
+    w = zero
+    while 48 <= data[i] <= 57:
+        w = w * ten + np.uint64(data[i] - 48)
+        i += 1
+    digits = i - start
+    if digits == 0 or (digits > 1 and data[start] == 48):
+        return GIVE_UP, False, 0
+    q = 0
+    integer = True
+    if data[i] == 46:
+        integer = False
+        i += 1
+        point = i
+        while 48 <= data[i] <= 57:
+            w = w * ten + np.uint64(data[i] - 48)
+            i += 1
+        q = point - i
+        if q == 0:
+            return GIVE_UP, False, 0
+        digits -= q
+    if digits > 19:  # w may have overflowed, unless zeros lead
+        while data[start] == 48 or data[start] == 46:
+            digits -= data[start] == 48
+            start += 1
+        if digits > 19:
+            return GIVE_UP, False, 0
+    if data[i] == 101 or data[i] == 69:
+        integer = False
+        i += 1
+        sign = 1
+        if data[i] == 45 or data[i] == 43:
+            sign = 44 - np.int64(data[i])
+            i += 1
+        first = i
+        exponent = 0
+        while 48 <= data[i] <= 57:
+            exponent = exponent * 10 + np.int64(data[i] - 48)
+            i += 1
+        if i == first or i - first > 4:
+            return GIVE_UP, False, 0
+        q += sign * exponent
+    found = zero
+    if w < np.uint64(1 << 53) and -22 <= q <= 22:  # exact operands: one correct rounding
+        scaled = np.float64(w) / exact[-q] if q < 0 else np.float64(w) * exact[q]
+        bits.view(np.float64)[0] = scaled
+        found = bits[0]
+    elif w > zero:
+        found = nearest_double(w, q, powers)
+        if found == zero:
+            return GIVE_UP, False, 0
+    if negative and not (integer and w == zero):  # json reads -0 as the integer 0
+        found = found | np.uint64(1 << 63)
+    bits[0] = found
+    if integer and w >= np.uint64(1 << 62):
+        integer = False
+    value = np.int64(w) if integer else 0
+    return i, integer, -value if negative else value
+
+
+@jit
+def blank(data: Any, i: int) -> int:
+    """Return the position of the first byte from i on that is not white space."""
+    while data[i] == 32 or data[i] == 10 or data[i] == 13 or data[i] == 9:
+        i += 1
+    return i
+
+
+@jit
+def string(data: Any, i: int) -> int:
+    """Return the position behind the string that begins at i; gives up at what is not ASCII."""
+    if data[i] != 34:
+        return GIVE_UP
+    i += 1
+    while data[i] != 34:
+        if data[i] < 32 or data[i] > 126:
+            return GIVE_UP
+        if data[i] == 92:
+            i += 1
+            c = data[i]
+            # Of the escapes, those of one letter: " \ / b f n r t
+            if c not in (34, 92, 47, 98, 102, 110, 114, 116):
+                return GIVE_UP
+        i += 1
+    return i + 1
+
+
+@jit
+def word(data: Any, i: int) -> int:
+    """Return the position behind true, false or null at i."""
+    if data[i] == 116 and data[i + 1] == 114 and data[i + 2] == 117 and data[i + 3] == 101:
+        return i + 4
+    if data[i] == 110 and data[i + 1] == 117 and data[i + 2] == 108 and data[i + 3] == 108:
+        return i + 4
+    if data[i] == 102 and data[i + 1] == 97 and data[i + 2] == 108 and data[i + 3] == 115:
+        return i + 5 if data[i + 4] == 101 else GIVE_UP
+    return GIVE_UP
+
+
+@jit
+def skip(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> int:
+    """Return the position behind the value at i, after checking that it is valid JSON."""
+    objects = np.zeros(64, np.bool_)  # whether each open bracket is a brace
+    depth = 0
+    while True:
+        i = blank(data, i)
+        c = data[i]
+        if c == 91 or c == 123:
+            if depth == 64:
+                return GIVE_UP
+            i = blank(data, i + 1)
+            if data[i] == c + 2:
+                i += 1
+            else:
+                objects[depth] = c == 123
+                depth += 1
+                if c == 123:
+                    i = key(data, i)
+                    if i < 0:
+                        return GIVE_UP
+                continue
+        elif c == 34:
+            i = string(data, i)
+        elif c == 45 or 48 <= c <= 57:
+            i, _, _ = number(data, i, powers, exact, bits)
+        else:
+            i = word(data, i)
+        if i < 0:
+            return GIVE_UP
+        while depth > 0:  # what may follow a value
+            i = blank(data, i)
+            if data[i] == 44:
+                i += 1
+                if objects[depth - 1]:
+                    i = key(data, blank(data, i))
+                    if i < 0:
+                        return GIVE_UP
+                break
+            if data[i] != (125 if objects[depth - 1] else 93):
+                return GIVE_UP
+            depth -= 1
+            i += 1
+        if depth == 0:
+            return i
+
+
+@jit
+def key(data: Any, i: int) -> int:
+    """Return the position behind a key and its colon."""
+    i = string(data, i)
+    if i < 0:
+        return GIVE_UP
+    i = blank(data, i)
+    return i + 1 if data[i] == 58 else GIVE_UP
+
+
+@jit
+def member(data: Any, i: int, keys: Any, lengths: Any) -> int:
+    """Return which of `keys` the string at i is, or -1."""
+    for k in range(lengths.shape[0]):
+        n = lengths[k]
+        if data[i + n + 1] != 34:
+            continue
+        same = True
+        for c in range(n):
+            if data[i + 1 + c] != keys[k, c]:
+                same = False
+                break
+        if same:
+            return k
+    return -1
+
+
+@jit
+def numbers(data: Any, i: int, out: Any, powers: Any, exact: Floats, bits: Any) -> int:
+    """Read a list of exactly len(out) numbers at i; returns the position behind it."""
+    if data[i] != 91:
+        return GIVE_UP
+    for n in range(out.shape[0]):
+        i, _, _ = number(data, blank(data, i + 1), powers, exact, bits)
+        if i < 0:
+            return GIVE_UP
+        out[n] = bits[0]
+        i = blank(data, i)
+        if data[i] != (44 if n < out.shape[0] - 1 else 93):
+            return GIVE_UP
+    return i + 1
+
+
+@jit
+def scan_rows(
+    data: Any,
+    i: int,
+    lines: bool,
+    keys: Any,
+    lengths: Any,
+    powers: Any,
+    exact: Floats,
+    present: Ints,
+    ints: Ints,
+    floats: Any,
+    keypoints: Any,
+    bbox: Any,
+) -> Any:
+    """Read the list of objects that begins at i; returns the position behind it and their number.
+
+    lines: one object after the other without brackets and commas (JSON lines). The columns, one row
+    for each object: present (M,), ints (M, 6), and the bits of doubles in floats (M, 2), keypoints
+    (M, 3 K), bbox (M, 4). Gives up with position -1.
+    """
+    bits = np.zeros(1, np.uint64)
+    num_ints, num_floats = ints.shape[1], floats.shape[1]
+    rows = 0
+    if not lines:
+        if data[i] != 91:
+            return GIVE_UP, 0
+        i = blank(data, i + 1)
+        if data[i] == 93:
+            return i + 1, 0
+    while True:
+        if data[i] != 123 or rows == present.shape[0]:
+            return GIVE_UP, rows
+        i += 1
+        while True:
+            i = blank(data, i)
+            k = member(data, i, keys, lengths) if data[i] == 34 else -1
+            i = key(data, i)
+            if i < 0:
+                return GIVE_UP, rows
+            i = blank(data, i)
+            if k < 0:
+                i = skip(data, i, powers, exact, bits)
+            elif present[rows] >> k & 1:  # the same key twice
+                return GIVE_UP, rows
+            elif k < num_ints:
+                i, integer, ints[rows, k] = number(data, i, powers, exact, bits)
+                if not integer:
+                    return GIVE_UP, rows
+            elif k < num_ints + num_floats:
+                i, _, _ = number(data, i, powers, exact, bits)
+                floats[rows, k - num_ints] = bits[0]
+            elif k == num_ints + num_floats:
+                i = numbers(data, i, keypoints[rows], powers, exact, bits)
+            else:
+                i = numbers(data, i, bbox[rows], powers, exact, bits)
+            if i < 0:
+                return GIVE_UP, rows
+            if k >= 0:
+                present[rows] |= 1 << k
+            i = blank(data, i)
+            if data[i] == 44:
+                i += 1
+            elif data[i] == 125:
+                break
+            else:
+                return GIVE_UP, rows
+        rows += 1
+        i = blank(data, i + 1)
+        if lines:
+            if data[i] == 0:
+                return i, rows
+        elif data[i] == 44:
+            i = blank(data, i + 1)
+        elif data[i] == 93:
+            return i + 1, rows
+        else:
+            return GIVE_UP, rows
+
+
+@jit
+def find_value(data: Any, i: int, name: Any, powers: Any, exact: Floats) -> int:
+    """Return where the value of key `name` of the object at i begins, -1 where there is none."""
+    bits = np.zeros(1, np.uint64)
+    keys = name.reshape(1, -1)
+    lengths = np.array([name.shape[0]])
+    if data[i] != 123:
+        return GIVE_UP
+    i += 1
+    while True:
+        i = blank(data, i)
+        found = data[i] == 34 and member(data, i, keys, lengths) == 0
+        i = key(data, i)
+        if i < 0:
+            return GIVE_UP
+        i = blank(data, i)
+        if found:
+            return i
+        i = skip(data, i, powers, exact, bits)
+        if i < 0:
+            return GIVE_UP
+        i = blank(data, i)
+        if data[i] != 44:
+            return GIVE_UP
+        i += 1

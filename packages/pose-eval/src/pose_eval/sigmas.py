@@ -1,0 +1,137 @@
+"""The sigmas of OKS: how far annotators disagree about a joint, relative to the person's size."""
+
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pose_eval.tables import Category, SettingsError
+
+COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+# In tenths, as xtcocotools writes them: 1.07 / 10 differs from 0.107 in the last bit.
+_CROWDPOSE = (0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79)
+SIGMAS = {
+    "coco": COCO_SIGMAS,
+    "crowdpose": tuple(sigma / 10 for sigma in _CROWDPOSE),
+    "aic": (
+        *(0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642),
+        *(0.03686941, 0.01981803, 0.03843971, 0.03412318, 0.02415081, 0.01291456, 0.01236173),
+    ),
+    "mpii": (
+        *(0.089, 0.083, 0.107, 0.107, 0.083, 0.089, 0.026, 0.026),
+        *(0.026, 0.026, 0.062, 0.072, 0.179, 0.179, 0.072, 0.062),
+    ),
+}
+
+# A name of SIGMAS, a file, numbers, or any of these by category (its name, or its id as text).
+Sigmas = str | Path | Sequence[float] | Mapping[str, Any]
+
+
+def sigmas_of_categories(
+    sigmas: Sigmas | None,
+    categories: Sequence[Category],
+    joints: Sequence[int] | None = None,
+    default: str = "coco",
+) -> tuple[tuple[float, ...], ...]:
+    """Return the sigmas of each category, of the chosen joints alone if `joints` is given.
+
+    None takes those named `default` for a category with as many joints. Raises SettingsError.
+    """
+    if isinstance(sigmas, str | Path):
+        sigmas = read_sigmas(sigmas)
+    found = []
+    for category in categories:
+        count = len(category.joint_names)
+        given = sigmas
+        if isinstance(sigmas, Mapping):
+            given = sigmas.get(category.name, sigmas.get(str(category.id)))
+            if given is None:
+                raise SettingsError(
+                    f"no sigmas for category {category.name!r}; there are some for "
+                    + ", ".join(sigmas)
+                )
+            if isinstance(given, str | Path):
+                given = read_sigmas(given)
+        if given is None:
+            given = SIGMAS[default]
+            if len(given) != count:
+                raise SettingsError(_unknown_joints(category, count))
+        values = _checked(given)
+        if joints is not None and len(values) == len(joints) != count:
+            found.append(values)
+            continue
+        if len(values) != count:
+            raise SettingsError(
+                f"category {category.name!r} of the ground truth has {count} joints but there are "
+                f"{len(values)} sigmas; give one sigma per joint"
+            )
+        found.append(values if joints is None else tuple(values[k] for k in joints))
+    return tuple(found)
+
+
+def read_sigmas(text: str | Path) -> Any:
+    """Return the sigmas that a name, a list such as 0.026,0.025 or a file stands for.
+
+    A file holds a JSON list, a JSON object by category, or numbers between spaces, commas or line
+    breaks. Raises SettingsError.
+    """
+    name = str(text)
+    if name.lower() in SIGMAS:
+        return SIGMAS[name.lower()]
+    if "," in name and not Path(name).is_file():
+        return _parsed(name.split(","), name)
+    path = Path(name)
+    if not path.exists():
+        near = difflib.get_close_matches(name.lower(), SIGMAS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise SettingsError(
+            f"sigmas {name!r} is neither a file nor one of {', '.join(SIGMAS)}{hint}"
+        )
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"cannot read sigmas {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"sigmas {path} is not a text file") from None
+    try:
+        values = json.loads(content)
+    except ValueError:
+        return _parsed(content.replace(",", " ").split(), path.name)
+    if not isinstance(values, list | dict):
+        raise SettingsError(f"sigmas {path} must be a list of numbers or an object by category")
+    return values
+
+
+def _parsed(parts: Sequence[str], name: str) -> list[float]:
+    try:
+        return [float(part) for part in parts]
+    except ValueError:
+        raise SettingsError(f"sigmas: {name!r} is not a list of numbers") from None
+
+
+def _checked(values: Any) -> tuple[float, ...]:
+    if not hasattr(values, "__len__") or not hasattr(values, "__iter__"):
+        raise SettingsError(f"sigmas must be a list of numbers, got {values!r}")
+    if not len(values):
+        raise SettingsError("sigmas: the list is empty")
+    for number, sigma in enumerate(values):
+        try:
+            good = not isinstance(sigma, str | bool) and 0 < float(sigma) < math.inf
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise SettingsError(f"sigma {number} must be a finite number above 0, got {sigma!r}")
+    return tuple(float(sigma) for sigma in values)
+
+
+def _unknown_joints(category: Category, count: int) -> str:
+    known = ", ".join(f"{name} ({len(values)})" for name, values in SIGMAS.items())
+    return (
+        f"category {category.name!r} of the ground truth has {count} joints, COCO has 17; name "
+        f"the sigmas, one of {known}, or give a list or a file of {count} numbers (--sigmas)"
+    )

@@ -1,0 +1,125 @@
+"""Get at the bytes of a file, whatever it is handed over as."""
+
+import gzip
+import json
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_eval.tables import ResultsError
+
+# A path ("-" is the standard input), the bytes of a file, an open file, or the content itself.
+Source = str | os.PathLike[str] | bytes | IO[Any] | list[Any] | dict[str, Any]
+PADDING = 16  # zero bytes behind the data, so that the scanner need not check the length
+
+
+def is_content(source: Any) -> bool:
+    """Tell whether a source is content already, not a file to be read."""
+    as_file = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+    return not (as_file or hasattr(source, "read"))
+
+
+def name_of(source: Any, otherwise: str) -> str:
+    """Return a short name of a source for messages."""
+    if isinstance(source, str | os.PathLike):
+        return "stdin" if str(source) == "-" else Path(source).name
+    name = getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else otherwise
+
+
+def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
+    """Return the bytes of a source, unpacked and without a byte order mark, and PADDING zeros.
+
+    Raises ResultsError where there is nothing to read.
+    """
+    if isinstance(source, str | os.PathLike) and str(source) != "-":
+        data = _read_file(Path(source))
+    else:
+        if isinstance(source, str | os.PathLike):
+            content: Any = sys.stdin.buffer.read()
+        else:
+            content = source.read() if hasattr(source, "read") else source
+        data = _padded(content.encode() if isinstance(content, str) else content)
+    if data[:2].tobytes() == b"\x1f\x8b":
+        try:
+            data = _padded(gzip.decompress(data[:-PADDING]))
+        except (OSError, EOFError, zlib.error) as error:
+            raise ResultsError(f"{name} is a damaged or truncated gzip file: {error}") from None
+    if data[:3].tobytes() == b"\xef\xbb\xbf":
+        data = data[3:]
+    elif data[:2].tobytes() in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
+        data = _padded(_text(data, "utf-16", name).encode())
+    if not data[:-PADDING].tobytes()[:4096].strip() and not data[:-PADDING].tobytes().strip():
+        raise ResultsError(f"{name} is empty ({len(data) - PADDING} bytes)")
+    return data
+
+
+def parse_json(data: NDArray[np.uint8], name: str) -> Any:
+    """Return the content of a JSON file; an object with a key twice gets the key DUPLICATE."""
+    return parse_text(_text(data, "utf-8", name), name)
+
+
+DUPLICATE = "\0duplicate"
+
+
+def parse_text(text: str, name: str) -> Any:
+    """Return the content of JSON text; raises ResultsError that says where it breaks off."""
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        raise ResultsError(f"{name} is nested too deeply to be read") from None
+    except json.JSONDecodeError as error:
+        cut = text.rstrip()[-1:] not in ("]", "}")
+        hint = "; the file seems to be cut off" if cut and text.lstrip()[:1] in "[{" else ""
+        raise ResultsError(f"{name} is not JSON: {error}{hint}") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise ResultsError(f"{name} cannot be read: {error}") from None
+
+
+def text_of(data: NDArray[np.uint8], name: str) -> str:
+    """Return the data as text."""
+    return _text(data, "utf-8", name)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        content[DUPLICATE] = next(key for key in keys if keys.count(key) > 1)
+    return content
+
+
+def _text(data: NDArray[np.uint8], encoding: str, name: str) -> str:
+    try:
+        return data[:-PADDING].tobytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ResultsError(f"{name} is not UTF-8 text: {error}") from None
+
+
+def _read_file(path: Path) -> NDArray[np.uint8]:
+    if path.is_dir():
+        raise ResultsError(f"cannot read {path}: it is a folder, not a file")
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = np.zeros(size + PADDING, np.uint8)
+            got = file.readinto(memoryview(data)[:size]) if size else 0
+            rest = file.read()  # of a pipe, which has no size
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a path with a zero byte
+        raise ResultsError(f"cannot read {str(path)!r}: {error}") from None
+    if rest or got < size:
+        return _padded(data[:got].tobytes() + rest)
+    return data
+
+
+def _padded(content: bytes) -> NDArray[np.uint8]:
+    data = np.zeros(len(content) + PADDING, np.uint8)
+    data[: len(content)] = np.frombuffer(content, np.uint8)
+    return data
