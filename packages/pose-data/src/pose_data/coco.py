@@ -8,11 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.annotations import Annotations, read_annotations
+from pose_data.cache import cached
 from pose_data.errors import DatasetError
+from pose_data.infer import infer_skeleton, unnamed_skeleton
 from pose_data.regions import Regions
-from pose_data.skeleton import COCO, Skeleton
+from pose_data.skeleton import Skeleton, plain_name
 
 _log = logging.getLogger("pose_data")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One annotation file among several: its rows stand together, in the order of the sources.
+
+    ratio: how often each of its persons comes in an epoch, on average.
+    """
+
+    name: str
+    annotation_file: Path
+    num_persons: int
+    num_images: int
+    ratio: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,7 @@ class Persons:
     to the picture, area (N,), keypoints (N, K, 2), visible (N, K) with COCO's 0 (not labelled),
     1 (occluded) and 2 (visible). scores (N,) of detected boxes, None for annotated ones.
     regions: every annotation of the file, crowds and unlabelled persons too, in the same pictures.
+    sources: the files these persons come from, where `merge` or `combine` joined several.
     notices: what was derived or left out, one sentence each.
     """
 
@@ -41,6 +58,7 @@ class Persons:
     visible: NDArray[np.float32]
     scores: NDArray[np.float32] | None = None
     regions: Regions | None = None
+    sources: tuple[Source, ...] = ()
     notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -52,33 +70,112 @@ class Persons:
 
     def where(self, index: int) -> str:
         """Name the record of person `index`, for messages: its file and annotation id."""
-        return f"{self.annotation_file} annotation id {self.ids[index]}"
+        file = self.annotation_file
+        if self.sources:
+            file = self.sources[self.source_index[index]].annotation_file
+        return f"{file} annotation id {self.ids[index]}"
+
+    @property
+    def source_index(self) -> NDArray[np.int64]:
+        """Which of the sources each person comes from (N,)."""
+        counts = [source.num_persons for source in self.sources] or [len(self)]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def describe(self) -> str:
+        """Count persons and pictures, one line for each source."""
+        lines = []
+        for source in self.sources or (as_source(self),):
+            ratio = "" if source.ratio == 1 else f", {source.ratio:g} x per epoch"
+            counts = f"{source.num_persons} persons in {source.num_images} pictures"
+            lines.append(f"{source.name}: {counts}{ratio}")
+        if len(lines) > 1:
+            lines.append(f"together: {len(self)} persons, {self.skeleton.num_keypoints} keypoints")
+        return "\n".join(lines)
+
+
+def as_source(persons: Persons, ratio: float = 1.0) -> Source:
+    """Describe persons that came from one file."""
+    return Source(
+        persons.annotation_file.name,
+        persons.annotation_file,
+        len(persons),
+        len(persons.image_ids),
+        ratio,
+    )
 
 
 def load_coco(
-    annotation_file: str | Path, image_dir: str | Path, *, skeleton: Skeleton = COCO
+    annotation_file: str | Path,
+    image_dir: str | Path,
+    *,
+    skeleton: Skeleton | None = None,
+    cache: bool = True,
 ) -> Persons:
     """Load the usable persons of a COCO keypoint file, by the rules of the published recipes.
 
     Dropped: crowds, persons without labelled keypoints, and boxes that are empty after clipping to
-    the picture. A missing `area` becomes 0.53 * w * h of the clipped box (MMPose's rule).
+    the picture. A missing `area` becomes 0.53 * w * h of the clipped box (MMPose's rule); see
+    `read_annotations` for the rest. skeleton: None for the file's own, by its `categories`. A file
+    of 4 MB or more is kept as arrays beside it (NAME.cache.npz) unless `cache` is False.
 
-    Raises DatasetError where a file is missing, is not JSON, or a record cannot be used.
+    Raises DatasetError where a file is missing, is not JSON, or a record cannot be used. Whatever
+    was derived or left out is in `notices`, and logged as warnings of "pose_data".
     """
     path, folder = Path(annotation_file), Path(image_dir)
+    check_folder(folder)
+    count = None if skeleton is None else skeleton.num_keypoints
+
+    def read() -> Annotations:
+        return read_annotations(path, folder, count)
+
+    found = cached(path, count, read) if cache else read()
+    chosen, notices = _choose_skeleton(found, skeleton)
+    return announced(usable_persons(found, path, folder, chosen, notices))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DatasetError where the folder of the pictures is not one."""
     if not folder.is_dir():
-        raise DatasetError(f"image folder {folder} does not exist")
-    persons = usable_persons(
-        read_annotations(path, folder, skeleton.num_keypoints), path, folder, skeleton
-    )
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise DatasetError(f"image folder {folder} {problem}")
+
+
+def announced(persons: Persons) -> Persons:
+    """Log the notices of freshly loaded persons, and return them."""
     for notice in persons.notices:
         _log.warning(notice)
     return persons
 
 
-def usable_persons(found: Annotations, path: Path, image_dir: Path, skeleton: Skeleton) -> Persons:
+def _choose_skeleton(
+    found: Annotations, given: Skeleton | None
+) -> tuple[Skeleton, tuple[str, ...]]:
+    """Return the skeleton to read a file by, and what must be said about it."""
+    has_names = any(category.get("keypoints") for category in found.categories)
+    if given is None:
+        if has_names:
+            return infer_skeleton(found.categories)
+        return unnamed_skeleton(found.regions.visible.shape[1])
+    if has_names:
+        own, _ = infer_skeleton(found.categories)
+        for mine, its in zip(given.keypoints, own.keypoints, strict=True):
+            if plain_name(mine) != plain_name(its):
+                notice = (
+                    f"the file calls {its!r} what the given skeleton {given.name} calls {mine!r}"
+                )
+                return given, (notice,)
+    return given, ()
+
+
+def usable_persons(
+    found: Annotations,
+    path: Path,
+    image_dir: Path,
+    skeleton: Skeleton,
+    notices_so_far: tuple[str, ...] = (),
+) -> Persons:
     """Choose the persons that MMPose trains on, in its order: by picture, then as in the file."""
-    regions, notices = found.regions, list(found.notices)
+    regions, notices = found.regions, [*found.notices, *notices_so_far]
     corner, side = regions.bbox_xywh[:, :2], regions.bbox_xywh[:, 2:]
     last = found.image_sizes[regions.image_index] - 1  # (R, 2)
     low, high = np.clip(corner, 0, last), np.clip(corner + side, 0, last)

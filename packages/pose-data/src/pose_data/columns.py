@@ -4,6 +4,9 @@
 list.
 """
 
+from array import array
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -25,11 +28,19 @@ def objects(values: list[Any], where: str, first: int) -> Records:
     return values
 
 
+def _column(records: Records, key: str) -> list[Any]:
+    """Return what each record has under `key`, None where nothing."""
+    try:
+        return list(map(itemgetter(key), records))
+    except KeyError:
+        return [record.get(key) for record in records]
+
+
 def integers(
     records: Records, key: str, where: str, first: int, default: int | None = None
 ) -> NDArray[np.int64]:
     """Return the integers under `key` (n,); a missing one is an error where there is no default."""
-    values = [record.get(key) for record in records]
+    values = _column(records, key)
     if None in values:
         if default is None:
             raise DatasetError(f"{where} {first + values.index(None)} has no {key}")
@@ -47,19 +58,31 @@ def integers(
 
 def numbers(records: Records, key: str, width: int, where: str, first: int) -> NDArray[np.float64]:
     """Return `width` numbers of each record (n, width), NaN where it has none."""
-    values = [record.get(key) for record in records]
+    values = _column(records, key)
     fill = [np.nan] * width
-    filled = [fill if value is None else value for value in values]
-    array = _array(filled)
-    if array is not None and array.shape == (len(records), width) and array.dtype.kind in "iuf":
-        found = array.astype(np.float64)
-        is_bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
-        if all(values[i] is None for i in is_bad):
-            return found
+    found = flat_numbers([fill if value is None else value for value in values])
+    if found is not None and len(found) == len(records) * width:
+        table = found.reshape(-1, width)  # (n, width)
+        is_bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        if all(values[i] is None for i in is_bad) and set(map(len, filter(None, values))) <= {
+            width
+        }:
+            return table
     for i, value in enumerate(values):
         if value is not None:
             check_numbers(value, width, key, f"{where} {first + i}")
     raise AssertionError(f"{where}: every {key} is right, together they are not")
+
+
+def flat_numbers(lists: Iterable[Any]) -> NDArray[np.float64] | None:
+    """Put lists of numbers behind one another; None where one is not a list of numbers alone."""
+    numbers = array("d")  # takes numbers only, and is faster than numpy over nested lists
+    try:
+        for values in lists:
+            numbers.fromlist(values)
+    except (TypeError, OverflowError):
+        return None
+    return np.frombuffer(numbers, np.float64).copy()
 
 
 def check_numbers(value: object, width: int, key: str, where: str) -> None:
@@ -75,7 +98,7 @@ def check_numbers(value: object, width: int, key: str, where: str) -> None:
 
 def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.float64]:
     """Return one number of each record (n,), NaN where it has none."""
-    values = [record.get(key) for record in records]
+    values = _column(records, key)
     array = _array([np.nan if value is None else value for value in values])
     if array is not None and array.ndim == 1 and array.dtype.kind in "iuf":
         return array.astype(np.float64)
@@ -86,13 +109,13 @@ def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.fl
 
 def strings(records: Records, key: str, where: str, first: int) -> list[str]:
     """Return the text under `key` of each record."""
-    values = [record.get(key) for record in records]
+    values = _column(records, key)
     if set(map(type, values)) - {str}:
         bad = next(i for i, value in enumerate(values) if not isinstance(value, str))
         if values[bad] is None:
             raise DatasetError(f"{where} {first + bad} has no {key}")
         raise DatasetError(f"{where} {first + bad}: {key} must be text, got {values[bad]!r:.60}")
-    return values  # type: ignore[return-value]
+    return values
 
 
 def segmentations(
@@ -110,7 +133,7 @@ def segmentations(
     count = len(records)
     polygon_count, rle_count = np.zeros(count, np.int64), np.zeros(count, np.int64)
     rle_size, boxed = np.zeros((count, 2), np.int64), np.zeros(count, bool)
-    coordinates: list[float] = []
+    coordinates: list[list[float]] = []
     point_count: list[int] = []
     packed: list[bytes] = []
     for i in np.flatnonzero(wanted):
@@ -133,14 +156,11 @@ def segmentations(
         for polygon in polygons:
             if len(polygon) % 2:
                 raise DatasetError(f"{where} {first + i}: a polygon has an odd number of values")
-            coordinates += polygon
+            coordinates.append(polygon)
             point_count.append(len(polygon) // 2)
         polygon_count[i] = len(polygons)
-    points = _array(coordinates)
-    if points is None or points.ndim != 1 or points.dtype.kind not in "iuf":
-        raise _bad_polygon(records, wanted, where, first)
-    points = points.astype(np.float64)
-    if not np.isfinite(points).all():
+    points = flat_numbers(coordinates)
+    if points is None or not np.isfinite(points).all():
         raise _bad_polygon(records, wanted, where, first)
     return {
         "polygon_count": polygon_count,

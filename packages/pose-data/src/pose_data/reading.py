@@ -60,6 +60,19 @@ def read_pieces(path: Path) -> Iterator[Piece]:
         raise _not_json(path, data, position, "Extra data")
 
 
+def opens_list(path: Path) -> bool:
+    """Tell whether a JSON file holds a list rather than an object; raises DatasetError."""
+    try:
+        with path.open("rb") as plain:
+            is_packed = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_packed else path.open("rb") as file:
+            return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes, unpacked where it is a gzip file; raises DatasetError."""
     try:

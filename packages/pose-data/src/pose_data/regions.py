@@ -95,3 +95,30 @@ def _take_ragged(
     new_first = starts(counts)
     elements = np.arange(new_first[-1]) + np.repeat(first[rows] - new_first[:-1], counts)
     return new_first, elements
+
+
+def join_regions(parts: list[Regions], first_image: list[int]) -> Regions:
+    """Put regions of the same K behind one another; first_image is added to each's image_index."""
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    def joined_starts(name: str) -> NDArray[np.int64]:
+        return starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
+
+    moved = [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
+    return Regions(
+        ids=joined("ids"),
+        image_index=np.concatenate(moved),
+        is_crowd=joined("is_crowd"),
+        num_keypoints=joined("num_keypoints"),
+        bbox_xywh=joined("bbox_xywh"),
+        area=joined("area"),
+        keypoints=joined("keypoints"),
+        visible=joined("visible"),
+        polygon_first=joined_starts("polygon_first"),
+        point_first=joined_starts("point_first"),
+        points=joined("points"),
+        rle_first=joined_starts("rle_first"),
+        rle_bytes=joined("rle_bytes"),
+    )

@@ -1,6 +1,12 @@
-"""What the joints of a person are called, which of them mirror each other and how they connect."""
+"""What the joints of a person are called, which of them mirror each other and how they connect.
 
+The shipped skeletons carry MMPose's published names, links, halves and sigmas.
+"""
+
+import re
 from dataclasses import dataclass
+
+from pose_data.errors import DatasetError
 
 
 @dataclass(frozen=True)
@@ -33,41 +39,134 @@ class Skeleton:
             indices[left], indices[right] = right, left
         return tuple(indices)
 
+    def indices(self, names: tuple[str, ...] | list[str]) -> tuple[int, ...]:
+        """Return the positions of some keypoints by name; raises DatasetError for unknown ones."""
+        known = {plain_name(name): place for place, name in enumerate(self.keypoints)}
+        for name in names:
+            if plain_name(name) not in known:
+                raise DatasetError(
+                    f"skeleton {self.name} has no keypoint {name!r}; it has "
+                    f"{', '.join(self.keypoints)}"
+                )
+        return tuple(known[plain_name(name)] for name in names)
 
-# fmt: off
-_COCO_LINKS = (
-    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
-    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
-)
-# fmt: on
 
-COCO = Skeleton(
-    name="coco",
-    keypoints=(
-        "nose",
-        "left_eye",
-        "right_eye",
-        "left_ear",
-        "right_ear",
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-    ),
-    flip_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
-    links=_COCO_LINKS,
-    upper_body=tuple(range(11)),
-    lower_body=tuple(range(11, 17)),
-    sigmas=(
-        *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
-        *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+def plain_name(name: str) -> str:
+    """Return a name as it is compared: `Left Shoulder` and `leftShoulder` are left_shoulder."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
+    return re.sub(r"[\W_]+", "_", parted).strip("_").lower()
+
+
+def _skeleton(
+    name: str,
+    keypoints: str,
+    links: str,
+    lower_body: str,
+    sigmas: tuple[float, ...],
+) -> Skeleton:
+    """Build a skeleton from words: names, `a-b` links, the lower half; left and right by name."""
+    names = tuple(keypoints.split())
+    place = {joint: index for index, joint in enumerate(names)}
+    lower = {place[joint] for joint in lower_body.split()}
+    pairs = [link.split("-") for link in links.split()]
+    return Skeleton(
+        name=name,
+        keypoints=names,
+        flip_pairs=tuple(
+            (place[joint], place[joint.replace("left_", "right_")])
+            for joint in names
+            if joint.startswith("left_")
+        ),
+        links=tuple((place[first], place[second]) for first, second in pairs),
+        upper_body=tuple(index for index in range(len(names)) if index not in lower),
+        lower_body=tuple(sorted(lower)),
+        sigmas=sigmas,
+    )
+
+
+_COCO_NAMES = """
+    nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow
+    left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle
+"""
+_COCO_LINKS = """
+    left_ankle-left_knee left_knee-left_hip right_ankle-right_knee right_knee-right_hip
+    left_hip-right_hip left_shoulder-left_hip right_shoulder-right_hip
+    left_shoulder-right_shoulder left_shoulder-left_elbow right_shoulder-right_elbow
+    left_elbow-left_wrist right_elbow-right_wrist left_eye-right_eye nose-left_eye nose-right_eye
+    left_eye-left_ear right_eye-right_ear left_ear-left_shoulder right_ear-right_shoulder
+"""
+_LEGS = "left_hip right_hip left_knee right_knee left_ankle right_ankle"
+_COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+
+COCO = _skeleton("coco", _COCO_NAMES, _COCO_LINKS, _LEGS, _COCO_SIGMAS)
+
+AIC = _skeleton(
+    "aic",
+    """
+    right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
+    right_ankle left_hip left_knee left_ankle head_top neck
+    """,
+    """
+    right_wrist-right_elbow right_elbow-right_shoulder right_shoulder-neck neck-left_shoulder
+    left_shoulder-left_elbow left_elbow-left_wrist right_ankle-right_knee right_knee-right_hip
+    right_hip-left_hip left_hip-left_knee left_knee-left_ankle head_top-neck
+    right_shoulder-right_hip left_shoulder-left_hip
+    """,
+    _LEGS,
+    (
+        *(0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642),
+        *(0.03686941, 0.01981803, 0.03843971, 0.03412318, 0.02415081, 0.01291456, 0.01236173),
     ),
 )
+
+COCO_AIC = _skeleton(  # what `combine` trains: COCO's joints and the two that AIC has besides
+    "coco_aic",
+    f"{_COCO_NAMES} head_top neck",
+    f"{_COCO_LINKS} head_top-neck",
+    _LEGS,
+    (*_COCO_SIGMAS, 0.026, 0.026),
+)
+
+CROWDPOSE = _skeleton(
+    "crowdpose",
+    """
+    left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip
+    left_knee right_knee left_ankle right_ankle top_head neck
+    """,
+    """
+    left_ankle-left_knee left_knee-left_hip right_ankle-right_knee right_knee-right_hip
+    left_hip-right_hip left_shoulder-left_hip right_shoulder-right_hip
+    left_shoulder-right_shoulder left_shoulder-left_elbow right_shoulder-right_elbow
+    left_elbow-left_wrist right_elbow-right_wrist top_head-neck right_shoulder-neck
+    left_shoulder-neck
+    """,
+    _LEGS,
+    (
+        *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107),
+        *(0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
+    ),
+)
+
+MPII = _skeleton(
+    "mpii",
+    """
+    right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax upper_neck head_top
+    right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist
+    """,
+    """
+    right_ankle-right_knee right_knee-right_hip right_hip-pelvis pelvis-left_hip left_hip-left_knee
+    left_knee-left_ankle pelvis-thorax thorax-upper_neck upper_neck-head_top
+    right_wrist-right_elbow right_elbow-right_shoulder right_shoulder-thorax thorax-left_shoulder
+    left_shoulder-left_elbow left_elbow-left_wrist
+    """,
+    f"{_LEGS} pelvis",
+    (
+        *(0.089, 0.083, 0.107, 0.107, 0.083, 0.089, 0.026, 0.026),
+        *(0.026, 0.026, 0.062, 0.072, 0.179, 0.179, 0.072, 0.062),
+    ),
+)
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (COCO, AIC, COCO_AIC, CROWDPOSE, MPII)}

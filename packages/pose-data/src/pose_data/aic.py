@@ -1,0 +1,171 @@
+"""AI Challenger's keypoints: the original release's JSON, and its COCO-style conversion.
+
+The original is a list of pictures: `image_id` (the file name without .jpg), `human_annotations`
+(a box [x1, y1, x2, y2] per person) and `keypoint_annotations` (14 times x, y, v per person), where
+v is 1 for visible, 2 for occluded and 3 for absent: not COCO's codes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.annotations import Annotations
+from pose_data.cache import cached
+from pose_data.coco import Persons, announced, check_folder, load_coco, usable_persons
+from pose_data.columns import check_numbers, objects
+from pose_data.errors import DatasetError
+from pose_data.headers import read_header
+from pose_data.reading import opens_list, read_pieces
+from pose_data.regions import Regions, starts
+from pose_data.skeleton import AIC
+from pose_data.writing import write_json
+
+_COCO_CODE = np.array([0, 2, 1, 0], np.float32)  # by AIC's 1 visible, 2 occluded, 3 absent
+
+
+def load_aic(annotation_file: str | Path, image_dir: str | Path, *, cache: bool = True) -> Persons:
+    """Load the usable persons of an AIC file, original or converted, as `load_coco` does.
+
+    visible has COCO's codes. The original names no sizes: they are read from the pictures' headers.
+    Raises DatasetError naming file and record.
+    """
+    path, folder = Path(annotation_file), Path(image_dir)
+    check_folder(folder)
+    if not opens_list(path):
+        return load_coco(path, folder, skeleton=AIC, cache=cache)
+
+    def read() -> Annotations:
+        return read_original(path, folder)
+
+    found = cached(path, AIC.num_keypoints, read) if cache else read()
+    return announced(usable_persons(found, path, folder, AIC))
+
+
+def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | Path) -> int:
+    """Write an original AIC file as COCO keypoint annotations; returns the number of persons.
+
+    Pictures and persons are numbered from 1 in file order. AIC measures no areas: `area` is 0.53 *
+    w * h, MMPose's stand-in, so that COCO's evaluation can run.
+    """
+    path, folder = Path(annotation_file), Path(image_dir)
+    check_folder(folder)
+    if not opens_list(path):
+        raise DatasetError(f"{path} is an object, not a list of pictures: converted already?")
+    found = read_original(path, folder)
+    regions = found.regions
+    images = [
+        {"id": int(number), "file_name": str(name), "width": int(width), "height": int(height)}
+        for number, name, (width, height) in zip(
+            found.image_ids, found.file_names, found.image_sizes, strict=True
+        )
+    ]
+    annotations = []
+    for r in range(len(regions)):
+        points = np.concatenate([regions.keypoints[r], regions.visible[r][:, None]], axis=1)
+        box = regions.bbox_xywh[r]
+        annotations.append(
+            {
+                "id": int(regions.ids[r]),
+                "image_id": int(found.image_ids[regions.image_index[r]]),
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": _short(box),
+                "area": round(max(1.0, 0.53 * float(box[2] * box[3])), 2),
+                "keypoints": _short(points.ravel()),
+                "num_keypoints": int(regions.num_keypoints[r]),
+            }
+        )
+    category = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": AIC.keypoints,
+        "skeleton": [(first + 1, second + 1) for first, second in AIC.links],
+    }
+    content = {"images": images, "annotations": annotations, "categories": [category]}
+    write_json(Path(out), content)
+    return len(regions)
+
+
+def read_original(path: Path, image_dir: Path) -> Annotations:
+    """Read an original AIC file; ids are counted from 1 in file order. Raises DatasetError."""
+    names: list[str] = []
+    image_index: list[int] = []
+    boxes: list[list[float]] = []
+    points: list[list[float]] = []
+    for piece in read_pieces(path):
+        for number, record in enumerate(objects(piece.value, f"{path} image", piece.first)):
+            where = f"{path} image {piece.first + number}"
+            for box, person in _people(record, where):
+                image_index.append(len(names))
+                boxes.append(box)
+                points.append(person)
+            names.append(f"{record['image_id']}.jpg")
+    headers = [read_header(image_dir / name) for name in names]
+    count = len(boxes)
+    corners = np.array(boxes, np.float64).reshape(-1, 4)  # (R, 4) x1 y1 x2 y2
+    keypoints, visible = _coco_codes(np.array(points, np.float32).reshape(count, -1, 3))
+    nothing = np.zeros(count, np.int64)
+    regions = Regions(
+        ids=np.arange(1, count + 1),
+        image_index=np.array(image_index, np.int64),
+        is_crowd=np.zeros(count, bool),
+        num_keypoints=(visible > 0).sum(axis=1),
+        bbox_xywh=np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
+        area=np.full(count, np.nan),
+        keypoints=keypoints,
+        visible=visible,
+        polygon_first=starts(nothing),
+        point_first=np.zeros(1, np.int64),
+        points=np.zeros((0, 2)),
+        rle_first=starts(nothing),
+        rle_bytes=np.zeros(0, np.uint8),
+    )
+    return Annotations(
+        image_ids=np.arange(1, len(names) + 1),
+        file_names=np.array(names, np.str_),
+        image_sizes=np.array([(h.width, h.height) for h in headers], np.int64).reshape(-1, 2),
+        regions=regions,
+        categories=(),
+        notices=(),
+    )
+
+
+def _people(record: dict[str, Any], where: str) -> list[tuple[list[float], list[float]]]:
+    """Return box and keypoints of each person of a picture, in the order of the boxes."""
+    if not isinstance(record.get("image_id"), str):
+        raise DatasetError(f"{where} has no image_id (text): not AI Challenger's original form")
+    where = f"{where} ({record['image_id']})"
+    boxes, points = record.get("human_annotations"), record.get("keypoint_annotations")
+    if not isinstance(boxes, dict) or not isinstance(points, dict):
+        raise DatasetError(f"{where} needs the objects human_annotations and keypoint_annotations")
+    if boxes.keys() != points.keys():
+        odd = sorted(boxes.keys() ^ points.keys())[0]
+        raise DatasetError(f"{where}: {odd} has not both a box and keypoints")
+    for person in boxes:
+        check_numbers(boxes[person], 4, f"box of {person}", where)
+        check_numbers(points[person], 3 * AIC.num_keypoints, f"keypoints of {person}", where)
+        codes = set(points[person][2::3]) - {1, 2, 3}
+        if codes:
+            raise DatasetError(
+                f"{where}: visibility of {person} must be 1 (visible), 2 (occluded) or 3 (absent), "
+                f"got {min(codes)}"
+            )
+    return [(boxes[person], points[person]) for person in boxes]
+
+
+def _coco_codes(
+    points: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Split (R, K, 3) into keypoints and COCO's visibility; absent ones become 0, 0."""
+    if not len(points):
+        return np.zeros((0, AIC.num_keypoints, 2), np.float32), np.zeros((0, 14), np.float32)
+    visible = _COCO_CODE[points[..., 2].astype(np.int64)]
+    return np.where(visible[..., None] > 0, points[..., :2], 0).astype(np.float32), visible
+
+
+def _short(values: NDArray[Any]) -> list[float]:
+    """Return numbers, whole ones as integers."""
+    return [int(v) if v == int(v) else round(float(v), 3) for v in values.tolist()]

@@ -1,0 +1,151 @@
+"""Boxes to run a top-down network in: a detector's, or whole pictures."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.coco import Persons, announced
+from pose_data.columns import integers, numbers, objects, scalars
+from pose_data.errors import DatasetError
+from pose_data.reading import read_pieces
+
+
+def load_detections(
+    file: str | Path,
+    pictures: Persons,
+    *,
+    score_threshold: float = 0.0,
+    per_image: int | None = None,
+    category_id: int = 1,
+) -> Persons:
+    """Load a COCO results file of boxes (`image_id`, `category_id`, `bbox`, `score`).
+
+    pictures: loaded annotations, for their images; the persons in them do not matter. Kept are
+    boxes of the category with score >= score_threshold, of each picture the `per_image` best.
+    Row i of the file has id i among those of the category (MMPose); boxes are not clipped (MMPose);
+    keypoints are zeros, unlabelled. Empty boxes are left out, with a notice.
+
+    Raises DatasetError naming file and record, for one whose picture is not there too.
+    """
+    path = Path(file)
+    if math.isnan(score_threshold) or (per_image is not None and per_image < 1):
+        raise DatasetError(
+            f"score_threshold must be a number and per_image >= 1, got {score_threshold} and "
+            f"{per_image}"
+        )
+    image_id, category, bbox, score = _read_rows(path)
+    rows = np.flatnonzero(category == category_id)
+    ids = np.arange(len(rows))
+    image_index = _image_rows(image_id[rows], pictures, rows, path)
+    bbox, score = bbox[rows], score[rows]
+    is_empty = (bbox[:, 2:] <= 0).any(axis=1)
+    kept = np.flatnonzero((score >= score_threshold) & ~is_empty)
+    if per_image is not None:
+        kept = kept[_best(image_index[kept], score[kept], per_image)]
+    notices = []
+    if len(rows) < len(category):
+        others = len(category) - len(rows)
+        notices.append(f"{path}: {others} boxes of other categories than {category_id} left out")
+    if is_empty.any():
+        notices.append(f"{path}: {is_empty.sum()} empty boxes left out")
+    corners = np.concatenate([bbox[:, :2], bbox[:, :2] + bbox[:, 2:]], axis=1)  # (M, 4)
+    return announced(_boxes(pictures, path, ids, image_index, corners, score, kept, notices))
+
+
+def whole_image_boxes(pictures: Persons) -> Persons:
+    """Return one box for each picture, from corner to corner, with score 1."""
+    count = len(pictures.image_ids)
+    corners = np.zeros((count, 4))
+    corners[:, 2:] = pictures.image_sizes
+    order = np.arange(count)
+    path = pictures.annotation_file
+    return _boxes(pictures, path, order, order, corners, np.ones(count), order, [])
+
+
+def _boxes(
+    pictures: Persons,
+    path: Path,
+    ids: NDArray[np.int64],
+    image_index: NDArray[np.int64],
+    corners: NDArray[np.float64],
+    score: NDArray[np.float64],
+    kept: NDArray[np.int64],
+    notices: list[str],
+) -> Persons:
+    """Return rows `kept` as persons without labels."""
+    count = pictures.skeleton.num_keypoints
+    side = corners[kept, 2:] - corners[kept, :2]
+    return replace(
+        pictures,
+        annotation_file=path,
+        ids=ids[kept],
+        image_index=image_index[kept],
+        bbox_xyxy=corners[kept].astype(np.float32),
+        area=side.prod(axis=1).astype(np.float32),
+        keypoints=np.zeros((len(kept), count, 2), np.float32),
+        visible=np.zeros((len(kept), count), np.float32),
+        scores=score[kept].astype(np.float32),
+        regions=None,
+        sources=(),
+        notices=tuple(notices),
+    )
+
+
+def _read_rows(
+    path: Path,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return image ids, categories (M,), boxes (M, 4) and scores (M,) of a results file."""
+    columns: list[tuple[NDArray[Any], ...]] = []
+    for piece in read_pieces(path):
+        if piece.key != "":
+            raise DatasetError(f"{path} must be a list of detections, got an object")
+        where = f"{path} detection"
+        records = objects(piece.value, where, piece.first)
+        bbox = numbers(records, "bbox", 4, where, piece.first)  # (n, 4)
+        score = scalars(records, "score", where, piece.first)
+        for key, values in (("bbox", bbox[:, 0]), ("score", score)):
+            if np.isnan(values).any():
+                bad = piece.first + int(np.argmax(np.isnan(values)))
+                raise DatasetError(f"{where} {bad}: {key} is missing or NaN")
+        columns.append(
+            (
+                integers(records, "image_id", where, piece.first),
+                integers(records, "category_id", where, piece.first, default=1),
+                bbox,
+                score,
+            )
+        )
+    image_id, category, bbox, score = (
+        np.concatenate(column) for column in zip(*columns, strict=True)
+    )
+    return image_id, category, bbox, score
+
+
+def _image_rows(
+    wanted: NDArray[np.int64], pictures: Persons, numbers_in_file: NDArray[np.int64], path: Path
+) -> NDArray[np.int64]:
+    """Return the row of each wanted image id (M,)."""
+    row_of = {image_id: row for row, image_id in enumerate(pictures.image_ids.tolist())}
+    found = np.array([row_of.get(image_id, -1) for image_id in wanted.tolist()], np.int64)
+    if (found < 0).any():
+        bad = int(np.argmax(found < 0))
+        shared = int((found >= 0).sum())
+        raise DatasetError(
+            f"{path} detection {numbers_in_file[bad]}: image_id {wanted[bad]} is not an image of "
+            f"{pictures.annotation_file} ({shared} of {len(found)} detections are)"
+        )
+    return found
+
+
+def _best(
+    image_index: NDArray[np.int64], score: NDArray[np.float64], per_image: int
+) -> NDArray[np.int64]:
+    """Return, in order, the rows of the best boxes of each picture; the first wins a tie."""
+    order = np.lexsort((-score, image_index))  # stable
+    ordered = image_index[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return np.sort(order[rank < per_image])
