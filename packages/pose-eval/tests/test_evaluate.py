@@ -182,7 +182,9 @@ def test_bad_ground_truth_is_named() -> None:
         evaluate(rows, twice)
     no_area = copy.deepcopy(gt)
     del no_area["annotations"][2]["area"]
-    with pytest.raises(ResultsError, match=r"annotation 2 \(id 3, image 1\): has no area; --area bbox"):
+    with pytest.raises(
+        ResultsError, match=r"annotation 2 \(id 3, image 1\): has no area; --area bbox"
+    ):
         evaluate(rows, no_area)
     with pytest.raises(ResultsError, match="has no list `images`"):
         evaluate(rows, {"annotations": []})

@@ -1,59 +1,55 @@
-"""The command line: pose-eval RESULTS.json --gt ANNOTATIONS.json."""
+"""The command line: pose-eval RESULTS.json --gt ANNOTATIONS.json, and the other commands."""
 
-import argparse
 import os
 import sys
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from pose_eval import ResultsError, __version__, evaluate
+from pose_eval.output import OutputError
+from pose_eval.tables import ResultsError, SettingsError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns 0 done, 1 bad data, 2 bad arguments."""
-    args = _parser().parse_args(argv)
+def evaluate(argv: Sequence[str]) -> int:
+    """Print AP and AR of a results file."""
+    from pose_eval.command_evaluate import run
+
+    return run(argv)
+
+
+def check(argv: Sequence[str]) -> int:
+    """Check a results or annotation file without evaluating it."""
+    from pose_eval.command_check import run
+
+    return run(argv)
+
+
+# Each imports what it needs when it is called. Without one of these words it is `evaluate`.
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "evaluate": evaluate,
+    "check": check,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns 0 done, 1 bad data, 2 bad arguments, 3 a gate failed."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = COMMANDS["evaluate"]
+    if words and words[0] in COMMANDS:
+        command = COMMANDS[words.pop(0)]
     try:
-        report = evaluate(args.results, args.gt, sigmas=args.sigmas)
+        code = command(words)
+        sys.stdout.flush()
+    except (SettingsError, OutputError) as error:
+        print(f"pose-eval: {error}", file=sys.stderr)
+        return 2
     except ResultsError as error:
         print(f"pose-eval: {error}", file=sys.stderr)
         return 1
-    for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    text = report.to_json() if args.format == "json" else report.table() + "\n"
-    if args.out is None:
-        sys.stdout.write(text)
-        return 0
-    try:
-        temporary = args.out.with_name(args.out.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, args.out)
-    except OSError as error:
-        print(f"pose-eval: cannot write {args.out}: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pose-eval",
-        description="Print the ten COCO keypoint numbers of a results file.",
-    )
-    parser.add_argument("results", type=Path, help="results JSON: a list of rows")
-    parser.add_argument("--gt", type=Path, required=True, help="COCO keypoint annotations")
-    parser.add_argument("--sigmas", type=_sigmas, help="one per joint: 0.026,0.025,... (COCO's 17)")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("-o", "--out", type=Path, help="write there instead of to stdout")
-    parser.add_argument("--version", action="version", version=f"pose-eval {__version__}")
-    return parser
-
-
-def _sigmas(text: str) -> list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from None
-    if min(values) <= 0:
-        raise argparse.ArgumentTypeError("every sigma must be above 0")
-    return values
+    except BrokenPipeError:  # `pose-eval ... | head`: whoever read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
 
 
 if __name__ == "__main__":

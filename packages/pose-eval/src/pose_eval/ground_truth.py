@@ -17,14 +17,15 @@ FAST_FROM = 1 << 20  # bytes; smaller files are read before numba is even loaded
 
 
 def read_ground_truth(
-    source: Any, *, area_from: str = "ann", recount: bool = False
+    source: Any, *, area_from: str = "ann", recount: bool = False, name: str = ""
 ) -> tuple[GroundTruth, list[str]]:
     """Return the ground truth in a source (see source.Source) and warnings about it.
 
     area_from: "ann", or "bbox" for 0.53 w h. recount: count labelled joints instead of trusting
-    `num_keypoints`. Raises ResultsError that names file, annotation and key.
+    `num_keypoints`. name: for messages, instead of the file's. Raises ResultsError that names file,
+    annotation and key.
     """
-    name = name_of(source, "ground truth")
+    name = name or name_of(source, "ground truth")
     required = ["image_id", "category_id", "id", "bbox", "keypoints"]
     required += ["area"] if area_from == "ann" else []
     content: Any = source

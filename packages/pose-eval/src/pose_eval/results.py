@@ -30,17 +30,19 @@ def read_results(
     *,
     unknown_images: str = "error",
     unknown_categories: str = "error",
+    name: str = "",
 ) -> tuple[Results, list[str]]:
     """Return the detections in a source and warnings about them.
 
     source: as source.Source says, or a Results, or a mapping of arrays: image_id (M,), keypoints
     (M, K, 3), score (M,), category_id (M,) unless there is one category, bbox (M, 4) if wanted.
     unknown_images, unknown_categories: "error", or "drop" for rows that the ground truth does not
-    know. Raises ResultsError that names file, row, image and key.
+    know. name: for messages, instead of the file's. Raises ResultsError that names file, row, image
+    and key.
     """
     if isinstance(source, Results):
         return source, []
-    name = name_of(source, "results")
+    name = name or name_of(source, "results")
     columns = _columns(source, name, gt)
     warnings = []
     if columns.notes["float-ids"]:
@@ -88,7 +90,7 @@ def _columns(source: Any, name: str, gt: GroundTruth) -> Columns:
             scanned = _scan(data, next(iter(joints.values())))
             if scanned is not None:
                 return scanned
-        content = _parse(data, name)
+        content = parse_rows(data, name)
     if isinstance(content, Mapping):
         keys = ", ".join(str(key) for key in list(content)[:5]) or "no keys"
         swapped = "annotations" in content and "images" in content
@@ -107,7 +109,7 @@ def _scan(data: NDArray[np.uint8], num_joints: int) -> Columns | None:
     return scanned[0]
 
 
-def _parse(data: NDArray[np.uint8], name: str) -> Any:
+def parse_rows(data: NDArray[np.uint8], name: str) -> Any:
     """Return the content of JSON, or the rows of JSON lines."""
     text = text_of(data, name)
     stripped = text.lstrip()
