@@ -56,13 +56,13 @@ def test_block_ranges_contain_their_pixels(shape):
     values = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     lowest, highest = block_ranges("values", values)
     across = -(-shape[1] // 8)
-    assert lowest.shape == (-(-shape[0] // 8) * across, shape[2])
+    assert lowest.shape == (shape[2], -(-shape[0] // 8) * across)
     for y, x in np.ndindex(shape[:2]):
         block = y // 8 * across + x // 8
-        assert (lowest[block] <= values[y, x]).all()
-        assert (values[y, x] <= highest[block]).all()
-    assert lowest[0] == pytest.approx(values[:8, :8].min(axis=(0, 1)))
-    assert highest[0] == pytest.approx(values[:8, :8].max(axis=(0, 1)))
+        assert (lowest[:, block] <= values[y, x]).all()
+        assert (values[y, x] <= highest[:, block]).all()
+    assert lowest[:, 0] == pytest.approx(values[:8, :8].min(axis=(0, 1)))
+    assert highest[:, 0] == pytest.approx(values[:8, :8].max(axis=(0, 1)))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

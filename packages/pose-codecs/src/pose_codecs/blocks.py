@@ -21,32 +21,31 @@ def block_maxima(heatmaps: F32) -> F32:
 
     Raises ValueError for NaN and inf.
     """
-    maxima = [block_ranges("heatmaps", heatmap[..., None])[1] for heatmap in heatmaps]
-    return np.stack(maxima)[..., 0]  # (K, blocks)
+    return np.stack([block_ranges("heatmaps", heatmap[..., None])[1][0] for heatmap in heatmaps])
 
 
 def block_ranges(name: str, values: F32) -> tuple[F32, F32]:
-    """Return lower and upper bounds (blocks, L) of the blocks of a map (H, W, L), row by row.
+    """Return lower and upper bounds (L, blocks) of the blocks of a map (H, W, L), row by row.
 
     They are exact but for the smaller blocks, whose bounds are those of a whole block that ends at
     the border. Raises ValueError, naming the argument, for NaN and inf.
     """
     height, width, length = values.shape
-    shape = (-(-height // BLOCK), -(-width // BLOCK), length)
+    shape = (length, -(-height // BLOCK), -(-width // BLOCK))
     if min(height, width) < BLOCK:
         missing = max(0, BLOCK - height), max(0, BLOCK - width)
         values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     lowest, highest = np.empty(shape, np.float32), np.empty(shape, np.float32)
     if not _block_ranges(values.reshape(len(values), -1), lowest, highest):
         raise ValueError(f"{name} must be finite, got NaN or inf")
-    return lowest.reshape(-1, length), highest.reshape(-1, length)
+    return lowest.reshape(length, -1), highest.reshape(length, -1)
 
 
 @jit
 def _block_ranges(rows: F32, lowest: F32, highest: F32) -> bool:
     """Fill the ranges of rows (H, W * L); return whether all values are finite."""
     height, size = rows.shape
-    down, across, length = lowest.shape
+    length, down, across = lowest.shape
     low, high = np.empty(size, np.float32), np.empty(size, np.float32)
     poison = np.zeros(size, np.float32)  # value - value is 0, or NaN for NaN and inf
     for block_row in range(down):
@@ -69,5 +68,5 @@ def _block_ranges(rows: F32, lowest: F32, highest: F32) -> bool:
                 for x in range(1, BLOCK):
                     least = min(least, low[left + x * length + t])
                     most = max(most, high[left + x * length + t])
-                lowest[block_row, block, t], highest[block_row, block, t] = least, most
+                lowest[t, block_row, block], highest[t, block_row, block] = least, most
     return bool(poison.sum() == 0)

@@ -123,9 +123,12 @@ def _paste(maps: F32, points: F32, weights: F32, stride: F32, patch: F32) -> Non
         if x - radius >= width or y - radius >= height or min(x, y) + radius + 1 < 0:
             weights[m] = 0
             continue
+        left, right = max(0, x - radius), min(width, x + radius + 1)
         for row in range(max(0, y - radius), min(height, y + radius + 1)):
-            for column in range(max(0, x - radius), min(width, x + radius + 1)):
-                maps[m, row, column] = patch[row - y + radius, column - x + radius]
+            target = maps[m, row, left:right]
+            source = patch[row - y + radius, left - x + radius :]
+            for i in range(len(target)):  # contiguous, so LLVM copies several at a time
+                target[i] = source[i]
 
 
 def encode_unbiased(

@@ -45,27 +45,31 @@ def refine(
     find_candidates. Raises ValueError for a person without keypoints, NaN and inf.
     """
     maps, tag_maps = check_maps(heatmaps, tags)
-    width = maps.shape[2]
     means = person_tags(keypoints, scores, tag_maps)  # (P, L)
     if maxima is None:
         maxima = block_maxima(maps)
-    new_keypoints, new_scores = keypoints.astype(np.float32), scores.astype(np.float32)
+    channels, people = np.nonzero(scores.T == 0)  # (M,) each, by channel
+    pixels = np.empty(len(people), np.int64)
+    ends = np.searchsorted(channels, np.arange(len(maps) + 1))
+    # Blocks of one channel, rearranged when they are first looked at: heat, then each tag.
+    blocks = np.empty((maxima.shape[1], 1 + tag_maps.shape[3], BLOCK * BLOCK), np.float32)
     for k, heatmap in enumerate(maps):
-        people = np.flatnonzero(scores[:, k] == 0)  # (M,)
-        if len(people) == 0:
+        missing = slice(ends[k], ends[k + 1])
+        if missing.start == missing.stop:
             continue
         tag_map = tag_maps[k if len(tag_maps) > 1 else 0]
-        order = np.argsort(-maxima[k])  # (blocks,)
-        lowest, highest = (r[order].T.copy() for r in block_ranges("tags", tag_map))  # (L, blocks)
-        pixels = np.zeros(len(people), np.int64)
-        _best_pixels(
-            heatmap, tag_map, order, maxima[k][order], lowest, highest, means[people], pixels
+        ranges = block_ranges("tags", tag_map)
+        order = np.argsort(-maxima[k])
+        pixels[missing] = _best_pixels(
+            heatmap, tag_map, order, maxima[k], *ranges, means[people[missing]], blocks
         )
-        y, x = np.divmod(pixels, width)
-        positive = heatmap[y, x] > 0
-        points = np.stack([x, y], axis=1) + _quarter_shifts(maps, k, x, y)  # (M, 2)
-        new_keypoints[people[positive], k] = points[positive]
-        new_scores[people[positive], k] = heatmap[y, x][positive]
+    y, x = np.divmod(pixels, maps.shape[2])
+    heat = maps[channels, y, x]
+    points = np.stack([x, y], axis=1) + _quarter_shifts(maps, channels, x, y)  # (M, 2)
+    new_keypoints, new_scores = keypoints.astype(np.float32), scores.astype(np.float32)
+    positive = heat > 0
+    new_keypoints[people[positive], channels[positive]] = points[positive]
+    new_scores[people[positive], channels[positive]] = heat[positive]
     return new_keypoints, new_scores
 
 
@@ -109,26 +113,40 @@ def _best_pixels(
     lowest: F32,
     highest: F32,
     means: F32,
-    pixels: I64,
-) -> None:
-    """Fill pixels (M,) with the first pixel of the highest heat - round(tag distance to means).
+    blocks: F32,
+) -> I64:
+    """Return, for each of means (M, L), the first pixel of the highest heat - round(tag distance).
 
-    The blocks (numbers in order, heat in maxima, tag ranges (L, blocks)) come from the hottest on:
-    after one that is below the best value so far nothing better can come.
+    The blocks (heat in maxima, tag ranges (L, blocks)) come from the hottest on, in `order`: after
+    one that is below the best value so far nothing better can come. `blocks` is memory to work in.
     """
-    across = -(-heatmap.shape[1] // BLOCK)
-    bounds = np.empty(len(order), np.float32)
+    width = heatmap.shape[1]
+    across = -(-width // BLOCK)
+    copied = np.zeros(len(order), np.bool_)
+    bounds, values = np.empty(len(order), np.float32), np.empty(BLOCK * BLOCK, np.float32)
+    pixels = np.zeros(len(means), np.int64)
     for p in range(len(means)):
         _bound(maxima, lowest, highest, means[p], bounds)
-        best, pixel = np.float32(-np.inf), np.int64(0)
-        for i in range(len(order)):
-            if maxima[i] < best:
+        best = np.float32(-np.inf)
+        for number in order:
+            if maxima[number] < best:
                 break
-            if bounds[i] >= best:
-                top, left = order[i] // across * BLOCK, order[i] % across * BLOCK
-                limit = _distance_limit(np.float64(maxima[i]), np.float64(best))
-                best, pixel = _scan_block(heatmap, tags, means[p], top, left, limit, best, pixel)
-        pixels[p] = pixel
+            if bounds[number] < best:
+                continue
+            top, left = number // across * BLOCK, number % across * BLOCK
+            if not copied[number]:
+                _copy_block(heatmap, tags, top, left, blocks[number])
+                copied[number] = True
+            if not _fill_values(blocks[number], means[p], best, values):
+                continue
+            columns = min(BLOCK, width - left)
+            for i in range(len(values)):
+                if values[i] < best:
+                    continue
+                at = (top + i // columns) * width + left + i % columns
+                if values[i] > best or at < pixels[p]:
+                    best, pixels[p] = values[i], at
+    return pixels
 
 
 @jit
@@ -151,44 +169,36 @@ def _bound(maxima: F32, lowest: F32, highest: F32, mean: F32, bounds: F32) -> No
 
 
 @jit
-def _distance_limit(heat: float, best: float) -> np.float32:
-    """Return the largest squared tag distance with which heat can reach the best value so far.
-
-    heat - round(d) >= best needs d <= floor(heat - best) + 0.5; it spares most square roots. The
-    margins, in float64, are wider than the rounding errors of float32.
-    """
-    distance = np.floor(heat - best + 2e-7 * abs(best)) + 0.5
-    return np.float32(distance * distance * (1 + 1e-6))
+def _copy_block(heatmap: F32, tags: F32, top: int, left: int, block: F32) -> None:
+    """Fill block (1 + L, pixels) with the heat and the tags of its pixels, row by row."""
+    height, width, length = tags.shape
+    i = 0
+    for y in range(top, min(height, top + BLOCK)):
+        for x in range(left, min(width, left + BLOCK)):
+            block[0, i] = heatmap[y, x]
+            for t in range(length):
+                block[1 + t, i] = tags[y, x, t]
+            i += 1
+    block[0, i:] = -np.inf  # a smaller block at the border
+    block[1:, i:] = 0
 
 
 @jit
-def _scan_block(
-    heatmap: F32,
-    tags: F32,
-    mean: F32,
-    top: int,
-    left: int,
-    limit: np.float32,
-    best: np.float32,
-    pixel: np.int64,
-) -> tuple[np.float32, np.int64]:
-    """Return the best value and its pixel, after those of a block."""
-    height, width = heatmap.shape
-    columns, length = min(BLOCK, width - left), len(mean)
-    for y in range(top, min(height, top + BLOCK)):
-        heat_row = heatmap[y, left : left + columns]
-        tag_row = tags[y, left : left + columns]
-        for x in range(columns):
-            if heat_row[x] < best:
-                continue
-            squared = np.float32(0)
-            for t in range(length):
-                difference = tag_row[x, t] - mean[t]
-                squared += difference * difference
-            if squared > limit:
-                continue
-            value = heat_row[x] - np.rint(np.sqrt(squared))
-            at = np.int64(y * width + left + x)
-            if value > best or (value == best and at < pixel):
-                best, pixel = value, at
-    return best, pixel
+def _fill_values(block: F32, mean: F32, best: np.float32, values: F32) -> bool:
+    """Fill values with those of a block's pixels; return whether one reaches the best so far.
+
+    LLVM vectorises these loops and sums of whole numbers.
+    """
+    values[:] = 0
+    for t in range(len(mean)):
+        middle, row = mean[t], block[1 + t]
+        for i in range(len(values)):
+            difference = row[i] - middle
+            values[i] += difference * difference
+    heat = block[0]
+    for i in range(len(values)):
+        values[i] = heat[i] - np.rint(np.sqrt(values[i]))
+    reached = 0
+    for i in range(len(values)):
+        reached += values[i] >= best
+    return reached > 0
