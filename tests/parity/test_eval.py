@@ -1,20 +1,24 @@
-"""pose-eval against the stored numbers of pycocotools."""
+"""pose-eval against the stored numbers of pycocotools, xtcocotools and MMPose."""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pose_eval import COCO_SIGMAS, evaluate
+from pose_eval import COCO_SIGMAS, Report, evaluate
 
 TOLERANCE = 1e-12
+# MMPose writes float32 scores; its stored stats were computed before writing.
+TOLERANCE_FILES = 1e-9
+CROWD = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP_hard")
 
 
-def stats(results: Any, gt: Path, sigmas: Any = None) -> list[float]:
-    report = evaluate(results, gt, sigmas=sigmas)
-    return [-1.0 if value is None else value for value in report.stats.values()]
+def numbers(report: Report) -> list[float]:
+    """Return COCO's ten numbers, -1 for None."""
+    return [-1.0 if value is None else value for value in list(report.stats.values())[:10]]
 
 
 def read(path: Path) -> Any:
@@ -24,32 +28,176 @@ def read(path: Path) -> Any:
 def folders(parity_dir: Path) -> list[Path]:
     """List the folders below eval/ with one ground truth and one results file."""
     found = [p.parent for p in sorted((parity_dir / "eval").glob("*/gt.json"))]
-    return [f for f in found if "plain" in read(f / "expected.json")]
+    if not found:
+        pytest.skip("no eval/*/gt.json among these reference numbers")
+    return found
 
 
-def test_ten_numbers(parity_dir: Path) -> None:
-    if not folders(parity_dir):
-        pytest.skip("no eval/*/gt.json with plain numbers among these reference numbers")
-    for folder in folders(parity_dir):
-        expected = read(folder / "expected.json")
-        rows = read(folder / "results.json")
-        gt = folder / "gt.json"
-        variants = [("plain", rows, None)]
-        if (folder / "boxes.json").is_file():
-            boxes = read(folder / "boxes.json")
-            with_box = [row | {"bbox": box} for row, box in zip(rows, boxes, strict=True)]
-            variants.append(("rows_with_bbox", with_box, None))
-        variants += [(name, rows, sigmas_of(name)) for name in expected if "sigmas_" in name]
-        for name, results, sigmas in variants:
-            if name in expected:
-                got = stats(results, gt, sigmas)
-                assert got == pytest.approx(expected[name]["pycocotools"], abs=TOLERANCE), name
+def with_plain_numbers(parity_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
+    found = [(f, read(f / "expected.json")) for f in folders(parity_dir)]
+    return [(folder, expected) for folder, expected in found if "plain" in expected]
+
+
+def variants(expected: dict[str, Any], tool: str) -> dict[str, dict[str, Any]]:
+    """Return the arguments of evaluate for each variant that has ten numbers of a tool."""
+    found: dict[str, dict[str, Any]] = {"plain": {}, "use_area_false": {"area": "bbox"}}
+    for name in expected:
+        if name.startswith("sigmas_"):
+            found[name] = {"sigmas": sigmas_of(name)}
+        elif name.startswith("subset_joints_"):
+            first, last = name.removeprefix("subset_joints_").split("_to_")
+            found[name] = {"joints": f"{first}-{last}"}
+    if tool == "xtcocotools":
+        found = {name: {**given, "protocol": "xtcoco"} for name, given in found.items()}
+    return {n: given for n, given in found.items() if tool in expected.get(n, {})}
 
 
 def sigmas_of(variant: str) -> list[float]:
     """Read `sigmas_half` (of COCO's) and `sigmas_0.05` (the same for every joint)."""
     value = variant.removeprefix("sigmas_")
     return [s / 2 for s in COCO_SIGMAS] if value == "half" else [float(value)] * len(COCO_SIGMAS)
+
+
+@pytest.mark.parametrize("tool", ["pycocotools", "xtcocotools"])
+def test_ten_numbers(parity_dir: Path, tool: str) -> None:
+    for folder, expected in with_plain_numbers(parity_dir):
+        for name, given in variants(expected, tool).items():
+            report = evaluate(folder / "results.json", folder / "gt.json", **given)
+            assert numbers(report) == pytest.approx(expected[name][tool], abs=TOLERANCE), name
+
+
+def test_a_subset_of_joints_recounts_persons(parity_dir: Path) -> None:
+    for folder, expected in with_plain_numbers(parity_dir):
+        for name, values in expected.items():
+            if name.startswith("subset_joints_") and "pycocotools_recounted" in values:
+                first, last = name.removeprefix("subset_joints_").split("_to_")
+                joints = list(range(int(first), int(last) + 1))
+                report = evaluate(folder / "results.json", folder / "gt.json", joints=joints)
+                wanted = values["pycocotools_recounted"]
+                assert numbers(report) == pytest.approx(wanted, abs=TOLERANCE), name
+
+
+def test_boxes_in_the_rows(parity_dir: Path) -> None:
+    """Row 0 decides whether areas come from `bbox`."""
+    for folder, expected in with_plain_numbers(parity_dir):
+        if not (folder / "boxes.json").is_file():
+            continue
+        rows, boxes = read(folder / "results.json"), read(folder / "boxes.json")
+        rows = [row | {"bbox": box} for row, box in zip(rows, boxes, strict=True)]
+        for name, first in (("rows_with_bbox", True), ("bbox_all_but_first_row", False)):
+            if name in expected:
+                if not first:
+                    del rows[0]["bbox"]
+                report = evaluate(rows, folder / "gt.json")
+                wanted = expected[name]["pycocotools"]
+                assert numbers(report) == pytest.approx(wanted, abs=TOLERANCE), name
+                assert any("bbox-in-some-rows" in w for w in report.warnings) != first
+
+
+def test_every_nth_image(parity_dir: Path) -> None:
+    for folder, expected in with_plain_numbers(parity_dir):
+        for name in ("images_every_third_sorted",):
+            if name in expected:
+                ids = sorted(image["id"] for image in read(folder / "gt.json")["images"])[::3]
+                report = evaluate(folder / "results.json", folder / "gt.json", images=ids)
+                wanted = expected[name]["pycocotools"]
+                assert numbers(report) == pytest.approx(wanted, abs=TOLERANCE), name
+
+
+def test_other_numbers_of_detections_and_areas(parity_dir: Path) -> None:
+    """By area range, in the order of the name: all, medium, large, or as the name says."""
+    limits = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
+    for folder, expected in with_plain_numbers(parity_dir):
+        for name, values in expected.items():
+            given: dict[str, Any] = {}
+            names = ["all", "medium", "large"]
+            if name.startswith("max_dets_"):
+                given["max_dets"] = int(name.removeprefix("max_dets_"))
+            elif name.startswith("areas_"):
+                names = name.removeprefix("areas_").split("_")
+                given["areas"] = {n: limits[n] for n in names if n != "all"}
+            else:
+                continue
+            report = evaluate(folder / "results.json", folder / "gt.json", **given)
+            for kind in ("AP", "AR"):
+                suffix = {"all": "", "small": "S", "medium": "M", "large": "L"}
+                got = [report.stats[kind + suffix[n]] for n in names]
+                wanted = [None if v == -1 else v for v in values["pycocotools"][kind]]
+                assert got == pytest.approx(wanted, abs=TOLERANCE), name
+
+
+def test_curves(parity_dir: Path) -> None:
+    for folder, expected in with_plain_numbers(parity_dir):
+        report = evaluate(folder / "results.json", folder / "gt.json")
+        if (folder / "precision_recall.npz").is_file():
+            stored = np.load(folder / "precision_recall.npz")
+            curves = report.curves
+            for name in ("precision", "recall", "scores"):
+                if name in stored:
+                    got = getattr(curves, name)[..., None]
+                    np.testing.assert_allclose(got, stored[name], rtol=0, atol=TOLERANCE)
+        if "plain_sum" in expected:
+            sums = expected["plain_sum"]
+            for name in ("precision", "recall"):
+                values = getattr(report.curves, name)
+                assert values.sum() == pytest.approx(sums[f"{name}_sum"], abs=1e-9)
+
+
+def test_matches_of_every_image(parity_dir: Path) -> None:
+    for folder, _ in with_plain_numbers(parity_dir):
+        if not (folder / "matches.json").is_file():
+            continue
+        report = evaluate(folder / "results.json", folder / "gt.json")
+        matches, ids = report.matches[0], report.gt.ids[report.matches[0].persons]
+        dt_ids = report.results.row[matches.detections] + 1
+        images = report.gt.image_ids.tolist()
+        for stored in read(folder / "matches.json"):
+            image = images.index(stored["image_id"])
+            dets = slice(matches.det_start[image], matches.det_start[image + 1])
+            gts = slice(matches.gt_start[image], matches.gt_start[image + 1])
+            pairs = slice(matches.pair_start[image], matches.pair_start[image + 1])
+            assert ids[gts].tolist() == stored["gt_ids_in_file_order"]
+            oks = matches.oks[pairs].reshape(len(dt_ids[dets]), -1) if len(ids[gts]) else []
+            wanted = np.array(stored["oks"]).reshape(np.shape(oks))
+            np.testing.assert_allclose(oks, wanted, rtol=TOLERANCE, atol=TOLERANCE)
+            for a, area in enumerate(report.settings.areas):
+                want = stored["areas"][area.name]
+                ignored = matches.gt_ignored[a, gts]
+                order = np.argsort(ignored, kind="stable")
+                assert dt_ids[dets].tolist() == want["dt_ids"]
+                assert ids[gts][order].tolist() == want["gt_ids"]
+                assert ignored[order].tolist() == [bool(v) for v in want["gt_ignore"]]
+                found = matches.det_match[a, :, dets]
+                assert np.where(found >= 0, ids[found], 0).tolist() == want["dt_matches"]
+                found = matches.gt_match[a, :, gts][:, order]
+                assert np.where(found >= 0, dt_ids[found], 0).tolist() == want["gt_matches"]
+                assert matches.det_ignored[a, :, dets].astype(int).tolist() == want["dt_ignore"]
+
+
+def test_data_without_areas(parity_dir: Path) -> None:
+    """CrowdPose and AIC, whose first annotation has id 0."""
+    for folder in folders(parity_dir):
+        expected = read(folder / "expected.json")
+        wanted = expected.get("xtcocotools_use_area_false")
+        if wanted is None:
+            continue
+        names = CROWD if len(wanted) == len(CROWD) else None
+        protocol = "crowdpose" if names else "xtcoco"
+        report = evaluate(
+            folder / "results.json",
+            folder / "gt.json",
+            sigmas=expected["sigmas"],
+            protocol=protocol,
+            area="bbox",
+        )
+        got = [report.stats[n] for n in names] if names else numbers(report)
+        assert got == pytest.approx(wanted, abs=TOLERANCE), folder.name
+        by_name = "crowdpose" if names else "aic"
+        if folder.name.startswith(by_name[:3]):
+            again = evaluate(
+                folder / "results.json", folder / "gt.json", sigmas=by_name, area="bbox"
+            )
+            assert numbers(again) == pytest.approx(numbers(report), abs=TOLERANCE)
 
 
 def test_results_of_published_networks(parity_dir: Path) -> None:
@@ -59,9 +207,21 @@ def test_results_of_published_networks(parity_dir: Path) -> None:
     for gt in pairs:
         name = gt.name.removesuffix("_gt.json")
         expected = read(gt.parent / "expected.json").get(name, {})
-        if "pycocotools" in expected:
-            got = stats(gt.with_name(f"{name}_results.json"), gt)
-            assert got == pytest.approx(expected["pycocotools"], abs=TOLERANCE)
+        results = gt.with_name(f"{name}_results.json")
+        for tool, protocol in (("pycocotools", "coco"), ("xtcocotools", "xtcoco")):
+            if tool in expected:
+                got = numbers(evaluate(results, gt, protocol=protocol))
+                assert got == pytest.approx(expected[tool], abs=TOLERANCE)
+        if "xtcocotools_keypoints_crowd_use_area_false" in expected:
+            stats = evaluate(results, gt, protocol="crowdpose").stats
+            wanted = expected["xtcocotools_keypoints_crowd_use_area_false"]
+            assert [stats[n] for n in CROWD] == pytest.approx(wanted, abs=TOLERANCE)
+        if "xtcocotools_keypoints_use_area_false" in expected:
+            got = numbers(
+                evaluate(results, gt, sigmas=expected["sigmas"], protocol="xtcoco", area="bbox")
+            )
+            wanted = expected["xtcocotools_keypoints_use_area_false"]
+            assert got == pytest.approx(wanted, abs=TOLERANCE)
 
 
 def test_files_written_by_mmpose(parity_dir: Path) -> None:
@@ -74,5 +234,12 @@ def test_files_written_by_mmpose(parity_dir: Path) -> None:
     gt = Path(os.environ["POSE_DATA_DIR"]) / metric["ann_file"]
     for name, run in metric["runs"].items():
         file = folder / "results" / f"{name}.json"
-        if file.is_file() and "pycocotools_stats" in run:
-            assert stats(file, gt) == pytest.approx(run["pycocotools_stats"], abs=1e-9), name
+        if not file.is_file():
+            continue
+        area = "ann" if run.get("cfg", {}).get("use_area", True) else "bbox"
+        got = numbers(evaluate(file, gt, protocol="xtcoco", area=area))
+        wanted = list(run["metrics"].values())
+        assert got == pytest.approx(wanted, abs=TOLERANCE_FILES), name
+        if "pycocotools_stats" in run:
+            got = numbers(evaluate(file, gt, area=area))
+            assert got == pytest.approx(run["pycocotools_stats"], abs=TOLERANCE_FILES), name
