@@ -9,6 +9,7 @@ from pose_data.infer import infer_skeleton
 from pose_data.mixture import combine, epoch_rows, merge
 from pose_data.pictures import read_image, start_worker
 from pose_data.regions import Regions
+from pose_data.sampler import GroupedBatches
 from pose_data.skeleton import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, Skeleton
 from pose_data.synthesize import synthesize, synthesize_image
 from pose_data.topdown import TopDown
@@ -25,6 +26,7 @@ __all__ = [
     "MPII",
     "Augmentation",
     "DatasetError",
+    "GroupedBatches",
     "Persons",
     "Regions",
     "Skeleton",

@@ -46,41 +46,42 @@ def check_decode(name: str) -> None:
 def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
     """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
     w, h = persons.image_sizes[persons.image_index[index]].tolist()
-    return read_picture(persons.image_path(index), persons.where(index), (w, h)).pixels
+    try:
+        return read_picture(persons.image_path(index), (w, h)).pixels
+    except DatasetError as error:
+        raise DatasetError(f"{persons.where(index)}: {error}") from error
 
 
-def read_picture(
-    path: Path, where: str, size: tuple[int, int] | None = None, reduce: int = 1
-) -> Picture:
+def read_picture(path: Path, size: tuple[int, int] | None = None, reduce: int = 1) -> Picture:
     """Decode the stored pixels of a picture as 8-bit BGR.
 
     Grey pictures get three channels, 16 bits become 8, CMYK becomes BGR, alpha is left out. The
     EXIF orientation is ignored: COCO's annotations refer to the stored pixels. `reduce` 2, 4 or 8
     decodes a JPEG at that fraction of its size; other formats come in full.
 
-    size: the (w, h) that the annotations give, None where unknown. Raises DatasetError, which opens
-    with `where` and the path, for a file that is missing, empty, cut short or no picture, for one
-    of another size and for one with a side above 32766. What is damaged in the middle of a JPEG is
-    decoded as well as it goes, without an error.
+    size: the (w, h) that the annotations give, None where unknown. Raises DatasetError for a file
+    that is missing, empty, cut short or no picture, for one of another size and for one with a side
+    above 32766. What is damaged in the middle of a JPEG is decoded as well as it goes, without an
+    error.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DatasetError(f"{where}: image {path} {reason}") from error
+        raise DatasetError(f"image {path} {reason}") from error
     if not data:
-        raise DatasetError(f"{where}: image {path} is empty (0 bytes)")
+        raise DatasetError(f"image {path} is empty (0 bytes)")
     if _is_cut_short(data):
-        raise DatasetError(f"{where}: image {path} is cut short: it ends in the middle of the data")
+        raise DatasetError(f"image {path} is cut short: it ends in the middle of the data")
     reduce = reduce if data[:2] == b"\xff\xd8" else 1
     try:
         flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # more pixels than OpenCV accepts
-        raise DatasetError(f"{where}: image {path} cannot be decoded: {error.err}") from error
+        raise DatasetError(f"image {path} cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise DatasetError(f"{where}: image {path} cannot be decoded: no picture, or damaged")
-    _check_size(pixels.shape[1], pixels.shape[0], size, reduce, f"{where}: image {path}")
+        raise DatasetError(f"image {path} cannot be decoded: no picture, or damaged")
+    _check_size(pixels.shape[1], pixels.shape[0], size, reduce, f"image {path}")
     return Picture(pixels.astype(np.uint8, copy=False), reduce)
 
 
@@ -131,13 +132,13 @@ class PictureCache:
     def __reduce__(self) -> tuple[type["PictureCache"], tuple[float]]:
         return PictureCache, (self.megabytes,)
 
-    def read(self, path: Path, where: str, size: tuple[int, int], reduce: int = 1) -> Picture:
+    def read(self, path: Path, size: tuple[int, int], reduce: int = 1) -> Picture:
         """Return what read_picture does, whose pixels must not be changed; raises DatasetError."""
         key = (path, reduce)
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
-        picture = read_picture(path, where, size, reduce)
+        picture = read_picture(path, size, reduce)
         picture.pixels.flags.writeable = False
         self._held[key] = picture
         self._bytes += picture.pixels.nbytes

@@ -41,7 +41,7 @@ class TopDown:
     """A map-style dataset of one sample per person; fits torch's DataLoader without torch.
 
     encode: (keypoints (K, 2) in input pixels, labelled (K,) of 0 / 1) -> heatmaps, weights.
-    augment: None for testing. Samples are drawn with an rng made from (seed, epoch, index), so they
+    augment: None for testing. Samples are drawn with an rng made from the seed and the key, so they
     do not depend on the number of workers, and a resumed run sees what an unbroken one would.
     warp: "cv2" is what the installed OpenCV does; "opencv4" what published results were made with,
     the same bytes under every OpenCV. udp: unbiased crops, for UDP heatmaps.
@@ -74,18 +74,19 @@ class TopDown:
     def __len__(self) -> int:
         return len(self.persons)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """Return a sample; key is the person's index, or (epoch, index) when training.
+    def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
+        """Return a sample; key is the person's index, or (epoch, index[, repeat]) when training.
 
         image (h, w, 3) uint8 RGB; matrix (2, 3) from the picture to it, for `inverse`; mirrored;
         center, scale (2,) of the crop, for keypoints_to_image; index; with `encode` also heatmaps
         (K, h', w') and weights (K,). In a mirrored sample, `matrix` undoes that too, but left
         keypoints are the right ones of the picture; center and scale are of the mirrored picture.
         """
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+        drawn = key if isinstance(key, tuple) else (0, key)
+        index = drawn[1]
         if self.augment is None:
             return self.sample(index, NO_AUGMENTATION)
-        rng = np.random.default_rng((self.seed, epoch, index))
+        rng = np.random.default_rng((self.seed, *drawn))
         params = sample_augmentation(rng, self.augment)
         for _ in range(_MOST_TRIES):
             try:
@@ -99,12 +100,11 @@ class TopDown:
         """Make the sample of one person with the given parameters; no randomness in here."""
         persons, row = self.persons, self.persons.image_index[index]
         width, height = persons.image_sizes[row].tolist()
-        picture = self._pictures.read(
-            persons.image_path(index),
-            persons.where(index),
-            (width, height),
-            int(self._reduce[row]) if self.decode == "fast" else 1,
-        )
+        reduce = int(self._reduce[row]) if self.decode == "fast" else 1
+        try:
+            picture = self._pictures.read(persons.image_path(index), (width, height), reduce)
+        except DatasetError as error:
+            raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
         center, scale = box_to_center_scale(persons.bbox_xyxy[index], PADDING)
         if params.flip:

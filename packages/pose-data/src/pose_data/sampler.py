@@ -1,0 +1,142 @@
+"""The order of samples: persons of one picture close enough to share its decoding, yet apart.
+
+The persons of a picture go to successive batches of one worker, which has the picture still at
+hand, and no two of them into one batch: it shows as many pictures as after a plain shuffle.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+I64 = NDArray[np.int64]
+
+
+@dataclass
+class GroupedBatches:
+    """A batch sampler for torch's DataLoader, without torch: yields lists of dataset keys.
+
+    image_index (N,): the picture of each sample. The order is a function of the fields below and of
+    `epoch` alone; a key is (epoch, index, repeat) because workers' copies of a dataset live on from
+    epoch to epoch. Set `epoch` before each pass, and `start` to leave out as many batches: the rest
+    is what an unbroken pass would have given.
+
+    batch_size: samples per rank; the last batch holds what remains. Of `world_size` ranks each gets
+    its own part: together every sample once, the same number of batches on each, and sizes that
+    differ by one sample at most (batch_size 1 may become 2 for that).
+    lanes: the number of worker processes. Batch i is made by worker i modulo lanes, and a picture's
+    persons belong to batches of one lane. With another number of workers more is decoded, and the
+    samples are the same. A picture comes once in a batch; more often only where the batches left in
+    an epoch are fewer than its persons. A worker that keeps the last `batch_size` pictures decodes
+    each once, but for the few at the seams of lanes and ranks.
+    rows: draws the samples of an epoch, for example `lambda rng: epoch_rows(persons, rng)`; None
+    takes each once. A sample drawn again has the next `repeat`, so that its augmentation differs.
+
+    Raises ValueError for numbers that make no sense.
+    """
+
+    image_index: I64
+    batch_size: int
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    lanes: int = 1
+    rows: Callable[[np.random.Generator], I64] | None = None
+    epoch: int = 0
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "world_size", "lanes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(f"rank must be below world_size {self.world_size}, got {self.rank}")
+        count = len(self._drawn(np.random.default_rng(0)))
+        if count < self.world_size:
+            raise ValueError(f"{count} samples are too few for world_size {self.world_size}")
+        # On no rank more batches than samples.
+        self._batches = min(
+            -(-count // (self.batch_size * self.world_size)), count // self.world_size
+        )
+
+    def __len__(self) -> int:
+        return max(0, self._batches - self.start)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        for batch in self.batches()[self.start :]:
+            yield [(self.epoch, index, repeat) for index, repeat in batch.tolist()]
+
+    def batches(self) -> list[I64]:
+        """Return all batches of this rank and epoch: (index, repeat) of each sample (B, 2)."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        rows = self._drawn(rng)
+        order = _grouped_order(self.image_index[rows], rng)
+        samples = np.stack([rows, _count_repeats(rows)], axis=1)[order]  # (M, 2)
+        first, last = len(rows) * np.array([self.rank, self.rank + 1]) // self.world_size
+        samples = samples[first:last]
+
+        sizes = _batch_sizes(len(samples), self.batch_size, self._batches)
+        batches: list[I64] = [samples] * len(sizes)  # each to be replaced
+        used = 0
+        for lane in range(min(self.lanes, len(sizes))):
+            lane_sizes = sizes[lane :: self.lanes]
+            part = samples[used : used + lane_sizes.sum()]
+            used += len(part)
+            dealt = _deal(self.image_index[part[:, 0]].tolist(), lane_sizes.tolist())
+            in_batches = part[np.argsort(dealt, kind="stable")]
+            batches[lane :: self.lanes] = np.split(in_batches, np.cumsum(lane_sizes)[:-1])
+        return batches
+
+    def _drawn(self, rng: np.random.Generator) -> I64:
+        return np.arange(len(self.image_index)) if self.rows is None else self.rows(rng)
+
+
+def _grouped_order(image_index: I64, rng: np.random.Generator) -> I64:
+    """Shuffle the pictures, and the samples within each: an order in which pictures are whole."""
+    if not len(image_index):
+        return np.zeros(0, np.int64)
+    turn = rng.permutation(int(image_index.max()) + 1)
+    return np.lexsort((rng.random(len(image_index)), turn[image_index]))
+
+
+def _count_repeats(rows: I64) -> I64:
+    """Return how often each row occurred before (M,)."""
+    order = np.argsort(rows, kind="stable")
+    is_new = np.diff(rows[order], prepend=-1) != 0
+    places = np.arange(len(rows))
+    first = np.maximum.accumulate(np.where(is_new, places, 0))
+    repeats = np.empty(len(rows), np.int64)
+    repeats[order] = places - first
+    return repeats
+
+
+def _batch_sizes(count: int, batch_size: int, batches: int) -> I64:
+    """Cut `count` samples into that many batches, all full but the last; none is empty."""
+    sizes = np.full(batches, batch_size)
+    sizes[-1] = count - batch_size * (batches - 1)
+    if sizes[-1] == 0:  # another rank has a sample more, and needs as many batches
+        sizes[-2:] += (-1, 1)
+    return sizes
+
+
+def _deal(pictures: list[int], sizes: list[int]) -> list[int]:
+    """Deal samples, grouped by picture, to batches of the given sizes; return each one's batch.
+
+    A picture starts in the first batch that has room and goes on to the batches behind. Those are
+    never fuller, so that there is room in them, but for the last ones.
+    """
+    room, first, place, previous = list(sizes), 0, 0, -1
+    dealt = []
+    for picture in pictures:
+        while not room[first]:
+            first += 1
+        place = place + 1 if picture == previous else first
+        while place < len(room) and not room[place]:
+            place += 1
+        if place == len(room):
+            place = first
+        room[place] -= 1
+        dealt.append(place)
+        previous = picture
+    return dealt
