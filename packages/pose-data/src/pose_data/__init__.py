@@ -1,10 +1,12 @@
 """COCO-format keypoint data: annotations to samples, transforms, synthetic people."""
 
 from pose_data.aic import convert_aic, load_aic
+from pose_data.check import check
 from pose_data.coco import Persons, Source, load_coco
 from pose_data.detections import load_detections, whole_image_boxes
 from pose_data.draw import draw_people
 from pose_data.errors import DatasetError
+from pose_data.findings import Finding
 from pose_data.infer import infer_skeleton
 from pose_data.mixture import combine, epoch_rows, merge
 from pose_data.pictures import read_image, start_worker
@@ -26,12 +28,14 @@ __all__ = [
     "MPII",
     "Augmentation",
     "DatasetError",
+    "Finding",
     "GroupedBatches",
     "Persons",
     "Regions",
     "Skeleton",
     "Source",
     "TopDown",
+    "check",
     "combine",
     "convert_aic",
     "draw_people",

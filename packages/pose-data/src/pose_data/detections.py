@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pose_data.coco import Persons, announced
 from pose_data.columns import integers, numbers, objects, scalars
 from pose_data.errors import DatasetError
-from pose_data.reading import read_pieces
+from pose_data.reading import opens_list, read_pieces
 
 
 def load_detections(
@@ -99,10 +99,10 @@ def _read_rows(
     path: Path,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return image ids, categories (M,), boxes (M, 4) and scores (M,) of a results file."""
+    if not opens_list(path):
+        raise DatasetError(f"{path} must be a list of detections")
     columns: list[tuple[NDArray[Any], ...]] = []
     for piece in read_pieces(path):
-        if piece.key != "":
-            raise DatasetError(f"{path} must be a list of detections, got an object")
         where = f"{path} detection"
         records = objects(piece.value, where, piece.first)
         bbox = numbers(records, "bbox", 4, where, piece.first)  # (n, 4)
