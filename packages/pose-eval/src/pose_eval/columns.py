@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -219,10 +219,10 @@ class _RowReader:
     def _id(self, key: str, value: Any) -> Any:
         if isinstance(value, str):
             return value
-        if isinstance(value, Real) and not isinstance(value, Integral) and value == value // 1:
+        if isinstance(value, float | np.floating) and value == value // 1:
             self.notes["float-ids"] += 1
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, Integral):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise _Problem(f"{key} must be an integer or a string, got {_shown(value)}")
         if not -(2**63) <= value < 2**63:
             raise _Problem(f"{key} has {len(str(value))} digits, more than an id can have")
@@ -253,12 +253,15 @@ def _which(row: Any) -> str:
 
 def _instead(missing: Sequence[str], row: Mapping[Any, Any]) -> str:
     """Return a hint where a key seems to be there under another name."""
-    others = {"score": ("scores", "confidence"), "image_id": ("image", "img_id")}
-    others |= {"category_id": ("category", "label"), "keypoints": ("keypoint", "kpts", "pose")}
-    others |= {"area": ()}
-    found = [(key, other) for key in missing for other in others.get(key, ()) if other in row]
     if "area" in missing:
         return "; --area bbox takes 0.53 w h of the bbox instead"
+    others = {
+        "score": ("scores", "confidence"),
+        "image_id": ("image", "img_id"),
+        "category_id": ("category", "label"),
+        "keypoints": ("keypoint", "kpts", "pose"),
+    }
+    found = [(key, other) for key in missing for other in others.get(key, ()) if other in row]
     return "".join(f"; `{other}` should be called `{key}`" for key, other in found)
 
 

@@ -234,7 +234,7 @@ def _check_rows(name: str, columns: Columns, image: Any, category: Any) -> None:
     """Raise ResultsError for annotations of unknown images or categories, bad areas, equal ids."""
     ids, image_ids = columns.ids["id"], columns.ids["image_id"]
 
-    def where(row: int) -> str:
+    def where(row: Any) -> str:
         return f"{name} annotation {row} (id {ids[row]}, image {image_ids[row]})"
 
     found = [f"{where(r)}: this image is not in `images`" for r in np.flatnonzero(image < 0)]

@@ -28,4 +28,4 @@ def number_tables() -> tuple[NDArray[np.uint64], Floats]:
             bits = (1 << shift) // power + 1
             bits >>= bits.bit_length() - 128
         table[q - SMALLEST_POWER] = bits >> 64, bits & (2**64 - 1)
-    return table, 10.0 ** np.arange(23)
+    return table, np.power(10.0, np.arange(23)).astype(np.float64)

@@ -1,5 +1,6 @@
 """Read and check a results file."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -112,16 +113,15 @@ def _scan(data: NDArray[np.uint8], num_joints: int) -> Columns | None:
 def parse_rows(data: NDArray[np.uint8], name: str) -> Any:
     """Return the content of JSON, or the rows of JSON lines."""
     text = text_of(data, name)
-    stripped = text.lstrip()
-    if stripped.startswith("{"):
-        first_line = stripped.split("\n", 1)[0].rstrip()
-        if first_line.endswith("}") and '"image_id"' in first_line and '"keypoints"' in first_line:
-            lines = text.split("\n")
-            return [
-                parse_text(line, f"{name} line {n}")
-                for n, line in enumerate(lines, start=1)
-                if line.strip()
-            ]
+    if not text.lstrip().startswith("{"):
+        return parse_text(text, name)
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    try:
+        first = json.loads(lines[0][1])
+    except (ValueError, RecursionError):
+        return parse_text(text, name)
+    if isinstance(first, dict) and "image_id" in first:
+        return [parse_text(line, f"{name} line {n}") for n, line in lines]
     return parse_text(text, name)
 
 

@@ -113,12 +113,12 @@ def number(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> Any:
         i += 1
         sign = 1
         if data[i] == 45 or data[i] == 43:
-            sign = 44 - np.int64(data[i])
+            sign = 1 if data[i] == 43 else -1
             i += 1
         first = i
         exponent = 0
         while 48 <= data[i] <= 57:
-            exponent = exponent * 10 + np.int64(data[i] - 48)
+            exponent = exponent * 10 + (data[i] - 48)
             i += 1
         if i == first or i - first > 4:
             return GIVE_UP, False, 0

@@ -47,7 +47,7 @@ def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
         data = _padded(content.encode() if isinstance(content, str) else content)
     if data[:2].tobytes() == b"\x1f\x8b":
         try:
-            data = _padded(gzip.decompress(data[:-PADDING]))
+            data = _padded(gzip.decompress(data[:-PADDING].data))
         except (OSError, EOFError, zlib.error) as error:
             raise ResultsError(f"{name} is a damaged or truncated gzip file: {error}") from None
     if data[:3].tobytes() == b"\xef\xbb\xbf":
@@ -108,7 +108,7 @@ def _read_file(path: Path) -> NDArray[np.uint8]:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = np.zeros(size + PADDING, np.uint8)
-            got = file.readinto(memoryview(data)[:size]) if size else 0
+            got = file.readinto(data[:size].data) if size else 0
             rest = file.read()  # of a pipe, which has no size
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
