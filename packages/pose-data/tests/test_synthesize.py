@@ -10,11 +10,12 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO as CocoFile
 
+from pose_data.cartoons import _polygons
 from pose_data.errors import DatasetError
 from pose_data.figures import sample_figure
 from pose_data.shapes import body_shapes, cover
 from pose_data.skeleton import COCO
-from pose_data.synthesize import _polygons, synthesize, synthesize_image
+from pose_data.synthesize import synthesize, synthesize_image
 
 SIZE = (200, 150)
 # pycocotools 2.0.11 under numpy 2

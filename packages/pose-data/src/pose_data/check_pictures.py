@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pose_data.check_annotations import Table
+from pose_data.check_table import Table
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.headers import Header, read_header

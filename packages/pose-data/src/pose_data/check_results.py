@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pose_data.check_annotations import Table, as_number, as_numbers
+from pose_data.check_table import Table, as_number, as_numbers
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.reading import opens_list, read_pieces

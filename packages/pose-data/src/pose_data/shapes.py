@@ -65,6 +65,17 @@ _AROUND = {  # the parts that meet at a joint, on the left
 }
 
 
+_SHOWING_PARTS = {  # of joints that have no sides
+    "neck": {int(Part.TORSO), int(Part.NECK), int(Part.HEAD)},
+    "head_top": {int(Part.HEAD)},
+    "pelvis": {int(Part.TORSO), int(Part.PELVIS)},
+}
+_ALIASES = {"top_head": "head_top", "upper_neck": "neck", "thorax": "neck"}
+JOINTS = frozenset(  # the names that `locate` knows
+    [*FACE, *_SHOWING_PARTS, *_ALIASES, *(f"{side}_{j}" for side, _ in SIDES for j in _AROUND)]
+)
+
+
 class Shape(NamedTuple):
     """A convex polygon (N, 2) in sixteenths of a pixel, its colour and the part that it shows."""
 
@@ -222,8 +233,21 @@ def is_turned_away(figure: Figure, name: str) -> bool:
     return name in FACE and _facing(figure, name) < _SHOWING[name.rpartition("_")[2]]
 
 
+def locate(figure: Figure, name: str) -> tuple[float, float]:
+    """Return where a joint of JOINTS is in the picture, in pixels."""
+    name = _ALIASES.get(name, name)
+    if name != "head_top":
+        return float(figure.joints[name][0]), float(figure.joints[name][1])
+    x, y = figure.head_outline @ figure.head_turn[:2, 1]  # the unit sphere's top
+    centre = figure.joints["head"]
+    return float(centre[0] + x), float(centre[1] + y)
+
+
 def showing_parts(figure: Figure, name: str) -> set[int]:
     """Return the parts on which a keypoint can be seen."""
+    name = _ALIASES.get(name, name)
+    if name in _SHOWING_PARTS:
+        return _SHOWING_PARTS[name]
     side, _, joint = name.rpartition("_")
     if name in FACE:
         return {int(Part.HEAD)}
