@@ -1,6 +1,7 @@
 """COCO keypoint evaluation (OKS, AP, AR) of any results JSON, without torch."""
 
 from pose_eval.bootstrap import bootstrap
+from pose_eval.compare import compare
 from pose_eval.errors import diagnose
 from pose_eval.evaluate import evaluate
 from pose_eval.ground_truth import read_ground_truth
@@ -26,6 +27,7 @@ __all__ = [
     "SettingsError",
     "auc",
     "bootstrap",
+    "compare",
     "diagnose",
     "epe",
     "evaluate",

@@ -22,10 +22,34 @@ def check(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def errors(argv: Sequence[str]) -> int:
+    """Print what goes wrong at the joints, and what it costs."""
+    from pose_eval.command_errors import run
+
+    return run(argv)
+
+
+def compare(argv: Sequence[str]) -> int:
+    """Compare two results files on the same ground truth."""
+    from pose_eval.command_compare import run
+
+    return run(argv)
+
+
+def nms(argv: Sequence[str]) -> int:
+    """Remove duplicate detections from a results file."""
+    from pose_eval.command_nms import run
+
+    return run(argv)
+
+
 # Each imports what it needs when it is called. Without one of these words it is `evaluate`.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": evaluate,
     "check": check,
+    "errors": errors,
+    "compare": compare,
+    "nms": nms,
 }
 
 

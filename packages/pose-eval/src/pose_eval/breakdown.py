@@ -21,8 +21,8 @@ class Group:
     """Some persons: how many, and how well they are found.
 
     recall50, recall75, ar: share found at OKS 0.5 and 0.75 and its mean over the thresholds, None
-    where the settings lack the threshold. oks: mean OKS of the detection matched at the lowest
-    threshold, 0 for a missed person.
+    where the settings lack the threshold. oks: mean OKS of the matched detection, 0 for a missed
+    person.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Group:
 
 
 def person_oks(report: Report, category: int = 0) -> Floats:
-    """Return the OKS of the detection matched to each person at the lowest threshold, (G,).
+    """Return the OKS of the detection matched to each person, (G,).
 
-    0 for a missed person, NaN for one that does not count; the order is that of matches.persons.
+    That of the highest threshold at which anything is matched; 0 for a missed person, NaN for one
+    that does not count. The order is that of matches.persons.
     """
     matches = report.matches[category]
-    lowest = int(np.argmin(report.settings.thresholds))
-    matched = matches.gt_match[0, lowest]
-    out = np.zeros(len(matched))
-    found = np.flatnonzero(matched >= 0)
-    out[found] = pair_values(matches, matched[found].astype(np.int64), found)
+    out = np.zeros(len(matches.persons))
+    for t in np.argsort(report.settings.thresholds):
+        found = np.flatnonzero(matches.gt_match[0, t] >= 0)
+        out[found] = pair_values(matches, matches.gt_match[0, t, found].astype(np.int64), found)
     out[matches.gt_ignored[0]] = np.nan
     return out
 

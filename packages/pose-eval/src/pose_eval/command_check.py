@@ -33,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
             _say([*warnings], f"{name}: {len(gt.ids)} annotations in {len(gt.image_ids)} images")
             return 0
         warnings = []
-        table, notes = read_results(content, _assumed(content, name), name=name)
+        table, notes = read_results(content, assumed(content, name), name=name)
         rows = len(table.row)
     _say([*warnings, *notes], f"{name}: {rows} rows in {len(set(table.image.tolist()))} images")
     return 0
@@ -45,7 +45,7 @@ def _say(warnings: Sequence[str], summary: str) -> None:
     print(f"{summary} are in order")
 
 
-def _assumed(rows: Any, name: str) -> GroundTruth:
+def assumed(rows: Any, name: str) -> GroundTruth:
     """Return ground truth that knows every image and category of the rows, and no persons.
 
     The number of joints of a category is that of its first row.

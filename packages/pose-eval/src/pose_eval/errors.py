@@ -17,7 +17,7 @@ from pose_eval.matching import match_category
 from pose_eval.report import Report
 from pose_eval.settings import Settings
 from pose_eval.summary import accumulate, coco_stats
-from pose_eval.tables import Bools, Floats, GroundTruth, Ints, Matches, Results
+from pose_eval.tables import Bools, Floats, GroundTruth, Ints, Matches, Results, take
 
 LABELS = ("unlabelled", "good", "jitter", "inversion", "swap", "miss")
 UNLABELLED, GOOD, JITTER, INVERSION, SWAP, MISS = range(len(LABELS))
@@ -247,19 +247,6 @@ def match_loosely(gt: GroundTruth, results: Results, settings: Settings, categor
     """Match at OKS 0.1, from which a detection is meant for a person, whatever its size."""
     loose = dataclasses.replace(settings, thresholds=(MATCHED,), areas=settings.areas[:1])
     return match_category(gt, results, loose, category)
-
-
-def take(results: Results, rows: NDArray[Any]) -> Results:
-    """Return some rows of the results."""
-    return dataclasses.replace(
-        results,
-        image=results.image[rows],
-        category=results.category[rows],
-        keypoints=results.keypoints[rows],
-        scores=results.scores[rows],
-        bbox=None if results.bbox is None else results.bbox[rows],
-        row=results.row[rows],
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ image or a category is an index into those. Categories may differ in their numbe
 rest is zero).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,19 @@ class Results:
     scores: Floats
     bbox: Floats | None
     row: Ints
+
+
+def take(results: Results, rows: NDArray[Any]) -> Results:
+    """Return some rows of the results."""
+    return replace(
+        results,
+        image=results.image[rows],
+        category=results.category[rows],
+        keypoints=results.keypoints[rows],
+        scores=results.scores[rows],
+        bbox=None if results.bbox is None else results.bbox[rows],
+        row=results.row[rows],
+    )
 
 
 @dataclass(frozen=True, eq=False)

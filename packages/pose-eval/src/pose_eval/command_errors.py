@@ -1,0 +1,127 @@
+"""pose-eval errors RESULTS --gt GT: what goes wrong at the joints, and what it costs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pose_eval.arguments import add_settings, read_reports
+from pose_eval.errors import LABELS, REPAIRS, Diagnosis, diagnose
+from pose_eval.output import write_file
+from pose_eval.report import Report
+from pose_eval.settings import parse_joints
+from pose_eval.tables import SettingsError
+
+MEANING = {
+    "jitter": "joint near its place",
+    "inversion": "joint on its mirror joint",
+    "swap": "joint on somebody else's",
+    "miss": "joint far from all of these",
+    "score": "order of the detections",
+    "duplicate": "second detection of a person",
+    "background": "detection of nobody",
+    "missed": "person without a detection",
+}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    report = read_reports(args, [args.results])[0]
+    diagnoses = []
+    for category, described in enumerate(report.gt.categories):
+        flip = None if args.flip_pairs is None else pairs(args.flip_pairs, described.joint_names)
+        diagnoses.append(diagnose(report, category=category, flip=flip))
+    if args.format == "json":
+        categories = {
+            described.name: diagnosis.section()
+            for described, diagnosis in zip(report.gt.categories, diagnoses, strict=True)
+        }
+        # As in the JSON of an evaluation, with one category its entry stands alone.
+        content = next(iter(categories.values())) if len(categories) == 1 else categories
+        output = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    else:
+        output = "\n".join(text(report, d, args.digits) for d in diagnoses)
+    if args.out is None:
+        sys.stdout.write(output)
+    else:
+        write_file(args.out, output)
+    return 0
+
+
+def text(report: Report, diagnosis: Diagnosis, digits: int = 3) -> str:
+    """Return the shares of labels for each joint, and AP with each kind of error repaired."""
+    counts = diagnosis.counts()[1:]
+    wide = max(10, *(len(name) for name in diagnosis.joint_names))
+    lines = [f"{'joint':{wide}s} {'labelled':>9s}" + "".join(f"{n:>11s}" for n in LABELS[1:])]
+    columns = [*zip(diagnosis.joint_names, counts.T, strict=True), ("all", counts.sum(axis=1))]
+    for name, column in columns:
+        total = int(column.sum())
+        shares = [f"{100 * c / total:9.1f} %" if total else f"{'-':>11s}" for c in column]
+        lines.append(f"{name:{wide}s} {total:9d}{''.join(shares)}")
+    lines += [
+        "",
+        f"{len(diagnosis.rows)} detections belong to a person (OKS 0.1 and more), "
+        f"{len(diagnosis.duplicates)} are duplicates, {len(diagnosis.background)} are background;",
+        f"{len(diagnosis.missed)} of {diagnosis.counted} persons are missed.",
+        "",
+        f"{'repaired':11s} {'':30s} {'alone':>8s} {'AP':>9s}   {'with all above':>14s} {'AP':>9s}",
+    ]
+    now = diagnosis.repaired["now"]["AP"]
+    lines.append(f"{'nothing':11s} {'':30s} {_number(now, digits):>18s}")
+    before = now
+    for name in REPAIRS:
+        alone, together = diagnosis.repaired[name]["AP"], diagnosis.cumulated[name]["AP"]
+        lines.append(
+            f"{name:11s} {MEANING[name]:30s} {_gain(now, alone, digits):>8s} "
+            f"{_number(alone, digits):>9s}   {_gain(before, together, digits):>14s} "
+            f"{_number(together, digits):>9s}"
+        )
+        before = together
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _gain(before: float | None, after: float | None, digits: int) -> str:
+    return "-" if before is None or after is None else f"{after - before:+.{digits}f}"
+
+
+def pairs(text: str, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Read "1-2,3-4" or "left_eye-right_eye,..." as pairs of joints."""
+    found: list[tuple[int, int]] = []
+    for part in text.split(","):
+        ends = part.split("-")
+        if len(ends) != 2:
+            raise SettingsError(f"flip pair {part!r} is not two joints with a dash between them")
+        a, b = (parse_joints(end, names)[0] for end in ends)
+        if a == b or {a, b} & {joint for pair in found for joint in pair}:
+            raise SettingsError(f"flip pair {part!r}: a joint mirrors one other joint")
+        found.append((a, b))
+    return found
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    found = argparse.ArgumentParser(
+        prog="pose-eval errors",
+        description="Show what goes wrong at the joints and how much AP each kind of error costs "
+        "(Ronchi and Perona, ICCV 2017).",
+    )
+    found.add_argument("results", help="results: a list of rows; - is stdin")
+    add_settings(found)
+    add = found.add_argument_group("errors").add_argument
+    add(
+        "--flip-pairs",
+        metavar="1-2,3-4",
+        help="joints that mirror each other (those whose names differ in left and right)",
+    )
+    add = found.add_argument_group("output").add_argument
+    add("--format", choices=("text", "json"), default="text")
+    add("-o", "--out", type=Path, help="write there instead of to stdout")
+    add("--digits", type=int, choices=range(1, 13), metavar="N", default=3, help="(3)")
+    add("--quiet", action="store_true", help="no warnings")
+    return found

@@ -1,0 +1,60 @@
+"""pose-eval nms RAW -o OUT: remove duplicate detections from a results file, and rescore."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pose_eval.arguments import add_suppression
+from pose_eval.command_check import assumed
+from pose_eval.output import write_file
+from pose_eval.results import parse_rows, read_results
+from pose_eval.settings import Settings
+from pose_eval.sigmas import sigmas_of_categories
+from pose_eval.source import name_of, read_bytes
+from pose_eval.suppress import parse_suppression, suppress
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    how = parse_suppression(args.nms or "oks", args.score, args.nms_area, args.max_dets)
+    name = name_of(args.file, "results")
+    rows = parse_rows(read_bytes(args.file, name), name)
+    gt = assumed(rows, name)
+    table, warnings = read_results(rows, gt, name=name)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    sigmas = sigmas_of_categories(args.sigmas, gt.categories, None, "coco")
+    kept = suppress(table, Settings(sigmas), how)
+    # Whatever else a row holds stays in it; only the score is new.
+    found: list[dict[str, Any]] = [
+        {**rows[row], "score": score}
+        for row, score in zip(kept.row.tolist(), kept.scores.tolist(), strict=True)
+    ]
+    text = "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n" if found else "[]\n"
+    if args.out is None:
+        sys.stdout.write(text)
+    else:
+        write_file(args.out, text)
+        print(f"{args.out}: {len(found)} of {len(rows)} rows")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    found = argparse.ArgumentParser(
+        prog="pose-eval nms",
+        description="Remove duplicate detections; rows are written image by image, in the order "
+        "of the NMS, with all their keys.",
+    )
+    found.add_argument("file", help="results: a list of rows; - is stdin")
+    add_suppression(found)
+    found.add_argument("--sigmas", help="coco, crowdpose, aic, mpii, a file, or numbers (coco)")
+    found.add_argument(
+        "--max-dets", type=int, help="of an image, for soft (20) and nearby (30, 0: all)"
+    )
+    found.add_argument("-o", "--out", type=Path, help="write there instead of to stdout")
+    return found
