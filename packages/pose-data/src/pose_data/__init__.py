@@ -1,6 +1,7 @@
 """COCO-format keypoint data: annotations to samples, transforms, synthetic people."""
 
 from pose_data.aic import convert_aic, load_aic
+from pose_data.bottomup import BottomUp
 from pose_data.check import check
 from pose_data.coco import Persons, Source, load_coco
 from pose_data.detections import load_detections, whole_image_boxes
@@ -12,6 +13,7 @@ from pose_data.mixture import combine, epoch_rows, merge
 from pose_data.pictures import read_image, start_worker
 from pose_data.regions import Regions
 from pose_data.sampler import GroupedBatches
+from pose_data.scene import SceneAugmentation
 from pose_data.skeleton import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, Skeleton
 from pose_data.synthesize import synthesize, synthesize_image
 from pose_data.topdown import TopDown
@@ -27,11 +29,13 @@ __all__ = [
     "CROWDPOSE",
     "MPII",
     "Augmentation",
+    "BottomUp",
     "DatasetError",
     "Finding",
     "GroupedBatches",
     "Persons",
     "Regions",
+    "SceneAugmentation",
     "Skeleton",
     "Source",
     "TopDown",

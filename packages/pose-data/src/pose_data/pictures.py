@@ -118,6 +118,11 @@ def _check_size(w: int, h: int, size: tuple[int, int] | None, reduce: int, where
     raise DatasetError(f"{where} is {found}, the annotations say {size[0]}x{size[1]}{hint}")
 
 
+def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the largest of 1, 2, 4 and 8 that `ratio` stored pixels per needed pixel allow."""
+    return 2 ** np.floor(np.log2(np.clip(ratio, 1, 8))).astype(np.int64)
+
+
 class PictureCache:
     """The pictures that this process read last, up to a number of megabytes.
 

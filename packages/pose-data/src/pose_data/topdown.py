@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from pose_data.coco import Persons
 from pose_data.errors import DatasetError
-from pose_data.pictures import BrokenPictures, Decode, Picture, PictureCache, check_decode
+from pose_data.pictures import (
+    BrokenPictures,
+    Decode,
+    Picture,
+    PictureCache,
+    check_decode,
+    possible_reduction,
+)
 from pose_data.transforms import (
     NO_AUGMENTATION,
     Augmentation,
@@ -164,4 +171,4 @@ class TopDown:
         sides = (persons.bbox_xyxy[:, 2:] - persons.bbox_xyxy[:, :2]) * PADDING / self.input_size
         sharpest = np.full(len(persons.image_ids), np.inf)
         np.minimum.at(sharpest, persons.image_index, sides.max(axis=1))
-        return 2 ** np.floor(np.log2(np.clip(sharpest, 1, 8))).astype(np.int64)
+        return possible_reduction(sharpest)

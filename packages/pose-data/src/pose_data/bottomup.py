@@ -1,0 +1,249 @@
+"""Bottom-up samples: a whole picture with targets and masks for every output of the network."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.coco import Persons
+from pose_data.errors import DatasetError
+from pose_data.masks import trained_pixels
+from pose_data.pictures import (
+    BrokenPictures,
+    Decode,
+    Picture,
+    check_decode,
+    possible_reduction,
+    read_picture,
+)
+from pose_data.scene import (
+    SceneAugmentation,
+    SceneParams,
+    Size,
+    resize_for_test,
+    sample_scene,
+    scene_matrix,
+)
+from pose_data.transforms import Floats, flip_points, mirror_matrix, transform_points
+from pose_data.warp import Warp, check_warp, warp_affine
+
+EncodePeople = Callable[[Floats, Floats, Size], tuple[Floats, NDArray[np.int32]]]
+
+_MOST_TRIES = 100  # at other pictures, where some are broken
+
+
+@dataclass(frozen=True)
+class BottomUp:
+    """A map-style dataset of one sample per picture; fits torch's DataLoader without torch.
+
+    Training (`augment`) takes the pictures with annotations, at `input_size`, with targets and
+    masks for maps of each of `heatmap_sizes`. Testing (None) takes all pictures, resized so that
+    the short side is about the smaller of `input_size`, once for each of `scale_factors`.
+
+    encode: (keypoints (P, K, 2) in pixels of the map, visible (P, K), map size (w, h)) -> heatmaps
+    (K, h, w), tag indices (max_people, K, 2). It is called for each map because a mirrored map
+    mirrors about its own middle, as published: half a pixel of the input from the input's.
+    max_people: of more with labelled keypoints, those with a keypoint in the sample come first and
+    the others are left out (the published code raises).
+
+    Samples are drawn with an rng made from the seed and the key. warp, decode and max_broken are
+    those of TopDown; decode="fast" reads a JPEG at a fraction of its size where even the smallest
+    region that `augment` can draw, or the largest test size, has fewer pixels than that.
+    """
+
+    persons: Persons
+    input_size: Size = (512, 512)
+    heatmap_sizes: Sequence[Size] = ((128, 128), (256, 256))
+    encode: EncodePeople | None = None
+    augment: SceneAugmentation | None = None
+    scale_factors: Sequence[float] = (1.0,)
+    max_people: int = 30
+    seed: int = 0
+    warp: Warp = "cv2"
+    decode: Decode = "exact"
+    max_broken: int = 10
+    broken: BrokenPictures = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_warp(self.warp)
+        check_decode(self.decode)
+        if self.augment is not None and self.persons.regions is None:
+            raise ValueError("persons have no regions to train on: they are boxes, not annotations")
+        if not all(factor > 0 for factor in self.scale_factors) or not self.scale_factors:
+            raise ValueError(f"scale_factors must be above 0, got {self.scale_factors}")
+        object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
+        """Return a sample; key is its index, or (epoch, index[, repeat]) when training.
+
+        Training: image (h, w, 3) uint8 RGB; matrix (2, 3) from the picture to it, for `inverse`;
+        mirrored; image_id; index; masks, one bool (H, W) for each map, False where the loss must
+        not look; and heatmaps and indices from `encode`, one for each map, or without it keypoints
+        (P, K, 2) for each map and visible (P, K).
+
+        Testing: images, one for each scale factor, largest first; center, scale (2,) and base_size,
+        for keypoints_to_image; matrices; image_id; index.
+        """
+        drawn = key if isinstance(key, tuple) else (0, key)
+        index = drawn[1]
+        if self.augment is None:
+            return self.test_sample(index)
+        rng = np.random.default_rng((self.seed, *drawn))
+        for _ in range(_MOST_TRIES):
+            size = self._image_size(index)
+            params = sample_scene(rng, self.augment, size)
+            try:
+                return self.sample(index, params)
+            except DatasetError as error:
+                self.broken.skip(self._image_path(index), error)
+                index = int(rng.integers(len(self)))
+        raise DatasetError(f"{self.persons.annotation_file}: hardly any picture can be read")
+
+    def sample(self, index: int, params: SceneParams) -> dict[str, Any]:
+        """Make a training sample with the given parameters; no randomness in here."""
+        side = self.augment.side if self.augment is not None else "short"
+        size = self._image_size(index)
+        matrix = scene_matrix(size, params, self.input_size, side)
+        image = self._warp(self._read(index), matrix, self.input_size)
+        if params.flip:
+            image = cv2.flip(image, 1)  # type: ignore[assignment]
+            matrix = (mirror_matrix(self.input_size[0]) @ np.vstack([matrix, [0, 0, 1]]))[:2]
+        sample: dict[str, Any] = {
+            "image": image,
+            "matrix": matrix,
+            "mirrored": params.flip,
+            "image_id": int(self.persons.image_ids[self.images[index]]),
+            "index": index,
+        }
+        matrices = [scene_matrix(size, params, map_size, side) for map_size in self.heatmap_sizes]
+        sample["masks"] = self._masks(index, matrices, params.flip)
+        keypoints, visible = self._people(index, matrix)
+        points = [transform_points(keypoints, each) for each in matrices]  # (P, K, 2) per map
+        if params.flip:
+            order = np.array(self.persons.skeleton.flip_indices, np.intp)
+            visible = visible[:, order]
+            points = [
+                flip_points(each[:, order], map_size[0])
+                for each, map_size in zip(points, self.heatmap_sizes, strict=True)
+            ]
+        if self.encode is None:
+            return sample | {"keypoints": points, "visible": visible}
+        targets = [
+            self.encode(each, visible, map_size)
+            for each, map_size in zip(points, self.heatmap_sizes, strict=True)
+        ]
+        heatmaps, indices = zip(*targets, strict=True)
+        return sample | {"heatmaps": heatmaps, "indices": indices}
+
+    def test_sample(self, index: int) -> dict[str, Any]:
+        """Make the sample of one picture for a test at each of the scale factors."""
+        size, short_side = self._image_size(index), min(self.input_size)
+        factors = sorted(self.scale_factors, reverse=True)
+        base = resize_for_test(size, short_side, 1.0, factors[-1])
+        resized = [resize_for_test(size, short_side, f, factors[-1]) for f in factors]
+        picture = self._read(index)
+        return {
+            "images": [self._warp(picture, each.matrix(), each.size) for each in resized],
+            "matrices": [each.matrix() for each in resized],
+            "center": base.center,
+            "scale": base.scale,
+            "base_size": base.size,
+            "image_id": int(self.persons.image_ids[self.images[index]]),
+            "index": index,
+        }
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """The pictures of the samples, rows of those of `persons`."""
+        persons = self.persons
+        if self.augment is None or persons.regions is None:
+            return np.arange(len(persons.image_ids))
+        return np.unique(persons.regions.image_index)
+
+    def _warp(self, picture: Picture, matrix: NDArray[np.float64], size: Size) -> NDArray[np.uint8]:
+        """Return the (h, w, 3) RGB part of a picture."""
+        if picture.reduced_by > 1:
+            matrix = matrix @ picture.matrix()
+        image = warp_affine(picture.pixels, matrix, size, self.warp)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+    def _masks(
+        self, index: int, matrices: list[NDArray[np.float64]], mirrored: bool
+    ) -> list[NDArray[np.bool_]]:
+        """Return where the loss may look, for each map: in the picture, not at ignored people."""
+        whole = trained_pixels(self.persons.regions, self._regions(index), self._image_size(index))
+        masks = []
+        for matrix, size in zip(matrices, self.heatmap_sizes, strict=True):
+            mask = warp_affine(whole, matrix, size, self.warp) > 127
+            masks.append(np.ascontiguousarray(mask[:, ::-1]) if mirrored else mask)
+        return masks
+
+    def _people(self, index: int, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
+        """Return the keypoints (P, K, 2) in the picture and visible (P, K) of those to learn."""
+        regions, rows = self.persons.regions, self._regions(index)
+        assert regions is not None
+        rows = rows[~regions.is_crowd[rows] | (regions.num_keypoints[rows] > 0)]
+        keypoints, visible = regions.keypoints[rows], regions.visible[rows]
+        labelled = visible > 0
+        if labelled[self.max_people :].any():  # else the slots behind are empty, and allowed
+            points = transform_points(keypoints, matrix)
+            inside = ((points > -1) & (points < self.input_size)).all(axis=2) & labelled
+            rank = 2 - inside.any(axis=1) - labelled.any(axis=1).astype(int)
+            chosen = np.sort(np.argsort(rank, kind="stable")[: self.max_people])
+            keypoints, visible = keypoints[chosen], visible[chosen]
+        return keypoints, visible
+
+    @cached_property
+    def _by_image(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the regions ordered by picture, and where each picture's begin (I + 1,)."""
+        assert self.persons.regions is not None
+        image_index = self.persons.regions.image_index
+        order = np.argsort(image_index, kind="stable")
+        return order, np.searchsorted(
+            image_index[order], np.arange(len(self.persons.image_ids) + 1)
+        )
+
+    def _regions(self, index: int) -> NDArray[np.int64]:
+        order, first = self._by_image
+        row = self.images[index]
+        return order[first[row] : first[row + 1]]
+
+    def _read(self, index: int) -> Picture:
+        size = self._image_size(index)
+        reduce = 1
+        if self.decode == "fast":
+            if self.augment is None:
+                largest = max(self.scale_factors)
+                out = resize_for_test(size, min(self.input_size), largest, min(self.scale_factors))
+                ratio = float(out.scale[0]) / out.size[0]
+            else:
+                smallest = SceneParams(self.augment.scale[0], 0.0, (0, 0), False)
+                ratio = 1 / scene_matrix(size, smallest, self.input_size, self.augment.side)[0, 0]
+            reduce = int(possible_reduction(np.array(ratio)))
+        try:
+            return read_picture(self._image_path(index), size, reduce)
+        except DatasetError as error:
+            image_id = self.persons.image_ids[self.images[index]]
+            raise DatasetError(f"{self._file(index)} image id {image_id}: {error}") from error
+
+    def _file(self, index: int) -> Path:
+        """Return the annotation file of a picture."""
+        last = np.cumsum([source.num_images for source in self.persons.sources])
+        source = int(np.searchsorted(last, self.images[index], side="right"))
+        files = [each.annotation_file for each in self.persons.sources]
+        return files[source] if files else self.persons.annotation_file
+
+    def _image_size(self, index: int) -> Size:
+        width, height = self.persons.image_sizes[self.images[index]].tolist()
+        return width, height
+
+    def _image_path(self, index: int) -> Path:
+        return self.persons.image_dir / str(self.persons.file_names[self.images[index]])

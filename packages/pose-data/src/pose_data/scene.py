@@ -1,0 +1,141 @@
+"""Bottom-up geometry: from a whole picture to the network's input, its output maps, and back.
+
+As in MMPose 0.29, whose HigherHRNet results are the published ones. Pixel centres are at integer
+coordinates; a matrix maps the middle of the region to (W / 2, H / 2). Sizes are (w, h).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.transforms import Floats, three_points
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class SceneAugmentation:
+    """The random part of the bottom-up recipe; the defaults are those of the published results.
+
+    `side`: the region is a square (of the input's aspect ratio) as long as the picture's "short" or
+    "long" side, times a factor from `scale`. `rotate` is in degrees. `translate` moves it by up to
+    that many pixels for each 200 pixels of the picture's sides, times the same factor.
+    """
+
+    flip_prob: float = 0.5
+    rotate: float = 30.0
+    scale: tuple[float, float] = (0.75, 1.5)
+    translate: float = 40.0
+    side: Literal["short", "long"] = "short"
+
+
+class SceneParams(NamedTuple):
+    """One draw: which region of a picture becomes a sample."""
+
+    scale: float  # factor on the region's size: above 1 it shows more
+    rotation: float  # degrees
+    shift: tuple[int, int]  # pixels of the picture
+    flip: bool
+
+
+def sample_scene(rng: np.random.Generator, aug: SceneAugmentation, image_size: Size) -> SceneParams:
+    """Draw the parameters of one sample: three uniforms and two integers, always."""
+    u_scale, u_rotation, u_flip = rng.random(3).tolist()
+    low, high = aug.scale
+    scale = u_scale * (high - low) + low
+    reach = [int(value) for value in translation_reach(image_size, scale, aug.translate)]
+    dx, dy = (int(rng.integers(-r, max(r, 1 - r))) for r in reach)  # the upper end is exclusive
+    return SceneParams(scale, (u_rotation * 2 - 1) * aug.rotate, (dx, dy), u_flip < aug.flip_prob)
+
+
+def translation_reach(
+    image_size: Size, scale: float, translate: float = 40.0
+) -> tuple[float, float]:
+    """Return how far a region moves at most in x and y, in pixels before truncation."""
+    sides = np.array(image_size, np.float32) * np.float32(scale)
+    return translate * float(sides[0]) / 200, translate * float(sides[1]) / 200
+
+
+def scene_matrix(
+    image_size: Size,
+    params: SceneParams,
+    output_size: Size,
+    side: Literal["short", "long"] = "short",
+) -> NDArray[np.float64]:
+    """Return the (2, 3) matrix from the picture to an output of the given size, before any flip.
+
+    Each size has a matrix of its own, solved from three float32 points, as published; a closed form
+    differs by up to 2e-4.
+    """
+    width, height = image_size
+    center = np.array([width / 2 + params.shift[0], height / 2 + params.shift[1]])
+    length = np.float32(_region_width(image_size, output_size, side)) * np.float32(params.scale)
+    length = length / np.float32(200) * np.float32(200)  # the published detour, 3e-5 pixels
+    return _matrix(center, length, params.rotation, output_size)
+
+
+def _region_width(image_size: Size, output_size: Size, side: str) -> float:
+    """Return the width of the region of the output's aspect ratio on one side of the picture."""
+    (width, height), (w, h) = image_size, output_size
+    is_narrow = width / w < height / h
+    return width if is_narrow == (side == "short") else height / h * w
+
+
+def _matrix(
+    center: NDArray[np.float64], length: np.float32, rotation: float, output_size: Size
+) -> NDArray[np.float64]:
+    """Map `center` to the output's middle and `length` pixels to its width."""
+    w, h = output_size
+    angle = np.pi * rotation / 180
+    upwards = float(length) * -0.5 * np.array([-math.sin(angle), math.cos(angle)])
+    source = three_points(center, upwards)
+    target = three_points(np.array([w * 0.5, h * 0.5]), np.array([0.0, w * -0.5]))
+    return cv2.getAffineTransform(source, target).astype(np.float64, copy=False)  # (2, 3)
+
+
+class Resized(NamedTuple):
+    """A picture as the network sees it in a test: its size, and the region it shows.
+
+    center, scale (2,) in pixels of the picture, as keypoints_to_image takes them.
+    """
+
+    size: Size
+    center: Floats
+    scale: Floats
+
+    def matrix(self) -> NDArray[np.float64]:
+        """Return the (2, 3) matrix from the picture; the width's factor is that of both axes."""
+        return _matrix(self.center.astype(np.float64), self.scale[0], 0.0, self.size)
+
+
+def resize_for_test(
+    image_size: Size, short_side: int, factor: float = 1.0, smallest_factor: float = 1.0
+) -> Resized:
+    """Return the size at which a picture is tested: its short side about `short_side` * factor.
+
+    Both sides are made divisible by 64 at the smallest of the factors of a multi-scale test, and
+    follow from there. With factor 1 that is also the size at which maps of several factors meet.
+    Keypoints in maps of any size go back by keypoints_to_image(keypoints, center, scale, map_size).
+    The centre is rounded to whole pixels, halves to even (Python's round), as published.
+    """
+    width, height = image_size
+    side = _ceil_64(smallest_factor * short_side)
+    short = int(side * factor / smallest_factor)
+    if width < height:
+        long = int(_ceil_64(side / width * height) * factor / smallest_factor)
+        size = short, long
+        scale = width / 200, long / short * width / 200
+    else:
+        long = int(_ceil_64(side / height * width) * factor / smallest_factor)
+        size = long, short
+        scale = long / short * height / 200, height / 200
+    center = np.array([round(width / 2), round(height / 2)], np.float32)
+    return Resized(size, center, (np.array(scale) * 200).astype(np.float32))
+
+
+def _ceil_64(value: float) -> int:
+    return math.ceil(value / 64) * 64
