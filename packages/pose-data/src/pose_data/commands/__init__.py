@@ -1,0 +1,1 @@
+"""The commands of `pose-data`, one file each: HELP, add_arguments(parser) and run(args)."""

@@ -1,0 +1,42 @@
+"""pose-data check ANNOTATIONS [--images DIR] [--results FILE]: what makes AP 0 or -1."""
+
+import argparse
+import json
+from pathlib import Path
+
+from pose_data.check import check
+from pose_data.findings import KINDS
+
+HELP = "Say what is wrong with an annotation file, its pictures and results; exit code 1 if so."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON, .gz too")
+    parser.add_argument("--images", type=Path, help="folder of the pictures, to look at them too")
+    parser.add_argument(
+        "--results", type=Path, help="results or detections JSON to hold against it"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def run(args: argparse.Namespace) -> int:
+    found = check(args.annotations, args.images, results=args.results)
+    if args.format == "json":
+        rows = [
+            {
+                "slug": finding.slug,
+                "error": finding.is_error,
+                "count": finding.count,
+                "records": finding.records,
+                "meaning": KINDS[finding.slug].meaning,
+                "advice": KINDS[finding.slug].advice,
+            }
+            for finding in found
+        ]
+        print(json.dumps(rows, indent=1))
+    else:
+        for finding in found:
+            print(finding, end="\n\n")
+        errors = sum(finding.is_error for finding in found)
+        print(f"{args.annotations}: {errors} errors, {len(found) - errors} warnings")
+    return 1 if any(finding.is_error for finding in found) else 0

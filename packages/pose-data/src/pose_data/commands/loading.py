@@ -1,0 +1,29 @@
+"""The arguments that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from pose_data.aic import load_aic
+from pose_data.coco import Persons, load_coco
+from pose_data.reading import opens_list
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the annotation file and the folder of its pictures."""
+    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON (.gz too), or AIC's")
+    parser.add_argument("images", type=Path, help="folder of the pictures")
+
+
+def load(args: argparse.Namespace) -> Persons:
+    """Load the persons of a file, by what it looks like."""
+    if opens_list(args.annotations):
+        return load_aic(args.annotations, args.images)
+    return load_coco(args.annotations, args.images)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse `192x256`, width first."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 192x256 (width x height)")
+    return int(width), int(height)

@@ -1,0 +1,55 @@
+"""pose-data show ANNOTATIONS IMAGES -o PAGE.html: skeletons, and samples as training sees them."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from pose_data.commands.loading import add_data, load, size
+from pose_data.errors import DatasetError
+from pose_data.show import annotated_pictures, augmented_samples, write_gallery
+
+HELP = "Draw annotated pictures and augmented samples, to .html or .png."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    parser.add_argument("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
+    parser.add_argument("--pictures", type=int, default=12, help="how many pictures (12)")
+    parser.add_argument("--samples", type=int, default=6, help="how many persons, augmented (6)")
+    parser.add_argument("--draws", type=int, default=4, help="augmentations of each person (4)")
+    parser.add_argument("--input-size", type=size, default=(192, 256), help="of samples (192x256)")
+    parser.add_argument("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    persons = load(args)
+    if not len(persons):
+        raise DatasetError(f"{args.annotations} holds no labelled person")
+    rng = np.random.default_rng(args.seed)
+    if args.ids:
+        rows = np.flatnonzero(np.isin(persons.ids, args.ids))
+        if not len(rows):
+            raise DatasetError(f"{args.annotations} has no labelled person with these ids")
+        images = np.unique(persons.image_index[rows])
+    else:
+        rows = np.sort(rng.permutation(len(persons))[: args.samples])
+        images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
+    groups = [
+        ("As annotated", annotated_pictures(persons, images.tolist())),
+        (
+            "As training sees them",
+            augmented_samples(
+                persons,
+                rows.tolist(),
+                input_size=args.input_size,
+                draws=args.draws,
+                seed=args.seed,
+            ),
+        ),
+    ]
+    title = f"{args.annotations.name}: {persons.skeleton.name}"
+    write_gallery(args.out, title, [group for group in groups if group[1]])
+    print(args.out)
+    return 0

@@ -1,0 +1,24 @@
+"""pose-data stats ANNOTATIONS IMAGES [-o PAGE.html]: counts, as text and as a page with charts."""
+
+import argparse
+from pathlib import Path
+
+from pose_data.commands.loading import add_data, load
+from pose_data.stats import statistics
+from pose_data.writing import write_bytes
+
+HELP = "Count joints, visibility, box sizes and crowding."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    parser.add_argument("-o", "--out", type=Path, help="write a page with charts there")
+
+
+def run(args: argparse.Namespace) -> int:
+    found = statistics(load(args))
+    print(found.text())
+    if args.out is not None:
+        write_bytes(args.out, found.html().encode())
+        print(f"\npage: {args.out}")
+    return 0

@@ -1,0 +1,48 @@
+"""pose-data synth OUT: synthetic people, labelled exactly."""
+
+import argparse
+from pathlib import Path
+
+from pose_data.cartoons import EASY, HARD
+from pose_data.commands.loading import size
+from pose_data.errors import DatasetError
+from pose_data.skeleton import COCO, SKELETONS
+from pose_data.synthesize import custom_skeleton, synthesize
+
+HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's form."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, help="a new or empty folder")
+    parser.add_argument("--train", type=int, default=1000, help="training pictures (1000)")
+    parser.add_argument("--val", type=int, default=200, help="validation pictures (200)")
+    parser.add_argument("--size", type=size, default=(320, 240), help="of the pictures (320x240)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--hard", action="store_true", help="2 to 8 persons, crowds, some persons without labels"
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--skeleton", choices=sorted(SKELETONS), help="a known skeleton (coco)")
+    kind.add_argument("--keypoints", type=int, help="a skeleton of its own with that many, 3 to 18")
+    kind.add_argument("--aic", action="store_true", help="AI Challenger's original files")
+
+
+def run(args: argparse.Namespace) -> int:
+    skeleton = SKELETONS[args.skeleton] if args.skeleton else COCO
+    if args.keypoints is not None:
+        skeleton = custom_skeleton(args.keypoints)
+    try:
+        synthesize(
+            args.out,
+            num_train=args.train,
+            num_val=args.val,
+            image_size=args.size,
+            seed=args.seed,
+            skeleton=skeleton,
+            scene=HARD if args.hard else EASY,
+            layout="aic" if args.aic else "coco",
+        )
+    except OSError as error:
+        raise DatasetError(f"cannot write {args.out}: {error.strerror}") from error
+    print(f"{args.out}: {args.train} training and {args.val} validation pictures")
+    return 0
