@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.powers import number_tables
+from pose_eval.powers import number_tables, words_of
 from pose_eval.source import DUPLICATE, PADDING
 from pose_eval.tables import Bools, Floats, Ints, ResultsError
 
@@ -64,22 +64,29 @@ def scan(
         from pose_eval import scan_kernels as kernels
     except ImportError:
         return None
-    size = len(data) - PADDING
-    # At most this many rows: a brace each, and 3 K numbers of a digit and a comma.
-    rows = min(_count(data[start:], ord("{")), size // (6 * num_joints + 1) + 1)
-    present = np.zeros(rows, np.int64)
-    ints = np.zeros((rows, len(kernels.INTS)), np.int64)
-    floats = np.full((rows, len(kernels.FLOATS)), np.nan)
-    keypoints = np.empty((rows, 3 * num_joints))
-    bbox = np.full((rows, 4), np.nan)
-    bits = [array.view(np.uint64) for array in (floats, keypoints, bbox)]
-    lines = bool(data[start] == ord("{"))
-    end, count = kernels.scan_rows(
-        data, start, lines, *kernels.KEY_TABLES, *number_tables(), present, ints, *bits
-    )
+    rows = _estimate(data, start, num_joints)
+    while True:
+        present = np.zeros(rows, np.int64)
+        ints = np.zeros((rows, len(kernels.INTS)), np.int64)
+        floats = np.empty((rows, len(kernels.FLOATS)))
+        keypoints = np.empty((rows, 3 * num_joints))
+        bbox = np.empty((rows, 4))
+        bits = [array.view(np.uint64) for array in (floats, keypoints, bbox)]
+        lines = bool(data[start] == ord("{"))
+        tables = *kernels.KEY_TABLES, *number_tables()
+        end, count = kernels.scan_rows(
+            data, words_of(data), start, lines, *tables, present, ints, *bits
+        )
+        if end >= 0 or count < rows:
+            break
+        rows *= 4
     has = {k: (present[:count] >> bit & 1).astype(bool) for bit, k in enumerate(kernels.KEYS)}
     if end < 0 or not all(has[key].all() for key in required):
         return None
+    floats, bbox = floats[:count], bbox[:count]
+    bbox[~has["bbox"]] = np.nan
+    for i, key in enumerate(kernels.FLOATS):
+        floats[~has[key], i] = np.nan
     column = {key: ints[:count, i] for i, key in enumerate(kernels.INTS)}
     if "score" not in required and not (
         np.isin(column["iscrowd"], (0, 1)).all() and (column["num_keypoints"] >= 0).all()
@@ -88,19 +95,26 @@ def scan(
     columns = Columns(
         ids={key: column[key] for key in IDS if key in required},
         ints={key: column[key] for key in INTS},
-        floats={key: floats[:count, i] for i, key in enumerate(kernels.FLOATS)},
+        floats={key: floats[:, i] for i, key in enumerate(kernels.FLOATS)},
         keypoints=keypoints[:count],
-        bbox=bbox[:count],
+        bbox=bbox,
         has=has,
         notes=Counter(),
     )
     return columns, int(end)
 
 
-def _count(data: NDArray[np.uint8], byte: int) -> int:
-    """Count a byte, a piece at a time so that no large array of comparisons is made."""
-    pieces = range(0, len(data), 1 << 20)
-    return sum(int(np.count_nonzero(data[i : i + (1 << 20)] == byte)) for i in pieces)
+def _estimate(data: NDArray[np.uint8], start: int, num_joints: int) -> int:
+    """Return a number of rows that is hardly ever too small, from the first of them.
+
+    Memory is not touched, hence not used, before a row is written to it.
+    """
+    size = len(data) - PADDING - start
+    sample = data[start : start + (1 << 20)]
+    braces = int(np.count_nonzero(sample == ord("{")))
+    likely = braces * size / max(1, min(size, len(sample)))
+    most = size // (6 * num_joints + 1)  # a row has 3 K numbers of a digit and a comma
+    return int(min(1.3 * likely + 1000, most + 1))
 
 
 def rows_to_columns(

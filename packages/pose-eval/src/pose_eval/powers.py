@@ -28,4 +28,9 @@ def number_tables() -> tuple[NDArray[np.uint64], Floats]:
             bits = (1 << shift) // power + 1
             bits >>= bits.bit_length() - 128
         table[q - SMALLEST_POWER] = bits >> 64, bits & (2**64 - 1)
-    return table, np.power(10.0, np.arange(23)).astype(np.float64)
+    return table, np.array([float(10**k) for k in range(23)])
+
+
+def words_of(data: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the eight bytes from each position on, as a view."""
+    return np.ndarray((len(data) - 7,), np.uint64, data, strides=(1,))

@@ -24,6 +24,7 @@ KEYS = (*INTS, *FLOATS, "keypoints", "bbox")
 KEY_BYTES = np.zeros((len(KEYS), 16), np.uint8)
 for _row, _key in zip(KEY_BYTES, KEYS, strict=True):
     _row[: len(_key)] = np.frombuffer(_key.encode(), np.uint8)
+TENS = np.array([10**k for k in range(9)], np.uint64)
 KEY_TABLES = KEY_BYTES, np.array([len(key) for key in KEYS])
 
 
@@ -47,9 +48,10 @@ def nearest_double(w: Any, q: int, powers: Any) -> Any:
     if q < SMALLEST_POWER or q > LARGEST_POWER:
         return zero
     leading = 0
-    while (w >> np.uint64(63)) == zero:
-        w = w << one
-        leading += 1
+    for step in (32, 16, 8, 4, 2, 1):
+        if (w >> np.uint64(64 - step)) == zero:
+            w = w << np.uint64(step)
+            leading += step
     high, low = multiply(w, powers[q - SMALLEST_POWER, 0])
     if (high & np.uint64(0x1FF)) == np.uint64(0x1FF):
         more, _ = multiply(w, powers[q - SMALLEST_POWER, 1])
@@ -75,40 +77,62 @@ def nearest_double(w: Any, q: int, powers: Any) -> Any:
 
 
 @jit
-def number(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> Any:
-    """Read a JSON number at i into bits[0] (a double); returns (end, integer or not, its value)."""
-    zero, ten = np.uint64(0), np.uint64(10)
-    negative = data[i] == 45
+def digits(data: Any, words: Any, i: int, w: Any) -> Any:
+    """Append the decimal digits at i to the integer w, eight at a time; returns (end, w).
+
+    words[i] are the eight bytes from data[i] on, lowest first.
+    """
+    while True:
+        x = words[np.uintp(i)] ^ np.uint64(0x3030303030303030)  # a digit becomes its value
+        other = ((x + np.uint64(0x7676767676767676)) | x) & np.uint64(0x8080808080808080)
+        count = 8
+        if other != np.uint64(0):  # how many bytes come before the first that is no digit
+            below = ((other & (~other + np.uint64(1))) - np.uint64(1)) & np.uint64(
+                0x0101010101010101
+            )
+            count = np.int64((below * np.uint64(0x0101010101010101)) >> np.uint64(56)) - 1
+            if count == 0:
+                return i, w
+            x = x << np.uint64(64 - 8 * count)
+        x = (x * np.uint64(10) + (x >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+        x = (x * np.uint64(100) + (x >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+        x = (x * np.uint64(10000) + (x >> np.uint64(32))) & np.uint64(0x00000000FFFFFFFF)
+        w = w * TENS[count] + x
+        i += count
+        if count < 8:
+            return i, w
+
+
+@jit
+def number(data: Any, words: Any, i: int, powers: Any, exact: Floats) -> Any:
+    """Read a JSON number at i; returns (end, bits of its double, integer or not, its value)."""
+    zero = np.uint64(0)
+    negative = data[np.uintp(i)] == 45
     if negative:
         i += 1
     start = i
-    w = zero
-    while 48 <= data[i] <= 57:
-        w = w * ten + np.uint64(data[i] - 48)
-        i += 1
-    digits = i - start
-    if digits == 0 or (digits > 1 and data[start] == 48):
-        return GIVE_UP, False, 0
+    i, w = digits(data, words, i, zero)
+    count = i - start
+    if count == 0 or (count > 1 and data[start] == 48):
+        return GIVE_UP, zero, False, 0
     q = 0
     integer = True
-    if data[i] == 46:
+    if data[np.uintp(i)] == 46:
         integer = False
-        i += 1
-        point = i
-        while 48 <= data[i] <= 57:
-            w = w * ten + np.uint64(data[i] - 48)
-            i += 1
+        point = i + 1
+        i, w = digits(data, words, point, w)
         q = point - i
         if q == 0:
-            return GIVE_UP, False, 0
-        digits -= q
-    if digits > 19:  # w may have overflowed, unless zeros lead
+            return GIVE_UP, zero, False, 0
+        count -= q
+    if count > 19:  # w may have overflowed, unless zeros lead
         while data[start] == 48 or data[start] == 46:
-            digits -= data[start] == 48
+            count -= data[start] == 48
             start += 1
-        if digits > 19:
-            return GIVE_UP, False, 0
-    if data[i] == 101 or data[i] == 69:
+        if count > 19:
+            return GIVE_UP, zero, False, 0
+    c = data[np.uintp(i)]
+    if c == 101 or c == 69:
         integer = False
         i += 1
         sign = 1
@@ -116,37 +140,35 @@ def number(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> Any:
             sign = 1 if data[i] == 43 else -1
             i += 1
         first = i
-        exponent = 0
-        while 48 <= data[i] <= 57:
-            exponent = exponent * 10 + (data[i] - 48)
-            i += 1
+        i, exponent = digits(data, words, i, zero)
         if i == first or i - first > 4:
-            return GIVE_UP, False, 0
-        q += sign * exponent
-    found = zero
+            return GIVE_UP, zero, False, 0
+        q += sign * np.int64(exponent)
+    bits = zero
     if w < np.uint64(1 << 53) and -22 <= q <= 22:  # exact operands: one correct rounding
-        scaled = np.float64(w) / exact[-q] if q < 0 else np.float64(w) * exact[q]
-        bits.view(np.float64)[0] = scaled
-        found = bits[0]
+        scaled = np.float64(np.int64(w))
+        scaled = scaled / exact[-q] if q < 0 else scaled * exact[q]
+        bits = np.float64(scaled).view(np.uint64)
     elif w > zero:
-        found = nearest_double(w, q, powers)
-        if found == zero:
-            return GIVE_UP, False, 0
+        bits = nearest_double(w, q, powers)
+        if bits == zero:
+            return GIVE_UP, zero, False, 0
     if negative and not (integer and w == zero):  # json reads -0 as the integer 0
-        found = found | np.uint64(1 << 63)
-    bits[0] = found
+        bits = bits | np.uint64(1 << 63)
     if integer and w >= np.uint64(1 << 62):
         integer = False
     value = np.int64(w) if integer else 0
-    return i, integer, -value if negative else value
+    return i, bits, integer, -value if negative else value
 
 
 @jit
 def blank(data: Any, i: int) -> int:
     """Return the position of the first byte from i on that is not white space."""
-    while data[i] == 32 or data[i] == 10 or data[i] == 13 or data[i] == 9:
+    while True:
+        c = data[np.uintp(i)]
+        if not (c == 32 or c == 10 or c == 13 or c == 9):
+            return i
         i += 1
-    return i
 
 
 @jit
@@ -181,7 +203,7 @@ def word(data: Any, i: int) -> int:
 
 
 @jit
-def skip(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> int:
+def skip(data: Any, words: Any, i: int, powers: Any, exact: Floats) -> int:
     """Return the position behind the value at i, after checking that it is valid JSON."""
     objects = np.zeros(64, np.bool_)  # whether each open bracket is a brace
     depth = 0
@@ -205,7 +227,7 @@ def skip(data: Any, i: int, powers: Any, exact: Floats, bits: Any) -> int:
         elif c == 34:
             i = string(data, i)
         elif c == 45 or 48 <= c <= 57:
-            i, _, _ = number(data, i, powers, exact, bits)
+            i, _, _, _ = number(data, words, i, powers, exact)
         else:
             i = word(data, i)
         if i < 0:
@@ -255,17 +277,16 @@ def member(data: Any, i: int, keys: Any, lengths: Any) -> int:
 
 
 @jit
-def numbers(data: Any, i: int, out: Any, powers: Any, exact: Floats, bits: Any) -> int:
-    """Read a list of exactly len(out) numbers at i; returns the position behind it."""
+def numbers(data: Any, words: Any, i: int, out: Any, powers: Any, exact: Floats) -> int:
+    """Read a list of exactly len(out) numbers at i as bits; returns the position behind it."""
     if data[i] != 91:
         return GIVE_UP
     for n in range(out.shape[0]):
-        i, _, _ = number(data, blank(data, i + 1), powers, exact, bits)
+        i, out[n], _, _ = number(data, words, blank(data, i + 1), powers, exact)
         if i < 0:
             return GIVE_UP
-        out[n] = bits[0]
         i = blank(data, i)
-        if data[i] != (44 if n < out.shape[0] - 1 else 93):
+        if data[np.uintp(i)] != (44 if n < out.shape[0] - 1 else 93):
             return GIVE_UP
     return i + 1
 
@@ -273,6 +294,7 @@ def numbers(data: Any, i: int, out: Any, powers: Any, exact: Floats, bits: Any) 
 @jit
 def scan_rows(
     data: Any,
+    words: Any,
     i: int,
     lines: bool,
     keys: Any,
@@ -291,7 +313,6 @@ def scan_rows(
     for each object: present (M,), ints (M, 6), and the bits of doubles in floats (M, 2), keypoints
     (M, 3 K), bbox (M, 4). Gives up with position -1.
     """
-    bits = np.zeros(1, np.uint64)
     num_ints, num_floats = ints.shape[1], floats.shape[1]
     rows = 0
     if not lines:
@@ -312,20 +333,20 @@ def scan_rows(
                 return GIVE_UP, rows
             i = blank(data, i)
             if k < 0:
-                i = skip(data, i, powers, exact, bits)
+                i = skip(data, words, i, powers, exact)
             elif present[rows] >> k & 1:  # the same key twice
                 return GIVE_UP, rows
             elif k < num_ints:
-                i, integer, ints[rows, k] = number(data, i, powers, exact, bits)
+                i, _, integer, ints[rows, k] = number(data, words, i, powers, exact)
                 if not integer:
                     return GIVE_UP, rows
             elif k < num_ints + num_floats:
-                i, _, _ = number(data, i, powers, exact, bits)
-                floats[rows, k - num_ints] = bits[0]
+                found = number(data, words, i, powers, exact)
+                i, floats[rows, k - num_ints] = found[0], found[1]
             elif k == num_ints + num_floats:
-                i = numbers(data, i, keypoints[rows], powers, exact, bits)
+                i = numbers(data, words, i, keypoints[rows], powers, exact)
             else:
-                i = numbers(data, i, bbox[rows], powers, exact, bits)
+                i = numbers(data, words, i, bbox[rows], powers, exact)
             if i < 0:
                 return GIVE_UP, rows
             if k >= 0:
@@ -351,9 +372,8 @@ def scan_rows(
 
 
 @jit
-def find_value(data: Any, i: int, name: Any, powers: Any, exact: Floats) -> int:
+def find_value(data: Any, words: Any, i: int, name: Any, powers: Any, exact: Floats) -> int:
     """Return where the value of key `name` of the object at i begins, -1 where there is none."""
-    bits = np.zeros(1, np.uint64)
     keys = name.reshape(1, -1)
     lengths = np.array([name.shape[0]])
     if data[i] != 123:
@@ -368,7 +388,7 @@ def find_value(data: Any, i: int, name: Any, powers: Any, exact: Floats) -> int:
         i = blank(data, i)
         if found:
             return i
-        i = skip(data, i, powers, exact, bits)
+        i = skip(data, words, i, powers, exact)
         if i < 0:
             return GIVE_UP
         i = blank(data, i)
