@@ -1,45 +1,51 @@
-"""The command line: pose-train run CONFIG [key=value ...]."""
+"""The command line: pose-train COMMAND ...; one file per command."""
 
 import argparse
 import sys
+from types import ModuleType
 
-from pose_train import __version__
-from pose_train.config import ConfigError, load_config, shipped_configs
+from pose_train import __version__, command_configs, command_run
+from pose_train.config import ConfigError
+
+# Name -> module with `add_arguments(parser)` and `main(args) -> exit code`; the first line of its
+# docstring is the help. They import torch late: it takes a second, and a typo should not.
+COMMANDS: dict[str, ModuleType] = {
+    "run": command_run,
+    "configs": command_configs,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns 0 done, 2 bad usage or bad input (one sentence on stderr)."""
     args = _parser().parse_args(argv)
-    if args.command == "configs":
-        print("\n".join(shipped_configs()))
-        return 0
     try:
-        config = load_config(args.config, args.overrides)
-    except ConfigError as error:
-        return _refuse(error)
-    # Late: torch takes a second to import, and a typo should not.
-    from pose_train.topdown import USER_ERRORS, run
-
-    try:
-        outcome = run(config)
-    except USER_ERRORS as error:
-        return _refuse(error)
+        return int(COMMANDS[args.command].main(args))
+    except ValueError as error:
+        if not _is_of_the_user(error):
+            raise
+        print(f"pose-train: {_sentence(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("pose-train: interrupted", file=sys.stderr)
         return 130
-    ap = outcome.evaluation.stats["AP"] or 0.0
-    print(outcome.evaluation.table())
-    print(f"AP {ap:.3f}  report {outcome.report}")
-    return 0
 
 
-def _refuse(error: Exception) -> int:
-    """Print the message; of an error in a worker process, without the traceback around it."""
+def _is_of_the_user(error: ValueError) -> bool:
+    """Tell what the user can cause and mend from our bugs, which show their traceback."""
+    from pose_backbones import CheckpointError
+    from pose_data import DatasetError
+    from pose_eval import ResultsError, SettingsError
+
+    known = (ConfigError, DatasetError, CheckpointError, ResultsError, SettingsError)
+    return isinstance(error, known)
+
+
+def _sentence(error: ValueError) -> str:
+    """Return the message; of an error in a worker process, without the traceback around it."""
     text = str(error)
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].partition(": ")[2]
-    print(f"pose-train: {text}", file=sys.stderr)
-    return 2
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,10 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pose-train {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="train, evaluate and write a report")
-    run.add_argument("config", help="a YAML file or the name of a shipped preset")
-    run.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.epochs=5")
-    commands.add_parser("configs", help="list the shipped presets")
+    for name, module in COMMANDS.items():
+        text = (module.__doc__ or "").splitlines()[0]
+        module.add_arguments(commands.add_parser(name, help=text, description=text))
     return parser
 
 

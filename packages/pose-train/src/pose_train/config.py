@@ -1,21 +1,11 @@
-"""YAML into frozen, typed objects; every mistake is a ConfigError that names the key.
+"""The vocabulary of a config file, as frozen, typed objects; `read_config.py` fills them.
 
-The dataclasses below are the whole vocabulary of a config file: a field's name is its key, its
-comment its meaning. Sizes are (width, height).
+A field's name is its key, its comment its meaning. Sizes are (width, height). What does not fit
+together is a ConfigError that names the keys.
 """
 
-import dataclasses
-import difflib
-import itertools
-import math
-import types
-import typing
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from pose_data import Augmentation
 
@@ -26,8 +16,31 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class AnnotationSet:
-    annotations: str  # COCO keypoint JSON, relative to data.root
-    images: str  # folder of its pictures, relative to data.root
+    annotations: str  # keypoint JSON, relative to the root
+    images: str  # folder of its pictures, relative to the root
+
+
+COCO_TRAIN = AnnotationSet("annotations/person_keypoints_train2017.json", "train2017")
+COCO_VAL = AnnotationSet("annotations/person_keypoints_val2017.json", "val2017")
+
+
+@dataclass(frozen=True)
+class ExtraSource:
+    """A further training set; its keypoints are matched by name."""
+
+    root: str | None = None  # needed to train, not to test
+    format: Literal["coco", "aic"] = "coco"
+    train: AnnotationSet = COCO_TRAIN
+    ratio: float = 1.0  # how often each of its persons comes in an epoch, on average
+
+
+@dataclass(frozen=True)
+class Detections:
+    """A detector's boxes for the evaluation set, as a COCO results file."""
+
+    file: str | None = None  # relative to data.root
+    score_threshold: float = 0.0
+    per_image: int | None = None  # only the best of each picture
 
 
 @dataclass(frozen=True)
@@ -41,42 +54,112 @@ class Synthetic:
 class Data:
     root: str | None = None  # a folder laid out like COCO
     synthetic: Synthetic | None = None  # or make pictures, into RUN_DIR/data
-    train: AnnotationSet = AnnotationSet("annotations/person_keypoints_train2017.json", "train2017")
-    val: AnnotationSet = AnnotationSet("annotations/person_keypoints_val2017.json", "val2017")
+    format: Literal["coco", "aic"] = "coco"  # of train and val
+    train: AnnotationSet = COCO_TRAIN
+    val: AnnotationSet = COCO_VAL
+    ratio: float = 1.0  # how often each person of train comes in an epoch, on average
+    extra: dict[str, ExtraSource] = field(default_factory=dict)  # more to train on, by any name
+    mix: Literal["merge", "combine"] = "merge"  # keypoints of the main set, or those of all sets
+    same: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name: [its name elsewhere];
+    # two names stand for the middle between them
+    detections: Detections = Detections()
+    decode: Literal["exact", "fast"] = "exact"  # fast: JPEGs at a half or less where that suffices
+    warp: Literal["cv2", "opencv4"] = "cv2"  # opencv4: as published, whatever OpenCV is installed
+    cache_mb: float = 96.0  # decoded pictures that each worker keeps
+    max_broken: int = 10  # pictures a worker may replace in training because they cannot be read
 
 
 @dataclass(frozen=True)
 class Model:
     name: str  # a name of pose_backbones.list_models()
     input_size: tuple[int, int]
-    heatmap_size: tuple[int, int]
+    heatmap_size: tuple[int, int] | None = None  # topdown; None: what the network makes
+    heatmap_sizes: tuple[tuple[int, int], ...] = ()  # bottomup, coarse first; (): the network's
     options: dict[str, Any] = field(default_factory=dict)  # e.g. {width: 16}
-    weights: str | None = None  # checkpoint to start from
+    weights: str | None = None  # checkpoint to start from: a file, or a name of the zoo
+    reinit_head: bool = False  # take weights of another number of keypoints, with a new last layer
 
 
 @dataclass(frozen=True)
 class Codec:
     sigma: float = 2.0  # of the Gaussians, in heatmap pixels
-    refine: Literal["quarter", "dark", "none"] = "quarter"
+    refine: Literal["quarter", "dark", "none"] = "quarter"  # topdown
+    unbiased: bool = False  # topdown: Gaussians at sub-pixel positions, as DARK trains with
+    udp: bool = False  # topdown: unbiased crops and heatmaps; decoded by their own rule
+    blur_size: int | None = None  # of dark and udp, in heatmap pixels; None: from sigma
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Bottom-up: how heatmaps and tags become people (pose_codecs.AssociativeEmbedding)."""
+
+    max_instances: int = 30  # people encoded per picture, candidates decoded per keypoint
+    detection_threshold: float = 0.1
+    tag_threshold: float = 1.0
+    nms_kernel: int = 5
+    adjust: bool = True
+    refine: bool = True
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Bottom-up: factors of the associative-embedding losses."""
+
+    push: float = 1e-3
+    pull: float = 1e-3
+    supervise_empty: bool = True  # count channels whose target is empty
 
 
 @dataclass(frozen=True)
 class Train:
     epochs: int
-    batch_size: int
+    batch_size: int  # samples per process and step
     lr: float
+    base_batch_size: int | None = None  # that lr is meant for; lr scales with what a step sees
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: float = 0.0  # the published recipes have none
+    momentum: float = 0.9  # of sgd
+    schedule: Literal["step", "cosine"] = "step"
     lr_steps: tuple[int, ...] = ()  # epochs after which the rate falls to a tenth
     warmup_steps: int = 500  # optimizer steps of linear warm-up from lr / 1000
-    num_workers: int = 2  # processes that make samples
-    augment: Augmentation | None = field(default_factory=Augmentation)
+    clip_grad: float | None = None  # largest norm of the gradient
+    accumulate: int = 1  # batches per optimizer step
+    ema: float | None = None  # decay of the averaged weights, which are what is evaluated
+    freeze: tuple[str, ...] = ()  # shell patterns of parameter names, e.g. backbone.stem*
+    amp: Literal["off", "bf16", "fp16"] = "off"  # autocast
+    compile: bool = False  # torch.compile
+    channels_last: bool = True  # faster on CPU and GPU
+    sync_bn: bool = False  # batch statistics over all processes
+    num_workers: int = 2  # processes that make samples, per training process
+    augment: Augmentation | None = field(default_factory=Augmentation)  # topdown
     device: str = "auto"  # cuda where there is one, else cpu
 
 
 @dataclass(frozen=True)
 class Eval:
-    batch_size: int = 64
+    batch_size: int = 64  # per process
     every: int = 10  # epochs; the last epoch is always evaluated
     flip_test: bool = True  # average with the mirrored picture's heatmaps
+    boxes: Literal["gt", "detections", "image"] = "gt"  # topdown; image: the whole picture
+    nms: Literal["oks", "soft", "none"] = "oks"  # topdown with detections
+    nms_threshold: float = 0.9  # OKS above which the lower-scored of two poses goes
+    multi_scale: tuple[float, ...] = (1.0,)  # bottomup, e.g. [2, 1, 0.5]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Besides checkpoint_last.pth (after each epoch) and checkpoint_best.pth (by AP)."""
+
+    every: int = 0  # epochs between checkpoints that stay, checkpoint_0010.pth; 0: none
+    keep: int = 3  # how many of those
+    minutes: float = 10.0  # save checkpoint_last.pth this often within an epoch, too; 0: never
+
+
+@dataclass(frozen=True)
+class Log:
+    every: int = 20  # steps between looks at the loss; a look waits for the GPU
+    tensorboard: bool = False  # event files in the run directory; extra: pose-train[tensorboard]
+    wandb: str | None = None  # a project of Weights & Biases; extra: pose-train[wandb]
 
 
 @dataclass(frozen=True)
@@ -84,186 +167,92 @@ class Config:
     data: Data
     model: Model
     train: Train
-    recipe: Literal["topdown"] = "topdown"
+    recipe: Literal["topdown", "bottomup"] = "topdown"
     codec: Codec = Codec()
+    grouping: Grouping = Grouping()
+    loss: Loss = Loss()
     eval: Eval = Eval()
+    checkpoints: Checkpoints = Checkpoints()
+    log: Log = Log()
     seed: int = 0
     out: str = ""  # run directory; by default the next free one of runs/NAME-1, -2, ...
 
     def __post_init__(self) -> None:
-        if (self.data.root is None) == (self.data.synthetic is None):
+        _check_data(self.data, self.eval)
+        _check_sizes(self.model, self.recipe)
+        _check_numbers(self)
+
+
+def _check_data(data: Data, evaluation: Eval) -> None:
+    if (data.root is None) == (data.synthetic is None):
+        raise ConfigError("give either data.root (a folder laid out like COCO) or data.synthetic")
+    if evaluation.boxes == "detections" and data.detections.file is None:
+        raise ConfigError(
+            "eval.boxes is detections: give data.detections.file, a COCO results file of boxes, "
+            "or take the annotated boxes with eval.boxes=gt"
+        )
+    for name, others in data.same.items():
+        if not 1 <= len(others) <= 2:
             raise ConfigError(
-                "give either data.root (a folder laid out like COCO) or data.synthetic"
+                f"data.same.{name} must hold the one name of this keypoint elsewhere, or two with "
+                f"it in their middle, got {list(others)}"
             )
-        for i, (inputs, heatmap) in enumerate(
-            zip(self.model.input_size, self.model.heatmap_size, strict=True)
-        ):
-            if heatmap < 1 or inputs % heatmap:
-                raise ConfigError(
-                    f"model.heatmap_size[{i}] is {heatmap}: it must divide "
-                    f"model.input_size[{i}], which is {inputs}"
-                )
-        positive: dict[str, float] = {
-            "train.epochs": self.train.epochs,
-            "train.batch_size": self.train.batch_size,
-            "train.lr": self.train.lr,
-            "eval.batch_size": self.eval.batch_size,
-            "eval.every": self.eval.every,
-            "codec.sigma": self.codec.sigma,
-        }
-        if self.data.synthetic is not None:
-            positive["data.synthetic.num_train"] = self.data.synthetic.num_train
-            positive["data.synthetic.num_val"] = self.data.synthetic.num_val
-        for name, value in positive.items():
-            if value <= 0:
-                raise ConfigError(f"{name} must be above 0, got {value}")
 
 
-def shipped_configs() -> dict[str, Path]:
-    """Return the presets that come with the package, by name."""
-    folder = Path(str(resources.files("pose_train") / "configs"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+def _check_sizes(model: Model, recipe: str) -> None:
+    wrong = model.heatmap_sizes if recipe == "topdown" else model.heatmap_size
+    if wrong:
+        right = "model.heatmap_size" if recipe == "topdown" else "model.heatmap_sizes"
+        raise ConfigError(f"recipe {recipe} knows {right}, got {wrong} under the other name")
+    size = model.heatmap_size or model.input_size
+    for i, (inputs, heatmap) in enumerate(zip(model.input_size, size, strict=True)):
+        if heatmap < 1 or inputs % heatmap:
+            raise ConfigError(
+                f"model.heatmap_size[{i}] is {heatmap}: it must divide "
+                f"model.input_size[{i}], which is {inputs}"
+            )
 
 
-def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:
-    """Read a shipped preset or a YAML file and apply `key.sub=value` overrides to it.
-
-    Raises ConfigError for a missing file, an unknown key, a wrong type or an impossible value.
-    """
-    path = _find(name_or_path)
-    content = _read_yaml(path)
-    for override in overrides:
-        _apply_override(content, override)
-    if not content.get("out"):
-        content["out"] = _free_run_dir(path.stem)
-    try:
-        return _build(Config, content, "")
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-
-
-def to_yaml(config: Config) -> str:
-    """Return the resolved config as YAML that `load_config` reads back to an equal object."""
-    content = _plain(dataclasses.asdict(config))
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
-
-
-def _free_run_dir(name: str) -> str:
-    taken = {path.name for path in Path("runs").glob(f"{name}-*")}
-    number = next(n for n in itertools.count(1) if f"{name}-{n}" not in taken)
-    return f"runs/{name}-{number}"
-
-
-def _find(name_or_path: str | Path) -> Path:
-    shipped = shipped_configs()
-    path = shipped.get(str(name_or_path), Path(name_or_path))
-    if not path.is_file():
-        names = ", ".join(shipped)
-        raise ConfigError(f"no config file {path}, and the shipped presets are {names}")
-    return path
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not a YAML file: {reason}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold `key: value` lines")
-    return content
-
-
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"override {override!r} must look like key.sub=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"override {override!r}: the value is not YAML") from None
-    *parents, last = key.split(".")
-    for parent in parents:
-        below = content.get(parent)
-        if below is None:
-            below = content[parent] = {}
-        if not isinstance(below, dict):
-            raise ConfigError(f"override {override!r}: {parent} is not a section")
-        content = below
-    content[last] = value
-
-
-def _build(cls: type[Any], content: object, path: str) -> Any:
-    """Make the dataclass `cls` from a mapping; `path` is the key so far, for messages."""
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must be a section with keys, got {content!r}")
-    hints = typing.get_type_hints(cls)
-    for key in content:
-        if key not in hints:
-            raise ConfigError(f"unknown key {_join(path, key)}{_suggestion(str(key), list(hints))}")
-    for f in dataclasses.fields(cls):
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and f.name not in content:
-            raise ConfigError(f"{_join(path, f.name)} is missing")
-    values = {key: _convert(hints[key], value, _join(path, key)) for key, value in content.items()}
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, path: str) -> Any:
-    """Check one value against its type; exact types, except that whole numbers pass as floats."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:  # every union here is `X | None`
-        return None if value is None else _convert(arguments[0], value, path)
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast("type[Any]", hint), value, path)
-    if origin is Literal:
-        if value not in arguments:
-            allowed = ", ".join(map(str, arguments))
-            raise ConfigError(f"{path} must be one of {allowed}, got {value!r}")
-        return value
-    if origin is tuple:
-        return _convert_tuple(arguments, value, path)
-    if hint is float:
-        return _convert_float(value, path)
-    expected = origin or hint
-    if type(value) is not expected:
-        raise ConfigError(f"{path} must be of type {expected.__name__}, got {value!r}")
-    return value
-
-
-def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ConfigError(f"{path} must be a list, got {value!r}")
-    count = None if arguments[-1] is Ellipsis else len(arguments)
-    if count is not None and len(value) != count:
-        raise ConfigError(f"{path} must have {count} values, got {value!r}")
-    return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
-
-
-def _convert_float(value: Any, path: str) -> float:
-    try:
-        # PyYAML reads 5e-4 as a string.
-        number = float(value) if type(value) in (int, float, str) else math.nan
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ConfigError(f"{path} must be a finite number, got {value!r}")
-    return number
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)
-
-
-def _suggestion(name: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(name, allowed, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(allowed)}"
-
-
-def _plain(value: Any) -> Any:
-    """Turn tuples into lists, all the way down."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _check_numbers(config: Config) -> None:
+    data, train, evaluation = config.data, config.train, config.eval
+    positive: dict[str, float | None] = {
+        "train.epochs": train.epochs,
+        "train.batch_size": train.batch_size,
+        "train.lr": train.lr,
+        "train.base_batch_size": train.base_batch_size,
+        "train.clip_grad": train.clip_grad,
+        "train.accumulate": train.accumulate,
+        "eval.batch_size": evaluation.batch_size,
+        "eval.every": evaluation.every,
+        "checkpoints.keep": config.checkpoints.keep,
+        "log.every": config.log.every,
+        "data.synthetic.num_train": data.synthetic.num_train if data.synthetic else None,
+        "data.synthetic.num_val": data.synthetic.num_val if data.synthetic else None,
+    }
+    positive |= {f"eval.multi_scale[{i}]": s for i, s in enumerate(evaluation.multi_scale)}
+    # The bottom-up codec takes -1 for a sigma that follows the size of the heatmap.
+    if not (config.recipe == "bottomup" and config.codec.sigma == -1):
+        positive["codec.sigma"] = config.codec.sigma
+    for name, value in positive.items():
+        if value is not None and value <= 0:
+            raise ConfigError(f"{name} must be above 0, got {value}")
+    not_negative: dict[str, float] = {
+        "seed": config.seed,
+        "train.weight_decay": train.weight_decay,
+        "train.momentum": train.momentum,
+        "train.warmup_steps": train.warmup_steps,
+        "train.num_workers": train.num_workers,
+        "checkpoints.every": config.checkpoints.every,
+        "checkpoints.minutes": config.checkpoints.minutes,
+        "data.cache_mb": data.cache_mb,
+        "data.max_broken": data.max_broken,
+        "data.ratio": data.ratio,
+    }
+    not_negative |= {f"data.extra.{name}.ratio": s.ratio for name, s in data.extra.items()}
+    for name, value in not_negative.items():
+        if value < 0:
+            raise ConfigError(f"{name} must not be below 0, got {value}")
+    if train.ema is not None and not 0 < train.ema < 1:
+        raise ConfigError(f"train.ema is a decay between 0 and 1, such as 0.999, got {train.ema}")
+    if not evaluation.multi_scale:
+        raise ConfigError("eval.multi_scale must hold at least one factor, such as 1.0")

@@ -12,20 +12,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pose_backbones import CheckpointError, create_model, load_checkpoint
+from pose_backbones import create_model, load_checkpoint
 from pose_codecs import MSRAHeatmap
-from pose_data import COCO, DatasetError, Persons, TopDown, synthesize
-from pose_eval import Report, ResultsError, evaluate
-from pose_train.config import Config, ConfigError, Model, to_yaml
+from pose_data import COCO, Persons, TopDown, synthesize
+from pose_eval import Report, evaluate
+from pose_train.config import Config, ConfigError, Model
 from pose_train.data import count_shared_images, eval_loader, load_persons, train_loader
 from pose_train.losses import keypoint_mse
 from pose_train.predict import normalize, predict_results
+from pose_train.read_config import to_yaml
 from pose_train.report import write_report
 from pose_train.rundir import append_metrics, create_run_dir, save_checkpoint, write_text
 from pose_train.schedule import learning_rate
-
-# What the user can cause and mend; anything else is our bug and shows its traceback.
-USER_ERRORS = (ConfigError, DatasetError, CheckpointError, ResultsError)
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,18 @@ def run(config: Config) -> Outcome:
     Raises ConfigError, DatasetError or CheckpointError; a mistake in the config, the model or the
     user's data shows before a directory is made.
     """
+    if config.recipe != "topdown":
+        raise ConfigError(f"recipe {config.recipe} cannot be trained yet")
     torch.manual_seed(config.seed)
     device = _device(config.train.device)
-    net = _create_net(config.model).to(device)
+    net, heatmap_size = _create_net(config.model)
+    net.to(device)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPU and GPU
     run_dir, train_persons, val_persons = _prepare(config)
 
     codec = MSRAHeatmap(
         config.model.input_size,
-        config.model.heatmap_size,
+        heatmap_size,
         sigma=config.codec.sigma,
         refine=config.codec.refine,
     )
@@ -88,7 +89,7 @@ def run(config: Config) -> Outcome:
     return Outcome(evaluation, write_report(run_dir, evaluation, val_persons, rows))
 
 
-def _create_net(model: Model) -> nn.Module:
+def _create_net(model: Model) -> tuple[nn.Module, tuple[int, int]]:
     """Build the network and try it on an empty picture, so that sizes fit before a run starts."""
     w, h = model.input_size
     try:
@@ -100,14 +101,15 @@ def _create_net(model: Model) -> nn.Module:
     if output.tags:
         raise ConfigError(f"model.name {model.name} is a bottom-up network; this recipe is topdown")
     height, width = output.heatmaps[-1].shape[-2:]
-    if (width, height) != model.heatmap_size:
+    given = model.heatmap_size
+    if given is not None and given != (width, height):
         raise ConfigError(
-            f"model.heatmap_size is {list(model.heatmap_size)}, but {model.name} makes heatmaps of "
+            f"model.heatmap_size is {list(given)}, but {model.name} makes heatmaps of "
             f"{[width, height]} from an input of {[w, h]}"
         )
     if model.weights is not None:
         print(load_checkpoint(net, model.weights))
-    return net
+    return net, (width, height)
 
 
 def _prepare(config: Config) -> tuple[Path, Persons, Persons]:

@@ -1,0 +1,23 @@
+"""Train, evaluate and write a report."""
+
+import argparse
+
+from pose_train.read_config import load_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("config", help="a YAML file or the name of a shipped preset")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. train.epochs=5")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = load_config(args.config, args.overrides)
+    from pose_train.topdown import run
+
+    outcome = run(config)
+    ap = outcome.evaluation.stats["AP"] or 0.0
+    print(outcome.evaluation.table())
+    print(f"AP {ap:.3f}  report {outcome.report}")
+    return 0

@@ -1,0 +1,198 @@
+"""YAML into the objects of config.py; every mistake is a ConfigError that names the key."""
+
+import dataclasses
+import difflib
+import itertools
+import math
+import types
+import typing
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from pose_train.config import Config, ConfigError
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the presets that come with the package, by name."""
+    folder = Path(str(resources.files("pose_train") / "configs"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read a shipped preset or a YAML file and apply `key.sub=value` overrides to it.
+
+    A file may name a preset as its `base:` and give only what differs: sections are merged key by
+    key, an empty one (`options: {}`) empties, everything else replaces. Raises ConfigError for a
+    missing file, an unknown key, a wrong type or an impossible value.
+    """
+    path = _find(name_or_path)
+    content = _read_with_base(path)
+    for override in overrides:
+        _apply_override(content, override)
+    if not content.get("out"):
+        content["out"] = _free_run_dir(path.stem)
+    try:
+        return _build(Config, content, "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def to_yaml(config: Config) -> str:
+    """Return the resolved config as YAML that `load_config` reads back to an equal object."""
+    content = _plain(dataclasses.asdict(config))
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+
+
+def _free_run_dir(name: str) -> str:
+    taken = {path.name for path in Path("runs").glob(f"{name}-*")}
+    number = next(n for n in itertools.count(1) if f"{name}-{n}" not in taken)
+    return f"runs/{name}-{number}"
+
+
+def _find(name_or_path: str | Path) -> Path:
+    shipped = shipped_configs()
+    path = shipped.get(str(name_or_path), Path(name_or_path))
+    if not path.is_file():
+        names = ", ".join(shipped)
+        raise ConfigError(f"no config file {path}, and the shipped presets are {names}")
+    return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not a YAML file: {reason}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines")
+    return content
+
+
+def _read_with_base(path: Path) -> dict[str, Any]:
+    content = _read_yaml(path)
+    if "base" not in content:
+        return content
+    base, shipped = content.pop("base"), shipped_configs()
+    if not isinstance(base, str) or base not in shipped:
+        hint = _suggestion(str(base), list(shipped))
+        raise ConfigError(f"{path}: base must be a shipped preset, got {base!r}{hint}")
+    return _merge(_read_yaml(shipped[base]), content)
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return a new mapping with the keys of both; sections of both are merged, too."""
+    merged = dict(base)
+    for key, value in own.items():
+        below = base.get(key)
+        both = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = _merge(below, value) if both and value else value
+    return merged
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r} must look like key.sub=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: the value is not YAML") from None
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = content.get(parent)
+        if below is None:
+            below = content[parent] = {}
+        if not isinstance(below, dict):
+            raise ConfigError(f"override {override!r}: {parent} is not a section")
+        content = below
+    content[last] = value
+
+
+def _build(cls: type[Any], content: object, path: str) -> Any:
+    """Make the dataclass `cls` from a mapping; `path` is the key so far, for messages."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must be a section with keys, got {content!r}")
+    hints = typing.get_type_hints(cls)
+    for key in content:
+        if key not in hints:
+            raise ConfigError(f"unknown key {_join(path, key)}{_suggestion(str(key), list(hints))}")
+    for f in dataclasses.fields(cls):
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and f.name not in content:
+            raise ConfigError(f"{_join(path, f.name)} is missing")
+    values = {key: _convert(hints[key], value, _join(path, key)) for key, value in content.items()}
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    """Check one value against its type; exact types, except that whole numbers pass as floats."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:  # every union here is `X | None`
+        return None if value is None else _convert(arguments[0], value, path)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast("type[Any]", hint), value, path)
+    if origin is Literal:
+        if value is False and "off" in arguments:  # YAML 1.1 reads a bare off as false
+            return "off"
+        if type(value) is not str or value not in arguments:
+            allowed = ", ".join(map(str, arguments))
+            raise ConfigError(f"{path} must be one of {allowed}, got {value!r}")
+        return value
+    if origin is tuple:
+        return _convert_tuple(arguments, value, path)
+    if hint is float:
+        return _convert_float(value, path)
+    if origin is dict and arguments[1] is not Any:
+        return _convert_dict(arguments[1], value, path)
+    expected = origin or hint
+    if type(value) is not expected:
+        raise ConfigError(f"{path} must be of type {expected.__name__}, got {value!r}")
+    return value
+
+
+def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{path} must be a list, got {value!r}")
+    count = None if arguments[-1] is Ellipsis else len(arguments)
+    if count is not None and len(value) != count:
+        raise ConfigError(f"{path} must have {count} values, got {value!r}")
+    return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+
+
+def _convert_dict(hint: Any, value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(type(key) is str for key in value):
+        raise ConfigError(f"{path} must be a section with names as keys, got {value!r}")
+    return {key: _convert(hint, item, _join(path, key)) for key, item in value.items()}
+
+
+def _convert_float(value: Any, path: str) -> float:
+    try:
+        # PyYAML reads 5e-4 as a string.
+        number = float(value) if type(value) in (int, float, str) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"{path} must be a finite number, got {value!r}")
+    return number
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _suggestion(name: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(allowed)}"
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples into lists, all the way down."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
