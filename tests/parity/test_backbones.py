@@ -1,13 +1,10 @@
 """The models against the reference: names, shapes, parameter counts, forward outputs.
 
-Weights are not stored: they are drawn from each name by the two rules of the reference numbers
-(MMPose 1.3.2 for top-down, MMPose 0.29 for bottom-up), saved to a file under the reference's names,
-and read back by `load_checkpoint`.
+Weights are drawn by rule, see rule_weights.py.
 """
 
 import json
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +12,20 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from rule_weights import (
+    Entries,
+    bottomup_rule,
+    draw,
+    load,
+    model_for,
+    read_json,
+    topdown_rule,
+)
 
-from pose_backbones import PoseOutput, create_model, identify, load_checkpoint
+from pose_backbones import PoseOutput
 from pose_backbones.checkpoint import to_our_names
 
 TOLERANCE = 1e-4  # of the largest absolute value; the reference's own noise is 2.4e-5
-Entries = list[tuple[str, list[int]]]
-Rule = Callable[[str, list[int]], NDArray[np.float64]]
-
-
-def topdown_rule(name: str, shape: list[int]) -> NDArray[np.float64]:
-    rng = np.random.RandomState(zlib.crc32(name.encode()))
-    if name.endswith(".running_var"):
-        return rng.uniform(0.5, 1.5, shape)
-    if name.endswith((".running_mean", ".bias")):
-        return 0.1 * rng.standard_normal(shape)
-    if len(shape) == 1:
-        damped = name.endswith((".bn2.weight", ".bn3.weight"))
-        return rng.uniform(0.5, 1.5, shape) * (0.25 if damped else 1.0)
-    weight = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    return weight - weight.mean(axis=tuple(range(1, len(shape))), keepdims=True)
-
-
-def bottomup_rule(gain: float) -> Rule:
-    def rule(name: str, shape: list[int]) -> NDArray[np.float64]:
-        rng = np.random.RandomState(zlib.crc32(name.encode()))
-        if name.endswith("running_var"):
-            return rng.uniform(0.5, 1.5, shape)
-        if name.endswith(("running_mean", "bias")):
-            return 0.1 * rng.standard_normal(shape)
-        if len(shape) == 1:
-            return rng.uniform(0.5, 1.5, shape)
-        return rng.standard_normal(shape) * np.sqrt(gain / np.prod(shape[1:]))
-
-    return rule
-
-
-def draw(entries: Entries, rule: Rule) -> dict[str, torch.Tensor]:
-    state = {}
-    for name, shape in entries:
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.zeros((), dtype=torch.int64)
-        else:
-            state[name] = torch.from_numpy(rule(name, shape).astype(np.float32))
-    return state
-
-
-def model_for(state: dict[str, torch.Tensor], *, tags: bool) -> torch.nn.Module:
-    """Build the model with these names and shapes; `tags` settles what shapes cannot tell."""
-    found = [(n, k) for n, k in identify(to_our_names(state, {})[1])]
-    with_tags = {n for n, _ in found if n.endswith("_ae") or n.startswith("higher")}
-    ((name, num_keypoints),) = [(n, k) for n, k in found if (n in with_tags) == tags]
-    return create_model(name, num_keypoints=num_keypoints).eval()
-
-
-def load(state: dict[str, torch.Tensor], folder: Path, *, tags: bool) -> torch.nn.Module:
-    model = model_for(state, tags=tags)
-    save_file(state, folder / "weights.safetensors")
-    report = load_checkpoint(model, folder / "weights.safetensors")
-    assert (report.missing, report.unexpected, report.misshaped) == ([], [], [])
-    return model
 
 
 def assert_same_state(a: torch.nn.Module, b: torch.nn.Module) -> None:
@@ -100,12 +50,6 @@ def assert_statistics(ours: torch.Tensor, theirs: dict[str, Any]) -> None:
     assert abs(ours.abs().max().item() - theirs["absmax"]) <= bound
     assert abs(ours.double().mean().item() - theirs["mean"]) <= bound
     assert abs(ours.double().std(correction=0).item() - theirs["std"]) <= bound
-
-
-def read_json(path: Path) -> Any:
-    if not path.is_file():
-        pytest.skip(f"{path.parent.name}/{path.name} is not among the numbers")
-    return json.loads(path.read_text())
 
 
 def manifests(parity_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
