@@ -52,14 +52,15 @@ def load_detections(
         notices.append(f"{path}: {others} boxes of other categories than {category_id} left out")
     if is_empty.any():
         notices.append(f"{path}: {is_empty.sum()} empty boxes left out")
-    corners = np.concatenate([bbox[:, :2], bbox[:, :2] + bbox[:, 2:]], axis=1)  # (M, 4)
+    box = bbox.astype(np.float32)  # before the sum, as MMPose does
+    corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (M, 4)
     return announced(_boxes(pictures, path, ids, image_index, corners, score, kept, notices))
 
 
 def whole_image_boxes(pictures: Persons) -> Persons:
     """Return one box for each picture, from corner to corner, with score 1."""
     count = len(pictures.image_ids)
-    corners = np.zeros((count, 4))
+    corners = np.zeros((count, 4), np.float32)
     corners[:, 2:] = pictures.image_sizes
     order = np.arange(count)
     path = pictures.annotation_file
@@ -71,7 +72,7 @@ def _boxes(
     path: Path,
     ids: NDArray[np.int64],
     image_index: NDArray[np.int64],
-    corners: NDArray[np.float64],
+    corners: NDArray[np.float32],
     score: NDArray[np.float64],
     kept: NDArray[np.int64],
     notices: list[str],
@@ -84,8 +85,8 @@ def _boxes(
         annotation_file=path,
         ids=ids[kept],
         image_index=image_index[kept],
-        bbox_xyxy=corners[kept].astype(np.float32),
-        area=side.prod(axis=1).astype(np.float32),
+        bbox_xyxy=corners[kept],
+        area=side.prod(axis=1),
         keypoints=np.zeros((len(kept), count, 2), np.float32),
         visible=np.zeros((len(kept), count), np.float32),
         scores=score[kept].astype(np.float32),
