@@ -86,10 +86,10 @@ def tag_losses(
     """Return the push and the pull loss of associative embedding, (B,) each.
 
     tags (B, T, H, W); indices (B, P, K, 2) integer: where in the flat tags of its picture a
-    keypoint is, and whether the entry counts. Pull is the mean over people of the variance of a person's
-    tags; push is half the mean over pairs of people of exp(-d^2), or with "max" of max(0, 1 - d),
-    d being the difference of their mean tags. People without a keypoint do not count, and a single
-    person is not pushed. Newell et al., NIPS 2017, as in MMPose 0.29.
+    keypoint is, and whether the entry counts. Pull is the mean over people of the variance of a
+    person's tags; push is half the mean over pairs of people of exp(-d^2), or with "max" of
+    max(0, 1 - d), d being the difference of their mean tags. People without a keypoint do not
+    count, and a single person is not pushed. Newell et al., NIPS 2017, as in MMPose 0.29.
 
     Finite for all float16 tags, and for bfloat16 and float32 tags below 1e18; their squares are not
     beyond.
