@@ -1,9 +1,11 @@
 """COCO keypoint evaluation (OKS, AP, AR) of any results JSON, without torch."""
 
+from pose_eval.analysis import analyse
 from pose_eval.bootstrap import bootstrap
 from pose_eval.compare import compare
 from pose_eval.errors import diagnose
 from pose_eval.evaluate import evaluate
+from pose_eval.evaluator import Evaluator
 from pose_eval.ground_truth import read_ground_truth
 from pose_eval.nms import nearby_nms, oks, oks_nms, rescore, soft_oks_nms
 from pose_eval.pck import auc, epe, nme, pck
@@ -18,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "COCO_SIGMAS",
     "SIGMAS",
+    "Evaluator",
     "GroundTruth",
     "Matches",
     "Report",
@@ -25,6 +28,7 @@ __all__ = [
     "ResultsError",
     "Settings",
     "SettingsError",
+    "analyse",
     "auc",
     "bootstrap",
     "compare",

@@ -8,6 +8,7 @@ from pathlib import Path
 from pose_eval import __version__, details
 from pose_eval.arguments import add_settings, read_checked, read_reports, say
 from pose_eval.output import WRITERS, write_file
+from pose_eval.report import Report
 from pose_eval.tables import SettingsError
 
 EPILOG = """other commands: pose-eval check, errors, compare, nms, pck; each has its own --help
@@ -24,6 +25,11 @@ FILES = {
 def run(argv: Sequence[str]) -> int:
     """Run the command; raises ResultsError."""
     args = parser().parse_args(argv)
+    if args.images_dir is not None:
+        if args.format != "html":
+            raise SettingsError("--images-dir needs --format html")
+        if not args.images_dir.is_dir():
+            raise SettingsError(f"--images-dir {args.images_dir}: there is no such folder")
     for name in FILES:
         if (path := getattr(args, name)) is not None and not path.parent.is_dir():
             raise SettingsError(f"cannot write {path}: there is no folder {path.parent}")
@@ -36,12 +42,37 @@ def run(argv: Sequence[str]) -> int:
     for name, content in FILES.items():
         if getattr(args, name) is not None:
             write_file(getattr(args, name), content(report))
-    text = WRITERS[args.format](report, args.digits)
+    text = written(report, args)
     if args.out is None:
         sys.stdout.write(text)
     else:
         write_file(args.out, text)
     return 0
+
+
+def written(report: Report, args: argparse.Namespace) -> str:
+    """Return the report in the format asked for, with what else was asked for."""
+    more = args.bootstrap or args.breakdown
+    if args.format == "csv" and more:
+        raise SettingsError("--bootstrap and --breakdown need text, json, md or html")
+    if args.format in WRITERS and not more:
+        return WRITERS[args.format](report, args.digits)
+    # Imported here: the ten numbers do without.
+    from pose_eval.analysis import analyse, with_breakdown, with_intervals
+    from pose_eval.markdown import appendix, markdown
+    from pose_eval.page import page
+
+    if args.format == "json":
+        report = with_intervals(report, args.bootstrap, args.seed) if args.bootstrap else report
+        return WRITERS["json"](with_breakdown(report) if args.breakdown else report, args.digits)
+    default = 0 if args.format == "text" else 1000
+    replicates = default if args.bootstrap is None else args.bootstrap
+    analysis = analyse(report, replicates=replicates, seed=args.seed)
+    if args.format == "html":
+        return page(analysis, args.digits, args.images_dir)
+    if args.format == "md":
+        return markdown(analysis, args.digits)
+    return WRITERS["text"](report, args.digits) + appendix(analysis, args.digits, args.breakdown)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,14 +90,34 @@ def parser() -> argparse.ArgumentParser:
 
     add_settings(found)
     add = found.add_argument_group("output").add_argument
-    add("--format", choices=tuple(WRITERS), default="text")
+    add("--format", choices=(*WRITERS, "md", "html"), default="text")
     add("-o", "--out", type=Path, help="write there instead of to stdout")
     add("--digits", type=digits, default=3, help="digits of the numbers in tables (3)")
+    add(
+        "--bootstrap",
+        type=count,
+        metavar="N",
+        help="95 %% intervals from N replicates of the images (0; in md and html 1000)",
+    )
+    add("--seed", type=int, default=0, help="of the bootstrap (0)")
+    add(
+        "--breakdown",
+        action="store_true",
+        help="joints, groups of persons and errors, in text and JSON (md and html have them)",
+    )
+    add("--images-dir", type=Path, metavar="FOLDER", help="draw the worst images, in html")
     add("--quiet", action="store_true", help="no warnings")
     add("--matches", type=Path, metavar="F.json", help="OKS and matches of every image")
     add("--curves", type=Path, metavar="F.csv", help="precision and score at each recall")
     add("--per-image", type=Path, metavar="F.csv", help="right, wrong, missed of each image")
     return found
+
+
+def count(text: str) -> int:
+    """Read a whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def digits(text: str) -> int:
