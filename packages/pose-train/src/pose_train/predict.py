@@ -1,7 +1,7 @@
-"""From crops to result rows: forward, flip test, decode, back to the picture."""
+"""From crops to result rows: forward, flip test, decode, back to the picture, rescore, suppress."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,12 +10,29 @@ from torch import Tensor, nn
 
 from pose_codecs.torch import flip_heatmaps
 from pose_data import Persons, keypoints_to_image
+from pose_eval import oks_nms, rescore, soft_oks_nms
+from pose_eval.nms import first_of_each_id, per_image
 
 Decode = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 # ImageNet statistics of RGB values in 0..255, as in every published recipe.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+
+NMS = ("oks", "soft", "none")
+
+
+class Poses(NamedTuple):
+    """Poses found in N boxes.
+
+    person (N,) rows of the Persons that hold the boxes, keypoints (N, K, 2) in pixels of the
+    picture, scores (N, K), area (N,) of the boxes as padded and widened for the network.
+    """
+
+    person: NDArray[np.int64]
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    area: NDArray[np.float32]
 
 
 def normalize(images: Tensor) -> Tensor:
@@ -27,19 +44,113 @@ def normalize(images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict_heatmaps(
-    model: nn.Module, images: Tensor, flip_indices: tuple[int, ...] | None
+    model: nn.Module, images: Tensor, flip_indices: Sequence[int] | None
 ) -> Tensor:
-    """Return the last stage's heatmaps (B, K, h, w) of uint8 images (B, H, W, 3).
+    """Return the last stage's heatmaps (B, K, h, w), float32, of uint8 images (B, H, W, 3).
 
     flip_indices: average with the mirrored images' heatmaps, shifted by one pixel because the
     quarter-size grid of a mirrored picture does not fall on the original's (HRNet's flip test).
     """
     inputs = normalize(images)  # (B, 3, H, W)
-    heatmaps: Tensor = model(inputs).heatmaps[-1]  # (B, K, h, w)
+    heatmaps: Tensor = model(inputs).heatmaps[-1].float()  # (B, K, h, w); float also under autocast
     if flip_indices is None:
         return heatmaps
-    mirrored = model(inputs.flip(-1)).heatmaps[-1]  # (B, K, h, w)
+    mirrored = model(inputs.flip(-1)).heatmaps[-1].float()  # (B, K, h, w)
     return (heatmaps + flip_heatmaps(mirrored, flip_indices, shift=True)) * 0.5
+
+
+def predict_poses(
+    model: nn.Module,
+    batches: Iterable[dict[str, Tensor]],
+    decode: Decode,
+    *,
+    input_size: tuple[int, int],
+    device: torch.device,
+    flip_indices: Sequence[int] | None,
+    joints: Sequence[int] | None = None,
+) -> Poses:
+    """Predict every box of the batches that a TopDown dataset makes for testing.
+
+    flip_indices: of the network's keypoints, for the flip test; None for none. joints: which of the
+    network's keypoints to keep, in the order of the evaluated ones; None for all. Processes that
+    share the boxes join what they found with `join_poses`.
+    """
+    model.eval()
+    parts = []
+    for batch in batches:
+        images = batch["image"].to(device, non_blocking=True)
+        heatmaps = predict_heatmaps(model, images, flip_indices)
+        keypoints, scores = decode(heatmaps.cpu().numpy())  # (B, K, 2), (B, K)
+        if joints is not None:
+            keypoints, scores = keypoints[:, joints], scores[:, joints]
+        center, scale = batch["center"].numpy(), batch["scale"].numpy()
+        keypoints = keypoints_to_image(keypoints, center, scale, input_size)
+        parts.append(Poses(batch["index"].numpy(), keypoints, scores, scale.prod(axis=1)))
+    if not parts:
+        count = 0 if joints is None else len(joints)
+        return Poses(
+            np.empty(0, np.int64),
+            np.empty((0, count, 2), np.float32),
+            np.empty((0, count), np.float32),
+            np.empty(0, np.float32),
+        )
+    return join_poses(parts)
+
+
+def join_poses(parts: Iterable[Poses]) -> Poses:
+    """Join the poses of several processes in the order of the persons, each person once."""
+    person, keypoints, scores, area = (
+        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    )
+    first: NDArray[np.intp] = np.unique(person, return_index=True)[1]
+    return Poses(person[first], keypoints[first], scores[first], area[first])
+
+
+def result_rows(
+    poses: Poses,
+    persons: Persons,
+    *,
+    rescoring: str = "bbox_keypoint",
+    score_threshold: float = 0.2,
+    nms: str = "oks",
+    nms_threshold: float = 0.9,
+    category_id: int = 1,
+) -> list[dict[str, Any]]:
+    """Rescore and suppress poses, and return COCO result rows: what MMPose's CocoMetric writes.
+
+    rescoring: a mode of pose_eval.rescore; in `bbox_keypoint` a row's score is the mean of its
+    keypoint scores above `score_threshold`, times the box's score, which is 1 for annotated boxes.
+    nms: "oks", "soft" or "none", in every picture. Rows come picture by picture, in the order of
+    the pictures' first boxes; in a picture those of NMS "oks" by falling score.
+    """
+    if nms not in NMS:
+        raise ValueError(f"nms must be one of {', '.join(NMS)}, got {nms!r}")
+    person, keypoints, joint_scores, area = poses
+    boxes = persons.bbox_xyxy[person]
+    box_scores = np.ones(len(person)) if persons.scores is None else persons.scores[person]
+    scores = rescore(box_scores, joint_scores, rescoring, score_threshold)
+    image = persons.image_ids[persons.image_index[person]]
+    points = np.concatenate([keypoints, joint_scores[..., None]], axis=-1)  # (N, K, 3)
+    sigmas = persons.skeleton.sigmas
+
+    def keep(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        if nms == "none":
+            return np.arange(len(rows))
+        suppress = oks_nms if nms == "oks" else soft_oks_nms
+        return suppress(points[rows], scores[rows], area[rows], nms_threshold, sigmas=sigmas)
+
+    order = first_of_each_id(image, persons.ids[person])
+    kept = order[per_image(image[order], lambda rows: keep(order[rows]))]
+    return [
+        {
+            "image_id": int(image[i]),
+            "category_id": category_id,
+            "keypoints": points[i].ravel().tolist(),  # (3 K,)
+            "score": float(scores[i]),
+            "bbox": _xywh(boxes[i]),
+        }
+        for i in kept.tolist()
+    ]
 
 
 def predict_results(
@@ -52,33 +163,14 @@ def predict_results(
     device: torch.device,
     flip_test: bool,
 ) -> list[dict[str, Any]]:
-    """Predict every box and return COCO result rows.
-
-    A row's score is the mean of its keypoint scores above 0.2 (0 if there is none), times the box's
-    score, which is 1 for ground-truth boxes (MMPose's `bbox_keypoint`).
-    """
+    """Predict every box, and return COCO result rows by the published rules (see result_rows)."""
     flip_indices = persons.skeleton.flip_indices if flip_test else None
-    model.eval()
-    rows = []
-    for batch in batches:
-        heatmaps = predict_heatmaps(model, batch["image"].to(device), flip_indices)
-        keypoints, scores = decode(heatmaps.float().cpu().numpy())  # (B, K, 2), (B, K)
-        center, scale = batch["center"].numpy(), batch["scale"].numpy()
-        keypoints = keypoints_to_image(keypoints, center, scale, input_size)
-        for index, points, values in zip(batch["index"].tolist(), keypoints, scores, strict=True):
-            rows.append(_row(persons, index, points, values))
-    return rows
+    poses = predict_poses(
+        model, batches, decode, input_size=input_size, device=device, flip_indices=flip_indices
+    )
+    return result_rows(poses, persons)
 
 
-def _row(
-    persons: Persons, index: int, keypoints: NDArray[np.float32], scores: NDArray[np.float32]
-) -> dict[str, Any]:
-    x1, y1, x2, y2 = persons.bbox_xyxy[index].tolist()
-    confident = scores[scores > 0.2]
-    return {
-        "image_id": int(persons.image_ids[persons.image_index[index]]),
-        "category_id": 1,
-        "keypoints": np.column_stack([keypoints, scores]).ravel().tolist(),  # (3 K,)
-        "score": float(confident.mean()) if len(confident) else 0.0,
-        "bbox": [x1, y1, x2 - x1, y2 - y1],
-    }
+def _xywh(bbox_xyxy: NDArray[np.float32]) -> list[float]:
+    x1, y1, x2, y2 = bbox_xyxy.tolist()
+    return [x1, y1, x2 - x1, y2 - y1]
