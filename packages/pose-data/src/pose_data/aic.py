@@ -106,7 +106,8 @@ def read_original(path: Path, image_dir: Path) -> Annotations:
     headers = [read_header(image_dir / name) for name in names]
     count = len(boxes)
     corners = np.array(boxes, np.float64).reshape(-1, 4)  # (R, 4) x1 y1 x2 y2
-    keypoints, visible = _coco_codes(np.array(points, np.float32).reshape(count, -1, 3))
+    table = np.array(points, np.float32).reshape(count, AIC.num_keypoints, 3)
+    keypoints, visible = _coco_codes(table)
     nothing = np.zeros(count, np.int64)
     regions = Regions(
         ids=np.arange(1, count + 1),
@@ -160,8 +161,6 @@ def _coco_codes(
     points: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Split (R, K, 3) into keypoints and COCO's visibility; absent ones become 0, 0."""
-    if not len(points):
-        return np.zeros((0, AIC.num_keypoints, 2), np.float32), np.zeros((0, 14), np.float32)
     visible = _COCO_CODE[points[..., 2].astype(np.int64)]
     return np.where(visible[..., None] > 0, points[..., :2], 0).astype(np.float32), visible
 

@@ -23,6 +23,7 @@ from pose_data.errors import DatasetError
 from pose_data.headers import read_header
 from pose_data.reading import Piece, read_pieces
 from pose_data.regions import Regions, starts, take_regions
+from pose_data.skeleton import COCO
 
 MAX_SIDE = 1 << 16  # pixels; a larger picture is a mistake
 
@@ -75,6 +76,9 @@ def read_annotations(path: Path, image_dir: Path, num_keypoints: int | None = No
     image_ids, file_names, sizes = _finished_images(joined(images), path, image_dir, notices)
     widths = {piece["keypoints"].shape[1] for piece in rows} - {0}
     declared = num_keypoints or _declared_keypoints(categories) or max(widths, default=0) // 3
+    if not widths and any(len(piece["id"]) > 0 for piece in rows):
+        raise DatasetError(f"{path}: no annotation has keypoints; is it COCO's instances file?")
+    declared = declared or COCO.num_keypoints  # of a file without annotations
     if not widths <= {3 * declared}:
         raise _wrong_count(path, declared)
     for piece_columns in rows:
@@ -236,7 +240,8 @@ def _finished_regions(
     """Check the columns against the pictures, and return the regions of the right category."""
     image_index = _rows_of(columns["image_id"], image_ids, columns["number"], path)
     _check_rle_sizes(columns, image_sizes[image_index], path)
-    keypoints = columns["keypoints"].reshape(len(image_index), -1, 3)  # (R, K, 3)
+    count = columns["keypoints"].shape[1] // 3
+    keypoints = columns["keypoints"].reshape(-1, count, 3)  # (R, K, 3)
     regions = Regions(
         ids=columns["id"],
         image_index=image_index,

@@ -57,7 +57,7 @@ def cached(
 def _load(path: Path, key: bytes) -> Annotations | None:
     """Return what a cache holds; None where there is none, or another file's, or a damaged one."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if stored["key"].tobytes() != key:
                 return None
             about = json.loads(stored["about"].tobytes())

@@ -102,7 +102,8 @@ def _check_boxes(table: Table, persons: NDArray[np.bool_], findings: Findings) -
     as_written = _share_inside(table, known, corners)
     too_far = known & (corners[:, 2:] > sizes + 2).any(axis=1)
     are_ordered = (boxes[known, 2:] > boxes[known, :2]).all()
-    if are_ordered and too_far.sum() > 0.2 * known.sum() and as_corners > 0.8:
+    needed = 0.2 * known.sum() if known.sum() >= FEW else known.sum() - 1
+    if are_ordered and too_far.sum() > needed and as_corners > 0.8:
         first = int(np.argmax(too_far))
         findings.add(
             "xyxy-boxes",

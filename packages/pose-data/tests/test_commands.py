@@ -1,0 +1,187 @@
+"""The command line, on synthetic people."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import pytest
+
+from pose_data import load_aic, load_coco
+from pose_data.__main__ import main
+from pose_data.stats import statistics
+
+# pycocotools 2.0.11 under numpy 2
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("synthetic") / "hard"
+    options = ["--train", "8", "--val", "3", "--size", "200x150", "--seed", "2", "--hard"]
+    assert main(["synth", str(out), *options]) == 0
+    return out
+
+
+def train(data: Path) -> list[str]:
+    return [str(data / "annotations/person_keypoints_train2017.json"), str(data / "train2017")]
+
+
+def test_check(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, images = train(data)
+    assert main(["check", file, "--images", images]) == 0
+    assert capsys.readouterr().out.endswith(f"{file}: 0 errors, 0 warnings\n")
+    content = json.loads(Path(file).read_text())
+    content["annotations"][0]["category_id"] = 3
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(content))
+    assert main(["check", str(bad)]) == 1
+    assert "error wrong-category (1)" in capsys.readouterr().out
+    assert main(["check", str(bad), "--format", "json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["slug"], row["count"], row["error"]) == ("wrong-category", 1, True)
+    assert main(["check", str(tmp_path / "none.json")]) == 1
+
+
+class Page(HTMLParser):
+    """Collect tags, and refuse what would be loaded from elsewhere or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        assert tag not in ("script", "link", "iframe")
+        for name, value in attrs:
+            assert name not in ("src", "href") or (value or "").startswith("data:")
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(path: Path) -> Page:
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+def test_stats(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    persons = load_coco(*train(data))
+    found = statistics(persons)
+    assert found.joints.sum(axis=1).tolist() == [len(persons)] * 17
+    assert found.labelled.sum() == (persons.visible > 0).sum()
+    assert found.per_image.sum() == len(persons)
+    assert found.num_crowds + found.num_unlabelled + len(persons) == len(persons.regions or [])
+    assert main(["stats", *train(data), "-o", str(tmp_path / "new" / "stats.html")]) == 0
+    text = capsys.readouterr().out
+    seen = int((persons.visible[:, 0] == 2).sum())
+    assert f"nose              {seen:>7}" in text
+    page = parsed(tmp_path / "new" / "stats.html")
+    assert page.tags.count("svg") == 6
+    assert page.tags.count("rect") > 100
+
+
+def test_stats_of_nobody(tmp_path: Path, data: Path) -> None:
+    content = json.loads(Path(train(data)[0]).read_text())
+    file = tmp_path / "nobody.json"
+    file.write_text(json.dumps(content | {"annotations": []}))
+    assert main(["stats", str(file), train(data)[1], "-o", str(tmp_path / "page.html")]) == 0
+    parsed(tmp_path / "page.html")
+    assert main(["show", str(file), train(data)[1], "-o", str(tmp_path / "show.html")]) == 2
+
+
+def test_show(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--pictures", "3", "--samples", "2", "--draws", "2", "--input-size", "48x64"]
+    assert main(["show", *train(data), "-o", str(tmp_path / "a.html"), *options]) == 0
+    assert parsed(tmp_path / "a.html").tags.count("img") == 3 + 2 * 2
+    assert main(["show", *train(data), "-o", str(tmp_path / "a.png"), *options]) == 0
+    assert cv2.imread(str(tmp_path / "a.png")).std() > 10
+    assert main(["show", *train(data), "-o", str(tmp_path / "a.tiff"), *options]) == 2
+    assert "end it with .html, .png or .jpg" in capsys.readouterr().err
+    ids = load_coco(*train(data)).ids[:1].tolist()
+    one = ["--ids", str(ids[0]), "--draws", "1"]
+    assert main(["show", *train(data), "-o", str(tmp_path / "b.html"), *one]) == 0
+    assert parsed(tmp_path / "b.html").tags.count("img") == 2
+    assert main(["show", *train(data), "-o", str(tmp_path / "b.html"), "--ids", "77777"]) == 2
+
+
+def test_aic_and_its_conversion(tmp_path: Path) -> None:
+    out = tmp_path / "aic"
+    assert (
+        main(["synth", str(out), "--train", "3", "--val", "1", "--aic", "--size", "160x120"]) == 0
+    )
+    file, images = out / "keypoint_train_annotations.json", out / "keypoint_train_images"
+    converted = tmp_path / "aic_train.json"
+    assert main(["convert-aic", str(file), str(images), str(converted)]) == 0
+    assert main(["check", str(converted), "--images", str(images)]) == 0
+    original, again = load_aic(file, images), load_aic(converted, images)
+    assert (original.keypoints == again.keypoints).all()
+    assert (original.visible == again.visible).all()
+    assert set(original.visible.ravel().tolist()) == {0, 1, 2}
+    assert main(["stats", str(file), str(images)]) == 0
+
+
+@pytest.mark.parametrize("keypoints", ["3", "8", "9", "18"])
+def test_a_skeleton_of_its_own(tmp_path: Path, keypoints: str) -> None:
+    out = tmp_path / "custom"
+    options = ["--train", "2", "--val", "1", "--size", "160x120", "--keypoints", keypoints]
+    assert main(["synth", str(out), *options]) == 0
+    persons = load_coco(*train(out))
+    assert persons.skeleton.num_keypoints == int(keypoints)
+    alone = {"nose", "neck"} & set(persons.skeleton.keypoints)
+    assert 2 * len(persons.skeleton.flip_pairs) + len(alone) == int(keypoints)
+    assert main(["check", train(out)[0]]) == 0
+
+
+def test_split(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = train(data)[0]
+    assert main(["split", file, str(tmp_path), "--val", "0.25"]) == 0
+    whole = json.loads(Path(file).read_text())
+    parts = [
+        json.loads((tmp_path / f"person_keypoints_train2017_{name}.json").read_text())
+        for name in ("train", "val")
+    ]
+    assert [len(part["images"]) for part in parts] == [6, 2]
+    for key in ("images", "annotations"):
+        together = sorted((row for part in parts for row in part[key]), key=lambda row: row["id"])
+        assert together == whole[key]
+    for part in parts:
+        assert {a["image_id"] for a in part["annotations"]} <= {i["id"] for i in part["images"]}
+        assert part["categories"] == whole["categories"]
+    assert main(["split", file, str(tmp_path)]) == 2
+    assert "exists; nothing was written" in capsys.readouterr().err
+
+
+def test_split_keeps_groups_together(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"video{i % 4}_{i}.jpg"} for i in range(40)]
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({"images": images, "annotations": []}))
+    assert main(["split", str(file), str(tmp_path), "--group", "^(.+)_", "--val", "0.5"]) == 0
+    names = []
+    for part in ("train", "val"):
+        content = json.loads((tmp_path / f"all_{part}.json").read_text())
+        names.append({image["file_name"].split("_")[0] for image in content["images"]})
+        assert len(content["images"]) == 20
+    assert not names[0] & names[1]
+    other = ["split", str(file), str(tmp_path / "new"), "--group", "(nothing)"]
+    assert main(other) == 2
+    assert main(["split", str(file), str(tmp_path / "new"), "--val", "1.5"]) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["synth"], ["synth", "x", "--size", "3"]])
+def test_bad_usage(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stats", str(tmp_path / "none.json"), str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["synth", str(tmp_path / "x"), "--keypoints", "99"]) == 2
+    assert "keypoints must be 3 to 18, got 99" in capsys.readouterr().err
