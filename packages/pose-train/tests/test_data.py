@@ -1,23 +1,55 @@
-"""Batches: each sample once, in an order that depends on seed and epoch alone."""
+"""Loaders: each sample once per epoch, the same whoever makes it."""
 
-from pose_train.data import ShuffledBatches
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
+import torch
 
-def test_every_sample_once_per_epoch() -> None:
-    batches = ShuffledBatches(count=10, batch_size=4, seed=0)
-    batches.epoch = 3
-    drawn = list(batches)
-    assert [len(batch) for batch in drawn] == [4, 4, 2]
-    assert len(batches) == 3
-    assert sorted(key for batch in drawn for key in batch) == [(3, i) for i in range(10)]
+from pose_data import Augmentation, TopDown, load_coco, synthesize
+from pose_train.data import eval_loader, train_loader
 
 
-def test_order_changes_with_the_epoch_and_repeats_with_the_seed() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        batches = ShuffledBatches(count=50, batch_size=50, seed=seed)
-        batches.epoch = epoch
-        return [index for _, index in next(iter(batches))]
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> TopDown:
+    root: Path = tmp_path_factory.mktemp("people")
+    synthesize(root, num_train=6, num_val=1, image_size=(96, 64))
+    persons = load_coco(root / "annotations/person_keypoints_train2017.json", root / "train2017")
+    return TopDown(persons, (24, 32), lambda points, weights: (points, weights), Augmentation())
 
-    assert order(0, 1) == order(0, 1)
-    assert order(0, 1) != order(0, 2)
-    assert order(0, 1) != order(1, 1)
+
+def samples(dataset: TopDown, epoch: int, num_workers: int) -> dict[int, torch.Tensor]:
+    loader = train_loader(dataset, 4, num_workers)
+    loader.batch_sampler.epoch = epoch  # type: ignore[union-attr]
+    made = {}
+    for batch in loader:
+        assert len(batch["index"]) <= 4
+        made |= dict(zip(batch["index"].tolist(), batch["image"], strict=True))
+    return made
+
+
+def test_every_sample_once_per_epoch(dataset: TopDown) -> None:
+    loader = train_loader(dataset, 4, 0)
+    assert len(loader) == -(-len(dataset) // 4)
+    indices = [index for batch in loader for index in batch["index"].tolist()]
+    assert sorted(indices) == list(range(len(dataset)))
+
+
+def test_samples_do_not_depend_on_workers(dataset: TopDown) -> None:
+    here, there = samples(dataset, 3, 0), samples(dataset, 3, 2)
+    assert here.keys() == there.keys() == set(range(len(dataset)))
+    assert all(torch.equal(here[index], there[index]) for index in here)
+
+
+def test_order_and_samples_change_with_the_epoch_and_repeat_with_the_seed(dataset: TopDown) -> None:
+    first, again, other = (samples(dataset, epoch, 0) for epoch in (1, 1, 2))
+    assert list(first) == list(again)
+    assert list(first) != list(other)
+    assert list(first) != list(samples(replace(dataset, seed=1), 1, 0))
+    assert not all(torch.equal(first[index], other[index]) for index in first)
+
+
+def test_evaluation_goes_in_order(dataset: TopDown) -> None:
+    batches = eval_loader(replace(dataset, augment=None), 4, 0)
+    indices = [index for batch in batches for index in batch["index"].tolist()]
+    assert indices == list(range(len(dataset)))
