@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.powers import number_tables, words_of
+from pose_eval.powers import words_of
 from pose_eval.source import DUPLICATE, PADDING
 from pose_eval.tables import Bools, Floats, Ints, ResultsError
 
@@ -73,9 +73,8 @@ def scan(
         bbox = np.empty((rows, 4))
         bits = [array.view(np.uint64) for array in (floats, keypoints, bbox)]
         lines = bool(data[start] == ord("{"))
-        tables = *kernels.KEY_TABLES, *number_tables()
         end, count = kernels.scan_rows(
-            data, words_of(data), start, lines, *tables, present, ints, *bits
+            data, words_of(data), start, lines, *kernels.KEY_TABLES, present, ints, *bits
         )
         if end >= 0 or count < rows:
             break

@@ -131,7 +131,8 @@ def _pair_oks_numpy(
                 labelled[:] = True
             square = delta[..., 0] ** 2 + delta[..., 1] ** 2  # (D, K)
             e = square / variances / (gt_area[g] + np.spacing(1)) / 2
-            block[:, column] = np.exp(-e[:, labelled]).sum(axis=1) / labelled.sum()
+            e = np.ascontiguousarray(e[:, labelled])  # the layout decides the order of the sum
+            block[:, column] = np.exp(-e).sum(axis=1) / labelled.sum()
 
 
 def _best_of_each_image(results: Results, category: int, max_dets: int) -> Ints:

@@ -1,7 +1,5 @@
 """The tables that reading a decimal number exactly takes."""
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +8,6 @@ from pose_eval.tables import Floats
 SMALLEST_POWER, LARGEST_POWER = -342, 308  # beyond, every number of 19 digits is 0 or infinite
 
 
-@cache
 def number_tables() -> tuple[NDArray[np.uint64], Floats]:
     """Return what reading a number needs: 128-bit powers of five, and the exact powers of ten.
 

@@ -32,14 +32,15 @@ def read_results(
     unknown_images: str = "error",
     unknown_categories: str = "error",
     name: str = "",
+    hint: bool = True,
 ) -> tuple[Results, list[str]]:
     """Return the detections in a source and warnings about them.
 
     source: as source.Source says, or a Results, or a mapping of arrays: image_id (M,), keypoints
     (M, K, 3), score (M,), category_id (M,) unless there is one category, bbox (M, 4) if wanted.
     unknown_images, unknown_categories: "error", or "drop" for rows that the ground truth does not
-    know. name: for messages, instead of the file's. Raises ResultsError that names file, row, image
-    and key.
+    know. name: for messages, instead of the file's. hint: look for what is odd, too. Raises
+    ResultsError that names file, row, image and key.
     """
     if isinstance(source, Results):
         return source, []
@@ -77,7 +78,7 @@ def read_results(
         bbox=columns.bbox[rows] if use_bbox else None,
         row=rows,
     )
-    return results, warnings + hints.of_results(results, gt)
+    return results, warnings + (hints.of_results(results, gt) if hint else [])
 
 
 def _columns(source: Any, name: str, gt: GroundTruth) -> Columns:

@@ -12,8 +12,8 @@ import numpy as np
 
 from pose_eval import columns
 from pose_eval._jit import jit
-from pose_eval.powers import LARGEST_POWER, SMALLEST_POWER
-from pose_eval.tables import Floats, Ints
+from pose_eval.powers import LARGEST_POWER, SMALLEST_POWER, number_tables
+from pose_eval.tables import Ints
 
 GIVE_UP = -1
 
@@ -24,6 +24,7 @@ KEYS = (*INTS, *FLOATS, "keypoints", "bbox")
 KEY_BYTES = np.zeros((len(KEYS), 16), np.uint8)
 for _row, _key in zip(KEY_BYTES, KEYS, strict=True):
     _row[: len(_key)] = np.frombuffer(_key.encode(), np.uint8)
+POWERS, EXACT = number_tables()
 TENS = np.array([10**k for k in range(9)], np.uint64)
 KEY_TABLES = KEY_BYTES, np.array([len(key) for key in KEYS])
 
@@ -39,7 +40,7 @@ def multiply(a: Any, b: Any) -> Any:
 
 
 @jit
-def nearest_double(w: Any, q: int, powers: Any) -> Any:
+def nearest_double(w: Any, q: int) -> Any:
     """Return the bits of the double nearest to w * 10^q (w > 0), or 0 where it takes more care.
 
     The algorithm of Eisel and Lemire (Number Parsing at a Gigabyte per Second, 2021).
@@ -52,9 +53,9 @@ def nearest_double(w: Any, q: int, powers: Any) -> Any:
         if (w >> np.uint64(64 - step)) == zero:
             w = w << np.uint64(step)
             leading += step
-    high, low = multiply(w, powers[q - SMALLEST_POWER, 0])
+    high, low = multiply(w, POWERS[q - SMALLEST_POWER, 0])
     if (high & np.uint64(0x1FF)) == np.uint64(0x1FF):
-        more, _ = multiply(w, powers[q - SMALLEST_POWER, 1])
+        more, _ = multiply(w, POWERS[q - SMALLEST_POWER, 1])
         low = low + more
         if low < more:
             high = high + one
@@ -104,7 +105,7 @@ def digits(data: Any, words: Any, i: int, w: Any) -> Any:
 
 
 @jit
-def number(data: Any, words: Any, i: int, powers: Any, exact: Floats) -> Any:
+def number(data: Any, words: Any, i: int) -> Any:
     """Read a JSON number at i; returns (end, bits of its double, integer or not, its value)."""
     zero = np.uint64(0)
     negative = data[np.uintp(i)] == 45
@@ -147,10 +148,10 @@ def number(data: Any, words: Any, i: int, powers: Any, exact: Floats) -> Any:
     bits = zero
     if w < np.uint64(1 << 53) and -22 <= q <= 22:  # exact operands: one correct rounding
         scaled = np.float64(np.int64(w))
-        scaled = scaled / exact[-q] if q < 0 else scaled * exact[q]
+        scaled = scaled / EXACT[-q] if q < 0 else scaled * EXACT[q]
         bits = np.float64(scaled).view(np.uint64)
     elif w > zero:
-        bits = nearest_double(w, q, powers)
+        bits = nearest_double(w, q)
         if bits == zero:
             return GIVE_UP, zero, False, 0
     if negative and not (integer and w == zero):  # json reads -0 as the integer 0
@@ -203,7 +204,7 @@ def word(data: Any, i: int) -> int:
 
 
 @jit
-def skip(data: Any, words: Any, i: int, powers: Any, exact: Floats) -> int:
+def skip(data: Any, words: Any, i: int) -> int:
     """Return the position behind the value at i, after checking that it is valid JSON."""
     objects = np.zeros(64, np.bool_)  # whether each open bracket is a brace
     depth = 0
@@ -227,7 +228,7 @@ def skip(data: Any, words: Any, i: int, powers: Any, exact: Floats) -> int:
         elif c == 34:
             i = string(data, i)
         elif c == 45 or 48 <= c <= 57:
-            i, _, _, _ = number(data, words, i, powers, exact)
+            i, _, _, _ = number(data, words, i)
         else:
             i = word(data, i)
         if i < 0:
@@ -277,12 +278,12 @@ def member(data: Any, i: int, keys: Any, lengths: Any) -> int:
 
 
 @jit
-def numbers(data: Any, words: Any, i: int, out: Any, powers: Any, exact: Floats) -> int:
+def numbers(data: Any, words: Any, i: int, out: Any) -> int:
     """Read a list of exactly len(out) numbers at i as bits; returns the position behind it."""
     if data[i] != 91:
         return GIVE_UP
     for n in range(out.shape[0]):
-        i, out[n], _, _ = number(data, words, blank(data, i + 1), powers, exact)
+        i, out[n], _, _ = number(data, words, blank(data, i + 1))
         if i < 0:
             return GIVE_UP
         i = blank(data, i)
@@ -299,8 +300,6 @@ def scan_rows(
     lines: bool,
     keys: Any,
     lengths: Any,
-    powers: Any,
-    exact: Floats,
     present: Ints,
     ints: Ints,
     floats: Any,
@@ -333,20 +332,20 @@ def scan_rows(
                 return GIVE_UP, rows
             i = blank(data, i)
             if k < 0:
-                i = skip(data, words, i, powers, exact)
+                i = skip(data, words, i)
             elif present[rows] >> k & 1:  # the same key twice
                 return GIVE_UP, rows
             elif k < num_ints:
-                i, _, integer, ints[rows, k] = number(data, words, i, powers, exact)
+                i, _, integer, ints[rows, k] = number(data, words, i)
                 if not integer:
                     return GIVE_UP, rows
             elif k < num_ints + num_floats:
-                found = number(data, words, i, powers, exact)
+                found = number(data, words, i)
                 i, floats[rows, k - num_ints] = found[0], found[1]
             elif k == num_ints + num_floats:
-                i = numbers(data, words, i, keypoints[rows], powers, exact)
+                i = numbers(data, words, i, keypoints[rows])
             else:
-                i = numbers(data, words, i, bbox[rows], powers, exact)
+                i = numbers(data, words, i, bbox[rows])
             if i < 0:
                 return GIVE_UP, rows
             if k >= 0:
@@ -372,7 +371,7 @@ def scan_rows(
 
 
 @jit
-def find_value(data: Any, words: Any, i: int, name: Any, powers: Any, exact: Floats) -> int:
+def find_value(data: Any, words: Any, i: int, name: Any) -> int:
     """Return where the value of key `name` of the object at i begins, -1 where there is none."""
     keys = name.reshape(1, -1)
     lengths = np.array([name.shape[0]])
@@ -388,7 +387,7 @@ def find_value(data: Any, words: Any, i: int, name: Any, powers: Any, exact: Flo
         i = blank(data, i)
         if found:
             return i
-        i = skip(data, words, i, powers, exact)
+        i = skip(data, words, i)
         if i < 0:
             return GIVE_UP
         i = blank(data, i)

@@ -13,10 +13,10 @@ COCO_SIGMAS = (
     *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
     *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
 )
-# In tenths, as xtcocotools writes them: 1.07 / 10 differs from 0.107 in the last bit.
+# pycocotools and xtcocotools write tenths: 1.07 / 10 differs from 0.107 in the last bit.
 _CROWDPOSE = (0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79)
 SIGMAS = {
-    "coco": COCO_SIGMAS,
+    "coco": tuple(round(10 * sigma, 2) / 10 for sigma in COCO_SIGMAS),
     "crowdpose": tuple(sigma / 10 for sigma in _CROWDPOSE),
     "aic": (
         *(0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642),

@@ -15,6 +15,7 @@ from pose_eval.tables import ResultsError
 
 # A path ("-" is the standard input), the bytes of a file, an open file, or the content itself.
 Source = str | os.PathLike[str] | bytes | IO[Any] | list[Any] | dict[str, Any]
+BLANK = b" \t\r\n\0"
 PADDING = 16  # zero bytes behind the data, so that the scanner need not check the length
 
 
@@ -54,7 +55,7 @@ def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
         data = data[3:]
     elif data[:2].tobytes() in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
         data = _padded(_text(data, "utf-16", name).encode())
-    if not data[:-PADDING].tobytes()[:4096].strip() and not data[:-PADDING].tobytes().strip():
+    if not data[:4096].tobytes().strip(BLANK) and not data.tobytes().strip(BLANK):
         raise ResultsError(f"{name} is empty ({len(data) - PADDING} bytes)")
     return data
 

@@ -16,14 +16,16 @@ def accumulate(
     settings: Settings,
     images: Bools | None = None,
     max_dets: int | None = None,
+    recalls: Floats = RECALLS,
 ) -> Curves:
     """Return the curves of every category and area.
 
     images (I,): evaluate these alone, as if the others did not exist. max_dets: as if only so many
-    detections of an image took part (at most those of the settings).
+    detections of an image took part (at most those of the settings). recalls (R,): where precision
+    is read.
     """
     shape = len(settings.thresholds), len(matches), len(settings.areas)
-    precision = np.full((shape[0], len(RECALLS), *shape[1:]), -1.0)
+    precision = np.full((shape[0], len(recalls), *shape[1:]), -1.0)
     scores = np.full_like(precision, -1.0)
     recall = np.full(shape, -1.0)
     for c, category in enumerate(matches):
@@ -32,19 +34,20 @@ def accumulate(
         # One stable sort over the data set: ties stay in the order of image, then of the file.
         order = np.argsort(-det_scores, kind="stable")
         det_scores, chosen = det_scores[order], keep[order]
+        matched = category.det_match[:, :, chosen] >= 0  # (A, T, D)
+        counted = ~category.det_ignored[:, :, chosen]
         for a in range(shape[2]):
             num_persons = int(np.count_nonzero(~category.gt_ignored[a, persons]))
             if not num_persons:
                 continue
             for t in range(shape[0]):
-                matched = category.det_match[a, t, chosen] >= 0
-                counted = ~category.det_ignored[a, t, chosen]
-                curve = _curve(matched & counted, ~matched & counted, num_persons)
+                right, wrong = matched[a, t] & counted[a, t], ~matched[a, t] & counted[a, t]
+                curve = _curve(right, wrong, num_persons, recalls)
                 precision[t, :, c, a], at, recall[t, c, a] = curve
                 reached = at < len(det_scores)
                 scores[t, :, c, a] = 0
                 scores[t, reached, c, a] = det_scores[at[reached]]
-    return Curves(RECALLS, precision, scores, recall)
+    return Curves(recalls, precision, scores, recall)
 
 
 def _selection(
@@ -63,18 +66,20 @@ def _selection(
     return detections, persons
 
 
-def _curve(right: Bools, wrong: Bools, num_persons: int) -> tuple[Floats, np.ndarray, float]:
-    """Return precision at RECALLS, the position where each is reached, and the highest recall."""
-    tp = np.cumsum(right, dtype=np.float64)
-    fp = np.cumsum(wrong, dtype=np.float64)
-    recall = tp / num_persons
+def _curve(
+    right: Bools, wrong: Bools, num_persons: int, recalls: Floats
+) -> tuple[Floats, np.ndarray, float]:
+    """Return precision at the recalls, where each is reached, and the highest recall."""
+    found = np.flatnonzero(right)  # precision need only be known where recall rises
+    tp = np.arange(1.0, len(found) + 1)
+    fp = np.cumsum(wrong)[found]
     precision = tp / (fp + tp + np.spacing(1))
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(recall, RECALLS, side="left")
-    sampled = np.zeros(len(RECALLS))
-    reached = at < len(recall)
-    sampled[reached] = precision[at[reached]]
-    return sampled, at, float(recall[-1]) if len(recall) else 0.0
+    step = np.searchsorted(tp / num_persons, recalls, side="left")
+    sampled = np.append(precision, 0.0)[step]
+    at = np.append(found, len(right))[step]
+    at[recalls <= 0] = 0  # recall 0 is reached by the first detection, right or wrong
+    return sampled, at, len(found) / num_persons
 
 
 def average_precision(curves: Curves, settings: Settings, area: int, oks: float | None) -> float:

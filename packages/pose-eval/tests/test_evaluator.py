@@ -1,0 +1,96 @@
+"""Evaluation in pieces gives what evaluation in one piece gives."""
+
+import itertools
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pose_eval import Evaluator, ResultsError, SettingsError, evaluate
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pieces_in_any_order_of_merging(random_set: Callable[..., Any], seed: int) -> None:
+    gt, rows = random_set(seed)
+    expected = evaluate(rows, gt)
+    images = sorted({row["image_id"] for row in rows})
+    parts = [[row for row in rows if images.index(row["image_id"]) % 3 == k] for k in range(3)]
+    for order in itertools.permutations(range(3)):
+        evaluators = []
+        for k in order:
+            evaluator = Evaluator(gt)
+            for start in range(0, len(parts[k]), 5):
+                evaluator.add(parts[k][start : start + 5])
+            evaluators.append(pickle.loads(pickle.dumps(evaluator)))
+        first = evaluators[0]
+        for other in evaluators[1:]:
+            first.merge(other)
+        report = first.report()
+        assert report.stats == expected.stats
+        assert report.counts == expected.counts
+        assert first.report().stats == expected.stats, "a report leaves the evaluator as it is"
+
+
+def test_an_image_in_several_parts_gives_one_outcome_in_any_order(
+    random_set: Callable[..., Any],
+) -> None:
+    gt, rows = random_set(5)
+    for row in rows:
+        row["score"] = round(row["score"], 1)
+    outcomes = []
+    for order in itertools.permutations(range(3)):
+        evaluator = Evaluator(gt)
+        for k in order:
+            other = Evaluator(gt)
+            other.add(rows[k::3])
+            evaluator.merge(other)
+        outcomes.append(evaluator.report().stats)
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+
+
+def test_arrays(random_set: Callable[..., Any]) -> None:
+    gt, rows = random_set(3, boxes=True)
+    expected = evaluate(rows, gt)
+    arrays = {
+        "image_id": np.array([row["image_id"] for row in rows]),
+        "keypoints": np.array([row["keypoints"] for row in rows], np.float64).reshape(-1, 17, 3),
+        "score": np.array([row["score"] for row in rows]),
+        "bbox": np.array([row["bbox"] for row in rows]),
+    }
+    assert evaluate(arrays, gt).stats == expected.stats
+    evaluator = Evaluator(gt)
+    evaluator.add({key: value[:7] for key, value in arrays.items()})
+    evaluator.add({key: value[7:] for key, value in arrays.items()})
+    assert evaluator.report().stats == expected.stats
+    with pytest.raises(ResultsError, match="results has no array score"):
+        evaluator.add({"keypoints": arrays["keypoints"], "image_id": arrays["image_id"]})
+    with pytest.raises(ResultsError, match=r"score has 2 rows, keypoints has"):
+        evaluator.add(arrays | {"score": [0.5, 0.5]})
+    arrays["keypoints"][4, 2, 0] = np.nan
+    with pytest.raises(ResultsError, match=r"results row 4 .*keypoints\[6\] must be a finite numb"):
+        evaluator.add(arrays)
+    assert evaluator.report().stats == expected.stats, "what was refused left no trace"
+
+
+def test_what_cannot_be_merged(random_set: Callable[..., Any]) -> None:
+    gt, rows = random_set(1)
+    other, _ = random_set(2)
+    with pytest.raises(SettingsError, match="different ground truth"):
+        Evaluator(gt).merge(Evaluator(other))
+    with pytest.raises(SettingsError, match="different settings"):
+        Evaluator(gt).merge(Evaluator(gt, max_dets=5))
+    evaluator = Evaluator(gt)
+    evaluator.add(rows[:3])
+    evaluator.add([{**rows[3], "bbox": [0, 0, 5, 5]}])
+    with pytest.raises(ResultsError, match="have a bbox in their rows and some have none"):
+        evaluator.report()
+
+
+def test_nothing_added(random_set: Callable[..., Any]) -> None:
+    gt, _ = random_set(1)
+    report = Evaluator(gt).report()
+    assert report.stats["AP"] == 0.0
+    assert re.search(r"\[no-detections\]$", report.warnings[-1])

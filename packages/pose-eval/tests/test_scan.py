@@ -1,0 +1,156 @@
+"""The fast scanner reads what json reads, to the last bit, or gives up."""
+
+import json
+import math
+import random
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pose_eval import ResultsError, evaluate, ground_truth, results
+from pose_eval.columns import scan
+from pose_eval.source import read_bytes
+
+pytest.importorskip("numba", reason="the scanner needs numba")
+
+KEYS = ("image_id", "category_id", "keypoints", "score")
+
+
+def scanned(text: str, num_joints: int = 1) -> Any:
+    found = scan(read_bytes(text.encode(), "text"), 0, num_joints, KEYS)
+    return None if found is None else found[0]
+
+
+def row(numbers: str, more: str = "") -> str:
+    return f'[{{"image_id": 7, "category_id": 1, "score": 0.5, "keypoints": [{numbers}]{more}}}]'
+
+
+def spellings() -> list[str]:
+    """Return numbers as programs write them, and worse."""
+    random.seed(0)
+    texts = ["0", "-0", "-0.0", "0.1", "1e22", "1e23", "9007199254740993", "1E-5", "1.5e+3", "0e9"]
+    texts += ["2.2250738585072014e-308", "1.7976931348623157e308", "9" * 19, "123456789012345678"]
+    texts += ["8.5", "0.000123456789012345678", "0.30000000000000004", "5e-324", "1" + "0" * 25]
+    for _ in range(3000):
+        value = struct.unpack("d", struct.pack("Q", random.getrandbits(64)))[0]
+        texts += [repr(value)] if math.isfinite(value) else []
+        texts.append(repr(float(np.float32(random.uniform(-2000, 2000)))))
+        texts.append(repr(random.uniform(0, 1) * 10 ** random.randint(-8, 8)))
+        texts.append(str(random.randint(-(10**18), 10**18)))
+        texts.append(f"{random.uniform(-999, 999):.{random.randint(0, 20)}f}")
+    return texts
+
+
+def test_numbers_are_equal_to_the_last_bit() -> None:
+    refused = 0
+    texts = spellings()
+    for text in texts:
+        found = scanned(row(f"{text}, 1, 2"))
+        if found is None:
+            refused += 1
+            continue
+        wanted = float(json.loads(text))
+        assert struct.pack("d", found.keypoints[0, 0]) == struct.pack("d", wanted), text
+    assert refused < 0.1 * len(texts), "only subnormal numbers and those of 20 digits are hard"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            row(f"{number}, 1, 2")
+            for number in ("01", "1.", ".5", "+1", "1e", "0x1", "NaN", "1e999")
+        ),
+        *(row(f"{number}, 1, 2") for number in ("-", "null", "true", '"1"', "[1]", "1 2", "--1")),
+        row("1, 2"),
+        row("1, 2, 3, 4"),
+        row("1, 2, 3,"),
+        row(""),
+        row("1, 2, 3", ', "score": 0.5'),
+        row("1, 2, 3", ', "x": [1,]'),
+        row("1, 2, 3", ', "x": {"a" 1}'),
+        row("1, 2, 3", ', "x": tru'),
+        row("1, 2, 3", ', "x": "\\u00e9"'),
+        row("1, 2, 3", ', "x": "\n"'),
+        row("1, 2, 3", ', "x": "é"'),
+        row("1, 2, 3", ", "),
+        row("1, 2, 3")[:-1],
+        row("1, 2, 3")[:-2] + "]",
+        row("1, 2, 3").replace("7", "7.0"),
+        row("1, 2, 3").replace("7", '"7"'),
+        row("1, 2, 3").replace('"image_id": 7, ', ""),
+        "[1]",
+        "[{}]",
+        "[",
+        "{",
+        '[{"image_id": 99999999999999999999, "category_id": 1}]',
+    ],
+)
+def test_what_is_unusual_is_left_to_json(text: str) -> None:
+    assert scanned(text) is None
+
+
+def test_other_keys_are_passed_over_and_layout_does_not_matter() -> None:
+    more = ', "center": [1.5, -2e3], "x": {"y": [[], {}, [true, null, "a\\"b"]]}, "id": 3'
+    found = scanned(row("1, 2.5, 3", more))
+    assert found.keypoints.tolist() == [[1, 2.5, 3]]
+    spaced = json.dumps(json.loads(row("1, 2.5, 3", more)), indent=3)
+    assert scanned(spaced).keypoints.tolist() == [[1, 2.5, 3]]
+    dense = json.dumps(json.loads(row("1, 2.5, 3", more)), separators=(",", ":"))
+    assert scanned(dense).keypoints.tolist() == [[1, 2.5, 3]]
+    lines = "\n".join(row(f"{n}, 2, 3")[1:-1] for n in range(5)) + "\n"
+    assert scanned(lines).keypoints[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert len(scanned("[]")) == 0
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_both_ways_of_reading_give_the_same(
+    random_set: Callable[..., Any], boxes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gt, rows = random_set(11, boxes)
+    gt["annotations"][0]["segmentation"] = {"counts": "a\\b", "size": [1, 2]}
+    files = tmp_path / "results.json", tmp_path / "gt.json"
+    files[0].write_text(json.dumps(rows))
+    files[1].write_text(json.dumps(gt))
+    slow = evaluate(*files)
+    for module in (ground_truth, results):
+        monkeypatch.setattr(module, "FAST_FROM", 0)
+    fast = evaluate(*files)
+    assert fast.to_json() == slow.to_json()
+    for table in ("gt", "results"):
+        for name, value in vars(getattr(slow, table)).items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_array_equal(value, getattr(getattr(fast, table), name))
+    rows[4]["score"] = None
+    files[0].write_text(json.dumps(rows))
+    with pytest.raises(ResultsError, match=r"results\.json row 4 .*score must be a finite number"):
+        evaluate(*files)
+    del gt["annotations"][2]["area"]
+    files[1].write_text(json.dumps(gt))
+    with pytest.raises(ResultsError, match=r"gt\.json annotation 2 .*has no area"):
+        evaluate(*files)
+
+
+def test_without_numba_the_numbers_are_the_same(
+    random_set: Callable[..., Any], tmp_path: Path
+) -> None:
+    gt, rows = random_set(12)
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    (tmp_path / "gt.json").write_text(json.dumps(gt))
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from pose_eval import evaluate, ground_truth, results, match_kernels\n"
+        "ground_truth.FAST_FROM = results.FAST_FROM = 0; match_kernels.FEW_PAIRS = -1\n"
+        "print(evaluate('results.json', 'gt.json').to_json(), end='')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == evaluate(tmp_path / "results.json", tmp_path / "gt.json").to_json()
