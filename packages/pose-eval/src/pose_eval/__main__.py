@@ -43,6 +43,13 @@ def nms(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def pck(argv: Sequence[str]) -> int:
+    """Print PCK, AUC, EPE and NME."""
+    from pose_eval.command_pck import run
+
+    return run(argv)
+
+
 # Each imports what it needs when it is called. Without one of these words it is `evaluate`.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": evaluate,
@@ -50,6 +57,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "errors": errors,
     "compare": compare,
     "nms": nms,
+    "pck": pck,
 }
 
 

@@ -14,7 +14,7 @@ from pose_eval.results import parse_rows, read_results
 from pose_eval.settings import Settings
 from pose_eval.sigmas import sigmas_of_categories
 from pose_eval.source import name_of, read_bytes
-from pose_eval.suppress import parse_suppression, suppress
+from pose_eval.suppress import Suppression, parse_suppression, suppress
 
 
 def run(argv: Sequence[str]) -> int:
@@ -23,17 +23,7 @@ def run(argv: Sequence[str]) -> int:
     how = parse_suppression(args.nms or "oks", args.score, args.nms_area, args.max_dets)
     name = name_of(args.file, "results")
     rows = parse_rows(read_bytes(args.file, name), name)
-    gt = assumed(rows, name)
-    table, warnings = read_results(rows, gt, name=name)
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    sigmas = sigmas_of_categories(args.sigmas, gt.categories, None, "coco")
-    kept = suppress(table, Settings(sigmas), how)
-    # Whatever else a row holds stays in it; only the score is new.
-    found: list[dict[str, Any]] = [
-        {**rows[row], "score": score}
-        for row, score in zip(kept.row.tolist(), kept.scores.tolist(), strict=True)
-    ]
+    found = _suppressed(rows, name, args.sigmas, how) if rows != [] else []
     text = "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n" if found else "[]\n"
     if args.out is None:
         sys.stdout.write(text)
@@ -41,6 +31,21 @@ def run(argv: Sequence[str]) -> int:
         write_file(args.out, text)
         print(f"{args.out}: {len(found)} of {len(rows)} rows")
     return 0
+
+
+def _suppressed(rows: Any, name: str, sigmas: Any, how: Suppression) -> list[dict[str, Any]]:
+    """Return the rows that remain; raises ResultsError naming the row that is bad."""
+    gt = assumed(rows, name)
+    table, warnings = read_results(rows, gt, name=name)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    settings = Settings(sigmas_of_categories(sigmas, gt.categories, None, "coco"))
+    kept = suppress(table, settings, how)
+    # Whatever else a row holds stays in it; only the score is new.
+    return [
+        {**rows[row], "score": score}
+        for row, score in zip(kept.row.tolist(), kept.scores.tolist(), strict=True)
+    ]
 
 
 def parser() -> argparse.ArgumentParser:

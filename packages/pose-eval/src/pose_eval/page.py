@@ -62,10 +62,9 @@ tr:last-child td { border-bottom: 0 }
   margin-right: 6px; vertical-align: -1px }
 .warning { background: #fff8e1; border: 1px solid #f2d88b; border-radius: 8px; padding: 8px 14px;
   margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(480px, 100%), 1fr));
-  gap: 16px; align-items: start; margin-top: 14px }
-figure { margin: 0; background: #fff; border: 1px solid var(--line); border-radius: 10px;
-  overflow: hidden }
+.pictures { columns: 2 460px; column-gap: 16px; margin-top: 14px }
+figure { margin: 0 0 16px; break-inside: avoid; background: #fff; overflow: hidden;
+  border: 1px solid var(--line); border-radius: 10px }
 .picture { position: relative; line-height: 0 }
 .picture img { width: 100%; image-orientation: none }
 .picture svg { position: absolute; inset: 0; height: 100% }

@@ -62,6 +62,8 @@ def parse_suppression(
     method, thr = _named("nms", nms or "none", METHODS)
     mode, score_thr = _named("score", score or "bbox", {k: (v, 0.2) for k, v in MODES.items()})
     kind, padding = _named("nms-area", area or "joints", {"joints": ("", 0), "bbox": ("bbox", 1)})
+    if max_dets is not None and max_dets < (method != "nearby"):
+        raise SettingsError(f"max-dets must be above 0 (nearby: 0 keeps all), got {max_dets}")
     return Suppression(method, thr, mode, score_thr, padding if kind else None, max_dets)
 
 

@@ -1,0 +1,88 @@
+"""pose-eval pck RESULTS --gt GT: PCK, AUC, EPE and NME."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pose_eval.arguments import add_settings, read_reports
+from pose_eval.output import write_file
+from pose_eval.pck_persons import PckReport, pck_report
+from pose_eval.tables import SettingsError
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    report = read_reports(args, [args.results])[0]
+    if len(report.gt.categories) > 1:
+        raise SettingsError("pck is for ground truth of one category with joints")
+    found = pck_report(report, norm=args.norm, thresholds=args.thr, auc_pixels=args.auc_pixels)
+    if args.format == "json":
+        output = json.dumps(found.section(), indent=2, allow_nan=False) + "\n"
+    else:
+        output = text(found, args.digits)
+    if args.out is None:
+        sys.stdout.write(output)
+    else:
+        write_file(args.out, output)
+    return 0
+
+
+def text(found: PckReport, digits: int = 3) -> str:
+    """Return a line for each joint and the other measures."""
+    wide = max(8, *(len(name) for name in found.joint_names))
+    lines = [f"{'PCK':{wide}s}" + "".join(f"{f'@{thr:g}':>9s}" for thr in found.pck)]
+    for k, name in enumerate(found.joint_names):
+        values = (joints[k] for joints, _ in found.pck.values())
+        cells = ["-" if v is None else f"{v:.{digits}f}" for v in values]
+        lines.append(f"{name:{wide}s}" + "".join(f"{cell:>9s}" for cell in cells))
+    means = "".join(f"{mean:9.{digits}f}" for _, mean in found.pck.values())
+    lines += [
+        f"{'mean':{wide}s}{means}",
+        "",
+        f"AUC {found.auc:.{digits}f}   EPE {found.epe:.{digits}f} px   NME {found.nme:.{digits}f}",
+        f"{found.persons} persons, {found.unpaired} without a detection (wrong in PCK and AUC, not "
+        f"in EPE and NME); norm: {found.norm}",
+    ]
+    if found.unmeasured:
+        lines.append(f"{found.unmeasured} persons lack that length and are left out of PCK and NME")
+    return "\n".join(lines) + "\n"
+
+
+def thresholds(text: str) -> tuple[float, ...]:
+    """Read numbers above 0 between commas."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 < value < float("inf") for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers above 0 between commas")
+    return values
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of this command."""
+    found = argparse.ArgumentParser(
+        prog="pose-eval pck",
+        description="Print the share of joints near their place. Each person is compared with one "
+        "detection of its image, pairs of the highest OKS first.",
+    )
+    found.add_argument("results", help="results: a list of rows; - is stdin")
+    add_settings(found)
+    add = found.add_argument_group("distances").add_argument
+    add(
+        "--norm",
+        default="bbox",
+        help="bbox (its longer side), bbox-wh (as MMPose), area (its root), or two joints: "
+        "left_shoulder,right_hip is PCK by torso, head_top,neck is PCKh",
+    )
+    add("--thr", type=thresholds, default=(0.05, 0.1, 0.2, 0.5), help="(0.05,0.1,0.2,0.5)")
+    add("--auc-pixels", type=float, default=30.0, help="of the AUC (30, as MMPose)")
+    add = found.add_argument_group("output").add_argument
+    add("--format", choices=("text", "json"), default="text")
+    add("-o", "--out", type=Path, help="write there instead of to stdout")
+    add("--digits", type=int, choices=range(1, 13), metavar="N", default=3, help="(3)")
+    add("--quiet", action="store_true", help="no warnings")
+    return found
