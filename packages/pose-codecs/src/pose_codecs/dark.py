@@ -66,7 +66,7 @@ def _refine_dark(heatmaps: F32, points: F32, weights: F32) -> None:
         if patch.min() < LOWEST:
             scale = heatmaps[m, y, x] / _blurred_max(heatmaps[m], weights)
         for i in range(5):
-            for j in range(5):
+            for j in range(abs(i - 2), 5 - abs(i - 2)):  # the diamond that is read below
                 patch[i, j] = np.log(max(patch[i, j] * scale, LOWEST))
         dx = np.float32(0.5) * (patch[2, 3] - patch[2, 1])
         dy = np.float32(0.5) * (patch[3, 2] - patch[1, 2])
@@ -81,7 +81,10 @@ def _refine_dark(heatmaps: F32, points: F32, weights: F32) -> None:
 
 @jit
 def _blur_patch(heatmap: F32, x: int, y: int, weights: F32, patch: F32) -> None:
-    """Fill patch (P, P) with the blurred heatmap (H, W), zero outside, around pixel (x, y)."""
+    """Fill patch (P, P) with the blurred heatmap (H, W), zero outside, around pixel (x, y).
+
+    A Newton step reads no pixel more than two steps from the centre: the others are inf.
+    """
     height, width = heatmap.shape
     size, taps = len(patch), len(weights)
     reach = size // 2 + taps // 2
@@ -96,6 +99,9 @@ def _blur_patch(heatmap: F32, x: int, y: int, weights: F32, patch: F32) -> None:
             for column in range(2 * reach + 1):
                 blurred[column] += weights[t] * window[i + t, column]
         for j in range(size):
+            if abs(i - size // 2) + abs(j - size // 2) > 2:
+                patch[i, j] = np.inf
+                continue
             total = np.float32(0)
             for t in range(taps):
                 total += weights[t] * blurred[j + t]
