@@ -21,8 +21,9 @@ from pose_eval.report import Report
 
 @dataclass(frozen=True, eq=False)
 class CategoryAnalysis:
-    """One category: its errors, a line per joint, groups of persons, a line per image."""
+    """One category: its errors, a line for each joint, groups of persons, a line for each image."""
 
+    index: int
     name: str
     diagnosis: Diagnosis
     joints: list[dict[str, Any]]
@@ -56,6 +57,7 @@ def analyse(report: Report, *, replicates: int = 1000, seed: int = 0) -> Analysi
         diagnosis = diagnose(report, category=category)
         categories.append(
             CategoryAnalysis(
+                index=category,
                 name=described.name,
                 diagnosis=diagnosis,
                 joints=by_joint(report, diagnosis, category),

@@ -94,14 +94,9 @@ def page(analysis: Analysis, digits: int = 3, images_dir: Path | None = None) ->
     for category in analysis.categories:
         if len(names) > 1:
             parts.append(f"<h2>Category {escape(category.name)}</h2>")
-        parts += _category(report, category, category_index(report, category), digits)
-        parts += _worst(report, category, category_index(report, category), images_dir)
+        parts += _category(report, category, digits)
+        parts += _worst(report, category, images_dir)
     return "\n".join([*parts, "</main>\n</body>\n</html>\n"])
-
-
-def category_index(report: Report, category: CategoryAnalysis) -> int:
-    """Return the index of a category by its name."""
-    return [described.name for described in report.gt.categories].index(category.name)
 
 
 def _about(report: Report) -> str:
@@ -134,7 +129,7 @@ def _head(analysis: Analysis, digits: int) -> str:
     return f'<div class="head">{"".join(tiles)}</div>{note}'
 
 
-def _category(report: Report, category: CategoryAnalysis, index: int, digits: int) -> list[str]:
+def _category(report: Report, category: CategoryAnalysis, digits: int) -> list[str]:
     diagnosis = category.diagnosis
     joints = [
         (row["name"], row["ap"], f"{number(row['ap'], digits)}  ({row['labelled']})")
@@ -159,7 +154,7 @@ def _category(report: Report, category: CategoryAnalysis, index: int, digits: in
     return [
         "<h2>Curves and joints</h2>",
         '<div class="grid">',
-        _card("Precision and recall", _curves(report, index)),
+        _card("Precision and recall", _curves(report, category.index)),
         _card("AP of each joint (labelled)", charts.bars(joints, title="AP of each joint")),
         "</div>",
         "<h2>What goes wrong</h2>",
@@ -255,9 +250,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
-def _worst(
-    report: Report, category: CategoryAnalysis, index: int, images_dir: Path | None
-) -> list[str]:
+def _worst(report: Report, category: CategoryAnalysis, images_dir: Path | None) -> list[str]:
     rows = worst_images(report, category, PICTURES)
     if not rows:
         return []
@@ -279,5 +272,5 @@ def _worst(
     colours = {"annotated": "#dee2e6", "missed person": MISSED, "detection": DETECTED}
     colours |= {"confident background": WRONG, "way to its place": WAY}
     colours |= {f"{name} joint": COLOURS[n + 1] for n, name in enumerate(LABELS[1:])}
-    figures = "".join(figure(report, index, category, row, images_dir) for row in rows)
+    figures = "".join(figure(report, category, row, images_dir) for row in rows)
     return [*parts, charts.legend(colours), f'<div class="pictures">{figures}</div>']

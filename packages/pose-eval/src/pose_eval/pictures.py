@@ -21,8 +21,7 @@ WAY = "#ff8787"  # from a joint to where it belongs
 
 def figure(
     report: Report,
-    category: int,
-    analysis: CategoryAnalysis,
+    category: CategoryAnalysis,
     row: dict[str, Any],
     folder: Path,
 ) -> str:
@@ -47,7 +46,7 @@ def figure(
     if (known > 0).all():  # what the annotations are in, should the file be scaled
         width, height = (int(v) for v in known)
     encoded = base64.b64encode(content).decode()
-    drawing = _drawing(report, category, analysis, image, max(width, height))
+    drawing = _drawing(report, category, image, max(width, height))
     return (
         f'<figure><div class="picture"><img alt="image {escape(str(row["image_id"]))}" '
         f'src="data:image/{kind};base64,{encoded}">'
@@ -100,16 +99,14 @@ def _jpeg_size(content: bytes) -> tuple[str, int, int] | None:
     return None
 
 
-def _drawing(
-    report: Report, category: int, analysis: CategoryAnalysis, image: int, size: int
-) -> str:
+def _drawing(report: Report, category: CategoryAnalysis, image: int, size: int) -> str:
     """Draw the persons of an image and its detections, lines as thick as suits the size."""
-    gt, results, diagnosis = report.gt, report.results, analysis.diagnosis
-    links = gt.categories[category].links
+    gt, results, diagnosis = report.gt, report.results, category.diagnosis
+    links = gt.categories[category.index].links
     thick = max(size / 320, 0.5)
     total = diagnosis.labels.shape[1]
     parts = []
-    for person in np.flatnonzero((gt.image == image) & (gt.category == category)):
+    for person in np.flatnonzero((gt.image == image) & (gt.category == category.index)):
         joints = gt.keypoints[person, :total]
         missed = person in diagnosis.missed
         colour = MISSED if missed else TRUTH
