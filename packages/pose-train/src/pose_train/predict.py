@@ -44,19 +44,20 @@ def normalize(images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict_heatmaps(
-    model: nn.Module, images: Tensor, flip_indices: Sequence[int] | None
+    model: nn.Module, images: Tensor, flip_indices: Sequence[int] | None, *, shift: bool = True
 ) -> Tensor:
     """Return the last stage's heatmaps (B, K, h, w), float32, of uint8 images (B, H, W, 3).
 
-    flip_indices: average with the mirrored images' heatmaps, shifted by one pixel because the
-    quarter-size grid of a mirrored picture does not fall on the original's (HRNet's flip test).
+    flip_indices: average with the mirrored images' heatmaps. shift: those by one pixel, because the
+    quarter-size grid of a mirrored picture does not fall on the original's (HRNet's flip test); not
+    for UDP, whose grid does.
     """
     inputs = normalize(images)  # (B, 3, H, W)
     heatmaps: Tensor = model(inputs).heatmaps[-1].float()  # (B, K, h, w); float also under autocast
     if flip_indices is None:
         return heatmaps
     mirrored = model(inputs.flip(-1)).heatmaps[-1].float()  # (B, K, h, w)
-    return (heatmaps + flip_heatmaps(mirrored, flip_indices, shift=True)) * 0.5
+    return (heatmaps + flip_heatmaps(mirrored, flip_indices, shift=shift)) * 0.5
 
 
 def predict_poses(
@@ -67,11 +68,12 @@ def predict_poses(
     input_size: tuple[int, int],
     device: torch.device,
     flip_indices: Sequence[int] | None,
+    shift: bool = True,
     joints: Sequence[int] | None = None,
 ) -> Poses:
     """Predict every box of the batches that a TopDown dataset makes for testing.
 
-    flip_indices: of the network's keypoints, for the flip test; None for none. joints: which of the
+    flip_indices, shift: of predict_heatmaps, by the network's keypoints. joints: which of the
     network's keypoints to keep, in the order of the evaluated ones; None for all. Processes that
     share the boxes join what they found with `join_poses`.
     """
@@ -79,7 +81,7 @@ def predict_poses(
     parts = []
     for batch in batches:
         images = batch["image"].to(device, non_blocking=True)
-        heatmaps = predict_heatmaps(model, images, flip_indices)
+        heatmaps = predict_heatmaps(model, images, flip_indices, shift=shift)
         keypoints, scores = decode(heatmaps.cpu().numpy())  # (B, K, 2), (B, K)
         if joints is not None:
             keypoints, scores = keypoints[:, joints], scores[:, joints]
