@@ -144,9 +144,9 @@ def _few_images(results: Results, gt: GroundTruth) -> list[str]:
 
 def _duplicates(results: Results) -> np.ndarray:
     """Return the rows equal to an earlier one in image, category, score and keypoints."""
-    order = np.lexsort((results.scores, results.category, results.image))
-    keys = np.stack([results.image, results.category, results.scores], axis=1)[order]
-    tied = (keys[1:] == keys[:-1]).all(axis=1)
+    order = np.lexsort((results.scores, results.image))
+    image, scores = results.image[order], results.scores[order]
+    tied = (image[1:] == image[:-1]) & (scores[1:] == scores[:-1])
     rows = order[np.append(False, tied) | np.append(tied, False)]
     width = results.keypoints[0].size
     whole = np.column_stack([results.keypoints[rows].reshape(-1, width), results.scores[rows]])

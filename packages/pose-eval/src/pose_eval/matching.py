@@ -156,9 +156,11 @@ def _detection_areas(results: Results, detections: Ints, keypoints: Floats) -> F
     if results.bbox is not None:
         bbox = results.bbox[detections]
         return bbox[:, 2] * bbox[:, 3]
-    if not len(keypoints):
-        return np.zeros(0)
-    extent = keypoints[..., :2].max(axis=1) - keypoints[..., :2].min(axis=1)
+    low, high = keypoints[:, 0, :2].copy(), keypoints[:, 0, :2].copy()
+    for k in range(1, keypoints.shape[1]):  # several times as fast as a reduction over the joints
+        np.minimum(low, keypoints[:, k, :2], out=low)
+        np.maximum(high, keypoints[:, k, :2], out=high)
+    extent = high - low
     return extent[:, 0] * extent[:, 1]
 
 

@@ -86,7 +86,7 @@ def digits(data: Any, words: Any, i: int, w: Any) -> Any:
     while True:
         x = words[np.uintp(i)] ^ np.uint64(0x3030303030303030)  # a digit becomes its value
         other = ((x + np.uint64(0x7676767676767676)) | x) & np.uint64(0x8080808080808080)
-        count = 8
+        count: Any = 8
         if other != np.uint64(0):  # how many bytes come before the first that is no digit
             below = ((other & (~other + np.uint64(1))) - np.uint64(1)) & np.uint64(
                 0x0101010101010101
@@ -116,7 +116,7 @@ def number(data: Any, words: Any, i: int) -> Any:
     count = i - start
     if count == 0 or (count > 1 and data[start] == 48):
         return GIVE_UP, zero, False, 0
-    q = 0
+    q: Any = 0
     integer = True
     if data[np.uintp(i)] == 46:
         integer = False
