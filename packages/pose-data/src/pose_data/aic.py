@@ -17,7 +17,7 @@ from pose_data.coco import Persons, announced, check_folder, load_coco, usable_p
 from pose_data.columns import check_numbers, objects
 from pose_data.errors import DatasetError
 from pose_data.headers import read_header
-from pose_data.reading import opens_list, read_pieces
+from pose_data.reading import collector_paused, opens_list, read_pieces
 from pose_data.regions import Regions, starts
 from pose_data.skeleton import AIC
 from pose_data.writing import write_json
@@ -89,6 +89,7 @@ def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | P
     return len(regions)
 
 
+@collector_paused()
 def read_original(path: Path, image_dir: Path) -> Annotations:
     """Read an original AIC file; ids are counted from 1 in file order. Raises DatasetError."""
     names: list[str] = []

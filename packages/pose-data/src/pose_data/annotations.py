@@ -11,6 +11,7 @@ from pose_data.columns import (
     Columns,
     Records,
     check_numbers,
+    column,
     integers,
     joined,
     numbers,
@@ -21,7 +22,7 @@ from pose_data.columns import (
 )
 from pose_data.errors import DatasetError
 from pose_data.headers import read_header
-from pose_data.reading import Piece, read_pieces
+from pose_data.reading import Piece, collector_paused, read_pieces
 from pose_data.regions import Regions, starts, take_regions
 from pose_data.skeleton import COCO
 
@@ -43,6 +44,7 @@ class Annotations:
     notices: tuple[str, ...]
 
 
+@collector_paused()
 def read_annotations(path: Path, image_dir: Path, num_keypoints: int | None = None) -> Annotations:
     """Read a COCO keypoint file, gzip allowed; raises DatasetError naming the file and record.
 
@@ -141,19 +143,19 @@ def _keypoint_columns(
     records: Records, path: Path, first: int, num_keypoints: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return keypoints (n, 3K) of zeros where a record has none, and which have none."""
-    lacks = np.array([record.get("keypoints") is None for record in records], bool)
+    values = column(records, "keypoints")
+    lacks = np.array([value is None for value in values], bool)
     lengths = {
-        len(record["keypoints"]) if isinstance(record["keypoints"], list) else 0
-        for record, is_missing in zip(records, lacks, strict=True)
-        if not is_missing
+        len(value) if isinstance(value, list) else 0 for value in values if value is not None
     }
     if not lengths:
         return np.zeros((len(records), 0)), lacks
-    if len(lengths) == 1 and (width := max(lengths)) and width % 3 == 0:
-        return np.nan_to_num(
-            numbers(records, "keypoints", width, f"{path} annotation", first)
-        ), lacks
-    raise _wrong_count(path, num_keypoints)
+    width = lengths.pop()
+    if lengths or width == 0 or width % 3:
+        raise _wrong_count(path, num_keypoints)
+    found = numbers(records, "keypoints", width, f"{path} annotation", first)
+    found[lacks] = 0
+    return found, lacks
 
 
 def _boxes_around(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:

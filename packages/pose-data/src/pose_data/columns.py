@@ -28,7 +28,7 @@ def objects(values: list[Any], where: str, first: int) -> Records:
     return values
 
 
-def _column(records: Records, key: str) -> list[Any]:
+def column(records: Records, key: str) -> list[Any]:
     """Return what each record has under `key`, None where nothing."""
     try:
         return list(map(itemgetter(key), records))
@@ -40,7 +40,7 @@ def integers(
     records: Records, key: str, where: str, first: int, default: int | None = None
 ) -> NDArray[np.int64]:
     """Return the integers under `key` (n,); a missing one is an error where there is no default."""
-    values = _column(records, key)
+    values = column(records, key)
     if None in values:
         if default is None:
             raise DatasetError(f"{where} {first + values.index(None)} has no {key}")
@@ -58,15 +58,17 @@ def integers(
 
 def numbers(records: Records, key: str, width: int, where: str, first: int) -> NDArray[np.float64]:
     """Return `width` numbers of each record (n, width), NaN where it has none."""
-    values = _column(records, key)
-    fill = [np.nan] * width
-    found = flat_numbers([fill if value is None else value for value in values])
-    if found is not None and len(found) == len(records) * width:
+    values = column(records, key)
+    if None in values:
+        fill = [np.nan] * width
+        filled = [fill if value is None else value for value in values]
+    else:
+        filled = values
+    found = flat_numbers(filled)
+    if found is not None and set(map(len, filled)) <= {width}:
         table = found.reshape(-1, width)  # (n, width)
         is_bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
-        if all(values[i] is None for i in is_bad) and set(map(len, filter(None, values))) <= {
-            width
-        }:
+        if all(values[i] is None for i in is_bad):
             return table
     for i, value in enumerate(values):
         if value is not None:
@@ -98,7 +100,7 @@ def check_numbers(value: object, width: int, key: str, where: str) -> None:
 
 def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.float64]:
     """Return one number of each record (n,), NaN where it has none."""
-    values = _column(records, key)
+    values = column(records, key)
     array = _array([np.nan if value is None else value for value in values])
     if array is not None and array.ndim == 1 and array.dtype.kind in "iuf":
         return array.astype(np.float64)
@@ -109,7 +111,7 @@ def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.fl
 
 def strings(records: Records, key: str, where: str, first: int) -> list[str]:
     """Return the text under `key` of each record."""
-    values = _column(records, key)
+    values = column(records, key)
     if set(map(type, values)) - {str}:
         bad = next(i for i, value in enumerate(values) if not isinstance(value, str))
         if values[bad] is None:
@@ -136,7 +138,7 @@ def segmentations(
     coordinates: list[list[float]] = []
     point_count: list[int] = []
     packed: list[bytes] = []
-    for i in np.flatnonzero(wanted):
+    for i in np.flatnonzero(wanted).tolist():
         value = records[i].get("segmentation")
         if isinstance(value, dict):
             data, rle_size[i] = _packed_rle(value, f"{where} {first + i}")
@@ -146,19 +148,12 @@ def segmentations(
         if not value:
             boxed[i] = True
             value = _box_polygon(bbox_xywh[i])
-        if not isinstance(value, list) or set(map(type, value)) - {list}:
-            raise DatasetError(
-                f"{where} {first + i}: segmentation must be a list of polygons or an RLE object, "
-                f"got {value!r:.60}"
-            )
-        # Fewer than three points enclose nothing (and pycocotools takes two for a box).
-        polygons = [polygon for polygon in value if len(polygon) >= 6]
-        for polygon in polygons:
-            if len(polygon) % 2:
-                raise DatasetError(f"{where} {first + i}: a polygon has an odd number of values")
-            coordinates.append(polygon)
-            point_count.append(len(polygon) // 2)
-        polygon_count[i] = len(polygons)
+        before = len(coordinates)
+        for polygon in _polygons(value, f"{where} {first + i}"):
+            if (size := len(polygon)) >= 6:
+                coordinates.append(polygon)
+                point_count.append(size // 2)
+        polygon_count[i] = len(coordinates) - before
     points = flat_numbers(coordinates)
     if points is None or not np.isfinite(points).all():
         raise _bad_polygon(records, wanted, where, first)
@@ -173,6 +168,17 @@ def segmentations(
     }
 
 
+def _polygons(value: Any, where: str) -> list[list[float]]:
+    """Return the polygons of a segmentation; fewer than three points enclose nothing."""
+    if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
+        raise DatasetError(
+            f"{where}: segmentation must be a list of polygons or an RLE object, got {value!r:.60}"
+        )
+    if any(len(polygon) % 2 for polygon in value):
+        raise DatasetError(f"{where}: a polygon has an odd number of values")
+    return value  # pycocotools takes two points for a box: whoever reads on leaves those out
+
+
 def _packed_rle(value: dict[str, Any], where: str) -> tuple[bytes, tuple[int, int]]:
     """Return the compressed counts of an RLE object and its (h, w)."""
     size, counts = value.get("size"), value.get("counts")
@@ -180,12 +186,11 @@ def _packed_rle(value: dict[str, Any], where: str) -> tuple[bytes, tuple[int, in
     height, width = int(size[0]), int(size[1])  # type: ignore[index]
     if isinstance(counts, str):
         return counts.encode(), (height, width)
-    array = _array(counts)
-    if array is None or array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
+    if not isinstance(counts, list) or set(map(type, counts)) != {int} or min(counts) < 0:
         raise DatasetError(f"{where}: counts of the segmentation must be text or whole numbers")
-    if array.sum() != height * width:
+    if sum(counts) != height * width:
         raise DatasetError(
-            f"{where}: counts of the segmentation add up to {array.sum()}, its size "
+            f"{where}: counts of the segmentation add up to {sum(counts)}, its size "
             f"{height} x {width} to {height * width}"
         )
     return rle.frPyObjects(value, height, width)["counts"], (height, width)

@@ -5,11 +5,13 @@ two of its records every few megabytes. A cut is a guess that parsing proves: te
 inside the list and parses as a list of its own is exactly the records it holds.
 """
 
+import gc
 import gzip
 import json
 import re
 import zlib
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ import orjson
 
 from pose_data.errors import DatasetError
 
-PIECE = 4 << 20  # bytes of JSON parsed at once
+PIECE = 1 << 20  # bytes of JSON parsed at once: what it becomes stays in the processor's cache
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _BETWEEN_RECORDS = re.compile(rb"\}\s*,\s*(?=\{)")
 _SPACE = re.compile(rb"\s*")
@@ -58,6 +60,18 @@ def read_pieces(path: Path) -> Iterator[Piece]:
         raise DatasetError(f"{path} must hold a JSON object or list")
     if _skip_space(data, position) != len(data):
         raise _not_json(path, data, position, "Extra data")
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from running: it would walk millions of short-lived lists."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def opens_list(path: Path) -> bool:
