@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Warp = Literal["cv2", "opencv4"]
+Ints = NDArray[np.signedinteger]
 WARPS: tuple[Warp, ...] = ("cv2", "opencv4")
 
 MAX_SIDE = 32766  # cv2.remap addresses pixels with 16 bits
@@ -62,29 +63,21 @@ def _warp_opencv4(
         # W - 1 - x of the rounded x: negated before the shift, floor becomes ceil, hence the 31.
         x_rows = _ONE * (image.shape[1] - 1) - x_rows + 31
         x_columns = -x_columns
+    x_rows, x_columns = _narrow(x_rows, x_columns)
+    y_rows, y_columns = _narrow(y_rows, y_columns)
 
     result = np.empty((h, w, *image.shape[2:]), np.uint8)
     whole = np.empty((min(_ROWS, h), w, 2), np.int16)  # pixel (x, y)
     fraction = np.empty(whole.shape[:2], np.uint16)  # 32 * y + x, in 1/32 pixel
     for top in range(0, h, _ROWS):
-        rows = slice(top, min(top + _ROWS, h))
-        count = rows.stop - top
-        x = _add(x_rows[rows], x_columns)  # (rows, w)
-        y = _add(y_rows[rows], y_columns)
-        np.right_shift(x, 10, out=whole[:count, :, 0], casting="unsafe")
-        np.right_shift(y, 10, out=whole[:count, :, 1], casting="unsafe")
-        y &= 31 << 5
-        x >>= 5
-        x &= 31
-        np.bitwise_or(y, x, out=fraction[:count], casting="unsafe")
-        cv2.remap(
-            image,
-            whole[:count],
-            fraction[:count],
-            cv2.INTER_LINEAR,
-            dst=result[rows],
-            borderValue=0,
-        )
+        rows = slice(top, top + _ROWS)
+        x, y = _add(x_rows[rows], x_columns), _add(y_rows[rows], y_columns)  # (rows, w)
+        count = len(x)
+        whole[:count, :, 0] = x >> 10
+        whole[:count, :, 1] = y >> 10
+        fraction[:count] = (y & (31 << 5)) | ((x >> 5) & 31)
+        part = whole[:count], fraction[:count]
+        cv2.remap(image, *part, cv2.INTER_LINEAR, dst=result[rows], borderValue=0)
     return result
 
 
@@ -109,10 +102,14 @@ def _fixed_point(
     return parts
 
 
-def _add(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the sums (rows, columns), limited to what 16 bits of whole pixels hold."""
-    low, high = rows.min() + columns.min(), rows.max() + columns.max()
-    if low >= -_FAR and high < _FAR:
-        return rows.astype(np.int32)[:, None] + columns.astype(np.int32)
-    sums = np.clip(rows[:, None] + columns, -_FAR, _FAR - 1)
-    return sums.astype(np.int32)
+def _narrow(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[Ints, Ints]:
+    """Return both as 32-bit integers, where their sums are pixels that 16 bits can address."""
+    if rows.min() + columns.min() >= -_FAR and rows.max() + columns.max() < _FAR:
+        return rows.astype(np.int32), columns.astype(np.int32)
+    return rows, columns
+
+
+def _add(rows: Ints, columns: Ints) -> NDArray[np.int32]:
+    """Return rows + columns (rows, columns), limited to what 16 bits can address."""
+    sums = rows[:, None] + columns
+    return sums if sums.dtype == np.int32 else np.clip(sums, -_FAR, _FAR - 1).astype(np.int32)
