@@ -7,7 +7,7 @@ together is a ConfigError that names the keys.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pose_data import Augmentation
+from pose_data import Augmentation, SceneAugmentation
 
 
 class ConfigError(ValueError):
@@ -132,6 +132,7 @@ class Train:
     sync_bn: bool = False  # batch statistics over all processes
     num_workers: int = 2  # processes that make samples, per training process
     augment: Augmentation | None = field(default_factory=Augmentation)  # topdown
+    scene: SceneAugmentation = field(default_factory=SceneAugmentation)  # bottomup
     device: str = "auto"  # cuda where there is one, else cpu
 
 

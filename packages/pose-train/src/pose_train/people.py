@@ -1,0 +1,252 @@
+"""From whole pictures to people: forward at several sizes, flip test, decode, back to the picture.
+
+HigherHRNet's test as in MMPose 0.29; Cheng et al., CVPR 2020.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pose_codecs import AssociativeEmbedding, People
+from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
+from pose_data import BottomUp, keypoints_to_image, start_worker
+from pose_data.scene import resize_for_test
+from pose_train.predict import normalize
+
+Size = tuple[int, int]
+
+
+class Scene(NamedTuple):
+    """The people found in one picture.
+
+    keypoints (P, K, 2) in pixels of the picture, scores (P, K), person_scores (P,). A keypoint that
+    was not found has score 0 and lies in the corner of what the network saw.
+    """
+
+    sample: int  # its number in the dataset
+    image_id: int
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    person_scores: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def predict_maps(
+    model: nn.Module,
+    images: Sequence[Tensor],
+    factors: Sequence[float],
+    *,
+    flip_indices: Sequence[int] | None,
+    size: Size | None,
+) -> tuple[Tensor, Tensor]:
+    """Return heatmaps (B, K, h, w) and tags (B, T, h, w, L) of pictures seen at several sizes.
+
+    images: uint8 RGB (B, h_i, w_i, 3), one for each of `factors`, largest first. flip_indices: also
+    look at the mirrored pictures; L is then 2, else 1. size: (w, h) of the maps; None is that of
+    the finest map of the largest image.
+
+    Heatmaps are averaged over stages, views and factors. Tags are those of factor 1 alone, one
+    value per view: the tags of two sizes do not agree. Of stages with maps of one size, such as
+    those of a stacked hourglass, the last is taken. Raises ValueError where factors lack 1.
+    """
+    if len(factors) > 1 and 1 not in factors:
+        raise ValueError(f"the factors of a multi-scale test must include 1, got {list(factors)}")
+    averages, tags = [], []
+    for factor, batch in zip(factors, images, strict=True):
+        inputs = normalize(batch)  # (B, 3, h_i, w_i)
+        views = [model(inputs)]
+        if flip_indices is not None:
+            views.append(_mirrored_back(model(inputs.flip(-1)), flip_indices))
+        heatmaps = [maps for view in views for maps in _last_of_each_size(view[0])]
+        height, width = heatmaps[-1].shape[-2:]
+        averages.append(aggregate(heatmaps, size or (width, height)))  # (B, K, h, w)
+        if factor == 1 or len(factors) == 1:
+            tags = [_last_of_each_size(view[1])[-1] for view in views]  # (B, T, h_i, w_i)
+    height, width = averages[0].shape[-2:]
+    return aggregate(averages, (width, height)), aggregate_tags(tags, (width, height))
+
+
+def _mirrored_back(
+    output: tuple[Sequence[Tensor], Sequence[Tensor]], flip_indices: Sequence[int]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Turn the maps of the mirrored picture into those of the picture, without a shift."""
+    heatmaps, tags = output
+    shared = len(tags[0][0]) == 1  # one tag map for all keypoints
+    return (
+        [flip_heatmaps(maps, flip_indices, shift=False) for maps in heatmaps],
+        [flip_tags(maps, (0,) if shared else flip_indices) for maps in tags],
+    )
+
+
+def _last_of_each_size(maps: Sequence[Tensor]) -> list[Tensor]:
+    return list({each.shape[-2:]: each for each in maps}.values())
+
+
+def scene_loader(
+    dataset: BottomUp,
+    indices: Iterable[int],
+    batch_size: int,
+    num_workers: int,
+    *,
+    pin_memory: bool = False,
+) -> DataLoader[dict[str, Any]]:
+    """Return a loader of test samples whose batches hold pictures of one size.
+
+    indices: the samples to load, a part of them where several processes share the work.
+    """
+    batches = same_size_batches(dataset, indices, batch_size)
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
+        batch_sampler=batches,
+        collate_fn=stack_test_samples,
+        num_workers=num_workers if batches else 0,
+        pin_memory=pin_memory,
+        worker_init_fn=start_worker,
+        generator=torch.Generator(),  # so that a new loader takes no number from the global one
+    )
+
+
+def same_size_batches(
+    dataset: BottomUp, indices: Iterable[int], batch_size: int
+) -> list[list[int]]:
+    """Group the samples by the sizes at which the network sees them, in order within a size."""
+    sizes = dataset.persons.image_sizes[dataset.images].tolist()
+    short, smallest = min(dataset.input_size), min(dataset.scale_factors)
+    groups: dict[tuple[Size, ...], list[int]] = {}
+    for index in indices:
+        size = (sizes[index][0], sizes[index][1])
+        seen = tuple(
+            resize_for_test(size, short, factor, smallest).size
+            for factor in (1.0, *dataset.scale_factors)
+        )
+        groups.setdefault(seen, []).append(index)
+    return [
+        group[start : start + batch_size]
+        for group in groups.values()
+        for start in range(0, len(group), batch_size)
+    ]
+
+
+def stack_test_samples(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Make a batch of BottomUp's test samples of one size; images: (B, h, w, 3) of each factor."""
+    by_factor = zip(*(sample["images"] for sample in samples), strict=True)
+    batch: dict[str, Any] = {
+        "images": [torch.from_numpy(np.stack(images)) for images in by_factor],
+        "base_size": samples[0]["base_size"],
+    }
+    for key in ("center", "scale", "image_id", "index"):
+        batch[key] = torch.from_numpy(np.stack([sample[key] for sample in samples]))
+    return batch
+
+
+def find_people(
+    model: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    codec: AssociativeEmbedding,
+    factors: Sequence[float],
+    *,
+    device: torch.device,
+    flip_indices: Sequence[int] | None,
+    project: bool = True,
+    threads: int | None = None,
+) -> list[Scene]:
+    """Find the people in the pictures of a scene_loader, in the order of the samples.
+
+    factors: those of the dataset. project: decode at the size of the input, as published, and not
+    at that of the finest maps. While the network works on a batch, `threads` threads (None: one per
+    core, 8 at most) decode those before it: the kernels release the GIL.
+    """
+    model.eval()
+    threads = threads or min(8, os.cpu_count() or 1)
+    scenes = _decoded(_maps(model, batches, factors, device, flip_indices, project), codec, threads)
+    return sorted(scenes, key=lambda scene: scene.sample)
+
+
+def _maps(
+    model: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    factors: Sequence[float],
+    device: torch.device,
+    flip_indices: Sequence[int] | None,
+    project: bool,
+) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
+    """Yield each batch with its heatmaps and tags."""
+    largest_first = sorted(factors, reverse=True)
+    for batch in batches:
+        images = [each.to(device, non_blocking=True) for each in batch["images"]]
+        size = batch["base_size"] if project else None
+        heatmaps, tags = predict_maps(
+            model, images, largest_first, flip_indices=flip_indices, size=size
+        )
+        yield batch, heatmaps, tags
+
+
+def _decoded(
+    maps: Iterable[tuple[dict[str, Any], Tensor, Tensor]],
+    codec: AssociativeEmbedding,
+    threads: int,
+) -> Iterator[Scene]:
+    """Decode on threads of their own; maps of at most two pictures per thread wait."""
+    waiting: deque[Future[Scene]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for batch, heatmaps, tags in maps:
+            for i in range(len(heatmaps)):
+                where = {key: batch[key][i].numpy() for key in ("center", "scale")}
+                number = int(batch["index"][i]), int(batch["image_id"][i])
+                waiting.append(
+                    pool.submit(_decode_one, codec, heatmaps[i], tags[i], number, **where)
+                )
+                while len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@torch.inference_mode()
+def _decode_one(
+    codec: AssociativeEmbedding,
+    heatmaps: Tensor,
+    tags: Tensor,
+    number: tuple[int, int],
+    *,
+    center: NDArray[np.float32],
+    scale: NDArray[np.float32],
+) -> Scene:
+    """Decode maps (K, h, w) and (T, h, w, L), on the device where they are."""
+    if heatmaps.device.type == "cpu":
+        people: People = codec.decode(heatmaps.numpy(), tags.numpy())
+    else:
+        (people,) = decode_people(codec, heatmaps[None], tags[None])
+    height, width = heatmaps.shape[-2:]
+    keypoints = keypoints_to_image(people.keypoints, center, scale, (width, height))
+    return Scene(*number, keypoints, people.scores, people.person_scores)
+
+
+def scene_rows(scenes: Iterable[Scene], category_id: int = 1) -> list[dict[str, Any]]:
+    """Return COCO result rows, as MMPose 0.29 writes them: no NMS, no rescoring.
+
+    The box is that of all K keypoints. Quirk kept: those that were not found count, too, at the
+    corner where they lie.
+    """
+    rows = []
+    for scene in scenes:
+        for points, values, score in zip(*scene[2:], strict=True):
+            left_top = points.min(axis=0)
+            rows.append(
+                {
+                    "image_id": scene.image_id,
+                    "category_id": category_id,
+                    "keypoints": np.column_stack([points, values]).ravel().tolist(),  # (3 K,)
+                    "score": float(score),
+                    "bbox": [*left_top.tolist(), *(points.max(axis=0) - left_top).tolist()],
+                }
+            )
+    return rows
