@@ -215,7 +215,7 @@ def _build(
         categories=categories,
         image_ids=image_ids,
         file_names=tuple(str(e.get("file_name", "")) for e in entries),
-        image_sizes=np.array([[_size(e, key) for key in ("width", "height")] for e in entries]),
+        image_sizes=_sizes(entries),
         crowd_index=_crowd_index(entries),
         ids=columns.ids["id"],
         image=image,
@@ -254,8 +254,15 @@ def _check_rows(name: str, columns: Columns, image: Any, category: Any) -> None:
     raise_problems(found)
 
 
-def _size(entry: Mapping[str, Any], key: str) -> float:
-    value = entry.get(key, 0)
+def _sizes(entries: list[Any]) -> Floats:
+    """Return width and height of each image, 0 where they are missing or no numbers."""
+    sizes = [(e.get("width", 0), e.get("height", 0)) for e in entries]
+    if {type(side) for size in sizes for side in size} <= {int, float}:
+        return np.array(sizes, np.float64)
+    return np.array([[_number(side) for side in size] for size in sizes])
+
+
+def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
@@ -263,4 +270,4 @@ def _crowd_index(entries: list[Any]) -> Floats | None:
     """Return CrowdPose's crowdIndex of each image, None where no image has one."""
     if not any("crowdIndex" in entry for entry in entries):
         return None
-    return np.array([_size(e, "crowdIndex") if "crowdIndex" in e else np.nan for e in entries])
+    return np.array([_number(e["crowdIndex"]) if "crowdIndex" in e else np.nan for e in entries])

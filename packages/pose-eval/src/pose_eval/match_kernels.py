@@ -69,6 +69,17 @@ def negative_exponents(
                 pair += 1
 
 
+def extents(keypoints: Floats, out: Floats) -> None:
+    """Write the area that the joints of each pose (D, K, 3) extend over."""
+    for d in range(keypoints.shape[0]):
+        x0, y0 = keypoints[d, 0, 0], keypoints[d, 0, 1]
+        x1, y1 = x0, y0
+        for k in range(1, keypoints.shape[1]):
+            x0, x1 = min(x0, keypoints[d, k, 0]), max(x1, keypoints[d, k, 0])
+            y0, y1 = min(y0, keypoints[d, k, 1]), max(y1, keypoints[d, k, 1])
+        out[d] = (x1 - x0) * (y1 - y0)
+
+
 def sums(values: Floats, counts: Ints, out: Floats) -> None:
     """Write the mean of each run of `counts` values, added up in the order of np.sum.
 

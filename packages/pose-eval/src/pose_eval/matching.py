@@ -156,11 +156,13 @@ def _detection_areas(results: Results, detections: Ints, keypoints: Floats) -> F
     if results.bbox is not None:
         bbox = results.bbox[detections]
         return bbox[:, 2] * bbox[:, 3]
-    low, high = keypoints[:, 0, :2].copy(), keypoints[:, 0, :2].copy()
-    for k in range(1, keypoints.shape[1]):  # several times as fast as a reduction over the joints
-        np.minimum(low, keypoints[:, k, :2], out=low)
-        np.maximum(high, keypoints[:, k, :2], out=high)
-    extent = high - low
+    many = len(keypoints) > match_kernels.FEW_PAIRS
+    compiled = match_kernels.compiled(match_kernels.extents) if many else None
+    if compiled is not None:
+        area = np.empty(len(keypoints))
+        compiled(keypoints, area)
+        return area
+    extent = np.ptp(keypoints[..., :2], axis=1)
     return extent[:, 0] * extent[:, 1]
 
 

@@ -48,11 +48,15 @@ def nearest_double(w: Any, q: int) -> Any:
     one, zero = np.uint64(1), np.uint64(0)
     if q < SMALLEST_POWER or q > LARGEST_POWER:
         return zero
-    leading = 0
-    for step in (32, 16, 8, 4, 2, 1):
-        if (w >> np.uint64(64 - step)) == zero:
-            w = w << np.uint64(step)
-            leading += step
+    if w >= np.uint64(1 << 53):  # its length is the exponent of its first 53 bits as a double
+        top = np.float64(np.int64((w >> one) & ~np.uint64(0x3FF)))
+        leading = 1085 - np.int64(top.view(np.uint64) >> np.uint64(52))
+        w = w << np.uint64(leading)
+    else:
+        leading = 0
+        while (w >> np.uint64(63)) == zero:
+            w = w << one
+            leading += 1
     high, low = multiply(w, POWERS[q - SMALLEST_POWER, 0])
     if (high & np.uint64(0x1FF)) == np.uint64(0x1FF):
         more, _ = multiply(w, POWERS[q - SMALLEST_POWER, 1])
@@ -167,7 +171,7 @@ def blank(data: Any, i: int) -> int:
     """Return the position of the first byte from i on that is not white space."""
     while True:
         c = data[np.uintp(i)]
-        if not (c == 32 or c == 10 or c == 13 or c == 9):
+        if c > 32 or not (c == 32 or c == 10 or c == 13 or c == 9):
             return i
         i += 1
 
