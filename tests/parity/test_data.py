@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_data import COCO, Augmentation, Persons, TopDown, load_coco, warp_affine
+from pose_data import COCO, Augmentation, TopDown, load_coco, load_detections, warp_affine
 from pose_data.transforms import (
     NO_AUGMENTATION,
     AugmentationParams,
@@ -216,11 +216,15 @@ def test_crops_of_detections(parity_dir: Path) -> None:
     folder = parity_dir / "topdown" / "testpath"
     if not (folder / "predictions.npz").is_file():
         pytest.skip("no test path among these reference numbers")
-    ground_truth = data_dir() / json.loads((folder / "testpath.json").read_text())["ann_file"]
-    persons = load_coco(ground_truth, ground_truth.parent)
+    about = json.loads((folder / "testpath.json").read_text())
+    ground_truth = data_dir() / about["ann_file"]
+    pictures = load_coco(ground_truth, ground_truth.parent)
     with np.load(folder / "predictions.npz") as arrays:
         stored = dict(arrays)
-    dataset = TopDown(boxes_of(persons, stored["img_id"], stored["bbox_xyxy"]), (192, 256))
+    height, width, _ = next(a.shape for name, a in stored.items() if name.endswith("_hwc_bgr"))
+    detections = load_detections(data_dir() / about["det_file"], pictures)
+    dataset = TopDown(detections, (width, height))
+    assert dataset.persons.ids.tolist() == stored["id"].tolist()
     for i in range(len(dataset)):
         sample = dataset[i]
         np.testing.assert_allclose(sample["center"], stored["input_center"][i], atol=1e-4)
@@ -228,18 +232,3 @@ def test_crops_of_detections(parity_dir: Path) -> None:
         if cv2.__version__.startswith("5."):
             bgr = np.ascontiguousarray(sample["image"][..., ::-1])
             assert zlib.crc32(bgr) == stored["crop_crc32"][i]
-
-
-def boxes_of(persons: Persons, image_ids: Any, bbox_xyxy: Any) -> Persons:
-    """Return persons that are boxes alone, in the pictures of `persons`."""
-    row_of_image = {image_id: row for row, image_id in enumerate(persons.image_ids.tolist())}
-    count = len(image_ids)
-    return replace(
-        persons,
-        ids=np.arange(count),
-        image_index=np.array([row_of_image[i] for i in image_ids.tolist()]),
-        bbox_xyxy=bbox_xyxy,
-        area=np.ones(count, np.float32),
-        keypoints=np.zeros((count, 17, 2), np.float32),
-        visible=np.zeros((count, 17), np.float32),
-    )

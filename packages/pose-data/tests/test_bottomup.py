@@ -1,5 +1,6 @@
 """Bottom-up samples and their geometry."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from pose_data import (
     DatasetError,
     Persons,
     SceneAugmentation,
+    TopDown,
     inverse,
     keypoints_to_image,
     load_coco,
+    merge,
     synthesize,
 )
 from pose_data.masks import decode_rle, trained_pixels
@@ -296,6 +299,27 @@ def test_broken_pictures(tmp_path: Path, people: Persons) -> None:
     dataset = training(elsewhere)
     assert dataset[(0, 0)]["index"] != 0
     assert len(dataset.broken.reasons) == 1
+
+
+def test_merged_sources_are_read_from_their_folders(tmp_path: Path, people: Persons) -> None:
+    root = synthesize(tmp_path / "other", num_train=2, num_val=1, image_size=(160, 120), seed=9)
+    other = load_coco(root / "annotations/person_keypoints_train2017.json", root / "train2017")
+    both = merge(people, other)
+    dataset = training(both)
+    alone = training(other)
+    last = dataset.sample(len(dataset) - 1, STRAIGHT)
+    np.testing.assert_array_equal(last["image"], alone.sample(len(alone) - 1, STRAIGHT)["image"])
+    crops = TopDown(both, (48, 64)), TopDown(other, (48, 64))
+    np.testing.assert_array_equal(
+        crops[0][len(both) - 1]["image"], crops[1][len(other) - 1]["image"]
+    )
+    for picture in (root / "train2017").iterdir():
+        picture.unlink()
+    file = re.escape(str(other.annotation_file))
+    with pytest.raises(DatasetError, match=rf"^{file} image id \d+: image .* does not exist"):
+        dataset.sample(len(dataset) - 1, STRAIGHT)
+    with pytest.raises(DatasetError, match=rf"^{file} annotation id \d+: image .* does not exist"):
+        TopDown(both, (48, 64))[len(both) - 1]
 
 
 def test_options_that_make_no_sense(people: Persons) -> None:
