@@ -1,17 +1,21 @@
-"""Every shipped preset parses, says how to launch it, builds its network, and stays short."""
+"""Every shipped preset parses, says how to launch it, fits its network, and stays short."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
-from pose_backbones import create_model
+from pose_backbones import ZOO, create_model
 from pose_train import load_config, shipped_configs
+from pose_train.skeletons import published_skeleton
 
 PRESETS = shipped_configs()
 
 
-def test_there_are_presets() -> None:
-    assert {"demo", "coco_mini"} <= set(PRESETS)
+def test_there_is_one_for_each_row_of_the_zoo() -> None:
+    assert {"demo", "coco_mini", *ZOO} <= set(PRESETS)
+    plain = {f"hrnet_w{w}_coco_{size}" for w in (32, 48) for size in ("256x192", "384x288")}
+    assert plain <= set(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -19,10 +23,36 @@ def test_preset(name: str) -> None:
     text = PRESETS[name].read_text(encoding="utf-8")
     assert text.startswith(f"# pose-train run {name}"), "it opens with the command"
     assert len(text.splitlines()) < 60
-    needs_root = "synthetic" not in text
-    config = load_config(name, ["data.root=folder"] if needs_root else [])
-    net = create_model(config.model.name, num_keypoints=17, **config.model.options)
-    assert sum(p.numel() for p in net.parameters()) > 0
+    assert max(map(len, text.splitlines())) <= 101
+    is_complete = "synthetic:" in text or "root: data" in text
+    config = load_config(name, [] if is_complete else ["data.root=folder"])
+    model, keypoints = config.model, published_skeleton(config.data)
+    w, h = model.input_size
+    with torch.device("meta"):  # shapes alone: no weights are drawn, nothing is computed
+        net = create_model(model.name, num_keypoints=keypoints.num_keypoints, **model.options)
+        output = net.eval()(torch.zeros(1, 3, h, w))
+    sizes = [tuple(maps.shape[:0:-1]) for maps in output.heatmaps]
+    if config.recipe == "topdown":
+        assert not output.tags
+        if model.heatmap_size is not None:
+            assert sizes[-1] == (*model.heatmap_size, keypoints.num_keypoints)
+    else:
+        assert output.tags
+        assert sizes == [(*size, keypoints.num_keypoints) for size in model.heatmap_sizes]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_preset_of_the_zoo(name: str) -> None:
+    config, row = load_config(name), ZOO[name]
+    assert (config.model.name, config.model.input_size) == (row.model, row.input_size)
+    assert published_skeleton(config.data).num_keypoints == row.num_keypoints
+    assert config.eval.flip_test
+    if config.recipe == "topdown":
+        assert config.eval.boxes == "detections"
+        assert config.eval.nms == "oks"
+    text = PRESETS[name].read_text(encoding="utf-8")
+    numbers = (row.ap, row.ar, row.ap_multi_scale, row.ar_multi_scale)
+    assert all(f"{number:.3f}" in text for number in numbers if number is not None)
 
 
 def test_a_missing_preset_names_those_there_are(tmp_path: Path) -> None:
