@@ -92,6 +92,9 @@ def test_gzip_and_byte_order_mark(tmp_path: Path) -> None:
     plain = load_coco(tmp_path / "gt.json", tmp_path)
     packed = load_coco(tmp_path / "gt.json.gz", tmp_path)
     assert len(plain) == 20
+    parts = gzip.compress(text[:700]) + gzip.compress(text[700:])
+    (tmp_path / "two.json.gz").write_bytes(parts)
+    assert len(load_coco(tmp_path / "two.json.gz", tmp_path)) == 20
     np.testing.assert_array_equal(plain.keypoints, packed.keypoints)
 
 

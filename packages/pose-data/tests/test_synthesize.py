@@ -10,12 +10,12 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO as CocoFile
 
-from pose_data.cartoons import _polygons
+from pose_data.cartoons import HARD, MOST_PEOPLE, Scene, _polygons, synthesize_image
 from pose_data.errors import DatasetError
 from pose_data.figures import sample_figure
-from pose_data.shapes import body_shapes, cover
-from pose_data.skeleton import COCO
-from pose_data.synthesize import synthesize, synthesize_image
+from pose_data.shapes import JOINTS, body_shapes, cover
+from pose_data.skeleton import AIC, COCO, CROWDPOSE, MPII, Skeleton
+from pose_data.synthesize import custom_skeleton, synthesize
 
 SIZE = (200, 150)
 # pycocotools 2.0.11 under numpy 2
@@ -218,3 +218,110 @@ def test_impossible_numbers_are_refused(tmp_path: Path, bad: dict) -> None:
     with pytest.raises(DatasetError, match=r"-1|-2|20"):
         synthesize(tmp_path / "new", **bad)
     assert not list(tmp_path.iterdir())
+
+
+@functools.cache
+def hard_people() -> list[tuple[np.ndarray, list[dict]]]:
+    seeds = np.random.SeedSequence(5).spawn(40)
+    return [
+        synthesize_image(np.random.default_rng(seed), SIZE, COCO.keypoints, HARD) for seed in seeds
+    ]
+
+
+def test_hard_pictures_have_crowds_and_people_without_labels() -> None:
+    found = [person for _, persons in hard_people() for person in persons]
+    crowds = [person for person in found if person["iscrowd"]]
+    unlabelled = [p for p in found if not p["iscrowd"] and p["num_keypoints"] == 0]
+    assert len(crowds) >= 5
+    assert len(unlabelled) >= 5
+    assert max(len(persons) for _, persons in hard_people()) >= 6
+    assert all(not any(person["keypoints"]) for person in crowds + unlabelled)
+
+
+def test_the_region_of_a_crowd_is_what_is_seen_of_it() -> None:
+    width, height = SIZE
+    for _, persons in hard_people():
+        masks = []
+        for person in persons:
+            shape = person["segmentation"]
+            packed = rle.frPyObjects(shape, height, width)
+            mask = rle.decode(packed if isinstance(shape, dict) else rle.merge(packed))
+            masks.append((person["iscrowd"], mask))
+            if person["iscrowd"]:
+                assert mask.sum() == person["area"] > 0
+                assert rle.toBbox(packed).tolist() == person["bbox"]
+        crowd = sum(mask.astype(int) for is_crowd, mask in masks if is_crowd)
+        others = sum(mask.astype(int) for is_crowd, mask in masks if not is_crowd)
+        assert np.mean((crowd * others) > 0) < 0.01  # polygons are half a pixel off
+
+
+def test_hard_and_easy_come_from_a_seed_each() -> None:
+    one, two = (synthesize_image(np.random.default_rng(3), SIZE, scene=HARD) for _ in range(2))
+    np.testing.assert_array_equal(one[0], two[0])
+    assert one[1] == two[1]
+
+
+@pytest.mark.parametrize("skeleton", [AIC, CROWDPOSE, MPII, *map(custom_skeleton, (3, 4, 9, 18))])
+def test_keypoints_of_any_skeleton_are_on_the_same_pictures(skeleton: Skeleton) -> None:
+    image, coco = synthesize_image(np.random.default_rng(8), SIZE)
+    same, people = synthesize_image(np.random.default_rng(8), SIZE, skeleton.keypoints)
+    np.testing.assert_array_equal(image, same)
+    for ours, theirs in zip(people, coco, strict=True):
+        points = np.array(ours["keypoints"]).reshape(-1, 3)
+        known = np.array(theirs["keypoints"]).reshape(-1, 3)
+        assert ours["bbox"] == theirs["bbox"]
+        for name, point in zip(skeleton.keypoints, points, strict=True):
+            if name in COCO.keypoints:
+                np.testing.assert_array_equal(point, known[COCO.keypoints.index(name)])
+
+
+def test_the_top_of_the_head_is_above_the_eyes() -> None:
+    names = ("head_top", "neck", "left_eye", "right_eye")
+    gaps = []
+    for seed in range(40):
+        for person in synthesize_image(np.random.default_rng(seed), SIZE, names)[1]:
+            top, neck, left, right = np.array(person["keypoints"]).reshape(4, 3)
+            if min(top[2], neck[2], left[2], right[2]) > 0:
+                gaps.append((left[1] - top[1], neck[1] - left[1]))
+    assert len(gaps) > 15
+    assert np.mean(np.array(gaps) > 0) > 0.9
+
+
+def test_custom_skeletons() -> None:
+    nine = custom_skeleton(9)
+    assert nine.num_keypoints == 9 == len(nine.sigmas)
+    assert len(nine.flip_pairs) == 4
+    assert sorted(nine.upper_body + nine.lower_body) == list(range(9))
+    for count in (2, 19):
+        with pytest.raises(DatasetError, match="keypoints must be 3 to 18"):
+            custom_skeleton(count)
+
+
+def test_aic_layout(tmp_path: Path) -> None:
+    options = {"num_train": 3, "num_val": 1, "image_size": SIZE, "layout": "aic", "scene": HARD}
+    out = synthesize(tmp_path / "a", **options)
+    records = json.loads((out / "keypoint_train_annotations.json").read_text())
+    assert len(records) == 3
+    for record in records:
+        assert (out / "keypoint_train_images" / f"{record['image_id']}.jpg").is_file()
+        assert record["human_annotations"].keys() == record["keypoint_annotations"].keys()
+        for points in record["keypoint_annotations"].values():
+            assert len(points) == 42
+            assert set(points[2::3]) <= {1, 2, 3}
+            assert all(
+                points[3 * k : 3 * k + 2] == [0, 0] for k in range(14) if points[3 * k + 2] == 3
+            )
+    assert contents(synthesize(tmp_path / "b", **options)) == contents(out)
+
+
+def test_impossible_scenes_and_joints_are_refused(tmp_path: Path) -> None:
+    mouse = Skeleton("mouse", ("nose", "tail"), (), (), (), (), (0.1, 0.1))
+    with pytest.raises(DatasetError, match="synthetic people have no tail; they have head_top, "):
+        synthesize(tmp_path / "new", skeleton=mouse)
+    with pytest.raises(DatasetError, match="layout must be coco or aic, got 'voc'"):
+        synthesize(tmp_path / "new", layout="voc")
+    with pytest.raises(DatasetError, match=f"people must be in order in 0 to {MOST_PEOPLE}"):
+        Scene(people=(3, 2))
+    with pytest.raises(DatasetError, match="shares must be 0 to 1"):
+        Scene(crowd_share=1.5)
+    assert set(COCO.keypoints) <= JOINTS

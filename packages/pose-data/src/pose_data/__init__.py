@@ -2,6 +2,7 @@
 
 from pose_data.aic import convert_aic, load_aic
 from pose_data.bottomup import BottomUp
+from pose_data.cartoons import EASY, HARD, Scene, synthesize_image
 from pose_data.check import check
 from pose_data.coco import Persons, Source, load_coco
 from pose_data.detections import load_detections, whole_image_boxes
@@ -15,7 +16,7 @@ from pose_data.regions import Regions
 from pose_data.sampler import GroupedBatches
 from pose_data.scene import SceneAugmentation
 from pose_data.skeleton import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, Skeleton
-from pose_data.synthesize import synthesize, synthesize_image
+from pose_data.synthesize import custom_skeleton, synthesize
 from pose_data.topdown import TopDown
 from pose_data.transforms import Augmentation, inverse, keypoints_to_image
 from pose_data.warp import warp_affine
@@ -27,6 +28,8 @@ __all__ = [
     "COCO",
     "COCO_AIC",
     "CROWDPOSE",
+    "EASY",
+    "HARD",
     "MPII",
     "Augmentation",
     "BottomUp",
@@ -35,6 +38,7 @@ __all__ = [
     "GroupedBatches",
     "Persons",
     "Regions",
+    "Scene",
     "SceneAugmentation",
     "Skeleton",
     "Source",
@@ -42,6 +46,7 @@ __all__ = [
     "check",
     "combine",
     "convert_aic",
+    "custom_skeleton",
     "draw_people",
     "epoch_rows",
     "infer_skeleton",

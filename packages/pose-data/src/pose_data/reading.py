@@ -92,7 +92,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            data = _unpacked(data)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
     except OSError as error:
@@ -100,6 +100,14 @@ def read_bytes(path: Path) -> bytes:
     if not data:
         raise DatasetError(f"{path} is not a JSON file: it is empty")
     return data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Unpack gzip data into a buffer of the size that its last bytes tell, without copies."""
+    size = int.from_bytes(data[-4:], "little")
+    unpacked = zlib.decompress(data, 31, min(size, 1100 * len(data)) or 1)  # 31: gzip
+    # Several files packed behind one another have the size of the last there.
+    return unpacked if len(unpacked) == size else gzip.decompress(data)
 
 
 def _object_pieces(path: Path, data: bytes, position: int) -> Generator[Piece, None, int]:

@@ -15,12 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pose_data.cartoons import EASY, HARD, Scene, synthesize_image
+from pose_data.cartoons import EASY, Scene, synthesize_image
 from pose_data.errors import DatasetError
 from pose_data.shapes import JOINTS
 from pose_data.skeleton import AIC, COCO, Skeleton, plain_name
-
-__all__ = ["EASY", "HARD", "Scene", "custom_skeleton", "synthesize", "synthesize_image"]
 
 _IN_ORDER = ("nose", "shoulder", "hip", "wrist", "ankle", "elbow", "knee", "eye", "ear")
 _CHAINS = (
