@@ -4,13 +4,14 @@ import argparse
 import sys
 from types import ModuleType
 
-from pose_train import __version__, command_configs, command_run
+from pose_train import __version__, command_configs, command_resume, command_run
 from pose_train.config import ConfigError
 
 # Name -> module with `add_arguments(parser)` and `main(args) -> exit code`; the first line of its
 # docstring is the help. They import torch late: it takes a second, and a typo should not.
 COMMANDS: dict[str, ModuleType] = {
     "run": command_run,
+    "resume": command_resume,
     "configs": command_configs,
 }
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from pose_train.config import Config
 from pose_train.read_config import load_config
 
 
@@ -13,11 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = load_config(args.config, args.overrides)
+    return train(load_config(args.config, args.overrides), resume=False)
+
+
+def train(config: Config, *, resume: bool) -> int:
+    """Run a recipe from the start or from where it was stopped; return the exit code."""
     from pose_train.topdown import run
 
-    outcome = run(config)
-    ap = outcome.evaluation.stats["AP"] or 0.0
-    print(outcome.evaluation.table())
-    print(f"AP {ap:.3f}  report {outcome.report}")
+    outcome = run(config, resume=resume)
+    if outcome is not None:
+        ap = outcome.evaluation.stats["AP"] or 0.0
+        print(outcome.evaluation.table())
+        print(f"AP {ap:.3f}  report {outcome.report}")
     return 0

@@ -90,8 +90,10 @@ def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         below = base.get(key)
-        both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merge(below, value) if both and value else value
+        if value and isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -2,12 +2,17 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from pose_train.config import ConfigError
+
+
+class RunDirError(ConfigError):
+    """A file of the run directory that cannot be written or read."""
 
 
 def create_run_dir(out: str) -> Path:
@@ -15,6 +20,8 @@ def create_run_dir(out: str) -> Path:
     path = Path(out)
     try:
         if path.is_dir() and not any(path.iterdir()):
+            _write(path / ".writable", lambda file: file.write(b""))
+            (path / ".writable").unlink()
             return path
         path.mkdir(parents=True)
     except FileExistsError:
@@ -27,26 +34,56 @@ def create_run_dir(out: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or nothing."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a whole text file or nothing; raises RunDirError."""
+    _write(path, lambda file: file.write(text.encode("utf-8")))
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain values; the file loads with `torch.load(weights_only=True)`."""
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Save tensors and plain values, whole or not at all; raises RunDirError.
+
+    The file loads with `torch.load(weights_only=True)`.
+    """
+    _write(path, lambda file: torch.save(content, file))
 
 
 def append_metrics(run_dir: Path, record: dict[str, Any]) -> None:
-    """Add one line to metrics.jsonl."""
-    with (run_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    """Add one line to metrics.jsonl; raises RunDirError."""
+    path = run_dir / "metrics.jsonl"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Return the records of metrics.jsonl in order."""
     lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def cut_metrics(run_dir: Path, count: int) -> None:
+    """Keep the first `count` records: a run goes on from a checkpoint, not from the last line."""
+    path = run_dir / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    write_text(path, "".join(f"{line}\n" for line in lines[:count]))
+
+
+def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: what torch makes of a full disk
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError | RuntimeError) -> RunDirError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+    return RunDirError(f"cannot write {path}: {reason}; what was saved before is still there")

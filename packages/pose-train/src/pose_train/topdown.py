@@ -1,99 +1,173 @@
 """The top-down recipe, in reading order: data, model, training loop, evaluation, report."""
 
+import contextlib
 import json
-import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from pose_backbones import create_model, load_checkpoint
-from pose_codecs import MSRAHeatmap
-from pose_data import COCO, Persons, TopDown, synthesize
-from pose_eval import Report, evaluate
-from pose_train.config import Config, ConfigError, Model
-from pose_train.data import count_shared_images, eval_loader, load_persons, train_loader
+from pose_backbones import PoseOutput, create_model, load_checkpoint
+from pose_codecs import MSRAHeatmap, UDPHeatmap
+from pose_codecs.torch import encode_msra
+from pose_data import COCO, GroupedBatches, Persons, TopDown
+from pose_eval import evaluate
+from pose_train.checkpoints import BEST, LAST, Training, restore_checkpoint
+from pose_train.config import Codec, Config, ConfigError, Model
 from pose_train.losses import keypoint_mse
-from pose_train.predict import normalize, predict_results
-from pose_train.read_config import to_yaml
+from pose_train.optim import set_training
+from pose_train.predict import join_poses, normalize, predict_poses, result_rows
+from pose_train.ranks import Ranks, gather, joined, share_buffers
 from pose_train.report import write_report
-from pose_train.rundir import append_metrics, create_run_dir, save_checkpoint, write_text
-from pose_train.schedule import learning_rate
+from pose_train.run import Outcome, Run, load_given_sets, open_run, record, save, save_epoch, say
+from pose_train.rundir import cut_metrics, write_text
+from pose_train.sets import Sets, eval_loader, make_batches, train_loader
+from pose_train.signals import stop_requests
+from pose_train.training import (
+    accumulation,
+    autocast,
+    averaged_weights,
+    finish_epoch,
+    is_time_to_look,
+    no_sync,
+    optimizer_step,
+    prepare_training,
+    step_learning_rate,
+)
+from pose_train.watch import Clock, look
+
+Floats = NDArray[np.float32]
+Heatmap = MSRAHeatmap | UDPHeatmap
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished run has to show: the last epoch's evaluation and the page about it."""
+def run(config: Config, *, resume: bool = False) -> Outcome | None:
+    """Train, evaluate and leave a run directory; None if asked to stop before the end.
 
-    evaluation: Report
-    report: Path
-
-
-def run(config: Config) -> Outcome:
-    """Train, evaluate and leave a run directory.
-
-    Raises ConfigError, DatasetError or CheckpointError; a mistake in the config, the model or the
-    user's data shows before a directory is made.
+    resume: go on in the run directory `config.out`. Raises ConfigError, DatasetError or
+    CheckpointError; a mistake in the config, the model or the user's data shows before a directory
+    is made.
     """
     if config.recipe != "topdown":
-        raise ConfigError(f"recipe {config.recipe} cannot be trained yet")
-    torch.manual_seed(config.seed)
-    device = _device(config.train.device)
-    net, heatmap_size = _create_net(config.model)
-    net.to(device)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPU and GPU
-    run_dir, train_persons, val_persons = _prepare(config)
+        raise ConfigError(f"recipe is {config.recipe}, not topdown")
+    with joined(config.train.device) as (ranks, device), stop_requests() as stop:
+        torch.manual_seed(config.seed)
+        sets = load_given_sets(config)
+        skeleton = COCO if sets is None else sets.train.skeleton
+        net, heatmap_size = create_net(config.model, skeleton.num_keypoints)
+        codec = create_codec(config.codec, config.model.input_size, heatmap_size)
+        run = open_run(config, sets, ranks, device, stop, resume)
+        outcome = _train(run, net, codec, resume)
+        if outcome is None and stop.asked:
+            say(run, f"stopped; go on with: pose-train resume {run.dir}")
+        return outcome
 
-    codec = MSRAHeatmap(
-        config.model.input_size,
-        heatmap_size,
-        sigma=config.codec.sigma,
-        refine=config.codec.refine,
-    )
-    train_set = TopDown(
-        train_persons, config.model.input_size, codec.encode, config.train.augment, config.seed
-    )
-    train_set[0]  # compiles the codec here, once, before the workers are forked
-    loader = train_loader(train_set, config.train.batch_size, config.train.num_workers)
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.train.lr, fused=True)
 
-    step, best_ap = 0, -1.0
-    for epoch in range(1, config.train.epochs + 1):
-        record = _train_epoch(config, net, optimizer, loader, epoch, step, device)
-        step = record["step"]
-        append_metrics(run_dir, record)
-        print(_epoch_line(record, config.train.epochs), flush=True)
-        if epoch % config.eval.every and epoch < config.train.epochs:
+def _train(run: Run, net: nn.Module, codec: Heatmap, resume: bool) -> Outcome | None:
+    """Train from the start or from the last checkpoint: the loop over epochs."""
+    config, plan = run.config, run.config.train
+    training, forward = prepare_training(config, net, run.ranks, run.device)
+    dataset = train_samples(config, run.sets.train, codec, run.device)
+    dataset[0]  # compiles the codec here, once, before the workers are forked
+    batches = make_batches(run.sets.train, config, run.ranks)
+    loader = train_loader(dataset, batches, plan.num_workers, run.device)
+    if resume:
+        restore_checkpoint(run.dir / LAST, training)
+    if run.ranks.is_first:
+        cut_metrics(run.dir, training.progress.records)
+    save(run, training)  # from here on there is always one to resume from
+
+    outcome = None
+    for epoch in range(training.progress.epoch, plan.epochs + 1):
+        if not _train_epoch(run, training, forward, codec, loader, batches):
+            return None
+        if epoch % config.eval.every == 0 or epoch == plan.epochs:
+            save(run, training)  # evaluating may take long
+            outcome = _evaluate(run, training, codec, epoch)
+        training.progress.next_epoch()
+        save_epoch(run, training, epoch)
+        if epoch < plan.epochs and any(gather(run.stop.asked, run.ranks)):
+            return None
+    return outcome or _finished(run)
+
+
+def _train_epoch(
+    run: Run,
+    training: Training,
+    forward: nn.Module,
+    codec: Heatmap,
+    loader: DataLoader[dict[str, Any]],
+    batches: GroupedBatches,
+) -> bool:
+    """Run one epoch, or what is left of it; False if asked to stop in its middle."""
+    config, plan, at = run.config, run.config.train, training.progress
+    batches.epoch, batches.start = at.epoch, 0
+    total = len(batches)
+    if at.batch == total:
+        return True  # resumed where only the evaluation was missing
+    batches.start = at.batch
+    set_training(training.net)
+    clock = Clock(f"epoch {at.epoch}/{plan.epochs}", total, at.batch, run.ranks.is_first)
+    losses: list[tuple[Tensor, Tensor]] = []  # of each batch, on the device, since the last look
+    saved = time.monotonic()
+    for batch in loader:
+        clock.data_came()
+        lr = step_learning_rate(config, at, total, run.ranks)
+        group, is_step = accumulation(at.batch, total, plan.accumulate)
+        with contextlib.nullcontext() if is_step else no_sync(forward):
+            loss = batch_loss(forward, batch, codec, run.device, plan.amp)
+            training.scaler.scale(loss / group).backward()  # type: ignore[no-untyped-call]
+        if is_step:
+            optimizer_step(training, lr, plan.clip_grad)
+        at.batch += 1
+        losses.append((loss.detach(), batch["index"]))
+        clock.step_done(len(batch["index"]))
+        if not is_step or not is_time_to_look(run, at.batch, total):
             continue
-        rows, evaluation = _evaluate(config, net, val_persons, codec, device)
-        append_metrics(run_dir, {"kind": "val", "epoch": epoch, "step": step} | evaluation.stats)
-        print(f"epoch {epoch}: AP {_ap(evaluation):.3f}", flush=True)
-        checkpoint = {
-            "state_dict": net.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "epoch": epoch,
-            "step": step,
-            "ap": _ap(evaluation),
-            "config": to_yaml(config),
-        }
-        save_checkpoint(run_dir / "checkpoint_last.pth", checkpoint)
-        if _ap(evaluation) > best_ap:
-            best_ap = _ap(evaluation)
-            save_checkpoint(run_dir / "checkpoint_best.pth", checkpoint)
-    write_text(run_dir / "results.json", json.dumps(rows))
-    return Outcome(evaluation, write_report(run_dir, evaluation, val_persons, rows))
+        is_asked = look(run, at, losses, lambda i: run.sets.train.image_path(i).name)
+        clock.show(at.loss_sum / at.images, lr)
+        is_due = 0 < config.checkpoints.minutes * 60 <= time.monotonic() - saved
+        if at.batch < total and (is_asked or is_due):
+            save(run, training)
+            saved = time.monotonic()
+            if is_asked:
+                clock.bar.close()
+                return False
+    finish_epoch(run, training, clock, lr)
+    return True
 
 
-def _create_net(model: Model) -> tuple[nn.Module, tuple[int, int]]:
-    """Build the network and try it on an empty picture, so that sizes fit before a run starts."""
+def batch_loss(
+    forward: nn.Module,
+    batch: dict[str, Tensor],
+    codec: Heatmap,
+    device: torch.device,
+    amp: str,
+) -> Tensor:
+    """Run the network on a batch and return its loss, a scalar; nothing here waits for a GPU."""
+    images = batch["image"].to(device, non_blocking=True)  # (B, H, W, 3)
+    targets = batch["heatmaps"].to(device, non_blocking=True)  # (B, K, h, w), or see _on_device
+    weights = batch["weights"].to(device, non_blocking=True)  # (B, K)
+    if isinstance(codec, MSRAHeatmap) and _on_device(codec, device):
+        targets, weights = encode_msra(codec, targets, weights)  # (B, K, h, w), (B, K)
+    with autocast(device, amp):
+        output: PoseOutput = forward(normalize(images))  # heatmaps: stages of (B, K, h, w)
+    # Every stage learns the same target: intermediate supervision.
+    return torch.stack([keypoint_mse(h, targets, weights) for h in output.heatmaps]).sum()
+
+
+def create_net(model: Model, num_keypoints: int) -> tuple[nn.Module, tuple[int, int]]:
+    """Build the network and try it on an empty picture, so that sizes fit before a run starts.
+
+    Returns it and the (w, h) of its heatmaps.
+    """
     w, h = model.input_size
     try:
-        net = create_model(model.name, num_keypoints=COCO.num_keypoints, **model.options)
+        net = create_model(model.name, num_keypoints=num_keypoints, **model.options)
         with torch.inference_mode():
             output = net.eval()(torch.zeros(1, 3, h, w))
     except (TypeError, ValueError) as error:
@@ -108,132 +182,110 @@ def _create_net(model: Model) -> tuple[nn.Module, tuple[int, int]]:
             f"{[width, height]} from an input of {[w, h]}"
         )
     if model.weights is not None:
-        print(load_checkpoint(net, model.weights))
+        print(load_checkpoint(net, model.weights, reinit_head=model.reinit_head))
     return net, (width, height)
 
 
-def _prepare(config: Config) -> tuple[Path, Persons, Persons]:
-    """Make the run directory and load (or draw) the training and the evaluation set."""
-    made = config.data.synthetic
-    if made is None:
-        assert config.data.root is not None  # Config saw to it
-        root = Path(config.data.root)
-        train, val = load_persons(root, config.data.train), load_persons(root, config.data.val)
-        run_dir = create_run_dir(config.out)
-    else:
-        run_dir = create_run_dir(config.out)
-        root = run_dir / "data"
-        print(f"drawing {made.num_train} + {made.num_val} pictures into {root}", flush=True)
-        synthesize(
-            root,
-            num_train=made.num_train,
-            num_val=made.num_val,
-            image_size=made.image_size,
-            seed=config.seed,
+def create_codec(
+    codec: Codec, input_size: tuple[int, int], heatmap_size: tuple[int, int]
+) -> Heatmap:
+    """Return what turns keypoints into heatmaps and back; raises ConfigError."""
+    try:
+        if codec.udp:
+            return UDPHeatmap(input_size, heatmap_size, codec.sigma, codec.blur_size)
+        return MSRAHeatmap(
+            input_size, heatmap_size, codec.sigma, codec.refine, codec.unbiased, codec.blur_size
         )
-        train, val = load_persons(root, config.data.train), load_persons(root, config.data.val)
-    write_text(run_dir / "config.yaml", to_yaml(config))
-    print(f"{len(train)} persons to train on, {len(val)} to evaluate", flush=True)
-    shared = count_shared_images(train, val)
-    if shared:
-        print(f"note: {shared} pictures are in both sets; the AP shows how well they are fitted")
-    return run_dir, train, val
+    except ValueError as error:
+        raise ConfigError(f"codec: {error}") from error
 
 
-def _train_epoch(
+def train_samples(
+    config: Config, persons: Persons, codec: Heatmap, device: torch.device
+) -> TopDown:
+    """Return the training samples: augmented crops with their targets."""
+    encode = keep_points if _on_device(codec, device) else codec.encode
+    return _samples(config, persons, encode, augmented=True)
+
+
+def _samples(
+    config: Config, persons: Persons, encode: Callable[..., Any] | None, *, augmented: bool
+) -> TopDown:
+    data = config.data
+    return TopDown(
+        persons,
+        config.model.input_size,
+        encode,
+        config.train.augment if augmented else None,
+        config.seed,
+        warp=data.warp,
+        udp=config.codec.udp,
+        decode=data.decode,
+        cache_mb=data.cache_mb,
+        max_broken=data.max_broken,
+    )
+
+
+def _on_device(codec: Heatmap, device: torch.device) -> bool:
+    """Whether targets are made where the network is: a GPU does it faster than it receives them."""
+    return device.type == "cuda" and isinstance(codec, MSRAHeatmap)
+
+
+def keep_points(keypoints: Floats, visible: Floats) -> tuple[Floats, Floats]:
+    """Stand in for a codec's encode where targets are made later, from these."""
+    return keypoints, visible
+
+
+def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outcome | None:
+    """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
+    share_buffers(training.net, run.ranks)
+    with averaged_weights(training):
+        rows = predict_rows(run.config, training.net, run.sets, codec, run.ranks, run.device)
+    if not run.ranks.is_first:
+        return None
+    write_text(run.dir / "results.json", json.dumps(rows))
+    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
+    place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
+    record(run, training, place | evaluation.stats)
+    say(run, f"epoch {epoch}: AP {ap:.3f}")
+    if ap > training.progress.best_ap:
+        training.progress.best_ap = ap
+        save(run, training, BEST)
+    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
+
+
+def predict_rows(
     config: Config,
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loader: DataLoader[dict[str, Any]],
-    epoch: int,
-    step: int,
+    sets: Sets,
+    codec: Heatmap,
+    ranks: Ranks,
     device: torch.device,
-) -> dict[str, Any]:
-    """Run one epoch from optimizer step `step` on; return its metrics."""
-    net.train()
-    loader.batch_sampler.epoch = epoch  # type: ignore[union-attr]
-    loss_sum, images, waited = 0.0, 0, 0.0
-    bar = tqdm(total=len(loader), desc=f"epoch {epoch}/{config.train.epochs}", leave=False)
-    started = mark = time.perf_counter()
-    for batch in loader:
-        waited += time.perf_counter() - mark
-        lr = learning_rate(
-            config.train.lr,
-            epoch=epoch,
-            step=step,
-            warmup_steps=config.train.warmup_steps,
-            lr_steps=config.train.lr_steps,
+) -> list[dict[str, Any]]:
+    """Predict every box, each process its part, and return the result rows of all of them."""
+    plan, skeleton = config.eval, sets.train.skeleton
+    dataset = _samples(config, sets.boxes, None, augmented=False)
+    count = sets.val.skeleton.num_keypoints
+    with autocast(device, config.train.amp):
+        poses = predict_poses(
+            net,
+            eval_loader(dataset, plan.batch_size, config.train.num_workers, device, ranks),
+            codec.decode,
+            input_size=config.model.input_size,
+            device=device,
+            flip_indices=skeleton.flip_indices if plan.flip_test else None,
+            # Of a network trained on combined sets, the first keypoints are the main set's.
+            joints=range(count) if count < skeleton.num_keypoints else None,
         )
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        targets, weights = batch["heatmaps"].to(device), batch["weights"].to(device)
-        output = net(normalize(batch["image"].to(device)))  # heatmaps: stages of (B, K, h, w)
-        # Every stage learns the same target: intermediate supervision.
-        loss = torch.stack([keypoint_mse(h, targets, weights) for h in output.heatmaps]).sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        step += 1
-
-        value = loss.item()
-        if not math.isfinite(value):
-            raise ConfigError(f"the loss became {value} at step {step}; try a smaller train.lr")
-        loss_sum += value * len(targets)
-        images += len(targets)
-        mark = time.perf_counter()
-        bar.set_postfix_str(
-            f"loss {loss_sum / images:.5f}, lr {lr:.1e}, {images / (mark - started):.0f} images/s, "
-            f"data {waited / (mark - started):.0%}"
-        )
-        bar.update()
-    bar.close()
-    elapsed = time.perf_counter() - started
-    return {
-        "kind": "train",
-        "epoch": epoch,
-        "step": step,
-        "lr": lr,
-        "loss": loss_sum / images,
-        "images_per_s": images / elapsed,
-        "data_share": waited / elapsed,
-    }
+    poses = join_poses(gather(poses, ranks))
+    return result_rows(poses, sets.boxes, nms=plan.nms, nms_threshold=plan.nms_threshold)
 
 
-def _evaluate(
-    config: Config, net: nn.Module, persons: Persons, codec: MSRAHeatmap, device: torch.device
-) -> tuple[list[dict[str, Any]], Report]:
-    """Predict every ground-truth box; return the result rows and what pose-eval says of them."""
-    dataset = TopDown(persons, config.model.input_size)
-    rows = predict_results(
-        net,
-        eval_loader(dataset, config.eval.batch_size, config.train.num_workers),
-        persons,
-        codec.decode,
-        input_size=config.model.input_size,
-        device=device,
-        flip_test=config.eval.flip_test,
-    )
-    return rows, evaluate(rows, persons.annotation_file)
-
-
-def _ap(evaluation: Report) -> float:
-    """Return AP; 0 where the ground truth has nothing to find."""
-    return evaluation.stats["AP"] or 0.0
-
-
-def _epoch_line(record: dict[str, Any], epochs: int) -> str:
-    return (
-        f"epoch {record['epoch']}/{epochs}  loss {record['loss']:.5f}  lr {record['lr']:.1e}  "
-        f"{record['images_per_s']:.0f} images/s  waited for data {record['data_share']:.0%}"
-    )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"train.device {name!r} cannot be used: {reason}") from None
-    return torch.device(name)
+def _finished(run: Run) -> Outcome | None:
+    """Show again what a run that was resumed after its end came to."""
+    if not run.ranks.is_first:
+        return None
+    rows = json.loads((run.dir / "results.json").read_text(encoding="utf-8"))
+    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))

@@ -1,0 +1,106 @@
+"""A run: what stays the same while it lasts, how it begins, and what it writes."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pose_eval import Report
+from pose_train.checkpoints import LAST, Training, keep_newest, save_checkpoint
+from pose_train.config import Config
+from pose_train.loggers import Logger, check_extras, open_loggers
+from pose_train.ranks import Ranks, gather
+from pose_train.read_config import to_yaml
+from pose_train.rundir import append_metrics, create_run_dir, write_text
+from pose_train.sets import Sets, describe, draw, load_sets
+from pose_train.signals import StopRequest
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has to show: the last evaluation and the page about it."""
+
+    evaluation: Report
+    report: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same during a run."""
+
+    config: Config
+    about: dict[str, Any]  # what every checkpoint says of the run: its config, the skeleton
+    dir: Path
+    sets: Sets
+    ranks: Ranks
+    device: torch.device
+    stop: StopRequest
+    loggers: list[Logger]
+    said: list[str] = field(default_factory=list)  # notes that come once in a run
+
+
+def load_given_sets(config: Config) -> Sets | None:
+    """Load the sets of data.root; None where they are yet to be drawn."""
+    check_extras(config)
+    root = config.data.root
+    return None if root is None else load_sets(config.data, config.eval, Path(root))
+
+
+def open_run(
+    config: Config,
+    sets: Sets | None,
+    ranks: Ranks,
+    device: torch.device,
+    stop: StopRequest,
+    resume: bool,
+) -> Run:
+    """Make the run directory, and the pictures if they are to be drawn; or open what is there."""
+    path, text = Path(config.out), to_yaml(config)
+    if ranks.is_first and not resume:
+        create_run_dir(config.out)
+        if config.data.synthetic is not None:
+            draw(config.data.synthetic, path / "data", config.seed)
+    gather(None, ranks)  # the others wait until the pictures are there
+    if sets is None:
+        sets = load_sets(config.data, config.eval, path / "data")
+    loggers: list[Logger] = []
+    if ranks.is_first:
+        write_text(path / "config.yaml", text)
+        print(describe(sets), flush=True)
+        loggers = open_loggers(config, path, dataclasses.asdict(config))
+    skeleton = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
+    about = {"config": text, "skeleton": skeleton}
+    return Run(config, about, path, sets, ranks, device, stop, loggers)
+
+
+def save(run: Run, training: Training, name: str = LAST) -> None:
+    """Save a checkpoint in the run directory; only the first process does."""
+    if run.ranks.is_first:
+        save_checkpoint(run.dir / name, training, run.about)
+
+
+def save_epoch(run: Run, training: Training, epoch: int) -> None:
+    """Save the end of an epoch: as the last checkpoint, and numbered where the config asks."""
+    save(run, training)
+    every = run.config.checkpoints.every
+    if every and epoch % every == 0 and run.ranks.is_first:
+        save(run, training, f"checkpoint_{epoch:04d}.pth")
+        keep_newest(run.dir, run.config.checkpoints.keep)
+
+
+def record(run: Run, training: Training, values: dict[str, Any]) -> None:
+    """Write one record of metrics, in metrics.jsonl and to the loggers."""
+    training.progress.records += 1
+    if run.ranks.is_first:
+        append_metrics(run.dir, values)
+        for log in run.loggers:
+            log(values)
+
+
+def say(run: Run, text: str) -> None:
+    """Print a line, once for all processes."""
+    if run.ranks.is_first:
+        print(text, flush=True)

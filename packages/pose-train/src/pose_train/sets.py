@@ -1,0 +1,165 @@
+"""The sets of a run: what is trained on, what is evaluated, and who gets which part of them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from pose_data import (
+    GroupedBatches,
+    Persons,
+    TopDown,
+    combine,
+    epoch_rows,
+    load_aic,
+    load_coco,
+    load_detections,
+    merge,
+    start_worker,
+    synthesize,
+    whole_image_boxes,
+)
+from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, Synthetic
+from pose_train.ranks import Ranks
+
+
+class Sets(NamedTuple):
+    """train and val: annotated persons; boxes: what is evaluated, of val's pictures."""
+
+    train: Persons
+    val: Persons
+    boxes: Persons
+
+
+def load_sets(data: Data, evaluation: Eval, root: Path) -> Sets:
+    """Load the sets below `root`; raises ConfigError, DatasetError."""
+    val = load_annotated(root, data.val, data.format, "data.root")
+    return Sets(load_train(data, root), val, load_boxes(data, evaluation, root, val))
+
+
+def load_train(data: Data, root: Path) -> Persons:
+    """Load what is trained on: one set, or several as one."""
+    first = load_annotated(root, data.train, data.format, "data.root")
+    if not data.extra:
+        return first if data.ratio == 1 else merge(first, ratios=[data.ratio])
+    others = []
+    for name, extra in data.extra.items():
+        key = f"data.extra.{name}.root"
+        if extra.root is None:
+            raise ConfigError(
+                f"{key} is missing: give its folder, or leave it out: data.extra={{}}"
+            )
+        others.append(load_annotated(Path(extra.root), extra.train, extra.format, key))
+    ratios = [data.ratio, *(extra.ratio for extra in data.extra.values())]
+    same = {
+        name: other[0] if len(other) == 1 else (other[0], other[1])
+        for name, other in data.same.items()
+    }
+    join = merge if data.mix == "merge" else combine
+    return join(first, *others, ratios=ratios, same=same)
+
+
+def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Persons:
+    """Return the boxes that are evaluated: annotated, detected, or whole pictures."""
+    if evaluation.boxes == "gt":
+        return val
+    if evaluation.boxes == "image":
+        return whole_image_boxes(val)
+    found = data.detections
+    if found.file is None:
+        raise ConfigError("eval.boxes is detections, and data.detections.file is missing")
+    return load_detections(
+        root / found.file,
+        val,
+        score_threshold=found.score_threshold,
+        per_image=found.per_image,
+    )
+
+
+def load_annotated(root: Path, chosen: AnnotationSet, format_: str, key: str) -> Persons:
+    """Load one annotated set below a root, which the config names by `key`."""
+    if not root.is_dir():
+        raise ConfigError(f"{key} {root} does not exist or is not a folder")
+    load = load_aic if format_ == "aic" else load_coco
+    persons = load(root / chosen.annotations, root / chosen.images)
+    if not len(persons):
+        raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
+    return persons
+
+
+def draw(made: Synthetic, root: Path, seed: int) -> None:
+    """Make the pictures and annotations of a synthetic set."""
+    print(f"drawing {made.num_train} + {made.num_val} pictures into {root}", flush=True)
+    synthesize(
+        root,
+        num_train=made.num_train,
+        num_val=made.num_val,
+        image_size=made.image_size,
+        seed=seed,
+    )
+
+
+def describe(sets: Sets) -> str:
+    """Say how much there is to train on and to evaluate, and what an AP would not show."""
+    lines = [f"{len(sets.train)} persons to train on, {len(sets.boxes)} to evaluate"]
+    if sets.train.sources:
+        lines.insert(0, sets.train.describe())
+    shared = _pictures(sets.train) & _pictures(sets.val)
+    if shared:
+        lines.append(
+            f"note: {len(shared)} pictures are in both sets; the AP shows how well they are fitted"
+        )
+    return "\n".join(lines)
+
+
+def _pictures(persons: Persons) -> set[Path]:
+    return {persons.image_path(i).resolve() for i in range(len(persons))}
+
+
+def make_batches(persons: Persons, config: Config, ranks: Ranks) -> GroupedBatches:
+    """Return the order of training samples of this process; set its `epoch` and `start`."""
+    weighted = any(source.ratio != 1 for source in persons.sources)
+    try:
+        return GroupedBatches(
+            persons.image_index,
+            config.train.batch_size,
+            config.seed,
+            ranks.rank,
+            ranks.world_size,
+            lanes=max(1, config.train.num_workers),
+            rows=(lambda rng: epoch_rows(persons, rng)) if weighted else None,
+        )
+    except ValueError as error:
+        raise ConfigError(f"train: {error}") from error
+
+
+def train_loader(
+    dataset: TopDown, batches: GroupedBatches, num_workers: int, device: torch.device
+) -> DataLoader[dict[str, Any]]:
+    """Return a loader of training batches; its workers live on from epoch to epoch."""
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
+        batch_sampler=batches,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=start_worker,
+        generator=torch.Generator(),  # so that a new loader takes no number from the global one
+    )
+
+
+def eval_loader(
+    dataset: TopDown, batch_size: int, num_workers: int, device: torch.device, ranks: Ranks
+) -> DataLoader[dict[str, Any]]:
+    """Return a loader of this process's part of a dataset, in order."""
+    first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=range(first, last),
+        num_workers=num_workers if last > first else 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=start_worker,
+        generator=torch.Generator(),
+    )

@@ -1,0 +1,154 @@
+"""What both recipes do alike: prepare a network for training, scale its rate, take a step."""
+
+import contextlib
+
+import torch
+from torch import nn
+
+from pose_train.checkpoints import Progress, Training
+from pose_train.config import Config, ConfigError
+from pose_train.ema import Ema
+from pose_train.optim import create_optimizer, freeze
+from pose_train.ranks import Ranks, share_gradients
+from pose_train.run import Run, record, say
+from pose_train.schedule import learning_rate, scaled_learning_rate
+from pose_train.watch import Clock
+
+AMP = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, amp: str) -> torch.autocast:
+    """Return the context in which the network computes as the config's `amp` says."""
+    return torch.autocast(device.type, AMP[amp], enabled=amp != "off")
+
+
+def optimizer_step(training: Training, lr: float, clip_grad: float | None) -> None:
+    """Update the weights, and their average, from the gradients that have come together."""
+    optimizer, scaler, net = training.optimizer, training.scaler, training.net
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    if clip_grad is not None:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(net.parameters(), clip_grad)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    if training.ema is not None:
+        training.ema.update(net)
+    training.progress.step += 1
+
+
+def step_learning_rate(config: Config, at: Progress, batches: int, ranks: Ranks) -> float:
+    """Return the rate of the next optimizer step; `batches` of them make an epoch."""
+    plan = config.train
+    seen = plan.batch_size * plan.accumulate * ranks.world_size
+    try:
+        return learning_rate(
+            scaled_learning_rate(plan.lr, seen, plan.base_batch_size),
+            epoch=at.epoch,
+            step=at.step,
+            warmup_steps=plan.warmup_steps,
+            lr_steps=plan.lr_steps,
+            schedule=plan.schedule,
+            total_steps=plan.epochs * -(-batches // plan.accumulate),
+        )
+    except ValueError as error:
+        raise ConfigError(f"train: {error}") from error
+
+
+def prepare_training(
+    config: Config, net: nn.Module, ranks: Ranks, device: torch.device
+) -> tuple[Training, nn.Module]:
+    """Put the network on its device; return what training changes and what makes a batch's maps."""
+    plan = config.train
+    if plan.freeze:
+        try:
+            frozen = freeze(net, plan.freeze)
+        except ValueError as error:
+            raise ConfigError(f"train.freeze: {error}") from error
+        if ranks.is_first:
+            print(f"{len(frozen)} parameters are frozen")
+    if plan.sync_bn and device.type == "cuda":
+        net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
+    elif plan.sync_bn:
+        raise ConfigError(f"train.sync_bn needs GPUs, and train.device is {device.type}")
+    net.to(device)
+    if plan.channels_last:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if plan.base_batch_size is not None and ranks.is_first:
+        seen = plan.batch_size * plan.accumulate * ranks.world_size
+        lr = scaled_learning_rate(plan.lr, seen, plan.base_batch_size)
+        print(
+            f"learning rate {lr:.3g}: train.lr {plan.lr:.3g} is meant for {plan.base_batch_size} "
+            f"samples a step, and here are {seen}"
+        )
+    w, h = config.model.input_size
+
+    def probe() -> None:
+        output = net(torch.zeros(1, 3, h, w, device=device))
+        maps = (*output.heatmaps, *output.tags)
+        torch.stack([one.sum() for one in maps]).sum().backward()  # type: ignore[no-untyped-call]
+
+    optimizer = create_optimizer(
+        plan.optimizer, net, plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
+    )
+    forward = share_gradients(net, ranks, device, probe)
+    if plan.compile:
+        forward = torch.compile(forward)  # type: ignore[assignment]
+    ema = None if plan.ema is None else Ema(net, plan.ema)
+    scaler = torch.amp.GradScaler(device.type, enabled=plan.amp == "fp16")
+    return Training(net, optimizer, scaler, ema, Progress()), forward
+
+
+def no_sync(forward: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which processes keep their gradients to themselves."""
+    if isinstance(getattr(forward, "_orig_mod", forward), nn.parallel.DistributedDataParallel):
+        return forward.no_sync()  # type: ignore[operator]
+    return contextlib.nullcontext()
+
+
+def accumulation(batch: int, total: int, accumulate: int) -> tuple[int, bool]:
+    """Return how many batches share the step of this one (from 0), and whether it is their last."""
+    first = batch - batch % accumulate
+    count = min(accumulate, total - first)
+    return count, batch + 1 == first + count
+
+
+def averaged_weights(training: Training) -> contextlib.AbstractContextManager[None]:
+    """Return the context in which the network has the averaged weights, if there are any."""
+    return contextlib.nullcontext() if training.ema is None else training.ema.applied(training.net)
+
+
+def is_time_to_look(run: Run, batch: int, total: int) -> bool:
+    """Tell whether to look at the losses after so many batches; on a CPU looking costs nothing."""
+    every = 1 if run.device.type == "cpu" else run.config.log.every * run.config.train.accumulate
+    return batch % every == 0 or batch == total
+
+
+def finish_epoch(run: Run, training: Training, clock: Clock, lr: float) -> None:
+    """Close the progress line; write and print what the epoch came to."""
+    clock.bar.close()
+    at, plan = training.progress, run.config.train
+    values = {
+        "kind": "train",
+        "epoch": at.epoch,
+        "step": at.step,
+        "lr": lr,
+        "loss": at.loss_sum / at.images,
+        "images_per_s": clock.images_per_s * run.ranks.world_size,
+        "data_share": clock.data_share,
+    }
+    record(run, training, values)
+    say(
+        run,
+        f"epoch {at.epoch}/{plan.epochs}  loss {values['loss']:.5f}  lr {lr:.1e}  "
+        f"{values['images_per_s']:.0f} images/s  waited for data {clock.data_share:.0%}",
+    )
+    if clock.waits_for_data() and not run.said:
+        run.said.append("loader")
+        say(
+            run,
+            f"note: the network waits for data {clock.data_share:.0%} of the time; more "
+            f"train.num_workers (now {plan.num_workers}) or data.decode=fast may help, and "
+            "`pose-train bench` measures both",
+        )

@@ -1,0 +1,213 @@
+"""A run that is stopped and resumed ends as one that was not, bit by bit; and nothing is lost."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pose_data import synthesize
+from pose_train import topdown
+from pose_train.__main__ import main
+
+TINY = [
+    "model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",
+    "model.input_size=[32, 32]",
+    "model.heatmap_size=null",
+    "data.synthetic=null",
+    "train.batch_size=3",
+    "train.epochs=2",
+    "train.lr_steps=[1]",
+    "train.num_workers=0",
+    "train.device=cpu",
+    "eval.every=1",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn set that the tests read: 15 persons to train on, 5 batches of 3."""
+    out = tmp_path_factory.mktemp("resume") / "data"
+    return synthesize(out, num_train=6, num_val=2, image_size=(96, 64), seed=3)
+
+
+def run(data: Path, out: Path, *overrides: str) -> int:
+    return main(["run", "demo", f"data.root={data}", f"out={out}", *TINY, *overrides])
+
+
+def what_it_came_to(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
+    """Return checkpoint, metrics without those of time, and results."""
+    checkpoint = torch.load(run_dir / "checkpoint_last.pth", weights_only=True)
+    del checkpoint["config"]  # names the directory
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record.pop("images_per_s", None)
+        record.pop("data_share", None)
+    return checkpoint, records, json.loads((run_dir / "results.json").read_text())
+
+
+def assert_same(a: Any, b: Any, where: str = "") -> None:
+    """Compare nested containers; tensors bit by bit."""
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (one, other) in enumerate(zip(a, b, strict=True)):
+            assert_same(one, other, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Send this process SIGTERM in the middle of its optimizer step `number` (from 1)."""
+    original, count = topdown.optimizer_step, 0
+
+    def step(*args: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(*args)
+
+    monkeypatch.setattr(topdown, "optimizer_step", step)
+
+
+EVERYTHING = ["train.ema=0.9", "train.accumulate=2", "train.optimizer=sgd", "train.clip_grad=0.1"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "stops"),
+    [
+        ([], [2, 5]),  # within epoch 1; within epoch 2
+        (
+            [*EVERYTHING, "train.num_workers=1", "train.schedule=cosine", "train.warmup_steps=2"],
+            [1],
+        ),
+        (["train.amp=bf16", "train.optimizer=adamw", "train.weight_decay=0.1"], [5]),  # at its end
+    ],
+)
+def test_resumed_equals_uninterrupted(
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    stops: list[int],
+) -> None:
+    assert run(data, tmp_path / "whole", *overrides) == 0
+    command = ["run", "demo", f"data.root={data}", f"out={tmp_path / 'parts'}", *TINY, *overrides]
+    for stop in stops:
+        with monkeypatch.context() as patch:
+            stop_at_step(patch, stop)
+            assert main(command) == 0
+        last_line = capsys.readouterr().out.splitlines()[-1]
+        assert last_line == f"stopped; go on with: pose-train resume {tmp_path / 'parts'}"
+        command = ["resume", str(tmp_path / "parts")]
+        torch.manual_seed(99)  # nothing may hang on what this process did before
+    assert main(command) == 0
+    assert "AP " in capsys.readouterr().out.splitlines()[-1]
+    whole, parts = what_it_came_to(tmp_path / "whole"), what_it_came_to(tmp_path / "parts")
+    assert_same(whole, parts)
+    assert whole[0]["step"] == (6 if "train.accumulate=2" in overrides else 10)
+
+
+def test_resuming_a_finished_run_shows_it_again_and_can_prolong_it(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1") == 0
+    shown = capsys.readouterr().out.splitlines()[-1]
+    before = what_it_came_to(out)
+    assert main(["resume", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == shown
+    assert_same(what_it_came_to(out), before)
+    assert main(["resume", str(out), "train.epochs=2"]) == 0
+    records = what_it_came_to(out)[1]
+    assert [(r["kind"], r["epoch"]) for r in records] == [
+        ("train", 1),
+        ("val", 1),
+        ("train", 2),
+        ("val", 2),
+    ]
+
+
+def test_numbered_checkpoints_are_kept_and_dropped(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=4", "checkpoints={every: 1, keep: 2}", "eval.every=9") == 0
+    assert sorted(path.name for path in out.glob("checkpoint_0*")) == [
+        "checkpoint_0003.pth",
+        "checkpoint_0004.pth",
+    ]
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one sentence on stderr."""
+    lines = capsys.readouterr().err.splitlines()
+    assert not any("Traceback" in line for line in lines)
+    (sentence,) = [line for line in lines if line.startswith("pose-train: ")]
+    return sentence
+
+
+def test_nothing_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "no run directory" in refusal(capsys)
+
+
+def test_a_damaged_checkpoint_is_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1") == 0
+    last = out / "checkpoint_last.pth"
+    last.write_bytes(last.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(["resume", str(out)]) == 2
+    assert f"{last} does not fit this run or is damaged" in refusal(capsys)
+    last.unlink()
+    assert main(["resume", str(out)]) == 2
+    assert "this run never got as far" in refusal(capsys)
+
+
+def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    stop_at_step(monkeypatch, 1)
+    assert run(data, out) == 0
+    before = (out / "checkpoint_last.pth").read_bytes()
+    (out / "checkpoint_last.pth.tmp").symlink_to("/dev/full")
+    assert main(["resume", str(out)]) == 2
+    sentence = refusal(capsys)
+    assert f"cannot write {out / 'checkpoint_last.pth'}: No space left on device" in sentence
+    assert (out / "checkpoint_last.pth").read_bytes() == before
+
+
+def test_a_loss_that_is_not_a_number_names_the_pictures(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original, count = topdown.batch_loss, 0
+
+    def loss(*args: Any) -> torch.Tensor:
+        nonlocal count
+        count += 1
+        return original(*args) * (float("nan") if count == 7 else 1.0)
+
+    monkeypatch.setattr(topdown, "batch_loss", loss)
+    out = tmp_path / "run"
+    assert run(data, out) == 2
+    sentence = refusal(capsys)
+    assert "the loss became nan in epoch 2, batch 2" in sentence
+    assert sentence.count(".jpg") >= 1
+    assert f"pose-train resume {out} train.lr=" in sentence
+    checkpoint = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    assert (checkpoint["epoch"], checkpoint["batch"]) == (2, 0)
+    assert all(t.isfinite().all() for t in checkpoint["state_dict"].values())
