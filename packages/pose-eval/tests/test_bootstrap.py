@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose_eval import evaluate
-from pose_eval.bootstrap import bootstrap, interval, replicate_stats
+from pose_eval.bootstrap import Interval, bootstrap, interval, replicate_stats
 
 IMAGES, SEED = 12, 4
 
@@ -89,6 +89,7 @@ def test_intervals() -> None:
 def test_replicates_without_persons_are_left_out() -> None:
     drawn = np.array([0.2, np.nan, 0.4])
     assert interval(0.3, drawn).low == pytest.approx(0.205)
+    assert interval(0.3, drawn[1:2]) == Interval(0.3, 0.3, 0.3, 0.0)
     gt = {
         "images": [{"id": 1}, {"id": 2}],
         "categories": [{"id": 1, "keypoints": ["a"]}],

@@ -39,9 +39,17 @@ def bootstrap(report: Report, replicates: int = 1000, seed: int = 0) -> dict[str
 
 def interval(value: float, drawn: Floats) -> Interval:
     """Summarise the replicates of a number; those without persons (NaN) are left out."""
+    low, high = limits(drawn, value)
+    return Interval(value, low, high, float(np.nanstd(drawn)) if low < high else 0.0)
+
+
+def limits(drawn: Floats, value: float) -> tuple[float, float]:
+    """Return the ends of the percentile interval; the value itself if no replicate has one."""
     drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return value, value
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high), float(drawn.std()))
+    return float(low), float(high)
 
 
 def replicate_stats(report: Report, replicates: int, seed: int) -> dict[str, Floats]:

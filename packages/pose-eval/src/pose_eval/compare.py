@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.bootstrap import LEVEL, replicate_stats
+from pose_eval.bootstrap import limits, replicate_stats
 from pose_eval.breakdown import person_oks
 from pose_eval.report import Report
 from pose_eval.tables import Floats, SettingsError
@@ -97,11 +97,11 @@ def compare(a: Report, b: Report, *, replicates: int = 1000, seed: int = 0) -> C
 
 def _change(a: float, b: float, drawn: Floats) -> Change:
     drawn = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = limits(drawn, b - a)
     # One more on either side: the data themselves are a replicate, so p is never 0.
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1
     p = min(1.0, 2 * float(tail) / (len(drawn) + 1))
-    return Change(a, b, b - a, float(low), float(high), p)
+    return Change(a, b, b - a, low, high, p)
 
 
 def _images(a: Report, b: Report) -> tuple[ImageChange, ...]:
