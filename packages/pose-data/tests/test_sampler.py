@@ -86,14 +86,16 @@ def test_batches_are_mixed_as_well_as_by_a_plain_shuffle() -> None:
     assert neighbours > 0.55  # what decoding once would cost without dealing
 
 
+@pytest.mark.parametrize("per_batch", [1, 3])
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_a_picture_comes_once_in_a_batch_but_at_the_end(lanes: int) -> None:
+def test_a_picture_comes_no_more_often_in_a_batch_but_at_the_end(
+    lanes: int, per_batch: int
+) -> None:
     image_index = crowd(1500, seed=1)
-    most = np.bincount(image_index).max()
-    batches = GroupedBatches(image_index, 32, lanes=lanes).batches()
-    for number, batch in enumerate(batches):
-        if number < len(batches) - most * lanes:
-            assert max(Counter(image_index[batch[:, 0]].tolist()).values()) == 1
+    longest = np.bincount(image_index).max() // per_batch + 1
+    batches = GroupedBatches(image_index, 32, lanes=lanes, per_batch=per_batch).batches()
+    most = [max(Counter(image_index[batch[:, 0]].tolist()).values()) for batch in batches]
+    assert max(most[: -longest * lanes]) == per_batch
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
@@ -126,6 +128,7 @@ def test_samples_drawn_again_are_numbered() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"per_batch": 0}, "per_batch must be at least 1"),
         ({"lanes": 0}, "lanes must be at least 1"),
         ({"rank": 2, "world_size": 2}, "rank must be below world_size 2, got 2"),
         ({"world_size": 9}, "5 samples are too few for world_size 9"),

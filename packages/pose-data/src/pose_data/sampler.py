@@ -27,9 +27,11 @@ class GroupedBatches:
     differ by one sample at most (batch_size 1 may become 2 for that).
     lanes: the number of worker processes. Batch i is made by worker i modulo lanes, and a picture's
     persons belong to batches of one lane. With another number of workers more is decoded, and the
-    samples are the same. A picture comes once in a batch; more often only where the batches left in
-    an epoch are fewer than its persons. A worker that keeps the last `batch_size` pictures decodes
-    each once, but for the few at the seams of lanes and ranks.
+    samples are the same.
+    per_batch: how often a picture may come in a batch; it does more often only where the batches
+    left in an epoch are fewer than its persons. A worker that keeps the pictures of one batch
+    decodes each once, but for the few at the seams of lanes and ranks. Where they are too large to
+    be kept, a larger per_batch needs fewer to be.
     rows: draws the samples of an epoch, for example `lambda rng: epoch_rows(persons, rng)`; None
     takes each once. A sample drawn again has the next `repeat`, so that its augmentation differs.
 
@@ -42,12 +44,13 @@ class GroupedBatches:
     rank: int = 0
     world_size: int = 1
     lanes: int = 1
+    per_batch: int = 1
     rows: Callable[[np.random.Generator], I64] | None = None
     epoch: int = 0
     start: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "world_size", "lanes"):
+        for name in ("batch_size", "world_size", "lanes", "per_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.rank < self.world_size:
@@ -83,7 +86,8 @@ class GroupedBatches:
             lane_sizes = sizes[lane :: self.lanes]
             part = samples[used : used + lane_sizes.sum()]
             used += len(part)
-            dealt = _deal(self.image_index[part[:, 0]].tolist(), lane_sizes.tolist())
+            pictures = self.image_index[part[:, 0]].tolist()
+            dealt = _deal(pictures, lane_sizes.tolist(), self.per_batch)
             in_batches = part[np.argsort(dealt, kind="stable")]
             batches[lane :: self.lanes] = np.split(in_batches, np.cumsum(lane_sizes)[:-1])
         return batches
@@ -120,23 +124,27 @@ def _batch_sizes(count: int, batch_size: int, batches: int) -> I64:
     return sizes
 
 
-def _deal(pictures: list[int], sizes: list[int]) -> list[int]:
+def _deal(pictures: list[int], sizes: list[int], per_batch: int) -> list[int]:
     """Deal samples, grouped by picture, to batches of the given sizes; return each one's batch.
 
     A picture starts in the first batch that has room and goes on to the batches behind. Those are
     never fuller, so that there is room in them, but for the last ones.
     """
-    room, first, place, previous = list(sizes), 0, 0, -1
+    room, first, place, times, previous = list(sizes), 0, 0, 0, -1
     dealt = []
     for picture in pictures:
         while not room[first]:
             first += 1
-        place = place + 1 if picture == previous else first
+        if picture != previous:
+            place, times = first, 0
+        elif times == per_batch:
+            place, times = place + 1, 0
         while place < len(room) and not room[place]:
-            place += 1
+            place, times = place + 1, 0
         if place == len(room):
-            place = first
+            place, times = first, 0
         room[place] -= 1
+        times += 1
         dealt.append(place)
         previous = picture
     return dealt
