@@ -17,6 +17,7 @@ from pose_backbones import (
 STRIDES = {  # heatmaps, tags
     "cpm": ([8] * 6, []),
     "higherhrnet_w32": ([4, 2], [4]),
+    "higherhrnet": ([4, 2], [4]),
     "higherhrnet_w48": ([4, 2], [4]),
     "hourglass52": ([4], []),
     "hourglass_ae": ([4] * 4, [4] * 4),
@@ -123,3 +124,13 @@ def test_posenet_takes_a_foreign_backbone_and_leaves_its_weights():
     (heatmaps,) = model(torch.zeros(2, 3, 32, 32)).heatmaps
     assert heatmaps.shape == (2, 5, 8, 8)
     assert torch.equal(backbone.layers[0].weight, before)
+
+
+def test_a_small_higherhrnet():
+    options = {"width": 8, "stem_channels": 8, "num_modules": (1, 1, 1), "num_blocks": 1}
+    model = create_model("higherhrnet", num_keypoints=5, tag_per_keypoint=False, **options).eval()
+    assert sum(p.numel() for p in model.parameters()) < 0.2e6
+    with torch.inference_mode():
+        heatmaps, tags = model(torch.zeros(2, 3, 64, 96))
+    assert [tuple(maps.shape) for maps in heatmaps] == [(2, 5, 16, 24), (2, 5, 32, 48)]
+    assert [tuple(maps.shape) for maps in tags] == [(2, 1, 16, 24)]

@@ -4,7 +4,7 @@ from pose_backbones.checkpoint import LoadReport, load_checkpoint
 from pose_backbones.convert import convert, identify
 from pose_backbones.cpm import CPM, cpm
 from pose_backbones.fusion import fuse
-from pose_backbones.higherhrnet import HigherHRNet, higherhrnet_w32, higherhrnet_w48
+from pose_backbones.higherhrnet import HigherHRNet, higherhrnet, higherhrnet_w32, higherhrnet_w48
 from pose_backbones.hourglass import Hourglass, hourglass52
 from pose_backbones.hourglass_ae import HourglassAE, hourglass_ae
 from pose_backbones.hrnet import HRNet, hrnet, hrnet_w32, hrnet_w32_ae, hrnet_w48
@@ -38,6 +38,7 @@ __all__ = [
     "create_model",
     "find_weights",
     "fuse",
+    "higherhrnet",
     "higherhrnet_w32",
     "higherhrnet_w48",
     "hourglass52",

@@ -1,5 +1,7 @@
 """HigherHRNet (Cheng et al., CVPR 2020): bottom-up, with a second, finer scale of heatmaps."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,7 @@ class HigherHRNet(nn.Module):
     `(B, in_channels, H, W) -> heatmaps (B, K, H / 4, W / 4), (B, K, H / 2, W / 2) and tags
     (B, T, H / 4, W / 4)`; T is K, or 1 if not `tag_per_keypoint`. H and W are multiples of 32,
     else ValueError. This is a whole model, since the finer features are computed from the coarser
-    maps; its `backbone` is a plain HRNet.
+    maps; its `backbone` is a plain HRNet, whose options are explained there.
     """
 
     def __init__(
@@ -24,10 +26,20 @@ class HigherHRNet(nn.Module):
         *,
         tag_per_keypoint: bool = True,
         in_channels: int = 3,
+        stem_channels: int = 64,
+        num_modules: Sequence[int] = (1, 4, 3),
+        num_blocks: int = 4,
         grad_checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = HRNet(width, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
+        self.backbone = HRNet(
+            width,
+            in_channels=in_channels,
+            stem_channels=stem_channels,
+            num_modules=num_modules,
+            num_blocks=num_blocks,
+            grad_checkpoint=grad_checkpoint,
+        )
         num_tags = num_keypoints if tag_per_keypoint else 1
         self.head = HigherHead(width, num_keypoints, num_tags)
 
@@ -61,6 +73,30 @@ class HigherHead(nn.Module):
         x = self.deconv_layers[0](torch.cat([x, coarse], dim=1))  # (B, C, 2h, 2w)
         fine = self.final_layers[1](x)  # (B, K, 2h, 2w)
         return split_maps([coarse, fine], self.num_keypoints)
+
+
+def higherhrnet(
+    num_keypoints: int = 17,
+    *,
+    width: int = 32,
+    tag_per_keypoint: bool = True,
+    in_channels: int = 3,
+    stem_channels: int = 64,
+    num_modules: Sequence[int] = (1, 4, 3),
+    num_blocks: int = 4,
+    grad_checkpoint: bool = False,
+) -> HigherHRNet:
+    """Build HigherHRNet of any width, bottom-up."""
+    return HigherHRNet(
+        width,
+        num_keypoints,
+        tag_per_keypoint=tag_per_keypoint,
+        in_channels=in_channels,
+        stem_channels=stem_channels,
+        num_modules=num_modules,
+        num_blocks=num_blocks,
+        grad_checkpoint=grad_checkpoint,
+    )
 
 
 def higherhrnet_w32(

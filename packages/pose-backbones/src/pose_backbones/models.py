@@ -9,7 +9,7 @@ from torch import nn
 
 from pose_backbones.checkpoint import load_checkpoint
 from pose_backbones.cpm import cpm
-from pose_backbones.higherhrnet import higherhrnet_w32, higherhrnet_w48
+from pose_backbones.higherhrnet import higherhrnet, higherhrnet_w32, higherhrnet_w48
 from pose_backbones.hourglass import hourglass52
 from pose_backbones.hourglass_ae import hourglass_ae
 from pose_backbones.hrnet import hrnet, hrnet_w32, hrnet_w32_ae, hrnet_w48
@@ -19,6 +19,7 @@ from pose_backbones.zoo import ZOO
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "cpm": cpm,
+    "higherhrnet": higherhrnet,
     "higherhrnet_w32": higherhrnet_w32,
     "higherhrnet_w48": higherhrnet_w48,
     "hourglass52": hourglass52,

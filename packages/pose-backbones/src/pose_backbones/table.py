@@ -8,6 +8,7 @@ from pose_backbones.zoo import ZOO
 
 # The (w, h) each model is measured at where no published weights say.
 DEFAULT_SIZES = {
+    "higherhrnet": (512, 512),
     "hrnet": (192, 256),
     "hrnet_w48": (192, 256),
     "hrnet_w32_ae": (512, 512),
