@@ -1,8 +1,6 @@
-"""AP and AR: known answers, agreement with plain pycocotools, and a clear no to bad input."""
+"""AP and AR: known answers, and a clear no to bad input."""
 
-import contextlib
 import copy
-import io
 import json
 import re
 from pathlib import Path
@@ -10,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from pose_eval import Report, ResultsError, evaluate
 
@@ -53,29 +49,6 @@ def make_set(seed: int = 0, num_images: int = 12) -> tuple[dict[str, Any], list[
                 )
     category = {"id": 1, "name": "person", "keypoints": NAMES, "skeleton": []}
     return {"images": images, "annotations": annotations, "categories": [category]}, rows
-
-
-def plain_pycocotools(gt: dict[str, Any], rows: list[dict[str, Any]]) -> list[float]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = copy.deepcopy(gt)
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(rows)), "keypoints")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats.tolist()
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_equal_to_pycocotools(seed: int) -> None:
-    gt, rows = make_set(seed)
-    before = copy.deepcopy((gt, rows))
-    report = evaluate(rows, gt)
-    expected = plain_pycocotools(gt, rows)
-    assert [-1 if v is None else v for v in report.stats.values()] == expected
-    assert 0.05 < expected[0] < 0.95, "the example is neither trivial nor hopeless"
-    assert (gt, rows) == before
 
 
 def codes(report: Report) -> list[str]:

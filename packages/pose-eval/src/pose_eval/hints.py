@@ -148,11 +148,21 @@ def _duplicates(results: Results) -> np.ndarray:
     image, scores = results.image[order], results.scores[order]
     tied = (image[1:] == image[:-1]) & (scores[1:] == scores[:-1])
     rows = order[np.append(False, tied) | np.append(tied, False)]
-    width = results.keypoints[0].size
-    whole = np.column_stack([results.keypoints[rows].reshape(-1, width), results.scores[rows]])
-    whole = np.column_stack([whole, results.image[rows], results.category[rows]])
-    _, first = np.unique(whole, axis=0, return_index=True)
-    return np.sort(np.delete(rows, first))
+    if not len(rows):
+        return rows
+    poses = np.ascontiguousarray(results.keypoints).reshape(len(order), -1).view(np.uint64)
+    weights = np.random.default_rng(0).integers(1, 2**63, poses.shape[1] + 3, np.uint64)
+    digest = np.empty(len(rows), np.uint64)  # so wide that two different rows do not share one
+    for start in range(0, len(rows), 1 << 14):
+        piece = rows[start : start + (1 << 14)]
+        digest[start : start + len(piece)] = poses[piece] @ weights[3:]
+    for column, weight in zip(
+        (results.image, results.category, results.scores.view(np.uint64)), weights, strict=False
+    ):
+        digest += column[rows].astype(np.uint64) * weight
+    order = np.lexsort((rows, digest))
+    again = np.append(False, digest[order][1:] == digest[order][:-1])
+    return np.sort(rows[order[again]])
 
 
 def _like_corners(bbox: Floats, keypoints: Floats, used: Bools) -> bool:
