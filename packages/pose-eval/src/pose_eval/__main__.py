@@ -50,6 +50,13 @@ def pck(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def sigmas(argv: Sequence[str]) -> int:
+    """Print sigmas from repeated annotations."""
+    from pose_eval.command_sigmas import run
+
+    return run(argv)
+
+
 # Each imports what it needs when it is called. Without one of these words it is `evaluate`.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": evaluate,
@@ -58,6 +65,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": compare,
     "nms": nms,
     "pck": pck,
+    "sigmas": sigmas,
 }
 
 

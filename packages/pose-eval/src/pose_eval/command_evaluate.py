@@ -11,7 +11,7 @@ from pose_eval.output import WRITERS, write_file
 from pose_eval.report import Report
 from pose_eval.tables import SettingsError
 
-EPILOG = """other commands: pose-eval check, errors, compare, nms, pck; each has its own --help
+EPILOG = """other commands: check, errors, compare, nms, pck, sigmas; see pose-eval COMMAND --help
 exit codes: 0 done, 1 bad data, 2 bad arguments, 3 a gate failed"""
 
 # Files with more than the summary, by the name of their option.
