@@ -254,6 +254,28 @@ def test_a_bad_annotation(change: Callable[[Any], None], message: str, tmp_path:
     assert message in str(error.value)
 
 
+def test_ids_of_two_kinds() -> None:
+    gt, rows = make()
+    gt["annotations"][3]["id"] = "x"
+    with pytest.raises(ResultsError, match="annotation ids are integers and strings"):
+        evaluate(rows, gt)
+
+
+def test_crowdpose_without_crowd_index() -> None:
+    gt, rows = make()
+    report = evaluate(rows, gt, protocol="crowdpose", sigmas="coco")
+    assert "no-crowd-index" in codes(report)
+    assert report.stats["AP_easy"] is None
+    for image in gt["images"]:
+        image["crowdIndex"] = 0.1
+    report = evaluate(rows, gt, protocol="crowdpose", sigmas="coco")
+    assert codes(report) == set()
+    ap = report.stats["AP"]
+    assert ap is not None
+    assert report.stats["AP_easy"] == round(ap, 4)
+    assert report.stats["AP_hard"] is None
+
+
 def test_id_zero_and_missing_flags() -> None:
     gt, rows = make()
     for number, annotation in enumerate(gt["annotations"]):

@@ -5,6 +5,7 @@ Two ways lead here, with the same columns at the end: `scan` reads a file of the
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def scan(
     try:
         from pose_eval import scan_kernels as kernels
     except ImportError:
+        return None
+    if sys.byteorder != "little":
         return None
     rows = _estimate(data, start, num_joints)
     while True:

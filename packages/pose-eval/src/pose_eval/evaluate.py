@@ -92,6 +92,8 @@ def prepare(
     ranges = COCO_AREAS if areas is None else parse_areas(areas)
     recount = protocol == "xtcoco"
     full, warnings = read_ground_truth(gt, area_from=area_from, recount=recount)
+    if protocol == "crowdpose":
+        warnings += hints.of_crowd_index(full)
     chosen = None
     if joints is not None:
         if len(full.categories) > 1:

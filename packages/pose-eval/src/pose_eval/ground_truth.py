@@ -248,6 +248,8 @@ def _check_rows(name: str, columns: Columns, image: Any, category: Any) -> None:
     for row in np.flatnonzero((columns.bbox[:, 2:] < 0).any(axis=1)):
         box = columns.bbox[row].tolist()
         found.append(f"{where(row)}: bbox must be x, y, w, h with w and h not negative, got {box}")
+    if ids.dtype == object:
+        raise ResultsError(f"{name}: annotation ids are integers and strings; use one kind")
     kinds, index, counts = np.unique(ids, return_index=True, return_counts=True)
     for at in np.flatnonzero(counts > 1):
         found.append(f"{where(index[at])}: annotation id {kinds[at]} occurs {counts[at]} times")

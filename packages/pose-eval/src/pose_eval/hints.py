@@ -80,6 +80,17 @@ def of_ground_truth(gt: GroundTruth) -> list[str]:
     return warnings
 
 
+def of_crowd_index(gt: GroundTruth) -> list[str]:
+    """Warn of images that CrowdPose's easy, medium and hard do not know."""
+    missing = len(gt.image_ids)
+    if gt.crowd_index is not None:
+        missing = int(np.count_nonzero(np.isnan(gt.crowd_index)))
+    if not missing:
+        return []
+    text = f"{gt.name}: {missing} images have no crowdIndex; they are neither easy, medium nor hard"
+    return [warning("no-crowd-index", text)]
+
+
 def of_results(results: Results, gt: GroundTruth) -> list[str]:
     """Return what looks odd in results."""
     name = results.name
