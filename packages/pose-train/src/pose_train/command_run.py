@@ -19,9 +19,10 @@ def main(args: argparse.Namespace) -> int:
 
 def train(config: Config, *, resume: bool) -> int:
     """Run a recipe from the start or from where it was stopped; return the exit code."""
-    from pose_train.topdown import run
+    from pose_train import bottomup, topdown
 
-    outcome = run(config, resume=resume)
+    recipe = {"topdown": topdown.run, "bottomup": bottomup.run}[config.recipe]
+    outcome = recipe(config, resume=resume)
     if outcome is not None:
         ap = outcome.evaluation.stats["AP"] or 0.0
         print(outcome.evaluation.table())

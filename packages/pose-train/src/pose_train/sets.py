@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pose_data import (
+    BottomUp,
     GroupedBatches,
     Persons,
     TopDown,
@@ -135,7 +136,7 @@ def make_batches(persons: Persons, config: Config, ranks: Ranks) -> GroupedBatch
 
 
 def train_loader(
-    dataset: TopDown, batches: GroupedBatches, num_workers: int, device: torch.device
+    dataset: TopDown | BottomUp, batches: GroupedBatches, num_workers: int, device: torch.device
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of training batches; its workers live on from epoch to epoch."""
     return DataLoader(

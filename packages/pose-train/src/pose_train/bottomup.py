@@ -1,0 +1,353 @@
+"""The bottom-up recipe, in reading order: data, model, training loop, evaluation, report."""
+
+import contextlib
+import functools
+import json
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pose_backbones import PoseOutput, create_model, load_checkpoint
+from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
+from pose_data import COCO, BottomUp, GroupedBatches, Persons
+from pose_eval import evaluate
+from pose_train.checkpoints import BEST, LAST, Training, restore_checkpoint
+from pose_train.config import Config, ConfigError, Model
+from pose_train.losses import BottomUpLoss, bottomup_loss
+from pose_train.optim import set_training
+from pose_train.people import Scene, find_people, scene_loader, scene_rows
+from pose_train.predict import normalize
+from pose_train.ranks import Ranks, gather, joined, share_buffers
+from pose_train.report import write_report
+from pose_train.run import Outcome, Run, load_given_sets, open_run, record, save, save_epoch, say
+from pose_train.rundir import cut_metrics, write_text
+from pose_train.sets import Sets, train_loader
+from pose_train.signals import stop_requests
+from pose_train.training import (
+    accumulation,
+    autocast,
+    averaged_weights,
+    finish_epoch,
+    is_time_to_look,
+    no_sync,
+    optimizer_step,
+    prepare_training,
+    step_learning_rate,
+)
+from pose_train.watch import Clock, look
+
+Floats = NDArray[np.float32]
+Size = tuple[int, int]
+
+
+class Maps(NamedTuple):
+    """What a network makes of an input of the config's size.
+
+    sizes: the (w, h) of its maps, in the order in which they first come; scales: for each stage,
+    which of them it has. HigherHRNet: two sizes, scales (0, 1); stacked hourglass: (0, 0, 0, 0).
+    """
+
+    sizes: tuple[Size, ...]
+    scales: tuple[int, ...]
+    tag_per_keypoint: bool
+
+
+def run(config: Config, *, resume: bool = False) -> Outcome | None:
+    """Train, evaluate and leave a run directory; None if asked to stop before the end.
+
+    resume: go on in the run directory `config.out`. Raises ConfigError, DatasetError or
+    CheckpointError; a mistake in the config, the model or the user's data shows before a directory
+    is made.
+    """
+    if config.recipe != "bottomup":
+        raise ConfigError(f"recipe is {config.recipe}, not bottomup")
+    with joined(config.train.device) as (ranks, device), stop_requests() as stop:
+        torch.manual_seed(config.seed)
+        sets = load_given_sets(config)
+        skeleton = COCO if sets is None else sets.train.skeleton
+        net, maps = create_net(config.model, skeleton.num_keypoints)
+        run = open_run(config, sets, ranks, device, stop, resume)
+        outcome = _train(run, net, maps, resume)
+        if outcome is None and stop.asked:
+            say(run, f"stopped; go on with: pose-train resume {run.dir}")
+        return outcome
+
+
+def _train(run: Run, net: nn.Module, maps: Maps, resume: bool) -> Outcome | None:
+    """Train from the start or from the last checkpoint: the loop over epochs."""
+    config, plan = run.config, run.config.train
+    training, forward = prepare_training(config, net, run.ranks, run.device)
+    dataset = train_samples(config, run.sets.train, maps)
+    dataset[0]  # compiles the codec here, once, before the workers are forked
+    batches = make_batches(dataset, config, run.ranks)
+    loader = train_loader(dataset, batches, plan.num_workers, run.device)
+
+    def name_of(sample: int) -> str:
+        return str(run.sets.train.file_names[dataset.images[sample]])
+
+    if resume:
+        restore_checkpoint(run.dir / LAST, training)
+    if run.ranks.is_first:
+        cut_metrics(run.dir, training.progress.records)
+    save(run, training)  # from here on there is always one to resume from
+
+    outcome = None
+    for epoch in range(training.progress.epoch, plan.epochs + 1):
+        if not _train_epoch(run, training, forward, maps, loader, batches, name_of):
+            return None
+        if epoch % config.eval.every == 0 or epoch == plan.epochs:
+            save(run, training)  # evaluating may take long
+            outcome = _evaluate(run, training, epoch)
+        training.progress.next_epoch()
+        save_epoch(run, training, epoch)
+        if epoch < plan.epochs and any(gather(run.stop.asked, run.ranks)):
+            return None
+    return outcome or _finished(run)
+
+
+def _train_epoch(
+    run: Run,
+    training: Training,
+    forward: nn.Module,
+    maps: Maps,
+    loader: DataLoader[dict[str, Any]],
+    batches: GroupedBatches,
+    name_of: Callable[[int], str],
+) -> bool:
+    """Run one epoch, or what is left of it; False if asked to stop in its middle."""
+    config, plan, at = run.config, run.config.train, training.progress
+    batches.epoch, batches.start = at.epoch, 0
+    total = len(batches)
+    if at.batch == total:
+        return True  # resumed where only the evaluation was missing
+    batches.start = at.batch
+    set_training(training.net)
+    clock = Clock(f"epoch {at.epoch}/{plan.epochs}", total, at.batch, run.ranks.is_first)
+    losses: list[tuple[Tensor, Tensor]] = []  # of each batch, on the device, since the last look
+    saved = time.monotonic()
+    for batch in loader:
+        clock.data_came()
+        lr = step_learning_rate(config, at, total, run.ranks)
+        group, is_step = accumulation(at.batch, total, plan.accumulate)
+        with contextlib.nullcontext() if is_step else no_sync(forward):
+            loss = batch_loss(forward, batch, maps, config, run.device).total
+            training.scaler.scale(loss / group).backward()  # type: ignore[no-untyped-call]
+        if is_step:
+            optimizer_step(training, lr, plan.clip_grad)
+        at.batch += 1
+        losses.append((loss.detach(), batch["index"]))
+        clock.step_done(len(batch["index"]))
+        if not is_step or not is_time_to_look(run, at.batch, total):
+            continue
+        is_asked = look(run, at, losses, name_of)
+        clock.show(at.loss_sum / at.images, lr)
+        is_due = 0 < config.checkpoints.minutes * 60 <= time.monotonic() - saved
+        if at.batch < total and (is_asked or is_due):
+            save(run, training)
+            saved = time.monotonic()
+            if is_asked:
+                clock.bar.close()
+                return False
+    finish_epoch(run, training, clock, lr)
+    return True
+
+
+def batch_loss(
+    forward: nn.Module, batch: dict[str, Any], maps: Maps, config: Config, device: torch.device
+) -> BottomUpLoss:
+    """Run the network on a batch and return its loss; nothing here waits for a GPU."""
+    images = batch["image"].to(device, non_blocking=True)  # (B, H, W, 3)
+    # One of each size: (B, K, h, w), (B, h, w), (B, P, K, 2)
+    targets, masks, indices = (
+        [each.to(device, non_blocking=True) for each in batch[key]]
+        for key in ("heatmaps", "masks", "indices")
+    )
+    with autocast(device, config.train.amp):
+        output: PoseOutput = forward(normalize(images))
+    return bottomup_loss(
+        output.heatmaps,
+        output.tags,
+        [targets[i] for i in maps.scales],
+        [masks[i] for i in maps.scales],
+        [indices[i] for i in maps.scales],
+        supervise_empty=config.loss.supervise_empty,
+        push_factor=config.loss.push,
+        pull_factor=config.loss.pull,
+    )
+
+
+def create_net(model: Model, num_keypoints: int) -> tuple[nn.Module, Maps]:
+    """Build the network and try it on an empty picture, so that sizes fit before a run starts."""
+    w, h = model.input_size
+    try:
+        net = create_model(model.name, num_keypoints=num_keypoints, **model.options)
+        with torch.inference_mode():
+            output = net.eval()(torch.zeros(1, 3, h, w))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model: {error}") from error
+    if not output.tags:
+        raise ConfigError(f"model.name {model.name} is a top-down network; this recipe is bottomup")
+    stages = [(maps.shape[3], maps.shape[2]) for maps in output.heatmaps]
+    sizes = tuple(dict.fromkeys(stages))
+    if model.heatmap_sizes and model.heatmap_sizes != sizes:
+        raise ConfigError(
+            f"model.heatmap_sizes is {[list(size) for size in model.heatmap_sizes]}, but "
+            f"{model.name} makes heatmaps of {[list(size) for size in sizes]} from an input of "
+            f"{[w, h]}"
+        )
+    if model.weights is not None:
+        print(load_checkpoint(net, model.weights, reinit_head=model.reinit_head))
+    tag_per_keypoint = output.tags[0].shape[1] == num_keypoints
+    return net, Maps(sizes, tuple(sizes.index(size) for size in stages), tag_per_keypoint)
+
+
+def create_codec(config: Config) -> AssociativeEmbedding:
+    """Return what turns heatmaps and tags into people; raises ConfigError."""
+    grouping = config.grouping
+    try:
+        return AssociativeEmbedding(
+            config.model.input_size,
+            config.model.heatmap_sizes,
+            sigma=config.codec.sigma,
+            max_instances=grouping.max_instances,
+            detection_threshold=grouping.detection_threshold,
+            tag_threshold=grouping.tag_threshold,
+            nms_kernel=grouping.nms_kernel,
+            adjust=grouping.adjust,
+            refine=grouping.refine,
+        )
+    except ValueError as error:
+        raise ConfigError(f"grouping: {error}") from error
+
+
+def encode_targets(
+    keypoints: Floats,
+    visible: Floats,
+    size: Size,
+    *,
+    sigma: float,
+    max_instances: int,
+    tag_per_keypoint: bool,
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Turn keypoints (P, K, 2) in pixels of a map into its heatmaps (K, h, w) and tag indices."""
+    return (
+        encode_people(keypoints, visible, size, sigma),
+        keypoint_indices(keypoints, visible, size, max_instances, tag_per_keypoint),
+    )
+
+
+def train_samples(config: Config, persons: Persons, maps: Maps) -> BottomUp:
+    """Return the training samples: augmented pictures with targets for maps of every size."""
+    data, most = config.data, config.grouping.max_instances
+    encode = functools.partial(
+        encode_targets,
+        sigma=config.codec.sigma,
+        max_instances=most,
+        tag_per_keypoint=maps.tag_per_keypoint,
+    )
+    return BottomUp(
+        persons,
+        config.model.input_size,
+        maps.sizes,
+        encode,
+        config.train.scene,
+        max_people=most,
+        seed=config.seed,
+        warp=data.warp,
+        decode=data.decode,
+        max_broken=data.max_broken,
+    )
+
+
+def test_samples(config: Config, persons: Persons) -> BottomUp:
+    """Return the samples of a test: all pictures, each at the sizes of the multi-scale test."""
+    return BottomUp(
+        persons,
+        config.model.input_size,
+        scale_factors=config.eval.multi_scale,
+        warp=config.data.warp,
+        decode=config.data.decode,
+    )
+
+
+def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatches:
+    """Return the order of training samples of this process; set its `epoch` and `start`."""
+    if any(source.ratio != 1 for source in dataset.persons.sources):
+        raise ConfigError("data.ratio and data.extra.NAME.ratio are for persons: recipe topdown")
+    try:
+        return GroupedBatches(
+            np.arange(len(dataset)),
+            config.train.batch_size,
+            config.seed,
+            ranks.rank,
+            ranks.world_size,
+            lanes=max(1, config.train.num_workers),
+        )
+    except ValueError as error:
+        raise ConfigError(f"train: {error}") from error
+
+
+def _evaluate(run: Run, training: Training, epoch: int) -> Outcome | None:
+    """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
+    share_buffers(training.net, run.ranks)
+    with averaged_weights(training):
+        rows = predict_rows(run.config, training.net, run.sets, run.ranks, run.device)
+    if not run.ranks.is_first:
+        return None
+    write_text(run.dir / "results.json", json.dumps(rows))
+    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
+    place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
+    record(run, training, place | evaluation.stats)
+    say(run, f"epoch {epoch}: AP {ap:.3f}")
+    if ap > training.progress.best_ap:
+        training.progress.best_ap = ap
+        save(run, training, BEST)
+    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
+
+
+def predict_rows(
+    config: Config, net: nn.Module, sets: Sets, ranks: Ranks, device: torch.device
+) -> list[dict[str, Any]]:
+    """Find the people in all pictures, each process in its part, and return the rows of all."""
+    plan, skeleton = config.eval, sets.train.skeleton
+    dataset = test_samples(config, sets.val)
+    first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))
+    loader = scene_loader(
+        dataset,
+        range(first, last),
+        plan.batch_size,
+        config.train.num_workers,
+        pin_memory=device.type == "cuda",
+    )
+    with autocast(device, config.train.amp):
+        scenes = find_people(
+            net,
+            loader,
+            create_codec(config),
+            plan.multi_scale,
+            device=device,
+            flip_indices=skeleton.flip_indices if plan.flip_test else None,
+        )
+    # Of a network trained on combined sets, the first keypoints are the main set's.
+    count = sets.val.skeleton.num_keypoints
+    everyone: list[Scene] = [scene for part in gather(scenes, ranks) for scene in part]
+    return scene_rows(
+        scene._replace(keypoints=scene.keypoints[:, :count], scores=scene.scores[:, :count])
+        for scene in everyone
+    )
+
+
+def _finished(run: Run) -> Outcome | None:
+    """Show again what a run that was resumed after its end came to."""
+    if not run.ranks.is_first:
+        return None
+    rows = json.loads((run.dir / "results.json").read_text(encoding="utf-8"))
+    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))

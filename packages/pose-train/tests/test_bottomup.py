@@ -1,0 +1,149 @@
+"""The bottom-up recipe on drawn pictures: what a run leaves, what it learns, how it resumes."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pose_data import load_coco, synthesize
+from pose_train import bottomup
+from pose_train.__main__ import main
+from pose_train.config import Config, ConfigError, Data, Model, Train
+from pose_train.read_config import load_config
+
+TINY = """
+recipe: bottomup
+model:
+  name: higherhrnet
+  options: {width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}
+  input_size: [64, 64]
+train: {epochs: 2, batch_size: 3, lr: 1e-3, warmup_steps: 2, num_workers: 0, device: cpu}
+eval: {every: 1, batch_size: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn set that the tests read: 8 pictures to train on, 3 batches."""
+    out = tmp_path_factory.mktemp("bottomup") / "data"
+    return synthesize(out, num_train=8, num_val=3, image_size=(96, 64), seed=3)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, data: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(f"data: {{root: {data}}}\n{TINY}")
+    return path
+
+
+def records(run_dir: Path) -> list[dict[str, Any]]:
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["eval.multi_scale=[2, 1]", "train.num_workers=1"],
+        ["model.options.tag_per_keypoint=false", "train.amp=bf16", "train.freeze=[backbone]"],
+    ],
+)
+def test_a_run_leaves_everything(config_file: Path, tmp_path: Path, overrides: list[str]) -> None:
+    out = tmp_path / "run"
+    assert main(["run", str(config_file), f"out={out}", *overrides]) == 0
+    kinds = [record["kind"] for record in records(out)]
+    assert kinds == ["train", "val"] * (len(kinds) // 2)
+    assert all(np.isfinite(record["loss"]) for record in records(out) if record["kind"] == "train")
+    rows = json.loads((out / "results.json").read_text())
+    assert all(len(row["keypoints"]) == 51 for row in rows)
+    assert (out / "report.html").stat().st_size > 0
+    checkpoint = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    assert all(torch.isfinite(t).all() for t in checkpoint["state_dict"].values())
+
+
+def test_resumed_equals_uninterrupted(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ["train.ema=0.9", "train.accumulate=2"]
+    assert main(["run", str(config_file), f"out={whole}", *options]) == 0
+    with monkeypatch.context() as patch:
+        original = bottomup.batch_loss
+
+        def asked(*args: Any) -> Any:
+            patch.setattr(bottomup, "batch_loss", original)  # once
+            os.kill(os.getpid(), signal.SIGTERM)
+            return original(*args)
+
+        patch.setattr(bottomup, "batch_loss", asked)
+        assert main(["run", str(config_file), f"out={parts}", *options]) == 0
+    assert not (parts / "results.json").exists()
+    assert main(["resume", str(parts)]) == 0
+    files = [path / "checkpoint_last.pth" for path in (whole, parts)]
+    one, other = (torch.load(file, weights_only=True) for file in files)
+    for part in ("state_dict", "train_state_dict"):
+        assert all(torch.equal(t, other[part][name]) for name, t in one[part].items())
+    same = ("kind", "epoch", "step", "lr", "loss", "AP")
+    for a, b in zip(records(whole), records(parts), strict=True):
+        assert [a.get(key) for key in same] == [b.get(key) for key in same]
+    assert (whole / "results.json").read_text() == (parts / "results.json").read_text()
+
+
+def test_it_learns_one_picture(config_file: Path, data: Path) -> None:
+    """Heatmaps come to look like their targets, and the tags of a person like each other."""
+    config = load_config(config_file)
+    torch.manual_seed(0)
+    net, maps = bottomup.create_net(config.model, 17)
+    assert maps == bottomup.Maps(((16, 16), (32, 32)), (0, 1), True)
+    persons = load_coco(data / "annotations/person_keypoints_train2017.json", data / "train2017")
+    dataset = bottomup.train_samples(config, persons, maps)
+    batch = torch.utils.data.default_collate([dataset[0], dataset[1]])
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    net.train()
+    losses = []
+    for _ in range(25):
+        loss = bottomup.batch_loss(net, batch, maps, config, torch.device("cpu"))
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        losses.append(loss)
+    assert losses[-1].heatmap < 0.5 * losses[0].heatmap
+    assert losses[-1].push < losses[0].push
+
+
+def test_stages_share_targets_of_their_size() -> None:
+    model = Model("hourglass_ae", (64, 64), options={"num_stacks": 2})
+    _, maps = bottomup.create_net(model, 3)
+    assert maps == bottomup.Maps(((16, 16),), (0, 0), True)
+
+
+def config_of(model: Model) -> Config:
+    train = Train(epochs=1, batch_size=1, lr=1e-3, device="cpu")
+    return Config(data=Data(root="nowhere"), model=model, train=train, recipe="bottomup")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Model("hrnet", (64, 64), options={"width": 4}), "hrnet is a top-down network"),
+        (Model("higherhrnet", (64, 60), options={"width": 4}), "model: .*32"),
+        (
+            Model("higherhrnet", (64, 64), heatmap_sizes=((16, 16),), options={"width": 4}),
+            r"heatmap_sizes is \[\[16, 16\]\], but .* \[\[16, 16\], \[32, 32\]\]",
+        ),
+    ],
+)
+def test_networks_that_do_not_fit_are_errors(model: Model, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bottomup.create_net(config_of(model).model, 17)
+
+
+def test_a_recipe_says_which_configs_it_takes(config_file: Path) -> None:
+    config = load_config(config_file, ["recipe=topdown", "model.name=hrnet"])
+    with pytest.raises(ConfigError, match="recipe is topdown, not bottomup"):
+        bottomup.run(config)
