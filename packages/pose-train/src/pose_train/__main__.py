@@ -4,7 +4,14 @@ import argparse
 import sys
 from types import ModuleType
 
-from pose_train import __version__, command_configs, command_resume, command_run
+from pose_train import (
+    __version__,
+    command_configs,
+    command_predict,
+    command_resume,
+    command_run,
+    command_test,
+)
 from pose_train.config import ConfigError
 
 # Name -> module with `add_arguments(parser)` and `main(args) -> exit code`; the first line of its
@@ -12,6 +19,8 @@ from pose_train.config import ConfigError
 COMMANDS: dict[str, ModuleType] = {
     "run": command_run,
     "resume": command_resume,
+    "test": command_test,
+    "predict": command_predict,
     "configs": command_configs,
 }
 

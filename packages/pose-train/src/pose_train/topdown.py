@@ -16,18 +16,18 @@ from pose_backbones import PoseOutput, create_model, load_checkpoint
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
 from pose_data import COCO, GroupedBatches, Persons, TopDown
-from pose_eval import evaluate
 from pose_train.checkpoints import BEST, LAST, Training, restore_checkpoint
 from pose_train.config import Codec, Config, ConfigError, Model
 from pose_train.losses import keypoint_mse
 from pose_train.optim import set_training
-from pose_train.predict import join_poses, normalize, predict_poses, result_rows
-from pose_train.ranks import Ranks, gather, joined, share_buffers
+from pose_train.predict import normalize
+from pose_train.ranks import gather, joined, share_buffers
 from pose_train.report import write_report
 from pose_train.run import Outcome, Run, load_given_sets, open_run, record, save, save_epoch, say
 from pose_train.rundir import cut_metrics, write_text
-from pose_train.sets import Sets, eval_loader, make_batches, train_loader
+from pose_train.sets import make_batches, train_loader
 from pose_train.signals import stop_requests
+from pose_train.testing import evaluate_rows, predict_boxes
 from pose_train.training import (
     accumulation,
     autocast,
@@ -240,11 +240,20 @@ def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outco
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
     share_buffers(training.net, run.ranks)
     with averaged_weights(training):
-        rows = predict_rows(run.config, training.net, run.sets, codec, run.ranks, run.device)
+        rows = predict_boxes(
+            run.config,
+            training.net,
+            run.sets.train.skeleton,
+            codec,
+            run.sets.val,
+            run.sets.boxes,
+            run.ranks,
+            run.device,
+        )
     if not run.ranks.is_first:
         return None
     write_text(run.dir / "results.json", json.dumps(rows))
-    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    evaluation = evaluate_rows(rows, run.sets.val)
     ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
     place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
     record(run, training, place | evaluation.stats)
@@ -255,37 +264,10 @@ def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outco
     return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
 
 
-def predict_rows(
-    config: Config,
-    net: nn.Module,
-    sets: Sets,
-    codec: Heatmap,
-    ranks: Ranks,
-    device: torch.device,
-) -> list[dict[str, Any]]:
-    """Predict every box, each process its part, and return the result rows of all of them."""
-    plan, skeleton = config.eval, sets.train.skeleton
-    dataset = _samples(config, sets.boxes, None, augmented=False)
-    count = sets.val.skeleton.num_keypoints
-    with autocast(device, config.train.amp):
-        poses = predict_poses(
-            net,
-            eval_loader(dataset, plan.batch_size, config.train.num_workers, device, ranks),
-            codec.decode,
-            input_size=config.model.input_size,
-            device=device,
-            flip_indices=skeleton.flip_indices if plan.flip_test else None,
-            # Of a network trained on combined sets, the first keypoints are the main set's.
-            joints=range(count) if count < skeleton.num_keypoints else None,
-        )
-    poses = join_poses(gather(poses, ranks))
-    return result_rows(poses, sets.boxes, nms=plan.nms, nms_threshold=plan.nms_threshold)
-
-
 def _finished(run: Run) -> Outcome | None:
     """Show again what a run that was resumed after its end came to."""
     if not run.ranks.is_first:
         return None
     rows = json.loads((run.dir / "results.json").read_text(encoding="utf-8"))
-    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    evaluation = evaluate_rows(rows, run.sets.val)
     return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))

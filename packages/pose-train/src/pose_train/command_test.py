@@ -1,0 +1,81 @@
+"""Evaluate a trained network by the published protocol."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("source", help="a preset, a YAML file, a run directory or a checkpoint")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. eval.boxes=gt")
+    parser.add_argument("--weights", help="checkpoint to test; not needed for a run directory")
+    parser.add_argument("--data-root", help="the folder laid out like COCO; same as data.root=")
+    parser.add_argument(
+        "--multi-scale", action="store_true", help="bottom-up: at 2, 1 and 0.5 times the size"
+    )
+    parser.add_argument("--out", type=Path, help="write the results (COCO rows) to this JSON file")
+    parser.add_argument("--batch-size", type=int, help="same as eval.batch_size=")
+    parser.add_argument("--workers", type=int, help="same as train.num_workers=")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command; under torchrun the processes share the work, and the first one prints."""
+    import json
+
+    from pose_train.ranks import joined
+    from pose_train.rundir import write_text
+    from pose_train.testing import evaluate_rows
+    from pose_train.trained import load_tested, load_trained, predict_rows
+
+    short = {
+        "data.root": args.data_root,
+        "eval.batch_size": args.batch_size,
+        "train.num_workers": args.workers,
+        "eval.multi_scale": "[2, 1, 0.5]" if args.multi_scale else None,
+    }
+    overrides = [f"{key}={value}" for key, value in short.items() if value is not None]
+    if args.data_root is not None:
+        overrides.append("data.synthetic=null")
+    trained = load_trained(args.source, weights=args.weights, overrides=overrides + args.overrides)
+    config = trained.config
+    with joined(config.train.device) as (ranks, device):
+        val, boxes = load_tested(config)
+        if ranks.is_first:
+            count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
+            print(
+                f"{trained.weights} on {val.annotation_file}: {len(val.image_ids)} pictures{count}",
+                flush=True,
+            )
+        rows = predict_rows(trained, val, boxes, ranks, device)
+        report = evaluate_rows(rows, val)
+    if not ranks.is_first:
+        return 0
+    for text in report.warnings:
+        print(f"warning: {text}")
+    print(beside_published(report.stats, trained.preset, args.multi_scale))
+    if args.out is not None:
+        write_text(args.out, json.dumps(rows))
+        print(f"{len(rows)} rows in {args.out}")
+    return 0
+
+
+def beside_published(
+    stats: dict[str, float | None], preset: str | None, multi_scale: bool = False
+) -> str:
+    """Return the ten numbers, one a line, beside those published for a preset of the zoo."""
+    from pose_backbones import ZOO
+
+    published: dict[str, float | None] = {}
+    if preset is not None:
+        row = ZOO[preset]
+        published = {"AP": row.ap, "AR": row.ar}
+        if multi_scale:
+            published = {"AP": row.ap_multi_scale, "AR": row.ar_multi_scale}
+    lines = [f"{'':6}{'ours':>7}" + (f"{'published':>12}" if published else "")]
+    for name, value in stats.items():
+        ours = "-" if value is None else f"{value:.3f}"
+        theirs = published.get(name)
+        lines.append(
+            f"{name:6}{ours:>7}" + (f"{theirs:>12.3f}" if theirs is not None else "").rstrip()
+        )
+    return "\n".join(lines)

@@ -1,0 +1,145 @@
+"""What a network finds on an annotated set, and what that is worth: the published protocols.
+
+The recipes evaluate with these functions while they train, `pose-train test` does afterwards.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import device as Device
+from torch import nn
+
+from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
+from pose_data import BottomUp, Persons, Skeleton, TopDown
+from pose_data.mixture import keypoint_indices
+from pose_eval import Report, evaluate, read_ground_truth
+from pose_train.config import Config, ConfigError
+from pose_train.people import find_people, scene_loader, scene_rows
+from pose_train.predict import join_poses, predict_poses, result_rows
+from pose_train.ranks import Ranks, gather
+from pose_train.sets import eval_loader
+from pose_train.training import autocast
+
+Rows = list[dict[str, Any]]
+
+
+def predict_boxes(
+    config: Config,
+    net: nn.Module,
+    skeleton: Skeleton,
+    codec: MSRAHeatmap | UDPHeatmap,
+    val: Persons,
+    boxes: Persons,
+    ranks: Ranks,
+    device: Device,
+) -> Rows:
+    """Predict every box with a top-down network; return COCO result rows.
+
+    skeleton: of the network's keypoints; val: the annotated set, boxes: those in its pictures.
+    Several processes share the boxes, and each returns the rows of all.
+    """
+    plan = config.eval
+    dataset = TopDown(
+        boxes,
+        config.model.input_size,
+        warp=config.data.warp,
+        udp=config.codec.udp,
+        decode=config.data.decode,
+        cache_mb=config.data.cache_mb,
+    )
+    joints = kept_joints(skeleton, val.skeleton)
+    with autocast(device, config.train.amp):
+        poses = predict_poses(
+            net,
+            eval_loader(dataset, plan.batch_size, config.train.num_workers, device, ranks),
+            codec.decode,
+            input_size=config.model.input_size,
+            device=device,
+            flip_indices=skeleton.flip_indices if plan.flip_test else None,
+            shift=not config.codec.udp,
+            joints=joints,
+        )
+    return result_rows(
+        join_poses(gather(poses, ranks)),
+        boxes,
+        nms=plan.nms,
+        nms_threshold=plan.nms_threshold,
+        category_id=category_of(val.annotation_file),
+    )
+
+
+def predict_pictures(
+    config: Config,
+    net: nn.Module,
+    skeleton: Skeleton,
+    codec: AssociativeEmbedding,
+    val: Persons,
+    ranks: Ranks,
+    device: Device,
+) -> Rows:
+    """Find the people in every picture with a bottom-up network; return COCO result rows.
+
+    Several processes share the pictures, and each returns the rows of all.
+    """
+    plan, data = config.eval, config.data
+    dataset = BottomUp(
+        val,
+        config.model.input_size,
+        scale_factors=plan.multi_scale,
+        warp=data.warp,
+        decode=data.decode,
+    )
+    first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))
+    loader = scene_loader(
+        dataset,
+        range(first, last),
+        plan.batch_size,
+        config.train.num_workers if last > first else 0,
+    )
+    with autocast(device, config.train.amp):
+        scenes = find_people(
+            net,
+            loader,
+            codec,
+            plan.multi_scale,
+            device=device,
+            flip_indices=skeleton.flip_indices if plan.flip_test else None,
+        )
+    everyone = [scene for part in gather(scenes, ranks) for scene in part]
+    joints = kept_joints(skeleton, val.skeleton)
+    if joints is not None:
+        everyone = [
+            scene._replace(keypoints=scene.keypoints[:, joints], scores=scene.scores[:, joints])
+            for scene in everyone
+        ]
+    return scene_rows(everyone, category_of(val.annotation_file))
+
+
+def evaluate_rows(rows: Rows, val: Persons) -> Report:
+    """Evaluate result rows on the set they are of, with the sigmas of its skeleton."""
+    return evaluate(rows, val.annotation_file, sigmas=val.skeleton.sigmas)
+
+
+def kept_joints(network: Skeleton, evaluated: Skeleton) -> list[int] | None:
+    """Return which of a network's keypoints are the evaluated ones, by name; None for all as is.
+
+    A network of COCO's joints and two more is evaluated on COCO's 17. Raises ConfigError where it
+    lacks some.
+    """
+    if network.keypoints == evaluated.keypoints:
+        return None
+    places: list[int] = keypoint_indices(network, evaluated)[:, 0].tolist()
+    lacking = [name for name, at in zip(evaluated.keypoints, places, strict=True) if at < 0]
+    if lacking:
+        raise ConfigError(
+            f"the network has no keypoint {', '.join(lacking)}; it has "
+            f"{', '.join(network.keypoints)}"
+        )
+    return places
+
+
+@lru_cache(maxsize=4)
+def category_of(annotations: Path) -> int:
+    """Return the id of the category that has keypoints, which result rows must carry."""
+    return int(read_ground_truth(annotations)[0].categories[0].id)

@@ -1,0 +1,176 @@
+"""A trained network with all that is needed to use it: its config, its skeleton, its sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from pose_backbones import ZOO, CheckpointError, find_weights, load_checkpoint
+from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
+from pose_data import Persons, Skeleton, load_coco
+from pose_train import topdown
+from pose_train.config import Config, ConfigError
+from pose_train.ranks import Ranks, find_device
+from pose_train.read_config import _apply_override, _build, load_config, shipped_configs
+from pose_train.sets import load_annotated, load_boxes
+from pose_train.skeletons import published_skeleton, skeleton_from_plain
+from pose_train.testing import Rows, predict_boxes, predict_pictures
+
+OF_RUN = ("checkpoint_best.pth", "checkpoint_last.pth")  # the first that is there
+FILES = (".pth", ".pt", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in evaluation mode on its device.
+
+    codec: turns its maps into keypoints, or into people. skeleton: of its K keypoints. weights: the
+    file they are from. preset: the zoo's name of config and weights, if they are of the zoo.
+    """
+
+    net: nn.Module
+    config: Config
+    codec: MSRAHeatmap | UDPHeatmap | AssociativeEmbedding
+    skeleton: Skeleton
+    device: torch.device
+    weights: Path
+    preset: str | None = None
+
+
+def load_trained(
+    source: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+) -> Trained:
+    """Load a network to test, predict with or export.
+
+    source: a run directory (its best checkpoint, else its last), a checkpoint file of ours (it
+    carries its config), a preset or a config file. weights: a file or a name of the zoo, instead
+    of the source's own; a preset of the zoo finds its file by itself where it is on this machine.
+    overrides: of the config, `key.sub=value`. Raises ConfigError or CheckpointError.
+    """
+    config, found = _config_and_weights(Path(source), overrides)
+    preset = None if Path(source).suffix or str(source) not in ZOO else str(source)
+    file = Path(weights) if weights is not None else found
+    if weights is not None and str(weights) in ZOO and not Path(weights).is_file():
+        file = find_weights(str(weights))
+    elif file is None and config.model.weights is not None:
+        file = Path(config.model.weights)
+    elif file is None and preset is not None:
+        file = find_weights(preset)
+    if file is None:
+        raise ConfigError(f"{source} is a config without weights: say which with --weights FILE")
+    skeleton = _skeleton(config, _content(file))
+    net, codec = _create(config, skeleton.num_keypoints)
+    load_checkpoint(net, file)
+    on = find_device(device or config.train.device, 0)
+    net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Trained(net.eval(), config, codec, skeleton, on, file, preset)
+
+
+def _create(
+    config: Config, num_keypoints: int
+) -> tuple[nn.Module, MSRAHeatmap | UDPHeatmap | AssociativeEmbedding]:
+    model = replace(config.model, weights=None)  # what training started from does not matter now
+    if config.recipe == "bottomup":
+        from pose_train import bottomup
+
+        net, _ = bottomup.create_net(model, num_keypoints)
+        return net, bottomup.create_codec(config)
+    net, size = topdown.create_net(model, num_keypoints)
+    return net, topdown.create_codec(config.codec, model.input_size, size)
+
+
+def _config_and_weights(path: Path, overrides: Sequence[str]) -> tuple[Config, Path | None]:
+    """Return the config of a source, and the weights that come with it, if any do."""
+    if str(path) in shipped_configs():
+        return load_config(path, overrides), None
+    if path.is_dir():
+        if not (path / "config.yaml").is_file():
+            raise ConfigError(f"{path} is no run directory: it has no config.yaml")
+        checkpoints = [path / name for name in OF_RUN if (path / name).is_file()]
+        config = load_config(path / "config.yaml", overrides)
+        return config, checkpoints[0] if checkpoints else None
+    if path.suffix in FILES and path.is_file():
+        text = _content(path).get("config") if path.suffix != ".safetensors" else None
+        if not isinstance(text, str):
+            raise ConfigError(
+                f"{path} carries no config: name the preset or config file that it belongs to, "
+                "and give it as --weights"
+            )
+        return _parse_config(text, path, overrides), path
+    return load_config(path, overrides), None
+
+
+def _parse_config(text: str, path: Path, overrides: Sequence[str]) -> Config:
+    """Read the resolved config that stands in a checkpoint."""
+    try:
+        content = yaml.safe_load(text)
+        for override in overrides:
+            _apply_override(content, override)
+        config: Config = _build(Config, content, "")
+    except (yaml.YAMLError, ConfigError) as error:
+        raise ConfigError(f"the config in {path}: {error}") from None
+    return config
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint of ours holds; {} for others, which load_checkpoint may know."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    if path.suffix == ".safetensors":
+        return {}
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:
+        return {}  # published files hold objects that torch's safe reader refuses, ours none
+    return content if isinstance(content, dict) else {}
+
+
+def _skeleton(config: Config, content: dict[str, Any]) -> Skeleton:
+    """Return the skeleton in a checkpoint, else that of the config's data, else the published one.
+
+    A checkpoint that was trained on keypoints of one's own is of little use without its names.
+    """
+    stored = content.get("skeleton")
+    if isinstance(stored, dict):
+        return skeleton_from_plain(stored)
+    data = config.data
+    root = Path(config.out, "data") if data.root is None else Path(data.root)
+    annotations, images = root / data.val.annotations, root / data.val.images
+    own = None
+    if data.format == "coco" and annotations.is_file() and images.is_dir():
+        own = load_coco(annotations, images).skeleton
+    return published_skeleton(data, own)
+
+
+def load_tested(config: Config) -> tuple[Persons, Persons]:
+    """Return the annotated set that a config evaluates on, and the boxes in its pictures.
+
+    Raises ConfigError, DatasetError.
+    """
+    data = config.data
+    root = Path(config.out, "data") if data.root is None else Path(data.root)
+    if data.format != "coco":
+        raise ConfigError(
+            f"data.format {data.format} cannot be evaluated as it is: write it as COCO with "
+            "`pose-data convert-aic` and set data.format=coco"
+        )
+    val = load_annotated(root, data.val, data.format, "data.root")
+    return val, load_boxes(data, config.eval, root, val)
+
+
+def predict_rows(
+    trained: Trained, val: Persons, boxes: Persons, ranks: Ranks, device: torch.device
+) -> Rows:
+    """Predict a set by the recipe of the network's config; return COCO result rows."""
+    config, net, skeleton, codec = trained.config, trained.net, trained.skeleton, trained.codec
+    if isinstance(codec, AssociativeEmbedding):
+        return predict_pictures(config, net, skeleton, codec, val, ranks, device)
+    return predict_boxes(config, net, skeleton, codec, val, boxes, ranks, device)

@@ -1,0 +1,101 @@
+"""The commands for trained networks, as they are typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pose_backbones import ZOO
+from pose_eval import evaluate
+from pose_train.__main__ import main
+from pose_train.command_test import beside_published
+
+
+def test_test(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results.json"
+    assert main(["test", str(run_dir), "--out", str(out), "--batch-size", "3"]) == 0
+    printed = capsys.readouterr().out
+    annotations = drawn_data / "annotations/person_keypoints_val2017.json"
+    assert f"{run_dir / 'checkpoint_best.pth'} on {annotations}: 4 pictures" in printed
+    stats = evaluate(out, annotations).stats
+    for name, value in stats.items():
+        assert f"{name:6}{'-' if value is None else f'{value:.3f}':>7}" in printed.splitlines()
+    rows = json.loads(out.read_text())
+    again = tmp_path / "again.json"
+    arguments = ["--weights", str(run_dir / "checkpoint_best.pth"), "--out", str(again)]
+    assert main(["test", str(run_dir / "config.yaml"), *arguments]) == 0
+    assert json.loads(again.read_text()) == rows
+
+
+def test_test_with_detections(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations = drawn_data / "annotations/person_keypoints_val2017.json"
+    image_id = json.loads(annotations.read_text())["images"][0]["id"]
+    boxes = [
+        {"image_id": image_id, "category_id": 1, "bbox": [5, 5, 60, 80], "score": score}
+        for score in (0.9, 0.1)
+    ]
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(boxes))
+    settings = ["eval.boxes=detections", f"data.detections.file={file}"]
+    out = tmp_path / "results.json"
+    assert main(["test", str(run_dir), *settings, "--out", str(out)]) == 0
+    (row,) = json.loads(out.read_text())  # of two equal poses NMS keeps the better
+    assert row["bbox"] == [5, 5, 60, 80]
+    assert main(["test", str(run_dir), *settings, "eval.nms=none", "--out", str(out)]) == 0
+    assert len(json.loads(out.read_text())) == 2
+
+
+def test_published_numbers_stand_beside_ours() -> None:
+    preset = "higherhrnet_w32_coco_512x512"
+    stats = {"AP": 0.5, "AP50": None, "AR": 0.25}
+    lines = beside_published(stats, preset).splitlines()
+    assert lines[1].split() == ["AP", "0.500", f"{ZOO[preset].ap:.3f}"]
+    assert lines[2].split() == ["AP50", "-"]
+    multi = beside_published(stats, preset, multi_scale=True).splitlines()
+    assert multi[3].split() == ["AR", "0.250", f"{ZOO[preset].ar_multi_scale:.3f}"]
+    assert "published" not in beside_published(stats, None)
+
+
+def test_predict(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = str(drawn_data / "val2017")
+    assert main(["predict", str(run_dir), pictures, "--out", str(tmp_path / "out")]) == 0
+    assert "4 people in 4 pictures" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "out/predictions.json").read_text())) == 4
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    bad = str(tmp_path / "bad.jpg")
+    assert main(["predict", str(run_dir), bad, "--out", str(tmp_path / "out")]) == 1
+    assert "bad.jpg is empty" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["test", "hrnet_w32_coco_256x192"], "a config without weights"),
+        (["test", "RUN", "--data-root", "nowhere"], "data.root nowhere does not exist"),
+        (["test", "RUN", "eval.boxs=gt"], "unknown key eval.boxs; did you mean boxes?"),
+        (["test", "RUN", "--weights", "gone.pth"], "gone.pth: there is no such file"),
+        (["predict", "RUN", "gone.jpg", "--out", "out"], "gone.jpg does not exist"),
+        (["predict", "RUN", ".", "--out", "out"], ". holds no pictures"),
+        (["predict", "gone", ".", "--out", "out"], "holds no pictures"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str],
+    message: str,
+    run_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(run_dir) if word == "RUN" else word for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,115 @@
+"""Predictor: what it takes, what it gives, and that it is the test path of training."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pose_backbones import CheckpointError
+from pose_data import DatasetError, load_coco
+from pose_train import ConfigError, Predictor
+from pose_train.predictor import extent, read_upright
+from pose_train.ranks import Ranks
+from pose_train.testing import evaluate_rows
+from pose_train.trained import load_tested, load_trained, predict_rows
+
+
+def test_the_same_numbers_as_the_evaluation(run_dir: Path, drawn_data: Path) -> None:
+    trained = load_trained(run_dir, overrides=["eval.nms=none"])
+    val, boxes = load_tested(trained.config)
+    rows = predict_rows(trained, val, boxes, Ranks(), trained.device)
+    assert evaluate_rows(rows, val).stats["AP"] is not None
+    predictor = Predictor.from_checkpoint(run_dir)
+    annotated = load_coco(
+        drawn_data / "annotations/person_keypoints_val2017.json", drawn_data / "val2017"
+    )
+    assert len(rows) == len(annotated)
+    for row in rows:
+        of_picture = np.flatnonzero(
+            annotated.image_ids[annotated.image_index] == row["image_id"]
+        ).tolist()
+        people = predictor(annotated.image_path(of_picture[0]), annotated.bbox_xyxy[of_picture])
+        found = np.concatenate([people.keypoints, people.scores[..., None]], axis=-1)
+        distance = np.abs(found - np.array(row["keypoints"]).reshape(-1, 3)).max(axis=(1, 2))
+        assert distance.min() < 1e-3
+        nearest = int(distance.argmin())
+        assert people.person_scores[nearest] == pytest.approx(row["score"], rel=1e-5)
+
+
+@pytest.mark.parametrize("source", ["run", "checkpoint", "config and weights"])
+def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
+    checkpoint = run_dir / "checkpoint_best.pth"
+    predictor = {
+        "run": lambda: Predictor.from_checkpoint(run_dir),
+        "checkpoint": lambda: Predictor.from_checkpoint(checkpoint),
+        "config and weights": lambda: Predictor.from_checkpoint(
+            run_dir / "config.yaml", weights=checkpoint
+        ),
+    }[source]()
+    key = "head.final_layer.weight"
+    stored = torch.load(checkpoint, weights_only=True)["state_dict"][key]
+    torch.testing.assert_close(predictor.trained.net.state_dict()[key], stored)
+
+
+def test_boxes_may_be_none_arrays_with_scores_or_a_detector(run_dir: Path) -> None:
+    predictor = Predictor.from_checkpoint(run_dir)
+    image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    whole = predictor(image)
+    assert whole.keypoints.shape == (1, 17, 2)
+    np.testing.assert_array_equal(whole.bboxes, [[0, 0, 120, 90]])
+    boxes = [[10, 10, 60, 80], [0, 0, 120, 90]]
+    given = predictor(image, boxes)
+    np.testing.assert_allclose(given.keypoints[1], whole.keypoints[0], atol=1e-4)
+    detected = predictor(image, lambda pixels: [[*box, 0.5] for box in boxes])
+    np.testing.assert_allclose(detected.person_scores, given.person_scores / 2, rtol=1e-6)
+    assert len(predictor(image, []).keypoints) == 0
+
+
+def test_batches_do_not_matter(run_dir: Path) -> None:
+    trained = load_trained(run_dir)
+    image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    boxes = np.random.default_rng(1).uniform(0, 50, (5, 4))
+    boxes[:, 2:] += 60
+    one, many = (Predictor(trained, batch_size=size)(image, boxes) for size in (2, 32))
+    np.testing.assert_allclose(one.keypoints, many.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_read_as_viewers_show_them(tmp_path: Path, orientation: int) -> None:
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:10, :10] = 255
+    pixels[:10, 40:] = 128
+    data = cv2.imencode(".jpg", pixels)[1].tobytes()
+    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00" + bytes([orientation, 0, 0, 0])
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+    np.testing.assert_array_equal(read_upright(path), cv2.imread(str(path)))
+
+
+def test_mistakes_are_named(run_dir: Path, tmp_path: Path) -> None:
+    predictor = Predictor.from_checkpoint(run_dir)
+    with pytest.raises(ValueError, match=r"\(H, W, 3\) uint8 in BGR order, got \(8, 8\) float64"):
+        predictor(np.zeros((8, 8)))
+    with pytest.raises(ValueError, match="x1 < x2"):
+        predictor(np.zeros((8, 8, 3), np.uint8), [[5, 5, 2, 8]])
+    with pytest.raises(DatasetError, match=r"gone\.jpg does not exist"):
+        predictor(tmp_path / "gone.jpg")
+    with pytest.raises(ConfigError, match="no run directory"):
+        Predictor.from_checkpoint(tmp_path)
+    with pytest.raises(ConfigError, match="config without weights"):
+        Predictor.from_checkpoint(run_dir / "config.yaml")
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        Predictor.from_checkpoint(run_dir, weights=tmp_path / "gone.pth")
+    bare = tmp_path / "bare.pth"
+    torch.save(predictor.trained.net.state_dict(), bare)
+    with pytest.raises(ConfigError, match="carries no config"):
+        Predictor.from_checkpoint(bare)
+
+
+def test_extent_leaves_out_joints_that_were_not_found() -> None:
+    keypoints = np.array([[[5, 6], [9, 2], [-99, -99]]], np.float32)
+    np.testing.assert_array_equal(extent(keypoints, np.array([[0.5, 0.1, 0.0]])), [[5, 2, 9, 6]])
+    np.testing.assert_array_equal(extent(keypoints, np.zeros((1, 3))), [[0, 0, 0, 0]])
