@@ -147,3 +147,8 @@ def test_a_recipe_says_which_configs_it_takes(config_file: Path) -> None:
     config = load_config(config_file, ["recipe=topdown", "model.name=hrnet"])
     with pytest.raises(ConfigError, match="recipe is topdown, not bottomup"):
         bottomup.run(config)
+
+
+def test_scales_without_1_are_an_error(config_file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must hold 1, .* got \[2.0, 0.5\]"):
+        load_config(config_file, ["eval.multi_scale=[2, 0.5]"])

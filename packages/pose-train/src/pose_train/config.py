@@ -257,3 +257,8 @@ def _check_numbers(config: Config) -> None:
         raise ConfigError(f"train.ema is a decay between 0 and 1, such as 0.999, got {train.ema}")
     if not evaluation.multi_scale:
         raise ConfigError("eval.multi_scale must hold at least one factor, such as 1.0")
+    if len(evaluation.multi_scale) > 1 and 1 not in evaluation.multi_scale:
+        raise ConfigError(
+            "eval.multi_scale must hold 1, the scale at which tags are taken, got "
+            f"{list(evaluation.multi_scale)}"
+        )
