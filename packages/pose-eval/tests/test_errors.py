@@ -1,6 +1,7 @@
 """Error types on poses whose errors were put there."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose_eval import diagnose, evaluate
+from pose_eval.__main__ import main
 from pose_eval.errors import LABELS, mirror
 
 NAMES = ["nose", "left_hand", "right_hand", "left_foot", "right_foot"]
@@ -131,6 +133,40 @@ def test_of_two_detections_the_better_is_ranked_first() -> None:
     diagnosis = diagnose(evaluate(rows, truth(person(1, 0)), sigmas=[0.05] * 5))
     assert diagnosis.repaired["now"]["AP"] < 1
     assert diagnosis.repaired["score"]["AP"] == pytest.approx(1)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = moved(0, 0)[[0, 2, 1, 3, 4]]
+    (tmp_path / "r.json").write_text(json.dumps([found(places)]))
+    for name, names in (("named", NAMES), ("plain", list("abcde"))):
+        gt = truth(person(1, 0), names=names)
+        (tmp_path / f"{name}.json").write_text(json.dumps(gt))
+    sigmas = ["--sigmas", "0.05,0.05,0.05,0.05,0.05"]
+
+    def run(gt: str, *options: str) -> int:
+        return main(
+            ["errors", str(tmp_path / "r.json"), "--gt", str(tmp_path / gt), *sigmas, *options]
+        )
+
+    assert run("named.json") == 0
+    printed = capsys.readouterr().out
+    assert "all                5     60.0 %      0.0 %     40.0 %" in printed
+    assert "inversion   joint on its mirror joint" in printed
+    assert "not looked for" not in printed
+    assert run("plain.json") == 0
+    printed = capsys.readouterr().out
+    assert "inversions are not looked for (--flip-pairs)" in printed
+    assert run("plain.json", "--flip-pairs", "1-2,d-e", "--format", "json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["all_joints"]["inversion"] == 2
+    assert content["mirror_joints"] == [["b", "c"], ["d", "e"]]
+    for pairs, message in {
+        "1": "flip pair '1' is not two joints",
+        "1-2,2-3": "a joint mirrors one other joint",
+        "1-9": "9",
+    }.items():
+        assert run("plain.json", "--flip-pairs", pairs) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_nothing_found() -> None:

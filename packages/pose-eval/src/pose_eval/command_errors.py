@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pose_eval.arguments import add_settings, read_reports
-from pose_eval.errors import LABELS, REPAIRS, Diagnosis, diagnose
+from pose_eval.errors import LABELS, NO_FLIPS, REPAIRS, Diagnosis, diagnose
 from pose_eval.output import write_file
 from pose_eval.report import Report
 from pose_eval.settings import parse_joints
@@ -60,6 +60,8 @@ def text(report: Report, diagnosis: Diagnosis, digits: int = 3) -> str:
         total = int(column.sum())
         shares = [f"{100 * c / total:9.1f} %" if total else f"{'-':>11s}" for c in column]
         lines.append(f"{name:{wide}s} {total:9d}{''.join(shares)}")
+    if not diagnosis.flips:
+        lines += ["", NO_FLIPS + " (--flip-pairs)"]
     lines += [
         "",
         f"{len(diagnosis.rows)} detections belong to a person (OKS 0.1 and more), "

@@ -26,13 +26,15 @@ REPAIRS = ("miss", "swap", "inversion", "jitter", "score", "duplicate", "backgro
 MATCHED = 0.1  # OKS from which a detection is meant for a person
 NEAR, FAR = 0.85, 0.5  # similarities of a joint: above, good; from here, jitter
 EPS = np.spacing(1.0)
+NO_FLIPS = "no joint names differ in left and right, so inversions are not looked for"
 
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
     """The errors of one category: D detections matched to a person at OKS 0.1, K joints.
 
-    joint_names (K,). rows (D,): indices into Results. persons (D,): into GroundTruth. oks (D,).
+    joint_names (K,). flips: pairs of mirror joints; without any there are no inversions.
+    rows (D,): indices into Results. persons (D,): into GroundTruth. oks (D,).
     labels (D, K): indices into LABELS. similarity (D, K): of each joint with its own, 0 where
     unlabelled. duplicates, background (indices into Results): detections matched to nobody, near
     somebody or not. missed: indices into GroundTruth. counted: persons that count. repaired: AP,
@@ -41,6 +43,7 @@ class Diagnosis:
     """
 
     joint_names: tuple[str, ...]
+    flips: tuple[tuple[int, int], ...]
     rows: Ints
     persons: Ints
     oks: Floats
@@ -66,6 +69,7 @@ class Diagnosis:
                 for k, name in enumerate(self.joint_names)
             },
             "all_joints": {LABELS[i]: int(counts[i].sum()) for i in range(1, len(LABELS))},
+            "mirror_joints": [[self.joint_names[k] for k in pair] for pair in self.flips],
             "matched_detections": len(self.rows),
             "duplicate_detections": len(self.duplicates),
             "background_detections": len(self.background),
@@ -116,6 +120,7 @@ def diagnose(
     }
     return Diagnosis(
         joint_names=names[:num_joints],
+        flips=tuple(flips),
         rows=rows[matches.detections[found]],
         persons=matches.persons[owner],
         oks=pair_values(matches, found, owner),

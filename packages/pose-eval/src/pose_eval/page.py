@@ -9,7 +9,7 @@ import numpy as np
 
 from pose_eval import charts
 from pose_eval.analysis import Analysis, CategoryAnalysis, worst_images
-from pose_eval.errors import LABELS, REPAIRS
+from pose_eval.errors import LABELS, NO_FLIPS, REPAIRS
 from pose_eval.markdown import gain, number
 from pose_eval.pictures import COLOURS, DETECTED, MISSED, WAY, WRONG, figure
 from pose_eval.report import Report
@@ -202,6 +202,8 @@ def _stacks(category: CategoryAnalysis) -> str:
     whole = counts.sum(axis=1)
     rows.append(("all", (whole / total).tolist(), f"{100 * whole[0] / total:.0f} %"))
     key = charts.legend(dict(zip(LABELS[1:], COLOURS[1:], strict=True)))
+    if not category.diagnosis.flips:
+        key += f'<p class="note">{NO_FLIPS[0].upper()}{NO_FLIPS[1:]}.</p>'
     return charts.stacks(rows, COLOURS[1:], title="errors of each joint") + key
 
 
