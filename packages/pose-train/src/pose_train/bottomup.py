@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+import pose_codecs.torch as codecs
 from pose_backbones import PoseOutput, create_model, load_checkpoint
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import COCO, BottomUp, GroupedBatches, Persons
-from pose_eval import evaluate
 from pose_train.checkpoints import BEST, LAST, Training, restore_checkpoint
 from pose_train.config import Config, ConfigError, Model
 from pose_train.losses import BottomUpLoss, bottomup_loss
 from pose_train.optim import set_training
-from pose_train.people import Scene, find_people, scene_loader, scene_rows
 from pose_train.predict import normalize
 from pose_train.ranks import Ranks, gather, joined, share_buffers
 from pose_train.report import write_report
 from pose_train.run import Outcome, Run, load_given_sets, open_run, record, save, save_epoch, say
 from pose_train.rundir import cut_metrics, write_text
-from pose_train.sets import Sets, train_loader
+from pose_train.sets import train_loader
 from pose_train.signals import stop_requests
+from pose_train.testing import evaluate_rows, predict_pictures
 from pose_train.training import (
     accumulation,
     autocast,
@@ -83,7 +83,7 @@ def _train(run: Run, net: nn.Module, maps: Maps, resume: bool) -> Outcome | None
     """Train from the start or from the last checkpoint: the loop over epochs."""
     config, plan = run.config, run.config.train
     training, forward = prepare_training(config, net, run.ranks, run.device)
-    dataset = train_samples(config, run.sets.train, maps)
+    dataset = train_samples(config, run.sets.train, maps, run.device)
     dataset[0]  # compiles the codec here, once, before the workers are forked
     batches = make_batches(dataset, config, run.ranks)
     loader = train_loader(dataset, batches, plan.num_workers, run.device)
@@ -168,6 +168,10 @@ def batch_loss(
         [each.to(device, non_blocking=True) for each in batch[key]]
         for key in ("heatmaps", "masks", "indices")
     )
+    if _on_device(device):  # they are keypoints (B, P, K, 2) and visible (B, P, K), see keep_points
+        people = list(zip(targets, indices, maps.sizes, strict=True))
+        targets = [codecs.encode_people(*each, config.codec.sigma) for each in people]
+        indices = [codecs.keypoint_indices(*each, maps.tag_per_keypoint) for each in people]
     with autocast(device, config.train.amp):
         output: PoseOutput = forward(normalize(images))
     return bottomup_loss(
@@ -242,15 +246,30 @@ def encode_targets(
     )
 
 
-def train_samples(config: Config, persons: Persons, maps: Maps) -> BottomUp:
+def keep_points(
+    keypoints: Floats, visible: Floats, size: Size, *, max_instances: int
+) -> tuple[Floats, Floats]:
+    """Stand in for encode_targets where targets are made later; pad to max_instances people."""
+    room = [(0, max_instances - len(visible)), (0, 0)]
+    return np.pad(keypoints, [*room, (0, 0)]), np.pad(visible, room)
+
+
+def _on_device(device: torch.device) -> bool:
+    """Whether targets are made where the network is: a GPU does it faster than it receives them."""
+    return device.type == "cuda"
+
+
+def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.device) -> BottomUp:
     """Return the training samples: augmented pictures with targets for maps of every size."""
     data, most = config.data, config.grouping.max_instances
-    encode = functools.partial(
+    encode: Callable[..., Any] = functools.partial(
         encode_targets,
         sigma=config.codec.sigma,
         max_instances=most,
         tag_per_keypoint=maps.tag_per_keypoint,
     )
+    if _on_device(device):
+        encode = functools.partial(keep_points, max_instances=most)
     return BottomUp(
         persons,
         config.model.input_size,
@@ -262,17 +281,6 @@ def train_samples(config: Config, persons: Persons, maps: Maps) -> BottomUp:
         warp=data.warp,
         decode=data.decode,
         max_broken=data.max_broken,
-    )
-
-
-def test_samples(config: Config, persons: Persons) -> BottomUp:
-    """Return the samples of a test: all pictures, each at the sizes of the multi-scale test."""
-    return BottomUp(
-        persons,
-        config.model.input_size,
-        scale_factors=config.eval.multi_scale,
-        warp=config.data.warp,
-        decode=config.data.decode,
     )
 
 
@@ -297,11 +305,14 @@ def _evaluate(run: Run, training: Training, epoch: int) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
     share_buffers(training.net, run.ranks)
     with averaged_weights(training):
-        rows = predict_rows(run.config, training.net, run.sets, run.ranks, run.device)
+        skeleton, codec = run.sets.train.skeleton, create_codec(run.config)
+        rows = predict_pictures(
+            run.config, training.net, skeleton, codec, run.sets.val, run.ranks, run.device
+        )
     if not run.ranks.is_first:
         return None
     write_text(run.dir / "results.json", json.dumps(rows))
-    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    evaluation = evaluate_rows(rows, run.sets.val)
     ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
     place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
     record(run, training, place | evaluation.stats)
@@ -312,42 +323,10 @@ def _evaluate(run: Run, training: Training, epoch: int) -> Outcome | None:
     return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
 
 
-def predict_rows(
-    config: Config, net: nn.Module, sets: Sets, ranks: Ranks, device: torch.device
-) -> list[dict[str, Any]]:
-    """Find the people in all pictures, each process in its part, and return the rows of all."""
-    plan, skeleton = config.eval, sets.train.skeleton
-    dataset = test_samples(config, sets.val)
-    first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))
-    loader = scene_loader(
-        dataset,
-        range(first, last),
-        plan.batch_size,
-        config.train.num_workers,
-        pin_memory=device.type == "cuda",
-    )
-    with autocast(device, config.train.amp):
-        scenes = find_people(
-            net,
-            loader,
-            create_codec(config),
-            plan.multi_scale,
-            device=device,
-            flip_indices=skeleton.flip_indices if plan.flip_test else None,
-        )
-    # Of a network trained on combined sets, the first keypoints are the main set's.
-    count = sets.val.skeleton.num_keypoints
-    everyone: list[Scene] = [scene for part in gather(scenes, ranks) for scene in part]
-    return scene_rows(
-        scene._replace(keypoints=scene.keypoints[:, :count], scores=scene.scores[:, :count])
-        for scene in everyone
-    )
-
-
 def _finished(run: Run) -> Outcome | None:
     """Show again what a run that was resumed after its end came to."""
     if not run.ranks.is_first:
         return None
     rows = json.loads((run.dir / "results.json").read_text(encoding="utf-8"))
-    evaluation = evaluate(rows, run.sets.val.annotation_file)
+    evaluation = evaluate_rows(rows, run.sets.val)
     return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))

@@ -96,6 +96,7 @@ def predict_pictures(
         range(first, last),
         plan.batch_size,
         config.train.num_workers if last > first else 0,
+        pin_memory=device.type == "cuda",
     )
     with autocast(device, config.train.amp):
         scenes = find_people(

@@ -12,7 +12,7 @@ from torch import nn
 from pose_backbones import ZOO, CheckpointError, find_weights, load_checkpoint
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import Persons, Skeleton, load_coco
-from pose_train import topdown
+from pose_train import bottomup, topdown
 from pose_train.config import Config, ConfigError
 from pose_train.ranks import Ranks, find_device
 from pose_train.read_config import _apply_override, _build, load_config, shipped_configs
@@ -79,8 +79,6 @@ def _create(
 ) -> tuple[nn.Module, MSRAHeatmap | UDPHeatmap | AssociativeEmbedding]:
     model = replace(config.model, weights=None)  # what training started from does not matter now
     if config.recipe == "bottomup":
-        from pose_train import bottomup
-
         net, _ = bottomup.create_net(model, num_keypoints)
         return net, bottomup.create_codec(config)
     net, size = topdown.create_net(model, num_keypoints)
