@@ -157,6 +157,15 @@ def test_split(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "exists; nothing was written" in capsys.readouterr().err
 
 
+def test_split_loses_nothing_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)]
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({"images": images, "annotations": [{"id": 1, "image_id": 9}]}))
+    assert main(["split", str(file), str(tmp_path / "new")]) == 2
+    assert "annotation 0: image_id 9 is not in `images`" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_split_keeps_groups_together(tmp_path: Path) -> None:
     images = [{"id": i, "file_name": f"video{i % 4}_{i}.jpg"} for i in range(40)]
     file = tmp_path / "all.json"

@@ -72,8 +72,9 @@ def test_whole_pictures(pictures: Persons) -> None:
         ([row(4, 0.5), row(5, 0.5)], r"detection 1: image_id 5 is not an image .*1 of 2"),
         ([row(4, 0.5, bbox=[1, 2, 3])], "detection 0: bbox must be 4 numbers, got 3"),
         ([row(4, 0.5, bbox=[1, 2, 3, None])], "detection 0: bbox must be 4 numbers"),
-        ([row(4, 0.5, bbox=None)], "detection 0: bbox is missing or NaN"),
-        ([row(4, 0.5), row(4, float("nan"))], "detection 1: score is missing or NaN"),
+        ([row(4, 0.5, bbox=None)], "detection 0: bbox is missing"),
+        ([row(4, 0.5), row(4, float("nan"))], "detection 1: score must be a number, got nan"),
+        ([row(4, None)], "detection 0: score is missing"),
         ([row(4, "high")], "detection 0: score must be a number"),
     ],
 )

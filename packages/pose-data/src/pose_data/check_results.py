@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pose_data.check_table import Table, as_number, as_numbers
+from pose_data.check_table import Table, as_number, as_numbers, is_one_of
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.reading import opens_list, read_pieces
@@ -35,9 +35,8 @@ def _check_membership(
     path: Path, rows: list[dict[str, Any]], table: Table, findings: Findings
 ) -> None:
     known = set(table.image_ids)
-    strangers = [
-        (i, r.get("image_id")) for i, r in enumerate(rows) if r.get("image_id") not in known
-    ]
+    image_ids = [row.get("image_id") for row in rows]
+    strangers = [(i, image) for i, image in enumerate(image_ids) if not is_one_of(image, known)]
     if len(strangers) == len(rows):
         findings.add(
             "image-ids-disjoint",
@@ -48,7 +47,7 @@ def _check_membership(
             findings.add("unknown-image", f"{path} result {number}: image_id {image_id!r}")
     persons = {number for number, count in table.categories.items() if count} or {1}
     for number, row in enumerate(rows):
-        if row.get("category_id") not in persons:
+        if not is_one_of(row.get("category_id"), persons):
             findings.add("wrong-category", f"{path} result {number}: {row.get('category_id')!r}")
 
 

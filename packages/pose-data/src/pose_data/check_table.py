@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from pose_data.findings import Findings
 from pose_data.infer import infer_skeleton, unnamed_skeleton
 from pose_data.reading import read_pieces
 from pose_data.skeleton import Skeleton
+
+_EXPECTED = ("keypoints", "bbox", "area", "iscrowd", "num_keypoints", "category_id")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def _skeleton(
 ) -> tuple[Skeleton, dict[int, int]]:
     """Return the skeleton of the file, and how many keypoints each category has."""
     counts = {
-        c["id"]: len(c.get("keypoints") or [])
+        c["id"]: len(c["keypoints"]) if isinstance(c.get("keypoints"), list) else 0
         for c in categories
         if isinstance(c, dict) and isinstance(c.get("id"), int)
     }
@@ -170,33 +173,7 @@ def _table(
     good = [row for row in rows if isinstance(row, dict)]
     if len(good) < len(rows):
         findings.add("wrong-type", "annotations that are no objects", len(rows) - len(good))
-    count = len(good)
-    boxes, areas = np.full((count, 4), np.nan), np.full(count, np.nan)
-    points = np.zeros((count, skeleton.num_keypoints, 3))
-    counts = np.full(count, np.nan)
-    missing: Counter[str] = Counter()
-    for i, row in enumerate(good):
-        name = f"annotation id {row.get('id')}"
-        keypoints = row.get("keypoints")
-        if isinstance(keypoints, np.ndarray) and len(keypoints) == width:
-            points[i] = keypoints.reshape(-1, 3)
-        elif isinstance(keypoints, np.ndarray):
-            findings.add("keypoint-count", f"{name}: {len(keypoints)} numbers, not {width}")
-        elif keypoints is not None:
-            findings.add("wrong-type", f"{name}: keypoints must be finite numbers")
-        box = as_numbers(row.get("bbox"))
-        if box is not None and len(box) == 4:
-            boxes[i] = box
-        elif row.get("bbox") is not None:
-            findings.add("wrong-type", f"{name}: bbox must be 4 finite numbers")
-        areas[i], counts[i] = as_number(row.get("area")), as_number(row.get("num_keypoints"))
-        if type(row.get("id")) is not int:
-            findings.add("wrong-type", f"{name}: id must be an integer")
-        missing.update(
-            key
-            for key in ("keypoints", "bbox", "area", "iscrowd", "num_keypoints", "category_id")
-            if row.get(key) is None
-        )
+    points, boxes, missing = _values(good, width, findings)
     for key, times in missing.items():
         findings.add("missing-field", f"{key}, in {times} annotations", times)
     for twice, times in Counter(str(row.get("id")) for row in good).items():
@@ -212,16 +189,48 @@ def _table(
         image_row=np.array([_row(row_of, row.get("image_id")) for row in good], np.int64),
         boxes=boxes,
         points=points,
-        areas=areas,
-        counts=counts,
+        areas=np.array([as_number(row.get("area")) for row in good], np.float64),
+        counts=np.array([as_number(row.get("num_keypoints")) for row in good], np.float64),
         crowd=np.array([bool(row.get("iscrowd")) for row in good], bool),
         skeleton=skeleton,
         categories=categories,
     )
 
 
+def _values(
+    rows: list[Any], width: int, findings: Findings
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Counter[str]]:
+    """Return points (N, K, 3), boxes (N, 4), and how often each field is missing."""
+    boxes = np.full((len(rows), 4), np.nan)
+    points = np.zeros((len(rows), width // 3, 3))
+    missing: Counter[str] = Counter()
+    for i, row in enumerate(rows):
+        name = f"annotation id {row.get('id')}"
+        keypoints = row.get("keypoints")
+        if isinstance(keypoints, np.ndarray) and len(keypoints) == width:
+            points[i] = keypoints.reshape(-1, 3)
+        elif isinstance(keypoints, np.ndarray):
+            findings.add("keypoint-count", f"{name}: {len(keypoints)} numbers, not {width}")
+        elif keypoints is not None:
+            findings.add("wrong-type", f"{name}: keypoints must be finite numbers")
+        box = as_numbers(row.get("bbox"))
+        if box is not None and len(box) == 4:
+            boxes[i] = box
+        elif row.get("bbox") is not None:
+            findings.add("wrong-type", f"{name}: bbox must be 4 finite numbers")
+        if type(row.get("id")) is not int:
+            findings.add("wrong-type", f"{name}: id must be an integer")
+        missing.update(key for key in _EXPECTED if row.get(key) is None)
+    return points, boxes, missing
+
+
 def _row(row_of: dict[int, int], image_id: Any) -> int:
     return row_of.get(image_id, -1) if isinstance(image_id, int) else -1
+
+
+def is_one_of(value: Any, known: Container[int]) -> bool:
+    """Tell whether a value, of whatever type, is one of the ids."""
+    return isinstance(value, int) and value in known
 
 
 def _check_ids(
@@ -241,8 +250,8 @@ def _check_ids(
     with_keypoints = {number for number, count in categories.items() if count}
     for row in rows:
         category = row.get("category_id")
-        if not with_keypoints or category is None or category in with_keypoints:
+        if not with_keypoints or category is None or is_one_of(category, with_keypoints):
             continue
         has_points = isinstance(row.get("keypoints"), np.ndarray) and row["keypoints"][2::3].any()
-        if category not in categories or has_points:
+        if not is_one_of(category, categories) or has_points:
             findings.add("wrong-category", f"annotation id {row.get('id')}: {category!r}")

@@ -129,7 +129,7 @@ def load_coco(
         return read_annotations(path, folder, count)
 
     found = cached(path, count, read) if cache else read()
-    chosen, notices = _choose_skeleton(found, skeleton)
+    chosen, notices = _choose_skeleton(found, skeleton, path)
     return announced(usable_persons(found, path, folder, chosen, notices))
 
 
@@ -148,16 +148,16 @@ def announced(persons: Persons) -> Persons:
 
 
 def _choose_skeleton(
-    found: Annotations, given: Skeleton | None
+    found: Annotations, given: Skeleton | None, path: Path
 ) -> tuple[Skeleton, tuple[str, ...]]:
     """Return the skeleton to read a file by, and what must be said about it."""
     has_names = any(category.get("keypoints") for category in found.categories)
     if given is None:
         if has_names:
-            return infer_skeleton(found.categories)
+            return _inferred(found, path)
         return unnamed_skeleton(found.regions.visible.shape[1])
     if has_names:
-        own, _ = infer_skeleton(found.categories)
+        own, _ = _inferred(found, path)
         for mine, its in zip(given.keypoints, own.keypoints, strict=True):
             if plain_name(mine) != plain_name(its):
                 notice = (
@@ -165,6 +165,13 @@ def _choose_skeleton(
                 )
                 return given, (notice,)
     return given, ()
+
+
+def _inferred(found: Annotations, path: Path) -> tuple[Skeleton, tuple[str, ...]]:
+    try:
+        return infer_skeleton(found.categories)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
 def usable_persons(

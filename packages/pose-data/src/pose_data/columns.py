@@ -17,6 +17,7 @@ from pose_data.errors import DatasetError
 
 Records = list[dict[str, Any]]
 Columns = dict[str, NDArray[Any]]
+LARGEST = 1e9  # of a coordinate, in pixels: far beyond any picture, within any type
 
 
 def objects(values: list[Any], where: str, first: int) -> Records:
@@ -47,13 +48,20 @@ def integers(
         values = [default if value is None else value for value in values]
     array = _array(values)
     if array is not None and array.ndim == 1:
-        if array.dtype.kind in "iub":
+        if array.dtype.kind in "ib":
             return array.astype(np.int64)
-        if array.dtype.kind == "f" and (array == np.trunc(array)).all():
+        # 1.0 for 1, as some tools write; up to what floats hold exactly.
+        if array.dtype.kind == "f" and ((np.abs(array) < 2**53) & (array == np.trunc(array))).all():
             return array.astype(np.int64)
-    whole = (bool, int)
-    bad = next(i for i, v in enumerate(values) if not isinstance(v, whole) or abs(v) >= 2**63)
+    is_good = [_is_whole(value) for value in values]
+    bad = is_good.index(False)
     raise DatasetError(f"{where} {first + bad}: {key} must be an integer, got {values[bad]!r:.60}")
+
+
+def _is_whole(value: object) -> bool:
+    if isinstance(value, float):
+        return abs(value) < 2**53 and value == int(value)
+    return isinstance(value, int) and -(2**63) <= value < 2**63
 
 
 def numbers(records: Records, key: str, width: int, where: str, first: int) -> NDArray[np.float64]:
@@ -67,7 +75,7 @@ def numbers(records: Records, key: str, width: int, where: str, first: int) -> N
     found = flat_numbers(filled)
     if found is not None and set(map(len, filled)) <= {width}:
         table = found.reshape(-1, width)  # (n, width)
-        is_bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        is_bad = np.flatnonzero(~(np.abs(table) <= LARGEST).all(axis=1))
         if all(values[i] is None for i in is_bad):
             return table
     for i, value in enumerate(values):
@@ -96,6 +104,12 @@ def check_numbers(value: object, width: int, key: str, where: str) -> None:
         raise DatasetError(f"{where}: {key} must be {width} numbers, got {array.size}")
     if not np.isfinite(array).all():
         raise DatasetError(f"{where}: {key} holds NaN or infinity")
+    if not _are_small(array):
+        raise DatasetError(f"{where}: {key} holds a value beyond {LARGEST:g}")
+
+
+def _are_small(array: NDArray[Any]) -> bool:
+    return bool((np.abs(array) <= LARGEST).all())
 
 
 def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.float64]:
@@ -103,10 +117,15 @@ def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.fl
     values = column(records, key)
     array = _array([np.nan if value is None else value for value in values])
     if array is not None and array.ndim == 1 and array.dtype.kind in "iuf":
-        return array.astype(np.float64)
-    is_number = (int, float)
-    bad = next(i for i, v in enumerate(values) if v is not None and not isinstance(v, is_number))
-    raise DatasetError(f"{where} {first + bad}: {key} must be a number, got {values[bad]!r:.60}")
+        found = array.astype(np.float64)
+        is_bad = np.flatnonzero(~(np.abs(found) <= LARGEST**2))
+        if all(values[i] is None for i in is_bad):
+            return found
+    for i, value in enumerate(values):
+        is_number = isinstance(value, int | float) and abs(value) <= LARGEST**2
+        if value is not None and not is_number:
+            raise DatasetError(f"{where} {first + i}: {key} must be a number, got {value!r:.60}")
+    raise AssertionError(f"{where}: every {key} is right, together they are not")
 
 
 def strings(records: Records, key: str, where: str, first: int) -> list[str]:
@@ -155,7 +174,7 @@ def segmentations(
                 point_count.append(size // 2)
         polygon_count[i] = len(coordinates) - before
     points = flat_numbers(coordinates)
-    if points is None or not np.isfinite(points).all():
+    if points is None or not _are_small(points):
         raise _bad_polygon(records, wanted, where, first)
     return {
         "polygon_count": polygon_count,

@@ -111,7 +111,7 @@ def _read_rows(
         for key, values in (("bbox", bbox[:, 0]), ("score", score)):
             if np.isnan(values).any():
                 bad = piece.first + int(np.argmax(np.isnan(values)))
-                raise DatasetError(f"{where} {bad}: {key} is missing or NaN")
+                raise DatasetError(f"{where} {bad}: {key} is missing")
         columns.append(
             (
                 integers(records, "image_id", where, piece.first),

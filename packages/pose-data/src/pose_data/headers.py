@@ -42,6 +42,8 @@ def read_header(path: Path) -> Header:
                 header = _decoded(path) if start else None
     except OSError as error:
         raise DatasetError(f"cannot read image {path}: {error.strerror}") from error
+    except ValueError as error:  # a name that no file can have
+        raise DatasetError(f"cannot read image {str(path)!r}: {error}") from error
     if header is None:
         reason = "is not a picture, or cut short" if start else "is empty (0 bytes)"
         raise DatasetError(f"image {path} {reason}")

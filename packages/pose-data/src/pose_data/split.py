@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_data.columns import objects
+from pose_data.columns import integers, objects
 from pose_data.errors import DatasetError
 from pose_data.reading import read_json
 from pose_data.writing import write_json
@@ -35,6 +35,9 @@ def split(
     ):
         raise DatasetError(f"{path} needs lists `images` and `annotations` to be split")
     images = objects(content["images"], f"{path} image", 0)
+    ids = integers(images, "id", f"{path} image", 0).tolist()
+    annotations = objects(content["annotations"], f"{path} annotation", 0)
+    image_of = integers(annotations, "image_id", f"{path} annotation", 0).tolist()
     keys = [_group_of(image, group, f"{path} image {i}") for i, image in enumerate(images)]
     names = sorted(set(keys))
     if len(names) < 2:
@@ -50,21 +53,22 @@ def split(
             break
         chosen.add(names[place])
         taken += count[names[place]]
-    paths = []
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     targets = [folder / f"{stem}_{part}.json" for part in ("train", "val")]
     for target in targets:
         if target.exists():
             raise DatasetError(f"{target} exists; nothing was written")
+    in_val = {number: key in chosen for number, key in zip(ids, keys, strict=True)}
+    for number, image_id in enumerate(image_of):
+        if image_id not in in_val:
+            raise DatasetError(
+                f"{path} annotation {number}: image_id {image_id} is not in `images`"
+            )
     for target, is_val in zip(targets, (False, True), strict=True):
-        kept = [i for i, key in zip(images, keys, strict=True) if (key in chosen) == is_val]
-        ids = {image.get("id") for image in kept}
-        rows = [
-            a for a in content["annotations"] if isinstance(a, dict) and a.get("image_id") in ids
-        ]
+        kept = [image for image, n in zip(images, ids, strict=True) if in_val[n] == is_val]
+        rows = [a for a, n in zip(annotations, image_of, strict=True) if in_val.get(n) == is_val]
         write_json(target, {**content, "images": kept, "annotations": rows})
-        paths.append(target)
-    return paths[0], paths[1]
+    return targets[0], targets[1]
 
 
 def _group_of(image: dict[str, Any], group: str | None, where: str) -> str:
