@@ -74,11 +74,10 @@ def scan(
         floats = np.empty((rows, len(kernels.FLOATS)))
         keypoints = np.empty((rows, 3 * num_joints))
         bbox = np.empty((rows, 4))
-        bits = [array.view(np.uint64) for array in (floats, keypoints, bbox)]
+        to = ints, *(array.view(np.uint64) for array in (floats, keypoints, bbox))
         lines = bool(data[start] == ord("{"))
-        end, count = kernels.scan_rows(
-            data, words_of(data), start, lines, *kernels.KEY_TABLES, present, ints, *bits
-        )
+        words = words_of(data)
+        end, count = kernels.scan_rows(data, words, start, lines, kernels.KEY_TABLES, present, to)
         if end >= 0 or count < rows:
             break
         rows *= 4

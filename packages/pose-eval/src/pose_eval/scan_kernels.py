@@ -48,15 +48,14 @@ def nearest_double(w: Any, q: int) -> Any:
     one, zero = np.uint64(1), np.uint64(0)
     if q < SMALLEST_POWER or q > LARGEST_POWER:
         return zero
+    leading: Any = 0
     if w >= np.uint64(1 << 53):  # its length is the exponent of its first 53 bits as a double
         top = np.float64(np.int64((w >> one) & ~np.uint64(0x3FF)))
         leading = 1085 - np.int64(top.view(np.uint64) >> np.uint64(52))
         w = w << np.uint64(leading)
-    else:
-        leading = 0
-        while (w >> np.uint64(63)) == zero:
-            w = w << one
-            leading += 1
+    while (w >> np.uint64(63)) == zero:
+        w = w << one
+        leading += 1
     high, low = multiply(w, POWERS[q - SMALLEST_POWER, 0])
     if (high & np.uint64(0x1FF)) == np.uint64(0x1FF):
         more, _ = multiply(w, POWERS[q - SMALLEST_POWER, 1])
@@ -297,26 +296,53 @@ def numbers(data: Any, words: Any, i: int, out: Any) -> int:
 
 
 @jit
+def read_object(data: Any, words: Any, i: int, names: Any, row: Any) -> Any:
+    """Read the object at i into one row of the columns; returns (end, bits of the keys it has)."""
+    ints, floats, keypoints, bbox = row
+    num_ints, num_floats = ints.shape[0], floats.shape[0]
+    present = 0
+    if data[i] != 123:
+        return GIVE_UP, present
+    while True:
+        i = blank(data, i + 1)
+        k = member(data, i, names[0], names[1]) if data[i] == 34 else -1
+        i = key(data, i)
+        if i < 0 or (k >= 0 and present >> k & 1):  # no key, or the same twice
+            return GIVE_UP, present
+        i = blank(data, i)
+        if k < 0:
+            i = skip(data, words, i)
+        elif k < num_ints:
+            i, _, integer, ints[k] = number(data, words, i)
+            i = i if integer else GIVE_UP
+        elif k < num_ints + num_floats:
+            i, floats[k - num_ints], _, _ = number(data, words, i)
+        elif k == num_ints + num_floats:
+            i = numbers(data, words, i, keypoints)
+        else:
+            i = numbers(data, words, i, bbox)
+        if i < 0:
+            return GIVE_UP, present
+        if k >= 0:
+            present |= 1 << k
+        i = blank(data, i)
+        if data[i] == 125:
+            return i + 1, present
+        if data[i] != 44:
+            return GIVE_UP, present
+
+
+@jit
 def scan_rows(
-    data: Any,
-    words: Any,
-    i: int,
-    lines: bool,
-    keys: Any,
-    lengths: Any,
-    present: Ints,
-    ints: Ints,
-    floats: Any,
-    keypoints: Any,
-    bbox: Any,
+    data: Any, words: Any, i: int, lines: bool, names: Any, present: Ints, to: Any
 ) -> Any:
     """Read the list of objects that begins at i; returns the position behind it and their number.
 
-    lines: one object after the other without brackets and commas (JSON lines). The columns, one row
-    for each object: present (M,), ints (M, 6), and the bits of doubles in floats (M, 2), keypoints
-    (M, 3 K), bbox (M, 4). Gives up with position -1.
+    lines: one object after the other without brackets and commas (JSON lines). names: KEY_TABLES.
+    The columns, one row for each object: present (M,), and in `to` ints (M, 6) and the bits of
+    doubles in floats (M, 2), keypoints (M, 3 K), bbox (M, 4). Gives up with position -1.
     """
-    num_ints, num_floats = ints.shape[1], floats.shape[1]
+    ints, floats, keypoints, bbox = to
     rows = 0
     if not lines:
         if data[i] != 91:
@@ -324,45 +350,13 @@ def scan_rows(
         i = blank(data, i + 1)
         if data[i] == 93:
             return i + 1, 0
-    while True:
-        if data[i] != 123 or rows == present.shape[0]:
+    while rows < present.shape[0]:
+        row = ints[rows], floats[rows], keypoints[rows], bbox[rows]
+        i, present[rows] = read_object(data, words, i, names, row)
+        if i < 0:
             return GIVE_UP, rows
-        i += 1
-        while True:
-            i = blank(data, i)
-            k = member(data, i, keys, lengths) if data[i] == 34 else -1
-            i = key(data, i)
-            if i < 0:
-                return GIVE_UP, rows
-            i = blank(data, i)
-            if k < 0:
-                i = skip(data, words, i)
-            elif present[rows] >> k & 1:  # the same key twice
-                return GIVE_UP, rows
-            elif k < num_ints:
-                i, _, integer, ints[rows, k] = number(data, words, i)
-                if not integer:
-                    return GIVE_UP, rows
-            elif k < num_ints + num_floats:
-                found = number(data, words, i)
-                i, floats[rows, k - num_ints] = found[0], found[1]
-            elif k == num_ints + num_floats:
-                i = numbers(data, words, i, keypoints[rows])
-            else:
-                i = numbers(data, words, i, bbox[rows])
-            if i < 0:
-                return GIVE_UP, rows
-            if k >= 0:
-                present[rows] |= 1 << k
-            i = blank(data, i)
-            if data[i] == 44:
-                i += 1
-            elif data[i] == 125:
-                break
-            else:
-                return GIVE_UP, rows
         rows += 1
-        i = blank(data, i + 1)
+        i = blank(data, i)
         if lines:
             if data[i] == 0:
                 return i, rows
@@ -372,6 +366,7 @@ def scan_rows(
             return i + 1, rows
         else:
             return GIVE_UP, rows
+    return GIVE_UP, rows
 
 
 @jit
