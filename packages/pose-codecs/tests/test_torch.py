@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pose_codecs import AssociativeEmbedding, MSRAHeatmap, find_candidates
+from pose_codecs import (
+    AssociativeEmbedding,
+    MSRAHeatmap,
+    encode_people,
+    find_candidates,
+    keypoint_indices,
+)
 
 torch = pytest.importorskip("torch", reason="pose_codecs.torch needs torch")
 
@@ -86,3 +92,24 @@ def test_mistakes_are_named():
         )
     with pytest.raises(ValueError, match=r"heatmaps must be \(\.\.\., 32, 24\)"):
         on_torch.decode_msra(MSRAHeatmap((96, 128), (24, 32)), torch.zeros(17, 24, 32))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("sigma", [2.0, 1.5, -1.0])
+def test_targets_of_people(device, sigma):
+    rng = np.random.default_rng(5)
+    size, most = (40, 24), 6
+    points = rng.uniform(-3, 43, (3, most, 17, 2)).astype(np.float32)
+    points[0, 0, 0] = (-0.5, 23.9)  # less than a pixel outside counts as inside
+    visible = rng.choice(np.float32([0, 1, 2]), (3, most, 17))
+    visible[1, 2:] = 0  # padding
+    tensors = torch.from_numpy(points).to(device), torch.from_numpy(visible).to(device)
+    heatmaps = on_torch.encode_people(*tensors, size, sigma).cpu().numpy()
+    for n in range(3):
+        expected = encode_people(points[n], visible[n], size, sigma)
+        np.testing.assert_array_equal(heatmaps[n], expected)
+    for per_keypoint in (True, False):
+        indices = on_torch.keypoint_indices(*tensors, size, per_keypoint).cpu().numpy()
+        for n in range(3):
+            expected = keypoint_indices(points[n], visible[n], size, most, per_keypoint)
+            np.testing.assert_array_equal(indices[n], expected)

@@ -22,17 +22,24 @@ def encode_people(
     """
     pixels, inside = visible_pixels(keypoints, visible, heatmap_size)
     width, height = heatmap_size
-    sigma = float(np.sqrt(width * height) / 64 if sigma < 0 else sigma)
-    reach = 3 * sigma + 1
-    x = np.arange(0, 2 * reach + 1, dtype=np.float32) - np.float32(reach)
-    # numpy's exp: the one compiled by numba differs in the last bit.
-    patch = np.exp(-(x[None] ** 2 + x[:, None] ** 2) / np.float32(2 * sigma**2))
+    reach, patch = gaussian_patch(heatmap_size, sigma)
     heatmaps = np.zeros((pixels.shape[1], height, width), np.float32)
     # Rounded half to even: with a fractional sigma the windows change width, as published.
     starts, stops = np.rint(pixels - reach), np.rint(pixels + reach + 1)
     windows = np.concatenate([starts, stops], axis=2).astype(np.int64)  # (P, K, 4)
     _paste_maxima(heatmaps, windows, inside, patch)
     return heatmaps
+
+
+def gaussian_patch(heatmap_size: tuple[int, int], sigma: float) -> tuple[float, F32]:
+    """Return the Gaussian (S, S) of one keypoint and how far it reaches from its middle."""
+    width, height = heatmap_size
+    sigma = float(np.sqrt(width * height) / 64 if sigma < 0 else sigma)
+    reach = 3 * sigma + 1
+    x = np.arange(0, 2 * reach + 1, dtype=np.float32) - np.float32(reach)
+    # numpy's exp: the one compiled by numba differs in the last bit.
+    patch: F32 = np.exp(-(x[None] ** 2 + x[:, None] ** 2) / np.float32(2 * sigma**2))
+    return reach, patch
 
 
 @jit

@@ -24,6 +24,7 @@ from pose_codecs.dark import LOWEST, blur_weights, default_blur_size
 from pose_codecs.flip import check_flip_indices
 from pose_codecs.grouping import People
 from pose_codecs.msra import MSRAHeatmap
+from pose_codecs.targets import gaussian_patch
 
 REFINE_VALUES = 2**24  # pixels computed at a time by refine: bounds its memory
 
@@ -92,6 +93,65 @@ def encode_msra(codec: MSRAHeatmap, keypoints: Tensor, visible: Tensor) -> tuple
     if not codec.unbiased:
         drawn = drawn & (x.abs() <= radius)[..., None, :] & (y.abs() <= radius)[..., :, None]
     return heatmaps.where(drawn, 0.0), weights.where(inside | ~shown, 0.0)
+
+
+def encode_people(
+    keypoints: Tensor, visible: Tensor, heatmap_size: tuple[int, int], sigma: float = 2.0
+) -> Tensor:
+    """Draw the visible keypoints (N, P, K, 2) of the people of N images: heatmaps (N, K, H, W).
+
+    The same as pose_codecs.encode_people, on the device of the keypoints and without waiting for
+    it, but a NaN is an outsider. People are padded to equal numbers by visible (N, P, K) 0.
+    """
+    pixels, inside = _visible_pixels(keypoints, visible, heatmap_size)  # (N, P, K, 2), (N, P, K)
+    (images, _, channels), (width, height) = inside.shape, heatmap_size
+    reach, patch = gaussian_patch(heatmap_size, sigma)
+    start = (pixels.double() - reach).round().long()  # half to even, as published
+    stop = (pixels.double() + reach + 1).round().long()
+    offsets = torch.arange(len(patch), device=keypoints.device)
+    columns, rows = (start[..., None] + offsets).unbind(dim=-2)  # (N, P, K, S)
+    limit = torch.tensor([width, height], device=keypoints.device).minimum(stop)  # (N, P, K, 2)
+    in_x = (columns >= 0) & (columns < limit[..., :1])
+    in_y = (rows >= 0) & (rows < limit[..., 1:])
+    drawn = in_y[..., :, None] & in_x[..., None, :] & inside[..., None, None]  # (N, P, K, S, S)
+    n = torch.arange(images, device=keypoints.device)[:, None, None]
+    channel = n * channels + torch.arange(channels, device=keypoints.device)  # (N, 1, K)
+    first = (channel[..., None, None] * height + rows[..., :, None]) * width  # (N, P, K, S, 1)
+    places = (first + columns[..., None, :]).where(drawn, 0)  # (N, P, K, S, S)
+    values = torch.from_numpy(patch).to(keypoints.device).where(drawn, 0.0)
+    heatmaps = torch.zeros(images * channels * height * width, device=keypoints.device)
+    heatmaps.scatter_reduce_(0, places.flatten(), values.flatten(), "amax")
+    return heatmaps.view(images, channels, height, width)
+
+
+def keypoint_indices(
+    keypoints: Tensor,
+    visible: Tensor,
+    heatmap_size: tuple[int, int],
+    tag_per_keypoint: bool = True,
+) -> Tensor:
+    """Tell where the tags of people (N, P, K, 2) are in flattened tag maps: (N, P, K, 2), int64.
+
+    The same as pose_codecs.keypoint_indices for P = max_instances, but a NaN is an outsider.
+    """
+    pixels, inside = _visible_pixels(keypoints, visible, heatmap_size)
+    width, height = heatmap_size
+    x, y = pixels.long().unbind(dim=-1)  # (N, P, K)
+    k = torch.arange(inside.shape[2], device=keypoints.device)
+    places = (k * height * width if tag_per_keypoint else 0) + y * width + x
+    # Those inside come first, in the order of the keypoints.
+    order = (~inside).to(torch.uint8).argsort(dim=2, stable=True)
+    indices = torch.stack([places.where(inside, 0), inside.long()], dim=3)  # (N, P, K, 2)
+    return indices.gather(2, order[..., None].expand_as(indices))
+
+
+def _visible_pixels(
+    keypoints: Tensor, visible: Tensor, heatmap_size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return the pixels (N, P, K, 2), truncated, and whether they are visible and inside."""
+    size = torch.tensor(heatmap_size, device=keypoints.device)
+    inside = (visible > 0) & ((keypoints > -1) & (keypoints < size)).all(dim=-1)  # (N, P, K)
+    return keypoints.float().where(inside[..., None], 0.0).trunc(), inside
 
 
 def decode_msra(codec: MSRAHeatmap, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
