@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose_data import load_coco, synthesize
+from pose_data import Persons, load_coco, synthesize
 from pose_train import bottomup
 from pose_train.__main__ import main
 from pose_train.config import Config, ConfigError, Data, Model, Train
@@ -94,6 +94,27 @@ def test_resumed_equals_uninterrupted(
     assert (whole / "results.json").read_text() == (parts / "results.json").read_text()
 
 
+def two_samples(config: Config, persons: Persons, maps: bottomup.Maps) -> dict[str, Any]:
+    dataset = bottomup.train_samples(config, persons, maps, torch.device("cpu"))
+    batch: dict[str, Any] = torch.utils.data.default_collate([dataset[0], dataset[1]])
+    return batch
+
+
+def test_targets_made_on_the_device_are_the_same(
+    config_file: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, cpu = load_config(config_file), torch.device("cpu")
+    net, maps = bottomup.create_net(config.model, 17)
+    persons = load_coco(data / "annotations/person_keypoints_train2017.json", data / "train2017")
+    losses = []
+    for on_device in (False, True):
+        monkeypatch.setattr(bottomup, "_on_device", lambda _, chosen=on_device: chosen)
+        batch = two_samples(config, persons, maps)
+        assert batch["indices"][0].ndim == (3 if on_device else 4)
+        losses.append(bottomup.batch_loss(net, batch, maps, config, cpu))
+    torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=0)
+
+
 def test_it_learns_one_picture(config_file: Path, data: Path) -> None:
     """Heatmaps come to look like their targets, and the tags of a person like each other."""
     config = load_config(config_file)
@@ -101,8 +122,7 @@ def test_it_learns_one_picture(config_file: Path, data: Path) -> None:
     net, maps = bottomup.create_net(config.model, 17)
     assert maps == bottomup.Maps(((16, 16), (32, 32)), (0, 1), True)
     persons = load_coco(data / "annotations/person_keypoints_train2017.json", data / "train2017")
-    dataset = bottomup.train_samples(config, persons, maps)
-    batch = torch.utils.data.default_collate([dataset[0], dataset[1]])
+    batch = two_samples(config, persons, maps)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     net.train()
     losses = []
