@@ -235,8 +235,28 @@ def test_results(tmp_path: Path) -> None:
     assert found(score=None)["no-score"] == 12
     assert found(keypoints=[1, 2, 3]) == {"keypoint-count": 12}
     assert found(keypoints=[0.5] * 51) == {"normalised-coordinates": 1}
+    assert found(bbox=[5, 5, 40, 100]) == {}
+    assert found(bbox=[150, 60, 190, 140]) == {"xyxy-boxes": 1}
     results.write_text("{}")
     assert slugs(tmp_path, content, results=results) == {"unreadable": 1}
+
+
+def test_sides_of_people_without_eyes(tmp_path: Path) -> None:
+    content = good()
+    content["annotations"] *= 3  # 36 persons
+    for number, annotation in enumerate(content["annotations"]):
+        points = np.array(annotation["keypoints"]).reshape(-1, 3)[5:]
+        content["annotations"][number] = annotation | {
+            "id": number,
+            "keypoints": points.ravel().tolist(),
+            "num_keypoints": 12,
+        }
+    content["categories"][0] |= {"keypoints": list(COCO.keypoints[5:]), "skeleton": []}
+    assert slugs(tmp_path, content) == {}
+    for annotation in content["annotations"]:
+        points = np.array(annotation["keypoints"]).reshape(6, 2, 3)
+        annotation["keypoints"] = points[:, ::-1].ravel().tolist()
+    assert slugs(tmp_path, content) == {"left-right-doubtful": 1}
 
 
 def test_findings_explain_themselves(tmp_path: Path) -> None:

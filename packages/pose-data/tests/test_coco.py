@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_data import COCO, DatasetError, load_coco
+from pose_data import COCO, DatasetError, Skeleton, load_coco
 
 
 def person(number: int, **changes: Any) -> dict[str, Any]:
@@ -95,6 +95,27 @@ def test_files_that_are_not_coco(tmp_path: Path, text: str) -> None:
     file.write_text(text, encoding="latin-1")
     with pytest.raises(DatasetError, match=r"gt\.json"):
         load_coco(file, tmp_path)
+
+
+def test_the_skeleton_given_and_the_one_in_the_file(tmp_path: Path) -> None:
+    mouse = Skeleton("mouse", ("nose", "tail"), (), (), (), (), (0.1, 0.1))
+    row = person(1, keypoints=[20, 10, 2, 25, 12, 1])
+    image = {"id": 7, "file_name": "a.jpg", "width": 100, "height": 60}
+    file = tmp_path / "gt.json"
+
+    def notices(*names: str) -> str:
+        category = {"id": 1, "keypoints": list(names)}
+        content = {"images": [image], "annotations": [row], "categories": [category]}
+        file.write_text(json.dumps(content))
+        persons = load_coco(file, tmp_path, skeleton=mouse)
+        assert persons.skeleton is mouse
+        return " ".join(persons.notices)
+
+    assert notices("Nose", "tail") == ""
+    assert "calls 'rear' what the given skeleton mouse calls 'tail'" in notices("nose", "rear")
+    assert "names 3 keypoints, mouse 2" in notices("a", "b", "c")
+    with pytest.raises(DatasetError, match="annotation 0: keypoints must be 51 numbers, got 6"):
+        load_coco(file, tmp_path, skeleton=COCO)
 
 
 def test_missing_places(tmp_path: Path) -> None:

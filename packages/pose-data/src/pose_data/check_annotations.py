@@ -101,9 +101,7 @@ def _check_boxes(table: Table, persons: NDArray[np.bool_], findings: Findings) -
     as_corners = _share_inside(table, known, boxes)
     as_written = _share_inside(table, known, corners)
     too_far = known & (corners[:, 2:] > sizes + 2).any(axis=1)
-    are_ordered = (boxes[known, 2:] > boxes[known, :2]).all()
-    needed = 0.2 * known.sum() if known.sum() >= FEW else known.sum() - 1
-    if are_ordered and too_far.sum() > needed and as_corners > 0.8:
+    if as_corners > 0.8 and look_like_corners(boxes[known], sizes[known]):
         first = int(np.argmax(too_far))
         findings.add(
             "xyxy-boxes",
@@ -114,6 +112,13 @@ def _check_boxes(table: Table, persons: NDArray[np.bool_], findings: Findings) -
         findings.add(
             "points-outside-box", f"{as_written:.0%} of the labelled keypoints are in their box"
         )
+
+
+def look_like_corners(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> bool:
+    """Tell whether boxes (n, 4) in pictures of (w, h) sizes (n, 2) are x1, y1, x2, y2."""
+    too_far = (boxes[:, :2] + boxes[:, 2:] > sizes + 2).any(axis=1)
+    needed = 0.2 * len(boxes) if len(boxes) >= FEW else len(boxes) - 1
+    return bool((boxes[:, 2:] > boxes[:, :2]).all() and too_far.sum() > needed)
 
 
 def _share_inside(table: Table, known: NDArray[np.bool_], corners: NDArray[np.float64]) -> float:
@@ -163,7 +168,13 @@ def _check_sides(table: Table, persons: NDArray[np.bool_], findings: Findings) -
                 "left eye on the left",
             )
     shoulders, hips = gap("shoulder"), gap("hip")
-    if shoulders is None or hips is None:
+    if shoulders is None:
+        return
+    if eyes is None and (~np.isnan(shoulders)).sum() >= 3 * FEW:  # most people face the camera
+        share = float((shoulders[~np.isnan(shoulders)] > 0).mean())
+        if share < 0.15:
+            findings.add("left-right-doubtful", f"{1 - share:.0%} of {len(shoulders)} persons")
+    if hips is None:
         return
     span = np.nanmax(np.abs(np.stack([shoulders, hips, np.ones_like(hips)])), axis=0)
     small = np.minimum(np.abs(shoulders), np.abs(hips))

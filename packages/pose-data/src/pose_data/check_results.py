@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pose_data.check_annotations import FEW, look_like_corners
 from pose_data.check_table import Table, as_number, as_numbers, is_one_of
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
@@ -29,6 +32,7 @@ def check_results(path: Path, table: Table, findings: Findings) -> None:
     if len(rows) > 1 and len(set(scores)) == 1:
         findings.add("equal-scores", f"{path}: all {scores[0]:g}")
     _check_values(path, rows, table, findings)
+    _check_boxes(path, rows, table, findings)
 
 
 def _check_membership(
@@ -71,3 +75,16 @@ def _check_values(path: Path, rows: list[dict[str, Any]], table: Table, findings
                 largest = max(largest, float(xy.max()))
     if 0 < largest <= 1.5:
         findings.add("normalised-coordinates", f"{path}: nothing beyond {largest:.3g}")
+
+
+def _check_boxes(path: Path, rows: list[dict[str, Any]], table: Table, findings: Findings) -> None:
+    """Report boxes that look like corners."""
+    size_of = dict(zip(table.image_ids, table.image_sizes.tolist(), strict=True))
+    boxes, sizes = [], []
+    for row in rows:
+        box = as_numbers(row.get("bbox"))
+        if box is not None and len(box) == 4 and is_one_of(row.get("image_id"), size_of):
+            boxes.append(box)
+            sizes.append(size_of[row["image_id"]])
+    if len(boxes) >= FEW and look_like_corners(np.array(boxes), np.array(sizes)):
+        findings.add("xyxy-boxes", f"{path}: {boxes[0].tolist()} ...")

@@ -156,14 +156,16 @@ def _choose_skeleton(
         if has_names:
             return _inferred(found, path)
         return unnamed_skeleton(found.regions.visible.shape[1])
-    if has_names:
-        own, _ = _inferred(found, path)
-        for mine, its in zip(given.keypoints, own.keypoints, strict=True):
-            if plain_name(mine) != plain_name(its):
-                notice = (
-                    f"the file calls {its!r} what the given skeleton {given.name} calls {mine!r}"
-                )
-                return given, (notice,)
+    if not has_names:
+        return given, ()
+    own, _ = _inferred(found, path)
+    if own.num_keypoints != given.num_keypoints:
+        notice = f"{path} names {own.num_keypoints} keypoints, {given.name} {given.num_keypoints}"
+        return given, (notice,)
+    for mine, its in zip(given.keypoints, own.keypoints, strict=True):
+        if plain_name(mine) != plain_name(its):
+            notice = f"{path} calls {its!r} what the given skeleton {given.name} calls {mine!r}"
+            return given, (notice,)
     return given, ()
 
 

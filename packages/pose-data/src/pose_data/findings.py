@@ -119,6 +119,11 @@ KINDS: dict[str, Kind] = {
         "left and right look swapped throughout: the left eye of someone facing us is on the right",
         "left is the person's own left. Check the order of the names.",
     ),
+    "left-right-doubtful": Kind(
+        False,
+        "nearly everyone has the left shoulder on the left, as if seen from behind",
+        "Unless they are, left and right are swapped: look at them with pose-data show.",
+    ),
     "left-right-mixed": Kind(
         False,
         "left and right of shoulders and hips contradict each other",
