@@ -92,8 +92,10 @@ def _category(
     report: Report, matches: Matches, weights: NDArray[np.int32], precision: Floats, recall: Floats
 ) -> None:
     """Fill (A, T, R) mean precision and recall of one category."""
-    from pose_eval.bootstrap_kernels import resampled
+    from pose_eval.bootstrap_kernels import resampled, resampled_numpy
 
+    compiled = hasattr(resampled, "py_func")
+    measure = resampled if compiled else resampled_numpy
     num_images = len(report.gt.image_ids)
     image = np.repeat(np.arange(num_images, dtype=np.int32), np.diff(matches.det_start))
     person_image = np.repeat(np.arange(num_images), np.diff(matches.gt_start))
@@ -103,7 +105,7 @@ def _category(
         for t in range(len(report.settings.thresholds)):
             counted = order[~matches.det_ignored[a, t, order]]
             right = matches.det_match[a, t, counted] >= 0
-            resampled(
+            measure(
                 image[counted],
                 right,
                 persons,

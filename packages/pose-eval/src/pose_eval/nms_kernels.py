@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval._jit import jit
+from pose_eval._loops import jit
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
