@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from pose_eval import hints
 from pose_eval.columns import Columns, id_array, lookup, raise_problems, rows_to_columns, scan
 from pose_eval.powers import words_of
-from pose_eval.source import PADDING, is_content, name_of, parse_json, parse_text, read_bytes
+from pose_eval.source import (
+    PADDING,
+    first_byte,
+    is_content,
+    name_of,
+    parse_json,
+    parse_text,
+    read_bytes,
+)
 from pose_eval.tables import Category, Floats, GroundTruth, ResultsError
 
 FAST_FROM = 1 << 20  # bytes; smaller files are read before numba is even loaded
@@ -69,7 +77,7 @@ def _scan(
         return None
     word = np.frombuffer(b"annotations", np.uint8)
     words = words_of(data)
-    start = kernels.find_value(data, words, kernels.blank(data, 0), word)
+    start = kernels.find_value(data, words, first_byte(data), word)
     if start < 0:
         return None
     first = re.search(rb'"keypoints"\s*:\s*\[([^\]]*)\]', data[start : start + 10**6].tobytes())

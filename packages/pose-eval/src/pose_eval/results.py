@@ -19,7 +19,15 @@ from pose_eval.columns import (
     scan,
 )
 from pose_eval.ground_truth import FAST_FROM
-from pose_eval.source import PADDING, is_content, name_of, parse_text, read_bytes, text_of
+from pose_eval.source import (
+    PADDING,
+    first_byte,
+    is_content,
+    name_of,
+    parse_text,
+    read_bytes,
+    text_of,
+)
 from pose_eval.tables import GroundTruth, Ints, Results, ResultsError
 
 REQUIRED = ("image_id", "category_id", "keypoints", "score")
@@ -104,8 +112,7 @@ def _columns(source: Any, name: str, gt: GroundTruth) -> Columns:
 
 
 def _scan(data: NDArray[np.uint8], num_joints: int) -> Columns | None:
-    head = data[:64].tobytes()
-    scanned = scan(data, len(head) - len(head.lstrip(b" \t\r\n")), num_joints, REQUIRED)
+    scanned = scan(data, first_byte(data), num_joints, REQUIRED)
     if scanned is None or data[scanned[1] : -PADDING].tobytes().strip(b" \t\r\n"):
         return None
     return scanned[0]

@@ -60,6 +60,12 @@ def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
     return data
 
 
+def first_byte(data: NDArray[np.uint8]) -> int:
+    """Return the position of the first byte that is not white space."""
+    head = data[:4096].tobytes()
+    return len(head) - len(head.lstrip(b" \t\r\n"))
+
+
 def parse_json(data: NDArray[np.uint8], name: str) -> Any:
     """Return the content of a JSON file; an object with a key twice gets the key DUPLICATE."""
     return parse_text(_text(data, "utf-8", name), name)
