@@ -35,6 +35,8 @@ def test_counts() -> None:
 def test_known_names_give_the_known_skeleton() -> None:
     spoken = [name.replace("_", " ").title() for name in AIC.keypoints]
     assert infer_skeleton(category(*spoken)) == (AIC, ())
+    own = [name.replace("top_head", "head") for name in CROWDPOSE.keypoints]
+    assert infer_skeleton(category(*own)) == (CROWDPOSE, ())
     assert infer_skeleton([{"name": "chair"}, *category(*COCO.keypoints)]) == (COCO, ())
 
 

@@ -8,6 +8,7 @@ from pose_data.errors import DatasetError
 from pose_data.skeleton import COCO, SKELETONS, Skeleton, plain_name
 
 DEFAULT_SIGMA = 0.067  # the mean of COCO's
+_RENAMED = {"head": "top_head"}  # CrowdPose's own files, and MMPose's skeleton of them
 _OTHER_SIDE = {"left": "right", "l": "r", "lt": "rt", "lft": "rgt"}
 _LOWER = {
     *("hip", "knee", "ankle", "foot", "feet", "toe", "heel", "leg", "thigh", "shin", "calf"),
@@ -39,7 +40,7 @@ def infer_skeleton(categories: Sequence[dict[str, Any]]) -> tuple[Skeleton, tupl
         if name in plain[:place]:
             raise DatasetError(f"{title}: keypoint {names[place]!r} stands there twice")
     for known in SKELETONS.values():
-        if tuple(plain) == known.keypoints:
+        if known.keypoints in (tuple(plain), tuple(_RENAMED.get(name, name) for name in plain)):
             return known, ()
     links = _links(category.get("skeleton") or [], len(names), title)
     return _inferred(str(category.get("name") or "custom"), tuple(names), links)

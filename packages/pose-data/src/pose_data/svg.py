@@ -60,7 +60,7 @@ def points_in_box(
     colours: Sequence[str],
 ) -> str:
     """Return dots at x, y (fractions of a box) with a ring of radius r, joined by links."""
-    side, margin = 300, 30
+    side, margin = 260, 60
 
     def at(value: float) -> float:
         return margin + value * side
