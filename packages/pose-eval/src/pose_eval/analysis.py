@@ -60,13 +60,13 @@ def analyse(report: Report, *, replicates: int = 1000, seed: int = 0) -> Analysi
                 index=category,
                 name=described.name,
                 diagnosis=diagnosis,
-                joints=by_joint(report, diagnosis, category),
+                joints=by_joint(report, diagnosis),
                 groups={
                     "size (root of the area)": by_size(report, category),
                     "labelled joints": by_joints(report, category),
                     "crowding (box IoU)": by_crowding(report, category),
                 },
-                visibility=by_visibility(report, diagnosis, category),
+                visibility=by_visibility(report, diagnosis),
                 images=by_image(report, category),
             )
         )

@@ -77,7 +77,7 @@ def by_crowding(report: Report, category: int = 0) -> list[Group]:
     return [g for g in groups if g.persons]
 
 
-def by_visibility(report: Report, diagnosis: Diagnosis, category: int = 0) -> list[dict[str, Any]]:
+def by_visibility(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
     """Return for v=2 (visible) and v=1 (hidden) joints: number, mean similarity, share good.
 
     Joints of matched persons only; similarity is exp(-d^2 / (2 area (2 sigma)^2)).
@@ -99,7 +99,7 @@ def by_visibility(report: Report, diagnosis: Diagnosis, category: int = 0) -> li
     return rows
 
 
-def by_joint(report: Report, diagnosis: Diagnosis, category: int = 0) -> list[dict[str, Any]]:
+def by_joint(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
     """Return for each joint its number, error, PCK and AP.
 
     error: median and mean distance of matched persons in pixels, and the mean as share of the
