@@ -17,7 +17,8 @@ from pose_eval import evaluate, oks_nms, soft_oks_nms
 from pose_train.people import (
     Scene,
     find_people,
-    predict_maps,
+    look_at,
+    merge_maps,
     scene_rows,
     stack_test_samples,
 )
@@ -85,13 +86,8 @@ def check_run(
     flip_indices = COCO.flip_indices if options.get("flip_test", True) else None
     project = options.get("project2image", True)
 
-    heatmaps, tags = predict_maps(
-        model,
-        batch["images"],
-        factors,
-        flip_indices=flip_indices,
-        size=batch["base_size"] if project else None,
-    )
+    looks = look_at(model, batch["images"], flip_indices)
+    heatmaps, tags = merge_maps(looks, factors, batch["base_size"] if project else None)
     check_maps(heatmaps[0], "heatmaps", run, expected)
     check_maps(tags[0], "tags", run, expected)
 

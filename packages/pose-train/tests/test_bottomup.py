@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from pose_data import Persons, load_coco, synthesize
-from pose_train import bottomup
+from pose_train import bottomup, testing
 from pose_train.__main__ import main
 from pose_train.config import Config, ConfigError, Data, Model, Train
+from pose_train.ranks import Ranks
 from pose_train.read_config import load_config
 
 TINY = """
@@ -134,6 +135,34 @@ def test_it_learns_one_picture(config_file: Path, data: Path) -> None:
         losses.append(loss)
     assert losses[-1].heatmap < 0.5 * losses[0].heatmap
     assert losses[-1].push < losses[0].push
+
+
+def test_processes_share_the_pictures_and_find_the_same(
+    config_file: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(config_file, ["eval.batch_size=1"])
+    torch.manual_seed(0)
+    net, _ = bottomup.create_net(config.model, 17)
+    for parameter in net.head.final_layers.parameters():  # type: ignore[union-attr]
+        torch.nn.init.normal_(parameter)  # so that it sees people
+    val = load_coco(data / "annotations/person_keypoints_val2017.json", data / "val2017")
+    codec, cpu = bottomup.create_codec(config), torch.device("cpu")
+
+    def rows_of(ranks: Ranks) -> list[dict[str, Any]]:
+        return testing.predict_pictures(config, net, val.skeleton, codec, val, ranks, cpu)
+
+    alone = rows_of(Ranks())
+    parts: list[Any] = []
+
+    def gather(scenes: Any, _: Ranks) -> list[Any]:
+        parts.append(scenes)
+        return list(parts)
+
+    monkeypatch.setattr(testing, "gather", gather)
+    rows_of(Ranks(0, 2))
+    assert rows_of(Ranks(1, 2)) == alone
+    assert [len(part) for part in parts] == [1, 2]
+    assert {row["image_id"] for row in alone} == set(val.image_ids.tolist())
 
 
 def test_stages_share_targets_of_their_size() -> None:

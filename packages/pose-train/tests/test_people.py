@@ -15,7 +15,8 @@ from pose_data import BottomUp, load_coco, synthesize
 from pose_train.people import (
     Scene,
     find_people,
-    predict_maps,
+    look_at,
+    merge_maps,
     same_size_batches,
     scene_loader,
     scene_rows,
@@ -70,18 +71,18 @@ def test_people_are_found_where_they_are() -> None:
 
 def test_factors_average_heatmaps_and_tags_are_those_of_factor_1() -> None:
     images = [torch.randint(0, 256, (2, 64 * s, 128 * s, 3), dtype=torch.uint8) for s in (2, 1)]
-    both, tags = predict_maps(Painted(), images, [2.0, 1.0], flip_indices=(1, 0), size=(128, 64))
+    both, tags = merge_maps(look_at(Painted(), images, (1, 0)), [2.0, 1.0], (128, 64))
     alone = [
-        predict_maps(Painted(), [batch], [f], flip_indices=(1, 0), size=(128, 64))
+        merge_maps(look_at(Painted(), [batch], (1, 0)), [f], (128, 64))
         for batch, f in zip(images, (2.0, 1.0), strict=True)
     ]
     torch.testing.assert_close(both, (alone[0][0] + alone[1][0]) / 2)
     assert tags.shape == (2, 2, 64, 128, 2)
     torch.testing.assert_close(tags, alone[1][1])
-    finest, _ = predict_maps(Painted(), images, [2.0, 1.0], flip_indices=None, size=None)
+    finest, _ = merge_maps(look_at(Painted(), images, None), [2.0, 1.0], None)
     assert finest.shape == (2, 2, 64, 128)
     with pytest.raises(ValueError, match=r"must include 1, got \[2.0, 0.5\]"):
-        predict_maps(Painted(), images, [2.0, 0.5], flip_indices=None, size=None)
+        merge_maps(look_at(Painted(), images, None), [2.0, 0.5], None)
 
 
 class Stacked(nn.Module):
@@ -94,9 +95,9 @@ class Stacked(nn.Module):
 
 def test_of_stages_of_one_size_the_last_counts() -> None:
     images = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
-    heatmaps, tags = predict_maps(Stacked(), [images], [1.0], flip_indices=None, size=None)
+    heatmaps, tags = merge_maps(look_at(Stacked(), [images], None), [1.0], None)
     torch.testing.assert_close(tags[..., 0] / 5, heatmaps[:, :1] / 3)
-    _, tags = predict_maps(Stacked(), [images], [1.0], flip_indices=(1, 0), size=None)
+    _, tags = merge_maps(look_at(Stacked(), [images], (1, 0)), [1.0], None)
     torch.testing.assert_close(tags[..., 0], tags[..., 1])  # a plain average is its own mirror
 
 

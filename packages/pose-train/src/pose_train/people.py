@@ -5,7 +5,7 @@ HigherHRNet's test as in MMPose 0.29; Cheng et al., CVPR 2020.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
 from pose_data import BottomUp, keypoints_to_image, start_worker
@@ -39,19 +40,40 @@ class Scene(NamedTuple):
 
 
 @torch.inference_mode()
-def predict_maps(
-    model: nn.Module,
-    images: Sequence[Tensor],
-    factors: Sequence[float],
-    *,
-    flip_indices: Sequence[int] | None,
-    size: Size | None,
-) -> tuple[Tensor, Tensor]:
-    """Return heatmaps (B, K, h, w) and tags (B, T, h, w, L) of pictures seen at several sizes.
+def look_at(
+    model: nn.Module, images: Sequence[Tensor], flip_indices: Sequence[int] | None
+) -> list[list[PoseOutput]]:
+    """Return the maps of pictures seen at several sizes: for each size those of every view.
 
-    images: uint8 RGB (B, h_i, w_i, 3), one for each of `factors`, largest first. flip_indices: also
-    look at the mirrored pictures; L is then 2, else 1. size: (w, h) of the maps; None is that of
-    the finest map of the largest image.
+    images: uint8 RGB (B, h_i, w_i, 3) of each size. With flip_indices the second view is the
+    mirrored picture, its maps turned back, without a shift.
+    """
+    looks = []
+    for batch in images:
+        inputs = normalize(batch)  # (B, 3, h_i, w_i)
+        views = [model(inputs)]
+        if flip_indices is not None:
+            views.append(_mirrored_back(model(inputs.flip(-1)), flip_indices))
+        looks.append(views)
+    return looks
+
+
+def _mirrored_back(output: PoseOutput, flip_indices: Sequence[int]) -> PoseOutput:
+    shared = output.tags[0].shape[-3] == 1  # one tag map for all keypoints
+    return PoseOutput(
+        tuple(flip_heatmaps(maps, flip_indices, shift=False) for maps in output.heatmaps),
+        tuple(flip_tags(maps, (0,) if shared else flip_indices) for maps in output.tags),
+    )
+
+
+@torch.inference_mode()
+def merge_maps(
+    looks: Sequence[Sequence[PoseOutput]], factors: Sequence[float], size: Size | None
+) -> tuple[Tensor, Tensor]:
+    """Merge what look_at returns into heatmaps (..., K, h, w) and tags (..., T, h, w, L).
+
+    factors: those of the sizes, largest first. size: (w, h) of the merged maps; None is that of the
+    finest map of the largest image.
 
     Heatmaps are averaged over stages, views and factors. Tags are those of factor 1 alone, one
     value per view: the tags of two sizes do not agree. Of stages with maps of one size, such as
@@ -60,30 +82,14 @@ def predict_maps(
     if len(factors) > 1 and 1 not in factors:
         raise ValueError(f"the factors of a multi-scale test must include 1, got {list(factors)}")
     averages, tags = [], []
-    for factor, batch in zip(factors, images, strict=True):
-        inputs = normalize(batch)  # (B, 3, h_i, w_i)
-        views = [model(inputs)]
-        if flip_indices is not None:
-            views.append(_mirrored_back(model(inputs.flip(-1)), flip_indices))
-        heatmaps = [maps for view in views for maps in _last_of_each_size(view[0])]
+    for factor, views in zip(factors, looks, strict=True):
+        heatmaps = [maps for view in views for maps in _last_of_each_size(view.heatmaps)]
         height, width = heatmaps[-1].shape[-2:]
-        averages.append(aggregate(heatmaps, size or (width, height)))  # (B, K, h, w)
+        averages.append(aggregate(heatmaps, size or (width, height)))  # (..., K, h, w)
         if factor == 1 or len(factors) == 1:
-            tags = [_last_of_each_size(view[1])[-1] for view in views]  # (B, T, h_i, w_i)
+            tags = [_last_of_each_size(view.tags)[-1] for view in views]  # (..., T, h_i, w_i)
     height, width = averages[0].shape[-2:]
     return aggregate(averages, (width, height)), aggregate_tags(tags, (width, height))
-
-
-def _mirrored_back(
-    output: tuple[Sequence[Tensor], Sequence[Tensor]], flip_indices: Sequence[int]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Turn the maps of the mirrored picture into those of the picture, without a shift."""
-    heatmaps, tags = output
-    shared = len(tags[0][0]) == 1  # one tag map for all keypoints
-    return (
-        [flip_heatmaps(maps, flip_indices, shift=False) for maps in heatmaps],
-        [flip_tags(maps, (0,) if shared else flip_indices) for maps in tags],
-    )
 
 
 def _last_of_each_size(maps: Sequence[Tensor]) -> list[Tensor]:
@@ -162,71 +168,51 @@ def find_people(
 
     factors: those of the dataset. project: decode at the size of the input, as published, and not
     at that of the finest maps. While the network works on a batch, `threads` threads (None: one per
-    core, 8 at most) decode those before it: the kernels release the GIL.
+    core, 8 at most) merge and decode the maps of the one before it, picture by picture: the kernels
+    release the GIL, and only as many pictures as threads have maps of their full size at a time.
     """
     model.eval()
+    factors = sorted(factors, reverse=True)
     threads = threads or min(8, os.cpu_count() or 1)
-    scenes = _decoded(_maps(model, batches, factors, device, flip_indices, project), codec, threads)
+    scenes: list[Scene] = []
+    waiting: deque[Future[Scene]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in batches:
+            images = [each.to(device, non_blocking=True) for each in batch["images"]]
+            looks = look_at(model, images, flip_indices)
+            for i in range(len(images[0])):
+                waiting.append(pool.submit(_decode, batch, i, looks, factors, codec, project))
+            while len(waiting) > len(images[0]):  # the batch before is done
+                scenes.append(waiting.popleft().result())
+        scenes += [future.result() for future in waiting]
     return sorted(scenes, key=lambda scene: scene.sample)
 
 
-def _maps(
-    model: nn.Module,
-    batches: Iterable[dict[str, Any]],
-    factors: Sequence[float],
-    device: torch.device,
-    flip_indices: Sequence[int] | None,
-    project: bool,
-) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
-    """Yield each batch with its heatmaps and tags."""
-    largest_first = sorted(factors, reverse=True)
-    for batch in batches:
-        images = [each.to(device, non_blocking=True) for each in batch["images"]]
-        size = batch["base_size"] if project else None
-        heatmaps, tags = predict_maps(
-            model, images, largest_first, flip_indices=flip_indices, size=size
-        )
-        yield batch, heatmaps, tags
-
-
-def _decoded(
-    maps: Iterable[tuple[dict[str, Any], Tensor, Tensor]],
-    codec: AssociativeEmbedding,
-    threads: int,
-) -> Iterator[Scene]:
-    """Decode on threads of their own; maps of at most two pictures per thread wait."""
-    waiting: deque[Future[Scene]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for batch, heatmaps, tags in maps:
-            for i in range(len(heatmaps)):
-                where = {key: batch[key][i].numpy() for key in ("center", "scale")}
-                number = int(batch["index"][i]), int(batch["image_id"][i])
-                waiting.append(
-                    pool.submit(_decode_one, codec, heatmaps[i], tags[i], number, **where)
-                )
-                while len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 @torch.inference_mode()
-def _decode_one(
+def _decode(
+    batch: dict[str, Any],
+    i: int,
+    looks: Sequence[Sequence[PoseOutput]],
+    factors: Sequence[float],
     codec: AssociativeEmbedding,
-    heatmaps: Tensor,
-    tags: Tensor,
-    number: tuple[int, int],
-    *,
-    center: NDArray[np.float32],
-    scale: NDArray[np.float32],
+    project: bool,
 ) -> Scene:
-    """Decode maps (K, h, w) and (T, h, w, L), on the device where they are."""
+    """Merge and decode the maps of picture i of a batch, on the device where they are."""
+    own = [
+        [PoseOutput(*(tuple(m[i] for m in maps) for maps in view)) for view in views]
+        for views in looks
+    ]
+    heatmaps, tags = merge_maps(own, factors, batch["base_size"] if project else None)
+    people: People
     if heatmaps.device.type == "cpu":
-        people: People = codec.decode(heatmaps.numpy(), tags.numpy())
+        people = codec.decode(heatmaps.numpy(), tags.numpy())
     else:
         (people,) = decode_people(codec, heatmaps[None], tags[None])
     height, width = heatmaps.shape[-2:]
-    keypoints = keypoints_to_image(people.keypoints, center, scale, (width, height))
+    keypoints = keypoints_to_image(
+        people.keypoints, batch["center"][i].numpy(), batch["scale"][i].numpy(), (width, height)
+    )
+    number = int(batch["index"][i]), int(batch["image_id"][i])
     return Scene(*number, keypoints, people.scores, people.person_scores)
 
 
