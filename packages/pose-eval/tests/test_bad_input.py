@@ -254,6 +254,17 @@ def test_a_bad_annotation(change: Callable[[Any], None], message: str, tmp_path:
     assert message in str(error.value)
 
 
+def test_enormous_coordinates_are_merely_far_away() -> None:
+    gt, rows = make()
+    far = copy.deepcopy(rows[:2])
+    for row in far:
+        row["keypoints"][0], row["keypoints"][4] = 1e308, -1e308
+        row["score"] = 0.01
+    assert evaluate([*rows, *far], gt).stats == base()
+    gt["annotations"][0]["bbox"] = [1e200, 1e200, 1e300, 1e300]
+    assert evaluate([*rows, *far], gt).stats == base()
+
+
 def test_ids_of_two_kinds() -> None:
     gt, rows = make()
     gt["annotations"][3]["id"] = "x"

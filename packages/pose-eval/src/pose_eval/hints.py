@@ -49,6 +49,7 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
     return warnings
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def of_ground_truth(gt: GroundTruth) -> list[str]:
     """Return what looks odd in a ground truth."""
     warnings = []
@@ -91,6 +92,7 @@ def of_crowd_index(gt: GroundTruth) -> list[str]:
     return [warning("no-crowd-index", text)]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def of_results(results: Results, gt: GroundTruth) -> list[str]:
     """Return what looks odd in results."""
     name = results.name

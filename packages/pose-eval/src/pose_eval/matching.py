@@ -10,6 +10,7 @@ from pose_eval.tables import Bools, Floats, GroundTruth, Ints, Matches, Results
 BUFFER = 1 << 21
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of coordinates beyond 1e150
 def match_category(gt: GroundTruth, results: Results, settings: Settings, category: int) -> Matches:
     """Match the detections of one category (an index) in every image, area and threshold."""
     num_images = len(gt.image_ids)
