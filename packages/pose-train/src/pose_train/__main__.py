@@ -6,6 +6,7 @@ from types import ModuleType
 
 from pose_train import (
     __version__,
+    command_bench,
     command_configs,
     command_predict,
     command_resume,
@@ -21,6 +22,7 @@ COMMANDS: dict[str, ModuleType] = {
     "resume": command_resume,
     "test": command_test,
     "predict": command_predict,
+    "bench": command_bench,
     "configs": command_configs,
 }
 

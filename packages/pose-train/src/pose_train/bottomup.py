@@ -303,8 +303,8 @@ def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatc
 
 def _evaluate(run: Run, training: Training, epoch: int) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
-    share_buffers(training.net, run.ranks)
     with averaged_weights(training):
+        share_buffers(training.net, run.ranks)
         skeleton, codec = run.sets.train.skeleton, create_codec(run.config)
         rows = predict_pictures(
             run.config, training.net, skeleton, codec, run.sets.val, run.ranks, run.device

@@ -30,6 +30,10 @@ class Ranks:
         return self.rank == 0
 
 
+class LostProcessError(ConfigError):
+    """Another process of this run is gone."""
+
+
 @contextmanager
 def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
     """Join the processes that torchrun started, if it did, and yield who and where this one is.
@@ -45,7 +49,12 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
-    yield ranks, device
+    try:
+        yield ranks, device
+    except RuntimeError as error:
+        if "gloo" in str(error) or isinstance(error, dist.DistError):
+            raise LostProcessError("another process has ended; its message says why") from error
+        raise
     # Not after an error: the others would be waited for, and torchrun ends them once this one ends.
     dist.destroy_process_group()
 
@@ -102,10 +111,8 @@ def share_gradients(net: nn.Module, ranks: Ranks, device: torch.device, probe: A
     for parameter in net.parameters():
         parameter.requires_grad_(parameter.requires_grad and parameter.grad is not None)
         parameter.grad = None
-    # Statistics of batch norm stay each process's own in training; see share_buffers.
     return nn.parallel.DistributedDataParallel(
         net,
         device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
     )

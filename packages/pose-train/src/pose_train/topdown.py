@@ -238,8 +238,8 @@ def keep_points(keypoints: Floats, visible: Floats) -> tuple[Floats, Floats]:
 
 def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
-    share_buffers(training.net, run.ranks)
     with averaged_weights(training):
+        share_buffers(training.net, run.ranks)
         rows = predict_boxes(
             run.config,
             training.net,
