@@ -237,8 +237,15 @@ BAD_ANNOTATIONS = [
     (put("iscrowd", None), "iscrowd must be a finite number, got null"),
     (put("iscrowd", 2), "iscrowd must be 0 or 1, got 2"),
     (put("num_keypoints", None), "num_keypoints must be a finite number, got null"),
-    (put("num_keypoints", -1), "num_keypoints must be a whole number from 0, got -1"),
-    (put("num_keypoints", 1.5), "num_keypoints must be a whole number from 0, got 1.5"),
+    (put("num_keypoints", -1), "num_keypoints must be a whole number from 0 to a million, got -1"),
+    (
+        put("num_keypoints", 1e308),
+        "num_keypoints must be a whole number from 0 to a million, got 1e",
+    ),
+    (
+        put("num_keypoints", 1.5),
+        "num_keypoints must be a whole number from 0 to a million, got 1.5",
+    ),
     (put("id", None), "id must be an integer or a string, got null"),
     (put("id", 12), "annotation id 12 occurs 2 times"),
 ]
@@ -378,6 +385,8 @@ BAD_GT: list[tuple[str, Callable[[Content], Any]]] = [
     ("image 4 must be an object with an id", lambda gt: gt["images"].append({"width": 3})),
     ("image 4 must be an object with an id", lambda gt: gt["images"].append(7)),
     ("image ids are integers and strings", lambda gt: gt["images"].append({"id": "x"})),
+    ("category 0: id has more digits", lambda gt: gt["categories"][0].update(id=10**30)),
+    ("image 0: id has more digits", lambda gt: gt["images"][0].update(id=10**30)),
     ("category id 1 occurs more than once", lambda gt: gt["categories"].append({"id": 1})),
     ("category 0 must be an object with an id", lambda gt: gt["categories"][0].pop("id")),
     ("keypoints must be a list of joint names", lambda gt: gt["categories"][0].update(keypoints=3)),

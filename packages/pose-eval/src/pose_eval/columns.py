@@ -303,8 +303,9 @@ def _integer(key: str, value: Any) -> int:
     if key == "iscrowd" and isinstance(value, bool):
         return int(value)
     number = _number(key, value)
-    if number != number // 1 or number < 0 or (key == "iscrowd" and number > 1):
-        allowed = "0 or 1" if key == "iscrowd" else "a whole number from 0"
+    most = 1 if key == "iscrowd" else 10**6
+    if number != number // 1 or not 0 <= number <= most:
+        allowed = "0 or 1" if key == "iscrowd" else "a whole number from 0 to a million"
         raise _Problem(f"{key} must be {allowed}, got {_shown(value)}")
     return int(number)
 

@@ -134,6 +134,8 @@ def _categories(entries: list[Any], annotations: list[Any], name: str) -> list[C
         key = entry["id"]
         if isinstance(key, bool) or not isinstance(key, int | str):
             raise ResultsError(f"{where}: id must be an integer or a string, got {key!r}")
+        if not isinstance(key, str) and not -(2**63) <= key < 2**63:
+            raise ResultsError(f"{where}: id has more digits than an id can have")
         if key in categories:
             raise ResultsError(f"{where}: category id {key} occurs more than once")
         names = entry.get("keypoints", [])
