@@ -21,7 +21,10 @@ ALLOWED = {
         *("pose_backbones", "pose_codecs", "pose_data", "pose_eval"),
     },
 }
-EXTRAS = {"pose_codecs/torch.py": {"torch"}}
+EXTRAS = {
+    "pose_codecs/torch.py": {"torch"},
+    "pose_train/export.py": {"onnx", "onnxruntime"},
+}
 
 
 def imported_packages(file: Path) -> set[str]:

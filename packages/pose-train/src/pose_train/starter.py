@@ -1,0 +1,191 @@
+"""A config for a user's own file, with the reasons for its numbers as comments."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from pose_backbones import create_model, list_models
+from pose_data import Persons, load_coco
+from pose_train.config import ConfigError
+
+# Where pictures lie beside `annotations/NAME.json` or `NAME.json`, in words that go by many names.
+_FOLDERS = ("{split}", "images/{split}", "images", "train2017", "val2017", ".")
+_STEPS = 40_000  # optimizer steps that a small set gets; COCO's recipe is 60 000 of 512 persons
+_STRIDE = 64  # what every network's input must be a multiple of
+
+
+def starter_config(
+    annotations: Path,
+    images: Path | None = None,
+    val: Path | None = None,
+    val_images: Path | None = None,
+    *,
+    model: str = "hrnet_w32",
+    input_size: tuple[int, int] | None = None,
+) -> str:
+    """Return a complete config, as YAML, that trains `model` on a COCO-format file.
+
+    The skeleton comes from the file's `categories`; input size, sigma, batch and schedule from what
+    is in it. Raises ConfigError and DatasetError.
+    """
+    if model not in list_models():
+        raise ConfigError(f"--model {model}: there are {', '.join(list_models())}")
+    images = images or _find_images(annotations)
+    train = load_coco(annotations, images)
+    if not len(train):
+        raise ConfigError(f"{annotations} holds no person with labelled keypoints")
+    if val is not None and load_coco(val, val_images or _find_images(val)).skeleton.keypoints != (
+        train.skeleton.keypoints
+    ):
+        raise ConfigError(f"{val} has other keypoints than {annotations}")
+    same_set = val is None
+    paths = [annotations, images]
+    paths += [annotations, images] if val is None else [val, val_images or _find_images(val)]
+    root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
+    names = [os.path.relpath(path.resolve(), root) for path in paths]
+    size = input_size or _input_size(train, model)
+    heatmaps = _heatmap_sizes(model, size, train.skeleton.num_keypoints)
+    text = _data_text(root, names, same_set) + _model_text(model, size, heatmaps)
+    return _header(annotations, train, model) + text + _train_text(train, model, size)
+
+
+def _find_images(annotations: Path) -> Path:
+    """Return the folder that holds the file's pictures, looking where they usually are."""
+    try:
+        content = json.loads(annotations.read_text(encoding="utf-8"))
+        name = str(content["images"][0]["file_name"])
+    except OSError as error:
+        raise ConfigError(f"cannot read {annotations}: {error.strerror}") from error
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise ConfigError(
+            f"{annotations} is no COCO annotation file with images; see `pose-data check`"
+        ) from None
+    split = annotations.stem.rpartition("_")[2]
+    parents = [annotations.parent, annotations.parent.parent]
+    for folder in (parent / each.format(split=split) for parent in parents for each in _FOLDERS):
+        if (folder / name).is_file():
+            return folder
+    raise ConfigError(f"{name} is in none of the usual places near {annotations}: give --images")
+
+
+def _input_size(train: Persons, model: str) -> tuple[int, int]:
+    """Return 192x256 for standing persons, 256x192 for lying ones, else a square."""
+    if "higher" in model or model.endswith("_ae"):
+        return 512, 512
+    sides = train.bbox_xyxy[:, 2:] - train.bbox_xyxy[:, :2]
+    ratio = float(np.median(sides[:, 0] / np.maximum(sides[:, 1], 1)))
+    if model == "hourglass52" or 0.87 <= ratio <= 1.15:
+        return 256, 256
+    return (192, 256) if ratio < 1 else (256, 192)
+
+
+def _heatmap_sizes(model: str, size: tuple[int, int], count: int) -> list[list[int]]:
+    """Return the (w, h) of every map the network makes, by shapes alone."""
+    if any(side % _STRIDE for side in size):
+        raise ConfigError(f"--input-size must be multiples of {_STRIDE}, got {size[0]} {size[1]}")
+    with torch.device("meta"), torch.inference_mode():
+        net = create_model(model, num_keypoints=count).eval()
+        output = net(torch.zeros(1, 3, size[1], size[0]))
+    sizes = [[maps.shape[3], maps.shape[2]] for maps in output.heatmaps]
+    if output.tags:
+        return [size for i, size in enumerate(sizes) if size not in sizes[:i]]
+    return [sizes[-1]]
+
+
+def _header(annotations: Path, train: Persons, model: str) -> str:
+    skeleton = train.skeleton
+    pairs = ", ".join(
+        f"{skeleton.keypoints[a]} <-> {skeleton.keypoints[b]}" for a, b in skeleton.flip_pairs
+    )
+    lines = [
+        f"# {model}; {annotations.name}: {len(train)} persons, {len(train.image_ids)} pictures.",
+        "# pose-train check my.yaml, then pose-train run my.yaml",
+        "#",
+        *_wrapped(f"{skeleton.num_keypoints} keypoints: {', '.join(skeleton.keypoints)}."),
+        *_wrapped(f"A mirrored picture swaps {pairs or 'none of them'}."),
+        "# Names and links come from the file's `categories`, left and right from the names.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _data_text(root: Path, names: list[str], same_set: bool) -> str:
+    train, val = ({"annotations": names[i], "images": names[i + 1]} for i in (0, 2))
+    text = "data:\n" + _line("root", str(root)) + _line("train", train) + _line("val", val)
+    if same_set:
+        note = (
+            "  # Nothing is kept aside: the AP shows how well the set is fitted, not more. Make\n"
+        )
+        text += note + "  # two files with `pose-data split`, and name the second one here.\n"
+    return text
+
+
+def _model_text(model: str, size: tuple[int, int], heatmaps: list[list[int]]) -> str:
+    if len(heatmaps) > 1 or "higher" in model or model.endswith("_ae"):
+        recipe, key, value = "bottomup", "heatmap_sizes", str(heatmaps)
+    else:
+        recipe, key, value = "topdown", "heatmap_size", str(heatmaps[0])
+    sigma = 3.0 if min(size) >= 288 and recipe == "topdown" else 2.0
+    return (
+        f"recipe: {recipe}\n"
+        f"model:\n  name: {model}\n  input_size: {list(size)}\n  {key}: {value}\n"
+        "  # weights: FILE  # pretrained on another set; with other keypoints: reinit_head: true\n"
+        f"codec: {{sigma: {sigma}}}  # of the Gaussians, in heatmap pixels\n"
+    )
+
+
+def _train_text(train: Persons, model: str, size: tuple[int, int]) -> str:
+    is_bottomup = "higher" in model or model.endswith("_ae")
+    samples = len(np.unique(train.image_index)) if is_bottomup else len(train)
+    batch = 8 if is_bottomup else max(2, min(32, samples // 8))
+    per_epoch = -(-samples // batch)
+    epochs = max(20, min(210, _STEPS // per_epoch))
+    steps = [round(epochs * 0.8), round(epochs * 0.95)]
+    warmup = min(500, max(10, epochs * per_epoch // 20))
+    lr, base = ("1.5e-3", 192) if is_bottomup else ("5e-4", 512)
+    pairs = bool(train.skeleton.flip_pairs) or train.skeleton.num_keypoints == 1
+    lines = [
+        "train:",
+        f"  epochs: {epochs}",
+        f"  batch_size: {batch}",
+        f"  lr: {lr}  # Adam's, for any batch; published for {base}",
+        f"  lr_steps: {steps}",
+        f"  warmup_steps: {warmup}",
+        "  num_workers: 2",
+    ]
+    if not is_bottomup:
+        half = "0.3" if train.skeleton.upper_body and train.skeleton.lower_body else "0.0"
+        lines.append(
+            f"  augment: {{flip_prob: {0.5 if pairs else 0.0}, half_body_prob: {half}, "
+            "scale: 0.5, rotate: 80.0}"
+        )
+    lines += [
+        "eval:",
+        f"  flip_test: {'true' if pairs else 'false'}"
+        + ("" if pairs else "  # no keypoint has a mirror image: not known what a flip does"),
+        f"  every: {max(1, epochs // 10)}",
+        f"  batch_size: {batch if is_bottomup else 32}",
+    ]
+    if not is_bottomup:
+        lines.append("  boxes: gt  # or detections, with data.detections.file")
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value: Any) -> str:
+    flow = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+    return f"  {key}: {flow.removesuffix('...' + chr(10)).strip()}\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    """Break a comment into lines."""
+    lines, line = [], "#"
+    for word in text.split():
+        if len(line) + len(word) > 98:
+            lines.append(line)
+            line = "#  "
+        line += f" {word}"
+    return [*lines, line]
