@@ -154,3 +154,35 @@ def test_without_numba_the_numbers_are_the_same(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == evaluate(tmp_path / "results.json", tmp_path / "gt.json").to_json()
+
+
+def test_damaged_files_are_read_alike(
+    random_set: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever byte is changed: the scanner gives the numbers or the error that json gives."""
+    gt, rows = random_set(4)
+    gt["images"] = gt["images"][:4]
+    ids = {image["id"] for image in gt["images"]}
+    gt["annotations"] = [a for a in gt["annotations"] if a["image_id"] in ids][:5]
+    rows = [r for r in rows if r["image_id"] in ids][:4]
+    files = {"rows": json.dumps(rows).encode(), "gt": json.dumps(gt).encode()}
+    files["lines"] = b"\n".join(json.dumps(row).encode() for row in rows)
+
+    def outcome(fast: bool, results_file: bytes, gt_file: bytes) -> str:
+        for module in (ground_truth, results):
+            monkeypatch.setattr(module, "FAST_FROM", 0 if fast else 1 << 40)
+        try:
+            return evaluate(results_file, gt_file).to_json()
+        except ResultsError as error:
+            return str(error)
+
+    generator = random.Random(0)
+    for _ in range(250):
+        which = generator.choice(list(files))
+        data = bytearray(files[which])
+        at = generator.randrange(len(data))
+        byte = generator.choice(b'[]{}":,.-+eE0123456789 \n\t\\ntfu\x00\x80')
+        length = generator.choice([0, 1, 1])
+        data[at : at + length] = generator.choice([bytes([byte]), bytes([byte]), b""])
+        given = (files["rows"], bytes(data)) if which == "gt" else (bytes(data), files["gt"])
+        assert outcome(True, *given) == outcome(False, *given), bytes(data)

@@ -105,6 +105,12 @@ def scan(
     return columns, int(end)
 
 
+def count_byte(data: NDArray[np.uint8], byte: int) -> int:
+    """Count a byte, a piece at a time so that no large array of comparisons is made."""
+    pieces = range(0, len(data), 1 << 20)
+    return sum(int(np.count_nonzero(data[i : i + (1 << 20)] == byte)) for i in pieces)
+
+
 def _estimate(data: NDArray[np.uint8], start: int, num_joints: int) -> int:
     """Return a number of rows that is hardly ever too small, from the first of them.
 

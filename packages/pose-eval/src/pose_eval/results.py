@@ -12,6 +12,7 @@ from pose_eval import hints
 from pose_eval.columns import (
     SHOWN,
     Columns,
+    count_byte,
     id_array,
     lookup,
     raise_problems,
@@ -115,7 +116,12 @@ def _scan(data: NDArray[np.uint8], num_joints: int) -> Columns | None:
     scanned = scan(data, first_byte(data), num_joints, REQUIRED)
     if scanned is None or data[scanned[1] : -PADDING].tobytes().strip(b" \t\r\n"):
         return None
-    return scanned[0]
+    columns, end = scanned
+    if data[first_byte(data)] == ord("{"):  # JSON lines: a line break between rows, and only there
+        last = end - PADDING + len(data[end - PADDING : end].tobytes().rstrip(b" \t\r\n"))
+        if count_byte(data[:last], ord("\n")) != len(columns) - 1:
+            return None
+    return columns
 
 
 def parse_rows(data: NDArray[np.uint8], name: str) -> Any:
