@@ -7,7 +7,11 @@ from types import ModuleType
 from pose_train import (
     __version__,
     command_bench,
+    command_check,
     command_configs,
+    command_doctor,
+    command_export,
+    command_init,
     command_predict,
     command_resume,
     command_run,
@@ -22,7 +26,11 @@ COMMANDS: dict[str, ModuleType] = {
     "resume": command_resume,
     "test": command_test,
     "predict": command_predict,
+    "export": command_export,
+    "init": command_init,
+    "check": command_check,
     "bench": command_bench,
+    "doctor": command_doctor,
     "configs": command_configs,
 }
 

@@ -1,0 +1,174 @@
+"""Look at a config before it runs for hours: paths, counts, a drawn batch, memory, time."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from pose_data import BottomUp, Persons, TopDown
+from pose_train import bottomup, topdown
+from pose_train.config import Config, ConfigError
+from pose_train.drawing import write_picture
+from pose_train.sets import Sets, describe, load_sets
+
+SHOWN = 12  # samples on the drawn batch
+_CPU = torch.device("cpu")
+
+
+class Estimate(NamedTuple):
+    """Parameters; bytes for weights and optimizer, and per sample; seconds per sample on a CPU."""
+
+    parameters: int
+    fixed: int
+    per_sample: int
+    seconds: float
+
+
+class Parts(NamedTuple):
+    """A network, its training samples, and the loss of a batch of them."""
+
+    net: nn.Module
+    samples: TopDown | BottomUp
+    loss: Callable[[dict[str, Any]], Tensor]
+
+
+def check(config: Config, picture: Path) -> str:
+    """Load all that a run would load, draw a batch of samples to `picture`, and estimate.
+
+    Returns what was found, in lines. Raises ConfigError or DatasetError for what a run would stop
+    at, pictures that are missing among it.
+    """
+    if config.data.root is None:
+        raise ConfigError(
+            "data.synthetic draws its pictures when it runs: there is nothing to check before"
+        )
+    sets = load_sets(config.data, config.eval, Path(config.data.root))
+    for persons in (sets.train, sets.val):
+        _check_pictures(persons)
+    parts = _parts(config, sets)
+    count = min(SHOWN, len(parts.samples))
+    chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
+    samples = [parts.samples[(1, index)] for index in chosen]
+    write_picture(picture, draw_samples(samples))
+    estimate = measure(parts, samples[:2])
+    return "\n".join(
+        [
+            describe(sets),
+            f"{sets.train.skeleton.num_keypoints} keypoints: "
+            + ", ".join(sets.train.skeleton.keypoints),
+            *_words(config, estimate, len(parts.samples)),
+            f"{count} training samples, as drawn from seed {config.seed}: {picture}",
+        ]
+    )
+
+
+def _check_pictures(persons: Persons) -> None:
+    """Raise ConfigError where pictures with persons do not exist, naming the first."""
+    used = np.unique(persons.image_index)
+    first = np.searchsorted(persons.image_index, used)  # one person of each
+    paths = [persons.image_path(int(i)) for i in first]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise ConfigError(
+            f"{len(missing)} of {len(paths)} pictures of {persons.annotation_file} do not exist, "
+            f"{missing[0]} for one"
+        )
+
+
+def _parts(config: Config, sets: Sets) -> Parts:
+    count = sets.train.skeleton.num_keypoints
+    if config.recipe == "bottomup":
+        net, maps = bottomup.create_net(config.model, count)
+        people = bottomup.train_samples(config, sets.train, maps, _CPU)
+        return Parts(
+            net,
+            people,
+            lambda batch: bottomup.batch_loss(net, batch, maps, config, _CPU).total,
+        )
+    net, size = topdown.create_net(config.model, count)
+    codec = topdown.create_codec(config.codec, config.model.input_size, size)
+    crops = topdown.train_samples(config, sets.train, codec, _CPU)
+    return Parts(net, crops, lambda batch: topdown.batch_loss(net, batch, codec, _CPU, "off"))
+
+
+def measure(parts: Parts, samples: list[dict[str, Any]]) -> Estimate:
+    """Take one step on two samples, and count what it keeps for the backward pass."""
+    pair = samples if len(samples) > 1 else samples * 2  # batch norm needs two
+    batch = default_collate(pair)
+    parameters = sum(p.numel() for p in parts.net.parameters())
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    own = {p.untyped_storage().data_ptr() for p in parts.net.parameters()}
+    parts.net.train()
+    started = time.perf_counter()
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        loss = parts.loss(batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    seconds = (time.perf_counter() - started) / len(pair)
+    activations = sum(size for address, size in kept.items() if address not in own)
+    # Weights, gradients and Adam's two averages, float32 each.
+    return Estimate(parameters, 16 * parameters, activations // len(pair), seconds)
+
+
+def _words(config: Config, estimate: Estimate, count: int) -> list[str]:
+    plan = config.train
+    half = 0.55 if plan.amp != "off" else 1.0  # what autocast keeps is mostly 16 bit
+    needed = estimate.fixed + half * estimate.per_sample * plan.batch_size
+    steps = math.ceil(count / plan.batch_size)
+    hours = estimate.seconds * count * plan.epochs / 3600
+    lines = [
+        f"{config.model.name}: {estimate.parameters / 1e6:.1f} M parameters",
+        f"memory: about {needed / 2**30:.1f} GiB to train with batches of {plan.batch_size} "
+        f"({half * estimate.per_sample / 2**20:.0f} MiB a sample), plus what the libraries take",
+        f"time: {plan.epochs} epochs of {steps} steps; on this CPU about {estimate.seconds:.2f} s "
+        f"a sample, so {_duration(hours)} without evaluations",
+    ]
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        fits = "fits" if needed < 0.9 * total else "does not fit: take a smaller batch or train.amp"
+        lines.append(
+            f"GPU: {torch.cuda.get_device_name(0)}, {total / 2**30:.0f} GiB: {fits}; "
+            "`pose-train bench` measures its speed"
+        )
+    return lines
+
+
+def _duration(hours: float) -> str:
+    if hours < 1:
+        return f"{max(1, round(hours * 60))} minutes"
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+def draw_samples(samples: list[dict[str, Any]]) -> NDArray[np.uint8]:
+    """Return training samples side by side, BGR: what the network sees, its target heatmaps in red.
+
+    Bottom-up samples show, darkened, what the loss must not look at.
+    """
+    tiles = []
+    for sample in samples:
+        image = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR).astype(np.float32)
+        height, width = image.shape[:2]
+        maps = sample["heatmaps"]
+        finest = maps if isinstance(maps, np.ndarray) else maps[-1]  # (K, h, w)
+        heat = cv2.resize(finest.max(axis=0), (width, height))[..., None]
+        if "masks" in sample:
+            mask = cv2.resize(sample["masks"][-1].astype(np.float32), (width, height))[..., None]
+            image *= 0.3 + 0.7 * mask
+        tiles.append(image * (1 - 0.7 * heat) + np.array([0, 0, 255], np.float32) * 0.7 * heat)
+    columns = math.ceil(math.sqrt(len(tiles) * tiles[0].shape[0] / tiles[0].shape[1]))
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return np.vstack(rows).clip(0, 255).astype(np.uint8)
