@@ -127,6 +127,13 @@ def test_both_ways_of_reading_give_the_same(
         for name, value in vars(getattr(slow, table)).items():
             if isinstance(value, np.ndarray):
                 np.testing.assert_array_equal(value, getattr(getattr(fast, table), name))
+    gt["annotations"][0]["area"] = -5
+    files[1].write_text(json.dumps(gt))
+    assert evaluate(*files, area="bbox").stats
+    with pytest.raises(ResultsError, match=r"annotation 0 .*area must not be negative, got -5"):
+        evaluate(*files)
+    gt["annotations"][0]["area"] = 500
+    files[1].write_text(json.dumps(gt))
     rows[4]["score"] = None
     files[0].write_text(json.dumps(rows))
     with pytest.raises(ResultsError, match=r"results\.json row 4 .*score must be a finite number"):

@@ -87,7 +87,8 @@ def scan(
     floats, bbox = floats[:count], bbox[:count]
     bbox[~has["bbox"]] = np.nan
     for i, key in enumerate(kernels.FLOATS):
-        floats[~has[key], i] = np.nan
+        if key not in required:
+            floats[:, i] = np.nan  # nobody looks at it, so it may be anything
     column = {key: ints[:count, i] for i, key in enumerate(kernels.INTS)}
     if "score" not in required and not (
         np.isin(column["iscrowd"], (0, 1)).all() and (column["num_keypoints"] >= 0).all()
