@@ -201,3 +201,12 @@ def test_a_recipe_says_which_configs_it_takes(config_file: Path) -> None:
 def test_scales_without_1_are_an_error(config_file: Path) -> None:
     with pytest.raises(ConfigError, match=r"must hold 1, .* got \[2.0, 0.5\]"):
         load_config(config_file, ["eval.multi_scale=[2, 0.5]"])
+
+
+def test_a_codec_that_cannot_be_is_an_error_before_there_is_a_directory(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["run", str(config_file), f"out={out}", "grouping.max_instances=0"]) == 2
+    assert "grouping: max_instances must be at least 1, got 0" in capsys.readouterr().err
+    assert not out.exists()

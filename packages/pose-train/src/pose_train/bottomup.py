@@ -72,17 +72,25 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
         net, maps = create_net(config.model, skeleton.num_keypoints)
+        codec = create_codec(config)
+        training, forward = prepare_training(config, net, ranks, device)
         run = open_run(config, sets, ranks, device, stop, resume)
-        outcome = _train(run, net, maps, resume)
+        outcome = _train(run, training, forward, maps, codec, resume)
         if outcome is None and stop.asked:
             say(run, f"stopped; go on with: pose-train resume {run.dir}")
         return outcome
 
 
-def _train(run: Run, net: nn.Module, maps: Maps, resume: bool) -> Outcome | None:
+def _train(
+    run: Run,
+    training: Training,
+    forward: nn.Module,
+    maps: Maps,
+    codec: AssociativeEmbedding,
+    resume: bool,
+) -> Outcome | None:
     """Train from the start or from the last checkpoint: the loop over epochs."""
     config, plan = run.config, run.config.train
-    training, forward = prepare_training(config, net, run.ranks, run.device)
     dataset = train_samples(config, run.sets.train, maps, run.device)
     dataset[0]  # compiles the codec here, once, before the workers are forked
     batches = make_batches(dataset, config, run.ranks)
@@ -103,7 +111,7 @@ def _train(run: Run, net: nn.Module, maps: Maps, resume: bool) -> Outcome | None
             return None
         if epoch % config.eval.every == 0 or epoch == plan.epochs:
             save(run, training)  # evaluating may take long
-            outcome = _evaluate(run, training, epoch)
+            outcome = _evaluate(run, training, codec, epoch)
         training.progress.next_epoch()
         save_epoch(run, training, epoch)
         if epoch < plan.epochs and any(gather(run.stop.asked, run.ranks)):
@@ -301,13 +309,20 @@ def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatc
         raise ConfigError(f"train: {error}") from error
 
 
-def _evaluate(run: Run, training: Training, epoch: int) -> Outcome | None:
+def _evaluate(
+    run: Run, training: Training, codec: AssociativeEmbedding, epoch: int
+) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
     with averaged_weights(training):
         share_buffers(training.net, run.ranks)
-        skeleton, codec = run.sets.train.skeleton, create_codec(run.config)
         rows = predict_pictures(
-            run.config, training.net, skeleton, codec, run.sets.val, run.ranks, run.device
+            run.config,
+            training.net,
+            run.sets.train.skeleton,
+            codec,
+            run.sets.val,
+            run.ranks,
+            run.device,
         )
     if not run.ranks.is_first:
         return None
