@@ -6,6 +6,7 @@ float16 or bfloat16: they are computed with as float32.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -77,12 +78,12 @@ def encode_msra(codec: MSRAHeatmap, keypoints: Tensor, visible: Tensor) -> tuple
     The same as MSRAHeatmap.encode, on the device of the keypoints, but a NaN is an outsider.
     """
     width, height = codec.heatmap_size
-    points = keypoints.float() / torch.from_numpy(codec.stride).to(keypoints.device)
+    points = keypoints.float() / _pair(codec.stride.tolist(), keypoints.device)
     weights = visible.float().clamp(max=1)
     radius = 3 * codec.sigma
     if not codec.unbiased:
         points, radius = (points + 0.5).trunc(), int(radius)
-    size = torch.tensor([width, height], device=points.device)
+    size = _pair((width, height), points.device)
     inside = ((points - radius < size) & (points + radius + 1 >= 0)).all(dim=-1)  # (..., K)
     shown = weights >= 0.5
     x = torch.arange(width, device=points.device) - points[..., :1]  # (..., K, W)
@@ -110,7 +111,7 @@ def encode_people(
     stop = (pixels.double() + reach + 1).round().long()
     offsets = torch.arange(len(patch), device=keypoints.device)
     columns, rows = (start[..., None] + offsets).unbind(dim=-2)  # (N, P, K, S)
-    limit = torch.tensor([width, height], device=keypoints.device).minimum(stop)  # (N, P, K, 2)
+    limit = stop.minimum(_pair((width, height), keypoints.device).long())  # (N, P, K, 2)
     in_x = (columns >= 0) & (columns < limit[..., :1])
     in_y = (rows >= 0) & (rows < limit[..., 1:])
     drawn = in_y[..., :, None] & in_x[..., None, :] & inside[..., None, None]  # (N, P, K, S, S)
@@ -118,7 +119,7 @@ def encode_people(
     channel = n * channels + torch.arange(channels, device=keypoints.device)  # (N, 1, K)
     first = (channel[..., None, None] * height + rows[..., :, None]) * width  # (N, P, K, S, 1)
     places = (first + columns[..., None, :]).where(drawn, 0)  # (N, P, K, S, S)
-    values = torch.from_numpy(patch).to(keypoints.device).where(drawn, 0.0)
+    values = _patch(heatmap_size, sigma, keypoints.device).where(drawn, 0.0)
     heatmaps = torch.zeros(images * channels * height * width, device=keypoints.device)
     heatmaps.scatter_reduce_(0, places.flatten(), values.flatten(), "amax")
     return heatmaps.view(images, channels, height, width)
@@ -149,9 +150,21 @@ def _visible_pixels(
     keypoints: Tensor, visible: Tensor, heatmap_size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return the pixels (N, P, K, 2), truncated, and whether they are visible and inside."""
-    size = torch.tensor(heatmap_size, device=keypoints.device)
+    size = _pair(heatmap_size, keypoints.device)
     inside = (visible > 0) & ((keypoints > -1) & (keypoints < size)).all(dim=-1)  # (N, P, K)
     return keypoints.float().where(inside[..., None], 0.0).trunc(), inside
+
+
+def _pair(values: Sequence[float], device: torch.device) -> Tensor:
+    """Return two numbers as float32 (2,), written on the device: a copy to a GPU waits for it."""
+    return torch.stack([torch.full((), float(value), device=device) for value in values])
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _patch(size: tuple[int, int], sigma: float, device: torch.device) -> Tensor:
+    """Return the window of gaussian_patch on a device; kept, for the same reason."""
+    return torch.from_numpy(gaussian_patch(size, sigma)[1].copy()).to(device)
 
 
 def decode_msra(codec: MSRAHeatmap, heatmaps: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,8 @@ def bench(config: Config, seconds: float) -> Speeds:
         step = measure((train_on(batch, parts, config) for _ in itertools.count()), seconds, device)
         both = measure((train_on(b, parts, config) for b in stream), seconds, device)
         memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
-        return Speeds(*(ranks.world_size * speed for speed in (loader, step, both)), memory)
+        count = ranks.world_size
+        return Speeds(count * loader, count * step, count * both, memory)
 
 
 def topdown_parts(config: Config, sets: Sets, ranks: Ranks, device: torch.device) -> Parts:

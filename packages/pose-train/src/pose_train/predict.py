@@ -1,6 +1,7 @@
 """From crops to result rows: forward, flip test, decode, back to the picture, rescore, suppress."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,9 +38,15 @@ class Poses(NamedTuple):
 
 def normalize(images: Tensor) -> Tensor:
     """Turn uint8 RGB images (B, H, W, 3) into network input (B, 3, H, W), float32."""
-    mean = torch.tensor(MEAN, device=images.device)
-    std = torch.tensor(STD, device=images.device)
+    mean, std = _statistics(images.device)
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W), channels last
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return MEAN and STD (3,); kept, because copying them to a GPU would wait for it."""
+    return torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
 
 
 @torch.inference_mode()

@@ -60,17 +60,19 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         skeleton = COCO if sets is None else sets.train.skeleton
         net, heatmap_size = create_net(config.model, skeleton.num_keypoints)
         codec = create_codec(config.codec, config.model.input_size, heatmap_size)
+        training, forward = prepare_training(config, net, ranks, device)
         run = open_run(config, sets, ranks, device, stop, resume)
-        outcome = _train(run, net, codec, resume)
+        outcome = _train(run, training, forward, codec, resume)
         if outcome is None and stop.asked:
             say(run, f"stopped; go on with: pose-train resume {run.dir}")
         return outcome
 
 
-def _train(run: Run, net: nn.Module, codec: Heatmap, resume: bool) -> Outcome | None:
+def _train(
+    run: Run, training: Training, forward: nn.Module, codec: Heatmap, resume: bool
+) -> Outcome | None:
     """Train from the start or from the last checkpoint: the loop over epochs."""
     config, plan = run.config, run.config.train
-    training, forward = prepare_training(config, net, run.ranks, run.device)
     dataset = train_samples(config, run.sets.train, codec, run.device)
     dataset[0]  # compiles the codec here, once, before the workers are forked
     batches = make_batches(run.sets.train, config, run.ranks)

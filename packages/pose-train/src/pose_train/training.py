@@ -89,9 +89,12 @@ def prepare_training(
         maps = (*output.heatmaps, *output.tags)
         torch.stack([one.sum() for one in maps]).sum().backward()  # type: ignore[no-untyped-call]
 
-    optimizer = create_optimizer(
-        plan.optimizer, net, plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
-    )
+    try:
+        optimizer = create_optimizer(
+            plan.optimizer, net, plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
+        )
+    except ValueError as error:
+        raise ConfigError(f"train: {error}") from error
     forward = share_gradients(net, ranks, device, probe)
     if plan.compile:
         forward = torch.compile(forward)  # type: ignore[assignment]
