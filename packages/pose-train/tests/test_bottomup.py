@@ -6,14 +6,21 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from pose_data import Persons, load_coco, synthesize
+from pose_backbones import PoseOutput
+from pose_codecs import AssociativeEmbedding
+from pose_data import Persons, keypoints_to_image, load_coco, synthesize
+from pose_data.scene import Resized, resize_for_test
+from pose_data.transforms import transform_points
+from pose_eval import evaluate
 from pose_train import bottomup, testing
 from pose_train.__main__ import main
 from pose_train.config import Config, ConfigError, Data, Model, Train
+from pose_train.people import Scene, merge_maps, scene_rows
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config
 
@@ -210,3 +217,41 @@ def test_a_codec_that_cannot_be_is_an_error_before_there_is_a_directory(
     assert main(["run", str(config_file), f"out={out}", "grouping.max_instances=0"]) == 2
     assert "grouping: max_instances must be at least 1, got 0" in capsys.readouterr().err
     assert not out.exists()
+
+
+def perfect_maps(persons: Persons, picture: int, resized: Resized) -> PoseOutput:
+    """Return the targets of a test picture as if a network had made them, tags 5, 10, 15 ..."""
+    assert persons.regions is not None
+    rows = np.flatnonzero(persons.regions.image_index == picture)
+    keypoints = transform_points(persons.regions.keypoints[rows], resized.matrix())
+    visible = persons.regions.visible[rows]
+    w, h = (side // 4 for side in resized.size)
+    options: dict[str, Any] = {"sigma": 2.0, "max_instances": 30, "tag_per_keypoint": True}
+    coarse, indices = bottomup.encode_targets(keypoints / 4, visible, (w, h), **options)
+    fine, _ = bottomup.encode_targets(keypoints / 2, visible, (2 * w, 2 * h), **options)
+    tags = np.zeros(coarse.size, np.float32)
+    for person, entries in enumerate(indices, start=1):
+        tags[entries[entries[:, 1] > 0, 0]] = 5 * person
+    tags = cv2.dilate(tags.reshape(coarse.shape).transpose(1, 2, 0), np.ones((5, 5)))
+    maps = torch.from_numpy(coarse), torch.from_numpy(fine)
+    return PoseOutput(maps, (torch.from_numpy(tags.transpose(2, 0, 1).copy()),))
+
+
+def test_perfect_maps_give_nearly_perfect_people(tmp_path: Path) -> None:
+    """From annotations to targets and back to annotations: no step is half a pixel off."""
+    root = synthesize(tmp_path / "data", num_train=1, num_val=6, image_size=(240, 192), seed=0)
+    annotations = root / "annotations" / "person_keypoints_val2017.json"
+    persons = load_coco(annotations, root / "val2017")
+    codec = AssociativeEmbedding((192, 192), [])
+    scenes = []
+    for i, (width, height) in enumerate(persons.image_sizes.tolist()):
+        resized = resize_for_test((width, height), 192)
+        looks = [[perfect_maps(persons, i, resized)]]
+        heatmaps, tags = merge_maps(looks, [1.0], resized.size)
+        people = codec.decode(heatmaps.numpy(), tags.numpy())
+        keypoints = keypoints_to_image(
+            people.keypoints, resized.center, resized.scale, resized.size
+        )
+        image_id = int(persons.image_ids[i])
+        scenes.append(Scene(i, image_id, keypoints, people.scores, people.person_scores))
+    assert evaluate(scene_rows(scenes), annotations).stats["AP"] > 0.95
