@@ -1,6 +1,8 @@
 """Predictor: what it takes, what it gives, and that it is the test path of training."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,3 +115,18 @@ def test_extent_leaves_out_joints_that_were_not_found() -> None:
     keypoints = np.array([[[5, 6], [9, 2], [-99, -99]]], np.float32)
     np.testing.assert_array_equal(extent(keypoints, np.array([[0.5, 0.1, 0.0]])), [[5, 2, 9, 6]])
     np.testing.assert_array_equal(extent(keypoints, np.zeros((1, 3))), [[0, 0, 0, 0]])
+
+
+def test_the_example_of_the_readme(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    blocks = re.findall(r"^```py\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "Predictor" in block)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine").symlink_to(run_dir)
+    (tmp_path / "photo.jpg").symlink_to(next((drawn_data / "val2017").iterdir()))
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["people"].keypoints.shape == (1, 17, 2)
