@@ -1,6 +1,7 @@
 """A run that is stopped and resumed ends as one that was not, bit by bit; and nothing is lost."""
 
 import json
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -92,7 +93,7 @@ EVERYTHING = ["train.ema=0.9", "train.accumulate=2", "train.optimizer=sgd", "tra
             [*EVERYTHING, "train.num_workers=1", "train.schedule=cosine", "train.warmup_steps=2"],
             [1],
         ),
-        (["train.amp=bf16", "train.optimizer=adamw", "train.weight_decay=0.1"], [5]),  # at its end
+        (["train.amp=fp16", "train.optimizer=adamw", "train.weight_decay=0.1"], [5]),  # at its end
     ],
 )
 def test_resumed_equals_uninterrupted(
@@ -211,3 +212,21 @@ def test_a_loss_that_is_not_a_number_names_the_pictures(
     checkpoint = torch.load(out / "checkpoint_last.pth", weights_only=True)
     assert (checkpoint["epoch"], checkpoint["batch"]) == (2, 0)
     assert all(t.isfinite().all() for t in checkpoint["state_dict"].values())
+
+
+def test_a_killed_worker_is_one_sentence_and_the_run_resumes(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = topdown.batch_loss
+
+    def loss(*args: Any) -> torch.Tensor:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        return original(*args)
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(topdown, "batch_loss", loss)
+        assert run(data, out, "train.num_workers=1", "train.epochs=1") == 2
+    assert "a process that makes samples was killed" in refusal(capsys)
+    assert main(["resume", str(out)]) == 0

@@ -31,32 +31,47 @@ class Ranks:
 
 
 class LostProcessError(ConfigError):
-    """Another process of this run is gone."""
+    """Another process of this run, or one that makes its samples, is gone."""
 
 
 @contextmanager
 def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
     """Join the processes that torchrun started, if it did, and yield who and where this one is.
 
-    Raises ConfigError for a device that cannot be used.
+    Raises ConfigError for a device that cannot be used, LostProcessError where the code within
+    fails because another process was lost.
     """
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        yield Ranks(), find_device(device_name, 0)
-        return
-    ranks = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    ranks = Ranks()
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        ranks = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     device = find_device(device_name, ranks.local)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    if ranks.world_size > 1:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield ranks, device
     except RuntimeError as error:
-        if "gloo" in str(error) or isinstance(error, dist.DistError):
-            raise LostProcessError("another process has ended; its message says why") from error
+        if reason := _lost_process(error):
+            raise LostProcessError(reason) from error
         raise
-    # Not after an error: the others would be waited for, and torchrun ends them once this one ends.
-    dist.destroy_process_group()
+    if ranks.world_size > 1:
+        # Not after an error: the others would be waited for; torchrun ends them with this one.
+        dist.destroy_process_group()
+
+
+def _lost_process(error: RuntimeError) -> str:
+    """Say which process an error is about; nothing for other errors."""
+    text = str(error)
+    if "gloo" in text or isinstance(error, dist.DistError):
+        return "another process has ended; its message says why"
+    if "DataLoader worker" in text and ("killed by" in text or "exited unexpectedly" in text):
+        return (
+            "a process that makes samples was killed, most likely for want of memory: try a "
+            "smaller train.num_workers or data.cache_mb"
+        )
+    return ""
 
 
 def find_device(name: str, local_rank: int) -> torch.device:
