@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from pose_backbones import CheckpointError
+from pose_backbones import CheckpointError, create_model
 from pose_data import DatasetError, load_coco
 from pose_train import ConfigError, Predictor
 from pose_train.predictor import extent, read_upright
 from pose_train.ranks import Ranks
+from pose_train.read_config import load_config, to_yaml
 from pose_train.testing import evaluate_rows
 from pose_train.trained import load_tested, load_trained, predict_rows
 
@@ -76,6 +77,36 @@ def test_batches_do_not_matter(run_dir: Path) -> None:
     boxes[:, 2:] += 60
     one, many = (Predictor(trained, batch_size=size)(image, boxes) for size in (2, 32))
     np.testing.assert_allclose(one.keypoints, many.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize("factors", ["[1.0]", "[1.5, 1.0]"])
+def test_whole_pictures_give_the_people_of_the_evaluation(
+    drawn_data: Path, tmp_path: Path, factors: str
+) -> None:
+    settings = ["model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"]
+    settings += ["model.name=higherhrnet", "model.input_size=[64, 64]", "model.heatmap_sizes=[]"]
+    settings += [f"data.root={drawn_data}", "train.num_workers=0", f"eval.multi_scale={factors}"]
+    # A network as it was drawn finds nobody unless everything counts.
+    settings += ["grouping.detection_threshold=0.0", "grouping.max_instances=2"]
+    config = load_config("higherhrnet_w32_coco_512x512", settings)
+    torch.manual_seed(5)
+    net = create_model("higherhrnet", **config.model.options)
+    torch.save({"state_dict": net.state_dict(), "config": to_yaml(config)}, tmp_path / "net.pth")
+    trained = load_trained(tmp_path / "net.pth")
+    val, boxes = load_tested(config)
+    rows = predict_rows(trained, val, boxes, Ranks(), trained.device)
+    assert rows
+    predictor = Predictor(trained)
+    for image_id, name in zip(val.image_ids.tolist(), val.file_names, strict=True):
+        people = predictor(val.image_dir / name)
+        expected = [row for row in rows if row["image_id"] == image_id]
+        assert len(people.keypoints) == len(expected)
+        for points, values, score, row in zip(*people[:3], expected, strict=True):
+            found = np.column_stack([points, values])
+            np.testing.assert_allclose(found, np.reshape(row["keypoints"], (17, 3)), atol=1e-3)
+            assert score == pytest.approx(row["score"], rel=1e-4)
+    with pytest.raises(ValueError, match="leave bboxes out"):
+        predictor(np.zeros((8, 8, 3), np.uint8), [[0, 0, 5, 5]])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
