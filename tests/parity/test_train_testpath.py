@@ -20,8 +20,9 @@ from pose_backbones import create_model
 from pose_codecs import MSRAHeatmap
 from pose_data import Persons, TopDown, load_coco, load_detections
 from pose_eval import evaluate
-from pose_train.data import eval_loader
 from pose_train.predict import Poses, predict_poses, result_rows
+from pose_train.ranks import Ranks
+from pose_train.sets import eval_loader
 
 INPUT_SIZE, HEATMAP_SIZE = (192, 256), (48, 64)  # of the merge config, which all cases run
 CERTAIN = 1e-2  # two maxima closer than this can swap between machines
@@ -97,7 +98,7 @@ def test_predictions_and_results(case: tuple[Path, dict[str, Any], Persons]) -> 
     net.load_state_dict(rule_weights(net))
     poses = predict_poses(
         net.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        eval_loader(TopDown(boxes, INPUT_SIZE), batch_size=16, num_workers=0),
+        eval_loader(TopDown(boxes, INPUT_SIZE), 16, 0, torch.device("cpu"), Ranks()),
         MSRAHeatmap(INPUT_SIZE, HEATMAP_SIZE).decode,
         input_size=INPUT_SIZE,
         device=torch.device("cpu"),

@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from pose_data import Augmentation, TopDown, load_coco, synthesize
-from pose_train.data import eval_loader, train_loader
+from pose_train import load_config
+from pose_train.ranks import Ranks
+from pose_train.sets import eval_loader, make_batches, train_loader
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -19,20 +23,29 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TopDown:
 
 
 def samples(dataset: TopDown, epoch: int, num_workers: int) -> dict[int, torch.Tensor]:
-    loader = train_loader(dataset, 4, num_workers)
-    loader.batch_sampler.epoch = epoch  # type: ignore[union-attr]
+    batches = make_batches(
+        dataset.persons,
+        load_config("demo", ["train.batch_size=4", f"train.num_workers={num_workers}"]),
+        Ranks(),
+    )
+    batches.seed, batches.epoch = dataset.seed, epoch
     made = {}
-    for batch in loader:
+    for batch in train_loader(dataset, batches, num_workers, CPU):
         assert len(batch["index"]) <= 4
         made |= dict(zip(batch["index"].tolist(), batch["image"], strict=True))
     return made
 
 
 def test_every_sample_once_per_epoch(dataset: TopDown) -> None:
-    loader = train_loader(dataset, 4, 0)
-    assert len(loader) == -(-len(dataset) // 4)
-    indices = [index for batch in loader for index in batch["index"].tolist()]
-    assert sorted(indices) == list(range(len(dataset)))
+    for world_size in (1, 2):
+        indices = []
+        for rank in range(world_size):
+            config = load_config("demo", ["train.batch_size=4"])
+            batches = make_batches(dataset.persons, config, Ranks(rank, world_size))
+            loader = train_loader(dataset, batches, 0, CPU)
+            assert len(loader) == -(-len(dataset) // (4 * world_size))
+            indices += [index for batch in loader for index in batch["index"].tolist()]
+        assert sorted(indices) == list(range(len(dataset)))
 
 
 def test_samples_do_not_depend_on_workers(dataset: TopDown) -> None:
@@ -50,6 +63,10 @@ def test_order_and_samples_change_with_the_epoch_and_repeat_with_the_seed(datase
 
 
 def test_evaluation_goes_in_order(dataset: TopDown) -> None:
-    batches = eval_loader(replace(dataset, augment=None), 4, 0)
-    indices = [index for batch in batches for index in batch["index"].tolist()]
-    assert indices == list(range(len(dataset)))
+    for world_size in (1, 3):
+        indices = []
+        for rank in range(world_size):
+            part = Ranks(rank, world_size)
+            for batch in eval_loader(replace(dataset, augment=None), 4, 0, CPU, part):
+                indices += batch["index"].tolist()
+        assert indices == list(range(len(dataset)))
