@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from pose_backbones import ZOO
+from pose_backbones import ZOO, create_model
 from pose_eval import evaluate
 from pose_train.__main__ import main
 from pose_train.command_test import beside_published
@@ -58,6 +59,42 @@ def test_published_numbers_stand_beside_ours() -> None:
     multi = beside_published(stats, preset, multi_scale=True).splitlines()
     assert multi[3].split() == ["AR", "0.250", f"{ZOO[preset].ar_multi_scale:.3f}"]
     assert "published" not in beside_published(stats, None)
+
+
+def test_a_preset_with_weights_in_the_published_form(
+    drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a user of MMPose 0.x types: the row's name, its file, the folder of the data."""
+    preset = "cpm_coco_256x192"
+    net = create_model("cpm", num_keypoints=17)
+    file = tmp_path / ZOO[preset].file
+    meta = {"mmpose_version": "0.29.0", "epoch": 210}
+    torch.save({"meta": meta, "state_dict": net.state_dict()}, file)
+    data = ["--data-root", str(drawn_data), "--workers", "0", "eval.flip_test=false"]
+    assert main(["test", preset, "--weights", str(file), *data, "eval.boxes=gt"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert next(line for line in printed if line.startswith("AP ")).split()[2] == "0.623"
+    assert main(["test", preset, "--weights", str(file), *data]) == 2
+    assert "COCO_val2017_detections_AP_H_56_person.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--flop", "3"], ["eval.batch_size"], ["a", "b"], ["--flop=3"]], ids=" ".join
+)
+def test_words_that_are_no_arguments(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["test", "demo", "--workers", "0", *words])
+    assert left.value.code == 2
+    assert f"unrecognized arguments: {words[0]}" in capsys.readouterr().err
+
+
+def test_a_preset_whose_weights_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["test", "cpm_coco_256x192"]) == 2
+    assert f"{ZOO['cpm_coco_256x192'].file} is not in {tmp_path}" in capsys.readouterr().err
 
 
 def test_predict(

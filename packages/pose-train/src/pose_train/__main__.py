@@ -37,7 +37,7 @@ COMMANDS: dict[str, ModuleType] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns 0 done, 2 bad usage or bad input (one sentence on stderr)."""
-    args = _parser().parse_args(argv)
+    args = _parse(argv)
     try:
         return int(COMMANDS[args.command].main(args))
     except ValueError as error:
@@ -66,6 +66,18 @@ def _sentence(error: ValueError) -> str:
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return text
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the words; overrides may also stand behind options, where argparse leaves them over."""
+    parser = _parser()
+    args, left = parser.parse_known_args(argv)
+    unknown = [word for word in left if word.startswith("-") or "=" not in word]
+    if unknown or (left and not hasattr(args, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(unknown or left)}")
+    if left:
+        args.overrides = [*args.overrides, *left]
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -56,7 +56,7 @@ def load_trained(
     overrides: of the config, `key.sub=value`. Raises ConfigError or CheckpointError.
     """
     config, found = _config_and_weights(Path(source), overrides)
-    preset = None if Path(source).suffix or str(source) not in ZOO else str(source)
+    preset = str(source) if str(source) in ZOO else None
     file = Path(weights) if weights is not None else found
     if weights is not None and str(weights) in ZOO and not Path(weights).is_file():
         file = find_weights(str(weights))
