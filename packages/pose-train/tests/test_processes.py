@@ -180,19 +180,23 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, data: Path) -> None:
         out,
         "train.epochs=1",
         "train.batch_size=4",
-        "train.base_batch_size=16",
+        "train.accumulate=2",
+        "train.base_batch_size=32",
         "train.ema=0.5",
         "eval.batch_size=1",  # a convolution's last bit may depend on what else is in its batch
     )
     done = forked(TOGETHER, [[command, free_port()], [["resume", str(out)], free_port()]])
     assert done.returncode == 0, done.stderr
-    assert "learning rate 0.001: train.lr 0.002 is meant for 16 samples a step" in done.stdout
+    assert (
+        "learning rate 0.001: train.lr 0.002 is meant for 32 samples a step, and here are 16"
+        in done.stdout
+    )
     assert done.stdout.count("epoch 1/1") == 1, "only the first process prints"
 
     lines = (out / "metrics.jsonl").read_text().splitlines()
     train, val = map(json.loads, lines)
     checkpoint = torch.load(out / LAST, weights_only=True)
-    assert train["step"] == 2  # 15 persons, 2 x 4 a step
+    assert train["step"] == 1  # 15 persons, 2 processes x 2 batches x 4
     config = load_config(out / "config.yaml")
     sets = load_sets(config.data, config.eval, data)
     net, size = create_net(config.model, 17)
