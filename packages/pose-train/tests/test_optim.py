@@ -13,6 +13,12 @@ def small_net() -> nn.Sequential:
     return nn.Sequential(stem, nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2))
 
 
+def plain_net() -> nn.Sequential:
+    """Return a net without norms: a bias before one has a gradient of rounding errors alone."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
 def steps(net: nn.Module, optimizer: torch.optim.Optimizer, count: int = 3) -> list[torch.Tensor]:
     torch.manual_seed(1)
     for _ in range(count):
@@ -24,7 +30,7 @@ def steps(net: nn.Module, optimizer: torch.optim.Optimizer, count: int = 3) -> l
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_steps_are_those_of_torch(name: str) -> None:
-    net, other = small_net(), small_net()
+    net, other = plain_net(), plain_net()
     plain = {
         "adam": lambda p: torch.optim.Adam(p, lr=1e-2),
         "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, weight_decay=0.0),
