@@ -69,13 +69,15 @@ def assert_same(a: Any, b: Any, where: str = "") -> None:
 
 
 def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Send this process SIGTERM in the middle of its optimizer step `number` (from 1)."""
+    """Send SIGTERM to this process and its workers in optimizer step `number` (from 1)."""
     original, count = topdown.optimizer_step, 0
 
     def step(*args: Any) -> None:
         nonlocal count
         count += 1
         if count == number:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
             os.kill(os.getpid(), signal.SIGTERM)
         original(*args)
 

@@ -17,12 +17,12 @@ from pose_data import (
     load_coco,
     load_detections,
     merge,
-    start_worker,
     synthesize,
     whole_image_boxes,
 )
 from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, Synthetic
 from pose_train.ranks import Ranks
+from pose_train.signals import start_sampling
 
 
 class Sets(NamedTuple):
@@ -145,7 +145,7 @@ def train_loader(
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         pin_memory=device.type == "cuda",
-        worker_init_fn=start_worker,
+        worker_init_fn=start_sampling,
         generator=torch.Generator(),  # so that a new loader takes no number from the global one
     )
 
@@ -161,6 +161,6 @@ def eval_loader(
         sampler=range(first, last),
         num_workers=num_workers if last > first else 0,
         pin_memory=device.type == "cuda",
-        worker_init_fn=start_worker,
+        worker_init_fn=start_sampling,
         generator=torch.Generator(),
     )

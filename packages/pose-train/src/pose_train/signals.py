@@ -1,5 +1,6 @@
 """Stop between two steps when asked to, instead of in the middle of one."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,12 +8,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from pose_data import start_worker
+
+GRACE = 15.0  # seconds
+
 
 @dataclass
 class StopRequest:
     """Whether SIGTERM or SIGINT has come."""
 
     asked: bool = False
+
+
+def start_sampling(worker: int) -> None:
+    """Prepare a process that makes samples; for torch's DataLoader(worker_init_fn=...).
+
+    Whoever stops a run may signal all its processes. Those that make samples go on for a while, so
+    that the one that trains can end its step and save.
+    """
+    start_worker(worker)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    timer = threading.Timer(GRACE, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager
