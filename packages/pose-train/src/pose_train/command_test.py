@@ -36,9 +36,12 @@ def main(args: argparse.Namespace) -> int:
     overrides = [f"{key}={value}" for key, value in short.items() if value is not None]
     if args.data_root is not None:
         overrides.append("data.synthetic=null")
-    trained = load_trained(args.source, weights=args.weights, overrides=overrides + args.overrides)
+    overrides += args.overrides
+    # On the CPU first: which GPU is this process's own shows once the processes have met.
+    trained = load_trained(args.source, weights=args.weights, overrides=overrides, device="cpu")
     config = trained.config
     with joined(config.train.device) as (ranks, device):
+        trained.net.to(device)
         val, boxes = load_tested(config)
         if ranks.is_first:
             count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
