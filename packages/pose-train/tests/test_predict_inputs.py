@@ -10,9 +10,10 @@ import pytest
 from pose_data import DatasetError, load_coco
 from pose_eval import evaluate
 from pose_train.config import ConfigError
-from pose_train.drawing import predict_inputs, read_frames
+from pose_train.drawing import RowWriter, predict_inputs, read_frames
 from pose_train.inputs import find_inputs, key_of, read_boxes
 from pose_train.predictor import Predictor
+from pose_train.rundir import RunDirError
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +148,22 @@ def test_a_folder_that_cannot_be_made(predictor: Predictor, tmp_path: Path) -> N
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(ConfigError, match="cannot make the folder"):
         predict_inputs(predictor, [], tmp_path / "out")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_one_error(predictor: Predictor, tmp_path: Path) -> None:
+    people = predictor(np.zeros((40, 30, 3), np.uint8))
+    path = tmp_path / "predictions.json"
+    path.write_text("[]")
+
+    def write() -> None:
+        with RowWriter(path) as writer:
+            writer.file.close()
+            writer.file = Path("/dev/full").open("w")  # noqa: SIM115  # the writer closes it
+            for _ in range(100):
+                writer.add(people, 1, {})
+
+    with pytest.raises(RunDirError, match=r"cannot write .*predictions\.json: No space left"):
+        write()
+    assert path.read_text() == "[]"
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions.json"]

@@ -198,7 +198,7 @@ class RowWriter:
         try:
             self.file = self.temporary.open("w", encoding="utf-8")
         except OSError as error:
-            raise RunDirError(f"cannot write {self.path}: {error.strerror}") from error
+            raise self._cannot(error) from error
         self.file.write("[")
         return self
 
@@ -213,7 +213,10 @@ class RowWriter:
                 "score": float(score),
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
             }
-            self.file.write(("," if self.count else "") + "\n" + json.dumps(row | where))
+            try:
+                self.file.write(("," if self.count else "") + "\n" + json.dumps(row | where))
+            except OSError as reason:
+                raise self._cannot(reason) from reason
             self.count += 1
 
     def __exit__(
@@ -222,9 +225,16 @@ class RowWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.file.write("\n]\n")
-        self.file.close()
-        if error is None:
-            os.replace(self.temporary, self.path)
-        else:
+        try:
+            if error is None:
+                self.file.write("\n]\n")
+            self.file.close()
+            if error is None:
+                os.replace(self.temporary, self.path)
+        except OSError as reason:
+            raise self._cannot(reason) from reason
+        finally:
             self.temporary.unlink(missing_ok=True)
+
+    def _cannot(self, reason: OSError) -> RunDirError:
+        return RunDirError(f"cannot write {self.path}: {reason.strerror}")
