@@ -1,6 +1,7 @@
 """Predictor: what it takes, what it gives, and that it is the test path of training."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
     key = "head.final_layer.weight"
     stored = torch.load(checkpoint, weights_only=True)["state_dict"][key]
     torch.testing.assert_close(predictor.trained.net.state_dict()[key], stored)
+
+
+def test_a_run_directory_may_be_moved(run_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_dir, tmp_path / "moved")
+    trained = load_trained(tmp_path / "moved")
+    assert trained.config.out == str(tmp_path / "moved")
+    assert trained.weights == tmp_path / "moved" / "checkpoint_best.pth"
 
 
 def test_boxes_may_be_none_arrays_with_scores_or_a_detector(run_dir: Path) -> None:

@@ -93,7 +93,8 @@ def _config_and_weights(path: Path, overrides: Sequence[str]) -> tuple[Config, P
         if not (path / "config.yaml").is_file():
             raise ConfigError(f"{path} is no run directory: it has no config.yaml")
         checkpoints = [path / name for name in OF_RUN if (path / name).is_file()]
-        config = load_config(path / "config.yaml", overrides)
+        # The directory may have been moved since, and what was drawn for the run with it.
+        config = replace(load_config(path / "config.yaml", overrides), out=str(path))
         return config, checkpoints[0] if checkpoints else None
     if path.suffix in FILES and path.is_file():
         text = _content(path).get("config") if path.suffix != ".safetensors" else None
