@@ -40,6 +40,21 @@ def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) 
         raise ConfigError(f"{path}: {error}") from None
 
 
+def parse_config(text: str, name: str, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read a resolved config, as to_yaml writes it; `name` says in errors where it stands."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        if isinstance(content, dict):
+            for override in overrides:
+                _apply_override(content, override)
+        return _build(Config, content, "")
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
 def to_yaml(config: Config) -> str:
     """Return the resolved config as YAML that `load_config` reads back to an equal object."""
     content = _plain(dataclasses.asdict(config))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from pose_backbones import ZOO, CheckpointError, find_weights, load_checkpoint
@@ -15,7 +14,7 @@ from pose_data import Persons, Skeleton, load_coco
 from pose_train import bottomup, topdown
 from pose_train.config import Config, ConfigError
 from pose_train.ranks import Ranks, find_device
-from pose_train.read_config import _apply_override, _build, load_config, shipped_configs
+from pose_train.read_config import load_config, parse_config, shipped_configs
 from pose_train.sets import load_annotated, load_boxes
 from pose_train.skeletons import published_skeleton, skeleton_from_plain
 from pose_train.testing import Rows, predict_boxes, predict_pictures
@@ -103,20 +102,8 @@ def _config_and_weights(path: Path, overrides: Sequence[str]) -> tuple[Config, P
                 f"{path} carries no config: name the preset or config file that it belongs to, "
                 "and give it as --weights"
             )
-        return _parse_config(text, path, overrides), path
+        return parse_config(text, f"the config in {path}", overrides), path
     return load_config(path, overrides), None
-
-
-def _parse_config(text: str, path: Path, overrides: Sequence[str]) -> Config:
-    """Read the resolved config that stands in a checkpoint."""
-    try:
-        content = yaml.safe_load(text)
-        for override in overrides:
-            _apply_override(content, override)
-        config: Config = _build(Config, content, "")
-    except (yaml.YAMLError, ConfigError) as error:
-        raise ConfigError(f"the config in {path}: {error}") from None
-    return config
 
 
 def _content(path: Path) -> dict[str, Any]:
