@@ -67,7 +67,7 @@ ZOO: dict[str, Weights] = {
         (192, 256),
         AIC + "combine-4ce66880_20221026.pth",
         ap=0.756,
-        ar=0.806,
+        ar=0.807,
         num_keypoints=19,
         licence=LICENCE_AIC,
     ),
