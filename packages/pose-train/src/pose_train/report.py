@@ -92,7 +92,7 @@ def _page(
         f"<td>{'-' if value is None else f'{value:.3f}'}</td>"
         for value in evaluation.stats.values()
     )
-    counts = ", ".join(f"{count} {name}" for name, count in evaluation.counts.items())
+    counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in evaluation.counts.items())
     warnings = "".join(f"<p>warning: {escape(text)}</p>" for text in evaluation.warnings)
     figures = "".join(
         f'<figure><img alt="" src="data:image/jpeg;base64,{_base64(path)}">'
