@@ -4,11 +4,10 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from pose_eval.arguments import add_settings, read_reports
+from pose_eval.arguments import add_output, add_settings, read_reports
 from pose_eval.compare import Comparison, compare
-from pose_eval.output import write_file
+from pose_eval.output import emit
 
 EPILOG = """exit codes: 0 done, 1 bad data, 2 bad arguments, 3 a gate failed"""
 SHOWN = 10
@@ -25,10 +24,7 @@ def run(argv: Sequence[str]) -> int:
         output = json.dumps(content, indent=2, allow_nan=False) + "\n"
     else:
         output = text(comparison, args.digits)
-    if args.out is None:
-        sys.stdout.write(output)
-    else:
-        write_file(args.out, output)
+    emit(output, args.out)
     for failure in failures:
         print(f"pose-eval: gate failed: {failure}", file=sys.stderr)
     return 3 if failures else 0
@@ -121,11 +117,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="0.002",
         help="exit with 3 if AP falls by more from A to B; NAME=0.002 for another number",
     )
-    add = found.add_argument_group("output").add_argument
-    add("--format", choices=("text", "json"), default="text")
-    add("-o", "--out", type=Path, help="write there instead of to stdout")
-    add("--digits", type=int, choices=range(1, 13), metavar="N", default=3, help="(3)")
-    add("--quiet", action="store_true", help="no warnings")
+    add_output(found)
     return found
 
 

@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from pose_eval.arguments import add_settings, read_reports
+from pose_eval.arguments import add_output, add_settings, read_reports
 from pose_eval.errors import LABELS, NO_FLIPS, REPAIRS, Diagnosis, diagnose
-from pose_eval.output import write_file
+from pose_eval.output import emit
 from pose_eval.report import Report
 from pose_eval.settings import parse_joints
 from pose_eval.tables import SettingsError
@@ -43,10 +41,7 @@ def run(argv: Sequence[str]) -> int:
         output = json.dumps(content, indent=2, allow_nan=False) + "\n"
     else:
         output = "\n".join(text(report, d, args.digits) for d in diagnoses)
-    if args.out is None:
-        sys.stdout.write(output)
-    else:
-        write_file(args.out, output)
+    emit(output, args.out)
     return 0
 
 
@@ -121,9 +116,5 @@ def parser() -> argparse.ArgumentParser:
         metavar="1-2,3-4",
         help="joints that mirror each other (those whose names differ in left and right)",
     )
-    add = found.add_argument_group("output").add_argument
-    add("--format", choices=("text", "json"), default="text")
-    add("-o", "--out", type=Path, help="write there instead of to stdout")
-    add("--digits", type=int, choices=range(1, 13), metavar="N", default=3, help="(3)")
-    add("--quiet", action="store_true", help="no warnings")
+    add_output(found)
     return found

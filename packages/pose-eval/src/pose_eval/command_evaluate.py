@@ -1,13 +1,12 @@
 """pose-eval RESULTS --gt GT: print AP and AR."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pose_eval import __version__, details
 from pose_eval.arguments import add_settings, read_checked, read_reports, say
-from pose_eval.output import WRITERS, write_file
+from pose_eval.output import WRITERS, emit, write_file
 from pose_eval.report import Report
 from pose_eval.tables import SettingsError
 
@@ -43,10 +42,7 @@ def run(argv: Sequence[str]) -> int:
         if getattr(args, name) is not None:
             write_file(getattr(args, name), content(report))
     text = written(report, args)
-    if args.out is None:
-        sys.stdout.write(text)
-    else:
-        write_file(args.out, text)
+    emit(text, args.out)
     return 0
 
 

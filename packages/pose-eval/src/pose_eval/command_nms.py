@@ -9,7 +9,7 @@ from typing import Any
 
 from pose_eval.arguments import add_suppression
 from pose_eval.command_check import assumed
-from pose_eval.output import write_file
+from pose_eval.output import emit
 from pose_eval.results import parse_rows, read_results
 from pose_eval.settings import Settings
 from pose_eval.sigmas import sigmas_of_categories
@@ -25,10 +25,8 @@ def run(argv: Sequence[str]) -> int:
     rows = parse_rows(read_bytes(args.file, name), name)
     found = _suppressed(rows, name, args.sigmas, how) if rows != [] else []
     text = "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n" if found else "[]\n"
-    if args.out is None:
-        sys.stdout.write(text)
-    else:
-        write_file(args.out, text)
+    emit(text, args.out)
+    if args.out is not None:
         print(f"{args.out}: {len(found)} of {len(rows)} rows")
     return 0
 

@@ -2,12 +2,10 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from pose_eval.arguments import add_settings, read_reports
-from pose_eval.output import write_file
+from pose_eval.arguments import add_output, add_settings, read_reports
+from pose_eval.output import emit
 from pose_eval.pck_persons import PckReport, pck_report
 from pose_eval.tables import SettingsError
 
@@ -23,10 +21,7 @@ def run(argv: Sequence[str]) -> int:
         output = json.dumps(found.section(), indent=2, allow_nan=False) + "\n"
     else:
         output = text(found, args.digits)
-    if args.out is None:
-        sys.stdout.write(output)
-    else:
-        write_file(args.out, output)
+    emit(output, args.out)
     return 0
 
 
@@ -80,9 +75,5 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--thr", type=thresholds, default=(0.05, 0.1, 0.2, 0.5), help="(0.05,0.1,0.2,0.5)")
     add("--auc-pixels", type=float, default=30.0, help="of the AUC (30, as MMPose)")
-    add = found.add_argument_group("output").add_argument
-    add("--format", choices=("text", "json"), default="text")
-    add("-o", "--out", type=Path, help="write there instead of to stdout")
-    add("--digits", type=int, choices=range(1, 13), metavar="N", default=3, help="(3)")
-    add("--quiet", action="store_true", help="no warnings")
+    add_output(found)
     return found

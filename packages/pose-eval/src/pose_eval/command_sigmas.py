@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pose_eval.ground_truth import read_ground_truth
-from pose_eval.output import write_file
+from pose_eval.output import emit
 from pose_eval.source import name_of, parse_json, read_bytes
 from pose_eval.spread import Spread, spread
 from pose_eval.tables import GroundTruth, ResultsError
@@ -34,10 +33,7 @@ def run(argv: Sequence[str]) -> int:
         output = json.dumps(found.sigmas.tolist()) + "\n"
     else:
         output = text(found, names)
-    if args.out is None:
-        sys.stdout.write(output)
-    else:
-        write_file(args.out, output)
+    emit(output, args.out)
     return 0
 
 

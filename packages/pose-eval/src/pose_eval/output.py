@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,14 @@ WRITERS: dict[str, Callable[["Report", int], str]] = {
     "json": json_text,
     "csv": csv_text,
 }
+
+
+def emit(content: str, out: Path | None) -> None:
+    """Print, or write a file whole or not at all; raises ResultsError."""
+    if out is None:
+        sys.stdout.write(content)
+    else:
+        write_file(out, content)
 
 
 def write_file(path: Path, content: str) -> None:
