@@ -1,7 +1,6 @@
 """The top-down recipe, in reading order: data, model, training loop, evaluation, report."""
 
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,18 +15,18 @@ from pose_backbones import PoseOutput, create_model, load_checkpoint
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
 from pose_data import COCO, GroupedBatches, Persons, TopDown
-from pose_train.checkpoints import BEST, LAST, Training, restore_checkpoint
+from pose_train.checkpoints import LAST, Training, restore_checkpoint
 from pose_train.config import Codec, Config, ConfigError, Model
 from pose_train.losses import keypoint_mse
 from pose_train.optim import set_training
+from pose_train.outcome import finish_evaluation, shown_again
 from pose_train.predict import normalize
 from pose_train.ranks import gather, joined, share_buffers
-from pose_train.report import write_report
-from pose_train.run import Outcome, Run, load_given_sets, open_run, record, save, save_epoch, say
-from pose_train.rundir import cut_metrics, write_text
+from pose_train.run import Outcome, Run, load_given_sets, open_run, save, save_epoch, say
+from pose_train.rundir import cut_metrics
 from pose_train.sets import make_batches, train_loader
 from pose_train.signals import stop_requests
-from pose_train.testing import evaluate_rows, predict_boxes
+from pose_train.testing import predict_boxes
 from pose_train.training import (
     accumulation,
     autocast,
@@ -94,7 +93,7 @@ def _train(
         save_epoch(run, training, epoch)
         if epoch < plan.epochs and any(gather(run.stop.asked, run.ranks)):
             return None
-    return outcome or _finished(run)
+    return outcome or shown_again(run)
 
 
 def _train_epoch(
@@ -252,24 +251,4 @@ def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outco
             run.ranks,
             run.device,
         )
-    if not run.ranks.is_first:
-        return None
-    write_text(run.dir / "results.json", json.dumps(rows))
-    evaluation = evaluate_rows(rows, run.sets.val)
-    ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
-    place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
-    record(run, training, place | evaluation.stats)
-    say(run, f"epoch {epoch}: AP {ap:.3f}")
-    if ap > training.progress.best_ap:
-        training.progress.best_ap = ap
-        save(run, training, BEST)
-    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
-
-
-def _finished(run: Run) -> Outcome | None:
-    """Show again what a run that was resumed after its end came to."""
-    if not run.ranks.is_first:
-        return None
-    rows = json.loads((run.dir / "results.json").read_text(encoding="utf-8"))
-    evaluation = evaluate_rows(rows, run.sets.val)
-    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
+    return finish_evaluation(run, training, rows, epoch)

@@ -1,0 +1,39 @@
+"""What a run makes of its result rows: the numbers, the page, the best checkpoint."""
+
+import json
+from typing import Any
+
+from pose_train.checkpoints import BEST, Training
+from pose_train.report import write_report
+from pose_train.run import Outcome, Run, record, save, say
+from pose_train.rundir import write_text
+from pose_train.testing import evaluate_rows
+
+RESULTS = "results.json"
+
+
+def finish_evaluation(
+    run: Run, training: Training, rows: list[dict[str, Any]], epoch: int
+) -> Outcome | None:
+    """Write results, page and the best checkpoint; None but in the first process."""
+    if not run.ranks.is_first:
+        return None
+    write_text(run.dir / RESULTS, json.dumps(rows))
+    evaluation = evaluate_rows(rows, run.sets.val)
+    ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
+    place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
+    record(run, training, place | evaluation.stats)
+    say(run, f"epoch {epoch}: AP {ap:.3f}")
+    if ap > training.progress.best_ap:
+        training.progress.best_ap = ap
+        save(run, training, BEST)
+    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
+
+
+def shown_again(run: Run) -> Outcome | None:
+    """Return what a run that was resumed after its end came to; None but in the first process."""
+    if not run.ranks.is_first:
+        return None
+    rows = json.loads((run.dir / RESULTS).read_text(encoding="utf-8"))
+    evaluation = evaluate_rows(rows, run.sets.val)
+    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
