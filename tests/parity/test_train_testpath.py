@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from rule_weights import draw, topdown_rule
 
 from pose_backbones import create_model
 from pose_codecs import MSRAHeatmap
@@ -26,27 +27,6 @@ from pose_train.sets import eval_loader
 
 INPUT_SIZE, HEATMAP_SIZE = (192, 256), (48, 64)  # of the merge config, which all cases run
 CERTAIN = 1e-2  # two maxima closer than this can swap between machines
-
-
-def rule_weights(net: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights of README.md section 1 for a network."""
-    state = {}
-    for name, tensor in net.state_dict().items():
-        rng, shape = np.random.RandomState(zlib.crc32(name.encode())), tuple(tensor.shape)
-        if name.endswith("num_batches_tracked"):
-            value: Any = np.zeros(shape, np.int64)
-        elif name.endswith("running_var"):
-            value = rng.uniform(0.5, 1.5, shape)
-        elif name.endswith(("running_mean", "bias")):
-            value = 0.1 * rng.standard_normal(shape)
-        elif len(shape) == 1:
-            value = rng.uniform(0.5, 1.5, shape)
-            value = value * 0.25 if name.endswith((".bn2.weight", ".bn3.weight")) else value
-        else:
-            value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-            value = value - value.mean(axis=tuple(range(1, len(shape))), keepdims=True)
-        state[name] = torch.from_numpy(np.asarray(value)).to(tensor.dtype)
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +75,8 @@ def test_predictions_and_results(case: tuple[Path, dict[str, Any], Persons]) -> 
     if cv2.__version__.partition(".")[0] != about["versions"]["opencv"].partition(".")[0]:
         pytest.skip("another major version of OpenCV: rule weights amplify the crops' difference")
     net = create_model("hrnet_w32", num_keypoints=stored["keypoints"].shape[1])
-    net.load_state_dict(rule_weights(net))
+    entries = [(name, list(tensor.shape)) for name, tensor in net.state_dict().items()]
+    net.load_state_dict(draw(entries, topdown_rule))
     poses = predict_poses(
         net.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         eval_loader(TopDown(boxes, INPUT_SIZE), 16, 0, torch.device("cpu"), Ranks()),
