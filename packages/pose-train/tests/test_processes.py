@@ -70,7 +70,7 @@ def forked(code: str, tasks: Any) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=240,
     )
 
 
@@ -279,7 +279,7 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode != 0
