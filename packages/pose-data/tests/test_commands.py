@@ -9,6 +9,8 @@ import pytest
 
 from pose_data import load_aic, load_coco
 from pose_data.__main__ import main
+from pose_data.scene import SceneAugmentation
+from pose_data.show import augmented_scenes
 from pose_data.stats import statistics
 
 # pycocotools 2.0.11 under numpy 2
@@ -108,6 +110,19 @@ def test_show(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["show", *train(data), "-o", str(tmp_path / "b.html"), *one]) == 0
     assert parsed(tmp_path / "b.html").tags.count("img") == 2
     assert main(["show", *train(data), "-o", str(tmp_path / "b.html"), "--ids", "77777"]) == 2
+
+
+def test_show_whole_pictures_as_samples(data: Path, tmp_path: Path) -> None:
+    options = ["--pictures", "2", "--samples", "1", "--draws", "3", "--input-size", "64x64"]
+    page = tmp_path / "page.html"
+    assert main(["show", *train(data), "-o", str(page), *options, "--bottom-up"]) == 0
+    assert parsed(page).tags.count("img") == 2 + 3
+
+    far = SceneAugmentation(flip_prob=0, rotate=0, scale=(3, 3), translate=0)
+    persons = load_coco(*train(data))
+    (shown,) = augmented_scenes(persons, [0], input_size=(64, 64), augmentation=far, draws=1)
+    assert shown.image[0, 0].tolist() == [100, 30, 100], "the loss does not look beside the picture"
+    assert shown.image[32, 32].tolist() != [100, 30, 100]
 
 
 def test_aic_and_its_conversion(tmp_path: Path) -> None:

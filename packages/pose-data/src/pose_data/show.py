@@ -4,18 +4,20 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
+from pose_data.bottomup import BottomUp
 from pose_data.coco import Persons
 from pose_data.draw import draw_people
 from pose_data.errors import DatasetError
 from pose_data.page import cards, page
 from pose_data.pictures import read_picture
+from pose_data.scene import SceneAugmentation
 from pose_data.topdown import TopDown
 from pose_data.transforms import Augmentation
 from pose_data.writing import write_bytes
@@ -43,8 +45,7 @@ def annotated_pictures(persons: Persons, images: Sequence[int], height: int = 30
         ignored = _ignored_mask(persons, row)
         canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         if ignored is not None:
-            where = cv2.resize(ignored, size, interpolation=cv2.INTER_NEAREST) > 0
-            canvas[where] = (0.5 * canvas[where] + 0.5 * np.array(_CROWD)).astype(np.uint8)
+            _tint(canvas, cv2.resize(ignored, size, interpolation=cv2.INTER_NEAREST) > 0)
         for x1, y1, x2, y2 in np.rint(persons.bbox_xyxy[who] * scale).astype(int).tolist():
             cv2.rectangle(canvas, (x1, y1), (x2, y2), _BOX, 1)
         points = (persons.keypoints[who] + 0.5) * np.float32(scale) - np.float32(0.5)
@@ -81,6 +82,35 @@ def augmented_samples(
     return shown
 
 
+def augmented_scenes(
+    persons: Persons,
+    images: Sequence[int],
+    *,
+    input_size: tuple[int, int] = (512, 512),
+    augmentation: SceneAugmentation | None = None,
+    draws: int = 4,
+    seed: int = 0,
+) -> list[Shown]:
+    """Return bottom-up samples as training sees them, `draws` of each picture by row.
+
+    Labels are drawn in; where the loss does not look is violet.
+    """
+    augment = SceneAugmentation() if augmentation is None else augmentation
+    dataset = BottomUp(persons, input_size, (input_size,), augment=augment, seed=seed)
+    shown = []
+    for index in np.searchsorted(dataset.images, images).tolist():
+        for epoch in range(draws):
+            sample = dataset[(epoch, index)]
+            canvas = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR)
+            _tint(canvas, ~sample["masks"][0])
+            points = sample["keypoints"][0]  # (P, K, 2)
+            drawn = draw_people(
+                np.asarray(canvas, np.uint8), points, sample["visible"], persons.skeleton
+            )
+            shown.append(Shown(drawn, f"image id {sample['image_id']}, draw {epoch + 1}"))
+    return shown
+
+
 def write_gallery(out: Path, title: str, groups: Sequence[tuple[str, Sequence[Shown]]]) -> None:
     """Write pictures as one sheet (.png, .jpg) or one page (.html); raises DatasetError."""
     if out.suffix.lower() in (".html", ".htm"):
@@ -104,6 +134,10 @@ def _keep_points(
 
 def _short(persons: Persons, row: int) -> str:
     return f"annotation id {persons.ids[row]}"
+
+
+def _tint(canvas: NDArray[Any], where: NDArray[np.bool_]) -> None:
+    canvas[where] = (0.5 * canvas[where] + 0.5 * np.array(_CROWD)).astype(np.uint8)
 
 
 def _ignored_mask(persons: Persons, row: int) -> Image | None:

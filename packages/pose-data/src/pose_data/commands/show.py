@@ -7,7 +7,7 @@ import numpy as np
 
 from pose_data.commands.loading import add_data, load, size
 from pose_data.errors import DatasetError
-from pose_data.show import annotated_pictures, augmented_samples, write_gallery
+from pose_data.show import annotated_pictures, augmented_samples, augmented_scenes, write_gallery
 
 HELP = "Draw annotated pictures and augmented samples, to .html or .png."
 
@@ -16,9 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
     parser.add_argument("--pictures", type=int, default=12, help="how many pictures (12)")
-    parser.add_argument("--samples", type=int, default=6, help="how many persons, augmented (6)")
-    parser.add_argument("--draws", type=int, default=4, help="augmentations of each person (4)")
-    parser.add_argument("--input-size", type=size, default=(192, 256), help="of samples (192x256)")
+    parser.add_argument("--bottom-up", action="store_true", help="samples are whole pictures")
+    parser.add_argument(
+        "--samples", type=int, default=6, help="of how many persons, or their pictures (6)"
+    )
+    parser.add_argument("--draws", type=int, default=4, help="augmentations of each sample (4)")
+    parser.add_argument(
+        "--input-size", type=size, help="of samples (192x256; 512x512 with --bottom-up)"
+    )
     parser.add_argument("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -36,18 +41,25 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows = np.sort(rng.permutation(len(persons))[: args.samples])
         images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
+    if args.bottom_up:
+        drawn = augmented_scenes(
+            persons,
+            np.unique(persons.image_index[rows]).tolist(),
+            input_size=args.input_size or (512, 512),
+            draws=args.draws,
+            seed=args.seed,
+        )
+    else:
+        drawn = augmented_samples(
+            persons,
+            rows.tolist(),
+            input_size=args.input_size or (192, 256),
+            draws=args.draws,
+            seed=args.seed,
+        )
     groups = [
         ("As annotated", annotated_pictures(persons, images.tolist())),
-        (
-            "As training sees them",
-            augmented_samples(
-                persons,
-                rows.tolist(),
-                input_size=args.input_size,
-                draws=args.draws,
-                seed=args.seed,
-            ),
-        ),
+        ("As training sees them", drawn),
     ]
     title = f"{args.annotations.name}: {persons.skeleton.name}"
     write_gallery(args.out, title, [group for group in groups if group[1]])
