@@ -34,7 +34,7 @@ def optimizer_step(training: Training, lr: float, clip_grad: float | None) -> No
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
     if training.ema is not None:
-        training.ema.update(net)
+        training.ema.update()
     training.progress.step += 1
 
 
@@ -119,7 +119,7 @@ def accumulation(batch: int, total: int, accumulate: int) -> tuple[int, bool]:
 
 def averaged_weights(training: Training) -> contextlib.AbstractContextManager[None]:
     """Return the context in which the network has the averaged weights, if there are any."""
-    return contextlib.nullcontext() if training.ema is None else training.ema.applied(training.net)
+    return contextlib.nullcontext() if training.ema is None else training.ema.applied()
 
 
 def is_time_to_look(run: Run, batch: int, total: int) -> bool:
