@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import re
 import threading
 
 import pytest
@@ -64,7 +65,8 @@ def folder(tmp_path, monkeypatch, server):
     monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("POSE_WEIGHTS_MIRRORS", raising=False)
-    weights = Weights("cpm", (192, 256), f"a/{FILE}", 0.5, 0.5, source=f"{server.url}/missing/")
+    stats = {"AP": 0.5, "AR": 0.5}
+    weights = Weights("cpm", (192, 256), f"a/{FILE}", stats, source=f"{server.url}/missing/")
     monkeypatch.setitem(ZOO, "test_weights", weights)
     return tmp_path / "own"
 
@@ -78,6 +80,26 @@ def assert_fetched(path, folder):
     assert path == folder / FILE
     assert path.read_bytes() == CONTENT
     assert [p.name for p in folder.iterdir()] == [FILE]
+
+
+def plausible(stats):
+    assert list(stats) == ["AP", "AP50", "AP75", "AR", "AR50"]
+    assert 0.6 < stats["AP"] < stats["AP75"] < stats["AP50"] < stats["AR50"] < 1
+    assert stats["AP"] < stats["AR"] < stats["AR50"]
+    return True
+
+
+def test_what_the_zoo_says(server):
+    published = [weights for name, weights in ZOO.items() if name != "test_weights"]
+    assert len({weights.path for weights in published}) == len(published)
+    for weights in published:
+        assert re.fullmatch("[0-9a-f]{8}", weights.sha256_prefix)
+        assert plausible(weights.stats)
+        is_bottomup = weights.model.startswith("higherhrnet")
+        assert (weights.stats_multi_scale is not None) == is_bottomup
+        if weights.stats_multi_scale:
+            assert plausible(weights.stats_multi_scale)
+            assert all(weights.stats_multi_scale[k] > v for k, v in weights.stats.items())
 
 
 def test_local_files_come_first_and_are_verified(folder, server, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from pose_backbones import ZOO, create_model
 from pose_eval import evaluate
 from pose_train.__main__ import main
-from pose_train.command_test import beside_published
+from pose_train.command_test import beside_published, published_stats
 
 
 def test_test(
@@ -52,12 +52,18 @@ def test_test_with_detections(
 
 def test_published_numbers_stand_beside_ours() -> None:
     preset = "higherhrnet_w32_coco_512x512"
-    stats = {"AP": 0.5, "AP50": None, "AR": 0.25}
-    lines = beside_published(stats, preset).splitlines()
-    assert lines[1].split() == ["AP", "0.500", f"{ZOO[preset].ap:.3f}"]
-    assert lines[2].split() == ["AP50", "-"]
-    multi = beside_published(stats, preset, multi_scale=True).splitlines()
-    assert multi[3].split() == ["AR", "0.250", f"{ZOO[preset].ar_multi_scale:.3f}"]
+    stats = {"AP": 0.5, "AP50": None, "APM": 0.4, "AR": 0.25}
+    lines = beside_published(stats, published_stats(preset, False)).splitlines()
+    ap, ap50 = (ZOO[preset].stats[name] for name in ("AP", "AP50"))
+    assert lines[0].split() == ["ours", "published", "difference"]
+    assert lines[1].split() == ["AP", "0.500", f"{ap:.3f}", f"{0.5 - ap:+.3f}"]
+    assert lines[2].split() == ["AP50", "-", f"{ap50:.3f}"]
+    assert lines[3].split() == ["APM", "0.400"]
+    multi_scale = published_stats(preset, True)
+    assert multi_scale is not None
+    multi = beside_published(stats, multi_scale).splitlines()
+    ar = multi_scale["AR"]
+    assert multi[4].split() == ["AR", "0.250", f"{ar:.3f}", f"{0.25 - ar:+.3f}"]
     assert "published" not in beside_published(stats, None)
 
 

@@ -51,8 +51,8 @@ def models_table(pattern: str = "*") -> str:
         sizes = {w.input_size for w in published.values()} or {DEFAULT_SIZES[name]}
         figures = {size: _figures(name, size) for size in sizes}
         for key, w in published.items():
-            multi = f"{w.ap_multi_scale:.3f}" if w.ap_multi_scale else "-"
-            rows.append(f"| {figures[w.input_size]} | `{key}` | {w.ap:.3f} | {multi} |")
+            multi = f"{w.stats_multi_scale['AP']:.3f}" if w.stats_multi_scale else "-"
+            rows.append(f"| {figures[w.input_size]} | `{key}` | {w.stats['AP']:.3f} | {multi} |")
         if not published:
             rows.append(f"| {figures[DEFAULT_SIZES[name]]} | - | - | - |")
     return "\n".join(rows)
@@ -68,9 +68,8 @@ def zoo_table() -> str:
     rows = [("NAME", "MODEL", "KEYPOINTS", "INPUT", "AP", "AR", "FILE")]
     for key, w in ZOO.items():
         size = f"{w.input_size[0]}x{w.input_size[1]}"
-        rows.append(
-            (key, w.model, str(w.num_keypoints), size, f"{w.ap:.3f}", f"{w.ar:.3f}", w.file)
-        )
+        figures = (f"{w.stats['AP']:.3f}", f"{w.stats['AR']:.3f}")
+        rows.append((key, w.model, str(w.num_keypoints), size, *figures, w.file))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(n) for c, n in zip(r, widths, strict=True)).rstrip() for r in rows]
     return "\n".join(lines)

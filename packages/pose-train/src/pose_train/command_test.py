@@ -1,6 +1,7 @@
 """Evaluate a trained network by the published protocol."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     for text in report.warnings:
         print(f"warning: {text}")
-    print(beside_published(report.stats, trained.preset, args.multi_scale))
+    print(beside_published(report.stats, published_stats(trained.preset, args.multi_scale)))
     if args.out is not None:
         write_text(args.out, json.dumps(rows))
         print(f"{len(rows)} rows in {args.out}")
@@ -63,22 +64,24 @@ def main(args: argparse.Namespace) -> int:
 
 
 def beside_published(
-    stats: dict[str, float | None], preset: str | None, multi_scale: bool = False
+    stats: Mapping[str, float | None], published: Mapping[str, float] | None
 ) -> str:
-    """Return the ten numbers, one a line, beside those published for a preset of the zoo."""
+    """Return the ten numbers, one a line, beside those published, if any, and the difference."""
+    lines = [f"{'':6}{'ours':>7}" + (f"{'published':>12}{'difference':>13}" if published else "")]
+    for name, value in stats.items():
+        line = f"{name:6}{'-' if value is None else f'{value:.3f}':>7}"
+        theirs = published.get(name) if published else None
+        if theirs is not None:
+            line += f"{theirs:>12.3f}"
+            line += "" if value is None else f"{value - theirs:>+13.3f}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def published_stats(preset: str | None, multi_scale: bool) -> Mapping[str, float] | None:
+    """Return what was published for a preset of the zoo, tested at one size or at several."""
     from pose_backbones import ZOO
 
-    published: dict[str, float | None] = {}
-    if preset is not None:
-        row = ZOO[preset]
-        published = {"AP": row.ap, "AR": row.ar}
-        if multi_scale:
-            published = {"AP": row.ap_multi_scale, "AR": row.ar_multi_scale}
-    lines = [f"{'':6}{'ours':>7}" + (f"{'published':>12}" if published else "")]
-    for name, value in stats.items():
-        ours = "-" if value is None else f"{value:.3f}"
-        theirs = published.get(name)
-        lines.append(
-            f"{name:6}{ours:>7}" + (f"{theirs:>12.3f}" if theirs is not None else "").rstrip()
-        )
-    return "\n".join(lines)
+    if preset is None:
+        return None
+    return ZOO[preset].stats_multi_scale if multi_scale else ZOO[preset].stats
