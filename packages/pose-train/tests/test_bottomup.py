@@ -66,7 +66,13 @@ def test_a_run_leaves_everything(config_file: Path, tmp_path: Path, overrides: l
     assert main(["run", str(config_file), f"out={out}", *overrides]) == 0
     kinds = [record["kind"] for record in records(out)]
     assert kinds == ["train", "val"] * (len(kinds) // 2)
-    assert all(np.isfinite(record["loss"]) for record in records(out) if record["kind"] == "train")
+    trained = [record for record in records(out) if record["kind"] == "train"]
+    assert all(np.isfinite(record["loss"]) for record in trained)
+    for record in trained:
+        parts = [record[f"{name}_loss"] for name in ("heatmap", "push", "pull")]
+        assert min(parts) >= 0
+        assert min(parts[:2]) > 0
+        assert sum(parts) == pytest.approx(record["loss"], rel=1e-5)
     rows = json.loads((out / "results.json").read_text())
     assert all(len(row["keypoints"]) == 51 for row in rows)
     assert (out / "report.html").stat().st_size > 0
@@ -96,7 +102,7 @@ def test_resumed_equals_uninterrupted(
     one, other = (torch.load(file, weights_only=True) for file in files)
     for part in ("state_dict", "train_state_dict"):
         assert all(torch.equal(t, other[part][name]) for name, t in one[part].items())
-    same = ("kind", "epoch", "step", "lr", "loss", "AP")
+    same = ("kind", "epoch", "step", "lr", "loss", "heatmap_loss", "push_loss", "pull_loss", "AP")
     for a, b in zip(records(whole), records(parts), strict=True):
         assert [a.get(key) for key in same] == [b.get(key) for key in same]
     assert (whole / "results.json").read_text() == (parts / "results.json").read_text()

@@ -37,6 +37,7 @@ from pose_train.training import (
     no_sync,
     optimizer_step,
     prepare_training,
+    show_progress,
     step_learning_rate,
 )
 from pose_train.watch import Clock, look
@@ -135,25 +136,25 @@ def _train_epoch(
         return True  # resumed where only the evaluation was missing
     batches.start = at.batch
     set_training(training.net)
-    clock = Clock(f"epoch {at.epoch}/{plan.epochs}", total, at.batch, run.ranks.is_first)
-    losses: list[tuple[Tensor, Tensor]] = []  # of each batch, on the device, since the last look
+    title = f"epoch {at.epoch}/{plan.epochs}"
+    clock = Clock(title, total, at.batch, run.ranks.is_first, run.device)
+    # Of each batch since the last look, on the device.
+    losses: list[tuple[dict[str, Tensor], Tensor]] = []
     saved = time.monotonic()
-    for batch in loader:
-        clock.data_came()
+    for batch in clock.batches(loader):
         lr = step_learning_rate(config, at, total, run.ranks)
         group, is_step = accumulation(at.batch, total, plan.accumulate)
         with contextlib.nullcontext() if is_step else no_sync(forward):
-            loss = batch_loss(forward, batch, maps, config, run.device).total
-            training.scaler.scale(loss / group).backward()  # type: ignore[no-untyped-call]
+            loss = batch_loss(forward, batch, maps, config, run.device)
+            training.scaler.scale(loss.total / group).backward()  # type: ignore[no-untyped-call]
         if is_step:
             optimizer_step(training, lr, plan.clip_grad)
         at.batch += 1
-        losses.append((loss.detach(), batch["index"]))
-        clock.step_done(len(batch["index"]))
+        losses.append((loss.named(), batch["index"]))
         if not is_step or not is_time_to_look(run, at.batch, total):
             continue
         is_asked = look(run, at, losses, name_of)
-        clock.show(at.loss_sum / at.images, lr)
+        show_progress(run, training, clock, lr)
         is_due = 0 < config.checkpoints.minutes * 60 <= time.monotonic() - saved
         if at.batch < total and (is_asked or is_due):
             save(run, training)

@@ -1,7 +1,7 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,28 @@ LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"
 
 @dataclass
 class Progress:
-    """Where a run stands. The loss and the images are those of the epoch so far, of all ranks."""
+    """Where a run stands.
+
+    loss_sums: over the images of the epoch so far, of all ranks; "loss" is what is trained.
+    """
 
     epoch: int = 1
     batch: int = 0  # batches done in this epoch
     step: int = 0  # optimizer steps done in this run
-    loss_sum: float = 0.0
+    loss_sums: dict[str, float] = field(default_factory=dict)
     images: int = 0
     records: int = 0  # lines in metrics.jsonl
     best_ap: float = -1.0
 
+    @property
+    def losses(self) -> dict[str, float]:
+        """The means over the images of the epoch so far, by name."""
+        return {name: total / self.images for name, total in self.loss_sums.items()}
+
     def next_epoch(self) -> None:
         """Go to the start of the next epoch."""
         self.epoch += 1
-        self.batch, self.loss_sum, self.images = 0, 0.0, 0
+        self.batch, self.loss_sums, self.images = 0, {}, 0
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,8 @@ def _restore(content: dict[str, Any], training: Training) -> None:
     torch.set_rng_state(content["rng"])
     if "rng_cuda" in content and torch.cuda.is_available():
         torch.cuda.set_rng_state(content["rng_cuda"])
-    for name in vars(training.progress):
-        setattr(training.progress, name, content[name])
+    for name, start in vars(training.progress).items():  # what an older checkpoint lacks starts
+        setattr(training.progress, name, content.get(name, start))
 
 
 def keep_newest(run_dir: Path, count: int) -> None:

@@ -129,6 +129,11 @@ class BottomUpLoss(NamedTuple):
         """Their sum, which is trained."""
         return self.heatmap + self.push + self.pull
 
+    def named(self) -> dict[str, Tensor]:
+        """Return the sum and the parts, to be recorded, without gradients."""
+        parts = {f"{name}_loss": part.detach() for name, part in self._asdict().items()}
+        return {"loss": self.total.detach(), **parts}
+
 
 def bottomup_loss(
     heatmaps: Sequence[Tensor],

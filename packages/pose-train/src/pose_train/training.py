@@ -12,7 +12,7 @@ from pose_train.optim import create_optimizer, freeze
 from pose_train.ranks import Ranks, share_gradients
 from pose_train.run import Run, record, say
 from pose_train.schedule import learning_rate, scaled_learning_rate
-from pose_train.watch import Clock
+from pose_train.watch import Clock, losses_text
 
 AMP = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -128,6 +128,20 @@ def is_time_to_look(run: Run, batch: int, total: int) -> bool:
     return batch % every == 0 or batch == total
 
 
+def show_progress(run: Run, training: Training, clock: Clock, lr: float) -> None:
+    """Write the progress line after a look; say once in a run if the loader is the bottleneck."""
+    clock.show(training.progress.losses, lr)
+    if clock.waits_for_data() and not run.said:
+        run.said.append("loader")
+        with clock.bar.external_write_mode():
+            say(
+                run,
+                f"note: the network waits for data {clock.data_share:.0%} of the time; more "
+                f"train.num_workers (now {run.config.train.num_workers}) or data.decode=fast may "
+                "help, and `pose-train bench` measures both",
+            )
+
+
 def finish_epoch(run: Run, training: Training, clock: Clock, lr: float) -> None:
     """Close the progress line; write and print what the epoch came to."""
     clock.bar.close()
@@ -137,21 +151,13 @@ def finish_epoch(run: Run, training: Training, clock: Clock, lr: float) -> None:
         "epoch": at.epoch,
         "step": at.step,
         "lr": lr,
-        "loss": at.loss_sum / at.images,
+        **at.losses,
         "images_per_s": clock.images_per_s * run.ranks.world_size,
         "data_share": clock.data_share,
     }
     record(run, training, values)
     say(
         run,
-        f"epoch {at.epoch}/{plan.epochs}  loss {values['loss']:.5f}  lr {lr:.1e}  "
+        f"epoch {at.epoch}/{plan.epochs}  {losses_text(at.losses)}  lr {lr:.1e}  "
         f"{values['images_per_s']:.0f} images/s  waited for data {clock.data_share:.0%}",
     )
-    if clock.waits_for_data() and not run.said:
-        run.said.append("loader")
-        say(
-            run,
-            f"note: the network waits for data {clock.data_share:.0%} of the time; more "
-            f"train.num_workers (now {plan.num_workers}) or data.decode=fast may help, and "
-            "`pose-train bench` measures both",
-        )
