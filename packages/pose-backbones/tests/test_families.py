@@ -19,6 +19,7 @@ STRIDES = {  # heatmaps, tags
     "higherhrnet_w32": ([4, 2], [4]),
     "higherhrnet": ([4, 2], [4]),
     "higherhrnet_w48": ([4, 2], [4]),
+    "hourglass": ([4], []),
     "hourglass52": ([4], []),
     "hourglass_ae": ([4] * 4, [4] * 4),
     "hrnet": ([4], []),
@@ -80,6 +81,22 @@ def test_the_dead_block_of_one_stack_is_kept_but_not_trained():
 def test_sizes_that_do_not_fit(backbone, size, multiple):
     with pytest.raises(ValueError, match=f"multiples of {multiple}, got {size[0]}x{size[1]}"):
         backbone()(torch.zeros(1, 3, *size))
+
+
+def test_small_nets_of_every_family():
+    small = {
+        "cpm": {"feat_channels": 8, "num_stages": 2},
+        "higherhrnet": {"width": 4, "stem_channels": 4, "num_modules": (1, 1, 1), "num_blocks": 1},
+        "hourglass": {"stage_channels": (8, 8, 16), "stage_blocks": (1, 1, 2), "num_stacks": 2},
+        "hrnet": {"width": 4, "stem_channels": 4, "num_modules": (1, 1, 1), "num_blocks": 1},
+    }
+    for name, options in small.items():
+        with torch.device("meta"), torch.no_grad():
+            model = create_model(name, num_keypoints=5, **options).eval()
+            heatmaps = model(torch.empty(1, 3, 64, 32)).heatmaps
+        stride = 8 if name == "cpm" else 4
+        assert heatmaps[0].shape == (1, 5, 64 // stride, 32 // stride)
+        assert len(heatmaps) == (1 if name == "hrnet" else 2)
 
 
 def test_cpm_takes_any_size():

@@ -5,7 +5,7 @@ from pose_backbones.convert import convert, identify
 from pose_backbones.cpm import CPM, cpm
 from pose_backbones.fusion import fuse
 from pose_backbones.higherhrnet import HigherHRNet, higherhrnet, higherhrnet_w32, higherhrnet_w48
-from pose_backbones.hourglass import Hourglass, hourglass52
+from pose_backbones.hourglass import Hourglass, hourglass, hourglass52
 from pose_backbones.hourglass_ae import HourglassAE, hourglass_ae
 from pose_backbones.hrnet import HRNet, hrnet, hrnet_w32, hrnet_w32_ae, hrnet_w48
 from pose_backbones.models import create_model, list_models
@@ -41,6 +41,7 @@ __all__ = [
     "higherhrnet",
     "higherhrnet_w32",
     "higherhrnet_w48",
+    "hourglass",
     "hourglass52",
     "hourglass_ae",
     "hrnet",

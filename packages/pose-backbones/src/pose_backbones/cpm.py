@@ -90,10 +90,15 @@ def cpm(
     *,
     num_stages: int = 6,
     in_channels: int = 3,
+    feat_channels: int = 128,
     grad_checkpoint: bool = False,
 ) -> PoseNet:
     """Build the top-down CPM: `num_stages` heatmaps (B, K, H / 8, W / 8)."""
     backbone = CPM(
-        num_keypoints, num_stages, in_channels=in_channels, grad_checkpoint=grad_checkpoint
+        num_keypoints,
+        num_stages,
+        in_channels=in_channels,
+        feat_channels=feat_channels,
+        grad_checkpoint=grad_checkpoint,
     )
     return PoseNet(backbone, MapsHead(num_keypoints))

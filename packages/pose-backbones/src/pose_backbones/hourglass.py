@@ -98,6 +98,26 @@ class HourglassModule(nn.Module):
         return skip + F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
 
 
+def hourglass(
+    num_keypoints: int = 17,
+    *,
+    num_stacks: int = 1,
+    in_channels: int = 3,
+    stage_channels: Sequence[int] = (256, 256, 384, 384, 384, 512),
+    stage_blocks: Sequence[int] = (2, 2, 2, 2, 2, 4),
+    grad_checkpoint: bool = False,
+) -> PoseNet:
+    """Build the top-down Hourglass of any width and depth: heatmaps (B, K, H / 4, W / 4)."""
+    backbone = Hourglass(
+        num_stacks,
+        in_channels=in_channels,
+        stage_channels=stage_channels,
+        stage_blocks=stage_blocks,
+        grad_checkpoint=grad_checkpoint,
+    )
+    return PoseNet(backbone, StagesHead(stage_channels[0], num_keypoints, num_stacks))
+
+
 def hourglass52(
     num_keypoints: int = 17,
     *,
@@ -106,6 +126,9 @@ def hourglass52(
     grad_checkpoint: bool = False,
 ) -> PoseNet:
     """Build the top-down Hourglass-52: `num_stacks` heatmaps (B, K, H / 4, W / 4)."""
-    backbone = Hourglass(num_stacks, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
-    width = backbone.feature_info[0].channels
-    return PoseNet(backbone, StagesHead(width, num_keypoints, num_stacks))
+    return hourglass(
+        num_keypoints,
+        num_stacks=num_stacks,
+        in_channels=in_channels,
+        grad_checkpoint=grad_checkpoint,
+    )

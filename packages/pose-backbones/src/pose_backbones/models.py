@@ -10,7 +10,7 @@ from torch import nn
 from pose_backbones.checkpoint import load_checkpoint
 from pose_backbones.cpm import cpm
 from pose_backbones.higherhrnet import higherhrnet, higherhrnet_w32, higherhrnet_w48
-from pose_backbones.hourglass import hourglass52
+from pose_backbones.hourglass import hourglass, hourglass52
 from pose_backbones.hourglass_ae import hourglass_ae
 from pose_backbones.hrnet import hrnet, hrnet_w32, hrnet_w32_ae, hrnet_w48
 from pose_backbones.names import unknown
@@ -22,6 +22,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "higherhrnet": higherhrnet,
     "higherhrnet_w32": higherhrnet_w32,
     "higherhrnet_w48": higherhrnet_w48,
+    "hourglass": hourglass,
     "hourglass52": hourglass52,
     "hourglass_ae": hourglass_ae,
     "hrnet": hrnet,

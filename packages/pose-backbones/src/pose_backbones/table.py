@@ -9,6 +9,7 @@ from pose_backbones.zoo import ZOO
 # The (w, h) each model is measured at where no published weights say.
 DEFAULT_SIZES = {
     "higherhrnet": (512, 512),
+    "hourglass": (256, 256),
     "hrnet": (192, 256),
     "hrnet_w48": (192, 256),
     "hrnet_w32_ae": (512, 512),
