@@ -33,7 +33,9 @@ def test_info_and_bad_usage(capsys):
     assert main(["info", "hrnet_w32"]) == 0
     assert "7.6 GFLOPs, 28.5 M parameters" in capsys.readouterr().out
     assert main(["info", "cpm_coco_256x192"]) == 0
-    assert "sha256_prefix: aa4ba095" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "sha256_prefix: aa4ba095" in output
+    assert "stats: AP 0.623, AP50 0.858, AP75 0.706, AR 0.685, AR50 0.902\n" in output
     assert main(["list", "hrnet_w4*"]) == 0
     assert capsys.readouterr().out == "hrnet_w48\n"
     for bad in (

@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with Server() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
@@ -176,6 +176,14 @@ def test_a_wrong_hash_is_never_kept(folder, server):
     assert_fetched(fetch(server, "wrong", "ok"), folder)
 
 
+def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match=rf"cannot keep {FILE} in {tmp_path / 'file'}: \w+"):
+        fetch(server, "ok")
+    assert server.requests == []
+
+
 def test_command_line(folder, server, capsys):
     assert main(["zoo", "test_weights"]) == 2
     assert "--download" in capsys.readouterr().err
@@ -184,4 +192,10 @@ def test_command_line(folder, server, capsys):
     assert output.out == f"{folder / FILE}\n"
     assert "1.0 of 1.0 MB (100%)" in output.err
     assert main(["zoo"]) == 0
-    assert "hourglass52_coco_256x256" in capsys.readouterr().out
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["test_weights"].endswith(f"1.0 MB    {folder / FILE}")
+    for name in ZOO.keys() - {"test_weights"}:
+        assert rows[name].endswith(f"not here  {ZOO[name].file}")
+        assert f"{ZOO[name].stats['AR']:.3f}" in rows[name]
+    assert rows["higherhrnet_w48_coco_512x512"].split()[2:6] == ["0.686", "0.731", "0.716", "0.755"]
+    assert rows["cpm_coco_256x192"].split()[1:7] == ["192x256", "0.623", "0.685", "-", "-", "1"]

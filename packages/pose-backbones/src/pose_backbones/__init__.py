@@ -11,7 +11,7 @@ from pose_backbones.hrnet import HRNet, hrnet, hrnet_w32, hrnet_w32_ae, hrnet_w4
 from pose_backbones.models import create_model, list_models
 from pose_backbones.net import Feature, HeatmapHead, MapsHead, PoseNet, PoseOutput, StagesHead
 from pose_backbones.reading import Checkpoint, CheckpointError, read_checkpoint
-from pose_backbones.weights import find_weights
+from pose_backbones.weights import find_weights, local_weights, weights_folders
 from pose_backbones.zoo import ZOO, Weights
 
 __version__ = "0.1.0"
@@ -51,5 +51,7 @@ __all__ = [
     "identify",
     "list_models",
     "load_checkpoint",
+    "local_weights",
     "read_checkpoint",
+    "weights_folders",
 ]

@@ -70,6 +70,9 @@ def _info(args: argparse.Namespace) -> str:
     if args.name in ZOO:
         weights = ZOO[args.name]
         fields = {**vars(weights), "file": weights.file, "sha256_prefix": weights.sha256_prefix}
+        for key in ("stats", "stats_multi_scale"):
+            figures = (fields[key] or {}).items()
+            fields[key] = ", ".join(f"{name} {value:.3f}" for name, value in figures) or "none"
         return "\n".join(f"{key}: {value}" for key, value in fields.items())
     if "/" not in args.name and not args.name.endswith((".pth", ".pt", ".tar", ".safetensors")):
         raise ValueError(unknown("model or weights", args.name, [*MODELS, *ZOO]))

@@ -1,9 +1,12 @@
 """Describe models and weights in tables, from the code itself."""
 
+from pathlib import Path
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pose_backbones.models import MODELS, list_models
+from pose_backbones.weights import local_weights, weights_folders
 from pose_backbones.zoo import ZOO
 
 # The (w, h) each model is measured at where no published weights say.
@@ -65,12 +68,27 @@ def _figures(name: str, size: tuple[int, int]) -> str:
 
 
 def zoo_table() -> str:
-    """Return the published weights as aligned columns."""
-    rows = [("NAME", "MODEL", "KEYPOINTS", "INPUT", "AP", "AR", "FILE")]
+    """Return the published weights as aligned columns, with what is here of them, and notes."""
+    rows = [("NAME", "INPUT", "AP", "AR", "AP-MS", "AR-MS", "LICENCE", "SIZE", "FILE")]
+    licences = list(dict.fromkeys(w.licence for w in ZOO.values()))
     for key, w in ZOO.items():
-        size = f"{w.input_size[0]}x{w.input_size[1]}"
-        figures = (f"{w.stats['AP']:.3f}", f"{w.stats['AR']:.3f}")
-        rows.append((key, w.model, str(w.num_keypoints), size, *figures, w.file))
+        multi = w.stats_multi_scale or {}
+        stats = (*(w.stats[name] for name in ("AP", "AR")), multi.get("AP"), multi.get("AR"))
+        figures = ("-" if value is None else f"{value:.3f}" for value in stats)
+        here = local_weights(key)
+        size, file = ("not here", w.file) if here is None else (_megabytes(here), str(here))
+        input_size = f"{w.input_size[0]}x{w.input_size[1]}"
+        rows.append((key, input_size, *figures, str(1 + licences.index(w.licence)), size, file))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(n) for c, n in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join(lines)
+    notes = [
+        "INPUT: width x height. AP, AR: as published, on COCO val2017 with flip test; "
+        "-MS: at 2, 1 and 0.5 times the size.",
+        f"SIZE: of the file, if it is in {' or '.join(map(str, weights_folders()))}.",
+        *(f"LICENCE {number}: {text}." for number, text in enumerate(licences, 1)),
+    ]
+    return "\n".join([*lines, "", *notes])
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"

@@ -32,22 +32,41 @@ def find_weights(
     the publisher. A mirror has the publisher's folders, or just the file. Raises ValueError for an
     unknown name and CheckpointError where there is no file, or a wrong one.
     """
-    if name not in ZOO:
-        raise ValueError(unknown("weights", name, ZOO))
+    here = local_weights(name)
     weights = ZOO[name]
-    own = os.environ.get("POSE_WEIGHTS_DIR")
-    folders = ([Path(own)] if own else []) + [cache_dir()]
-    for folder in folders:
-        if (folder / weights.file).is_file():
-            return _verified(folder / weights.file, weights)
+    if here is not None:
+        return _verified(here, weights)
     if not download:
         raise CheckpointError(
-            f"{weights.file} is not in {' or '.join(map(str, folders))}; put it there, "
+            f"{weights.file} is not in {' or '.join(map(str, weights_folders()))}; put it there, "
             "or pass download=True (--download)"
         )
     extra = os.environ.get("POSE_WEIGHTS_MIRRORS", "").split(",")
     bases = [*mirrors, *(base.strip() for base in extra if base.strip()), weights.source]
-    return _download(weights, bases, folders[0], progress)
+    folder = weights_folders()[0]
+    try:
+        return _download(weights, bases, folder, progress)
+    except OSError as error:  # of the folder; those of servers are told apart
+        raise CheckpointError(
+            f"cannot keep {weights.file} in {folder}: {error.strerror}"
+        ) from error
+
+
+def local_weights(name: str) -> Path | None:
+    """Return where the file of a zoo entry is on this machine, not verified; None if it is not.
+
+    Raises ValueError for an unknown name.
+    """
+    if name not in ZOO:
+        raise ValueError(unknown("weights", name, ZOO))
+    places = [folder / ZOO[name].file for folder in weights_folders()]
+    return next((place for place in places if place.is_file()), None)
+
+
+def weights_folders() -> list[Path]:
+    """Return where files of the zoo are looked for, in order; downloads go into the first."""
+    own = os.environ.get("POSE_WEIGHTS_DIR")
+    return ([Path(own)] if own else []) + [cache_dir()]
 
 
 def cache_dir() -> Path:

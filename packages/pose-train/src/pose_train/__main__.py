@@ -16,6 +16,7 @@ from pose_train import (
     command_resume,
     command_run,
     command_test,
+    command_zoo,
 )
 from pose_train.config import ConfigError
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, ModuleType] = {
     "bench": command_bench,
     "doctor": command_doctor,
     "configs": command_configs,
+    "zoo": command_zoo,
 }
 
 
