@@ -1,15 +1,16 @@
 """The commands for trained networks, as they are typed."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
-import torch
 
-from pose_backbones import ZOO, create_model
+from pose_backbones import ZOO
 from pose_eval import evaluate
 from pose_train.__main__ import main
-from pose_train.command_test import beside_published, published_stats
+from pose_train.command_test import beside_published, departures, published_stats
+from pose_train.read_config import load_config
 
 
 def test_test(
@@ -53,13 +54,13 @@ def test_test_with_detections(
 def test_published_numbers_stand_beside_ours() -> None:
     preset = "higherhrnet_w32_coco_512x512"
     stats = {"AP": 0.5, "AP50": None, "APM": 0.4, "AR": 0.25}
-    lines = beside_published(stats, published_stats(preset, False)).splitlines()
+    lines = beside_published(stats, published_stats(preset)).splitlines()
     ap, ap50 = (ZOO[preset].stats[name] for name in ("AP", "AP50"))
     assert lines[0].split() == ["ours", "published", "difference"]
     assert lines[1].split() == ["AP", "0.500", f"{ap:.3f}", f"{0.5 - ap:+.3f}"]
     assert lines[2].split() == ["AP50", "-", f"{ap50:.3f}"]
     assert lines[3].split() == ["APM", "0.400"]
-    multi_scale = published_stats(preset, True)
+    multi_scale = published_stats(preset, (0.5, 1, 2))
     assert multi_scale is not None
     multi = beside_published(stats, multi_scale).splitlines()
     ar = multi_scale["AR"]
@@ -67,21 +68,40 @@ def test_published_numbers_stand_beside_ours() -> None:
     assert "published" not in beside_published(stats, None)
 
 
-def test_a_preset_with_weights_in_the_published_form(
-    drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What a user of MMPose 0.x types: the row's name, its file, the folder of the data."""
+def test_a_test_that_is_not_the_published_one_says_so(tmp_path: Path) -> None:
     preset = "cpm_coco_256x192"
-    net = create_model("cpm", num_keypoints=17)
     file = tmp_path / ZOO[preset].file
-    meta = {"mmpose_version": "0.29.0", "epoch": 210}
-    torch.save({"meta": meta, "state_dict": net.state_dict()}, file)
-    data = ["--data-root", str(drawn_data), "--workers", "0", "eval.flip_test=false"]
-    assert main(["test", preset, "--weights", str(file), *data, "eval.boxes=gt"]) == 0
-    printed = capsys.readouterr().out.splitlines()
-    assert next(line for line in printed if line.startswith("AP ")).split()[2] == "0.623"
-    assert main(["test", preset, "--weights", str(file), *data]) == 2
-    assert "COCO_val2017_detections_AP_H_56_person.json" in capsys.readouterr().err
+    file.write_bytes(b"another")
+    (other,) = departures(load_config(preset, ["eval.batch_size=3"]), preset, file)
+    digest = hashlib.sha256(b"another").hexdigest()[:8]
+    assert other.endswith(f"starts with {digest}, that of the published one with aa4ba095")
+    changes = ["eval.flip_test=false", "eval.boxes=gt", "codec.refine=dark"]
+    changed, _ = departures(load_config(preset, changes), preset, file)
+    assert changed.startswith("not the published test: ")
+    assert set(changed.partition(": ")[2].split(", ")) == {
+        "eval.flip_test=False",
+        "eval.boxes=gt",
+        "codec.refine=dark",
+    }
+    preset = "higherhrnet_w32_coco_512x512"
+    several = load_config(preset, ["eval.multi_scale=[2, 1, 0.5]"])
+    assert [note[:22] for note in departures(several, preset, file)] == ["not the published file"]
+    changed, _ = departures(load_config(preset, ["eval.multi_scale=[2, 1]"]), preset, file)
+    assert changed == "not the published test: eval.multi_scale=(2.0, 1.0)"
+
+
+def test_test_without_the_published_detections(
+    run_dir: Path, drawn_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
+    assert (
+        main(["test", str(run_dir), "eval.boxes=detections", f"data.detections.file={wanted}"]) == 2
+    )
+    error = capsys.readouterr().err
+    assert f"{drawn_data / wanted} does not exist" in error
+    assert "authors of HRNet" in error
+    assert "eval.boxes=gt" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -100,7 +120,17 @@ def test_a_preset_whose_weights_are_not_there(
     monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["test", "cpm_coco_256x192"]) == 2
-    assert f"{ZOO['cpm_coco_256x192'].file} is not in {tmp_path}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{ZOO['cpm_coco_256x192'].file} is not in {tmp_path}" in error
+    assert "`pose-train zoo fetch cpm_coco_256x192`" in error
+    assert "--weights FILE" in error
+    assert error.count("\n") == 1
+
+
+def test_names_that_are_not_in_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is fetched before all names are known."""
+    assert main(["zoo", "fetch", "cpm_coco_256x192", "cpm_coco_256x193"]) == 2
+    assert "did you mean cpm_coco_256x192" in capsys.readouterr().err
 
 
 def test_predict(
@@ -122,6 +152,7 @@ def test_predict(
         (["test", "hrnet_w32_coco_256x192"], "a config without weights"),
         (["test", "RUN", "--data-root", "nowhere"], "data.root nowhere does not exist"),
         (["test", "RUN", "eval.boxs=gt"], "unknown key eval.boxs; did you mean boxes?"),
+        (["test", "RUN", "--multi-scale"], "--multi-scale is for bottom-up networks"),
         (["test", "RUN", "--weights", "gone.pth"], "gone.pth: there is no such file"),
         (["predict", "RUN", "gone.jpg", "--out", "out"], "gone.jpg does not exist"),
         (["predict", "RUN", ".", "--out", "out"], ". holds no pictures"),

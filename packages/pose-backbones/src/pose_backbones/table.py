@@ -69,7 +69,7 @@ def _figures(name: str, size: tuple[int, int]) -> str:
 
 def zoo_table() -> str:
     """Return the published weights as aligned columns, with what is here of them, and notes."""
-    rows = [("NAME", "INPUT", "AP", "AR", "AP-MS", "AR-MS", "LICENCE", "SIZE", "FILE")]
+    rows = [["NAME", "INPUT", "AP", "AR", "AP-MS", "AR-MS", "LICENCE", "SIZE", "FILE"]]
     licences = list(dict.fromkeys(w.licence for w in ZOO.values()))
     for key, w in ZOO.items():
         multi = w.stats_multi_scale or {}
@@ -78,7 +78,7 @@ def zoo_table() -> str:
         here = local_weights(key)
         size, file = ("not here", w.file) if here is None else (_megabytes(here), str(here))
         input_size = f"{w.input_size[0]}x{w.input_size[1]}"
-        rows.append((key, input_size, *figures, str(1 + licences.index(w.licence)), size, file))
+        rows.append([key, input_size, *figures, str(1 + licences.index(w.licence)), size, file])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(n) for c, n in zip(r, widths, strict=True)).rstrip() for r in rows]
     notes = [

@@ -24,6 +24,9 @@ from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, Sy
 from pose_train.ranks import Ranks
 from pose_train.signals import start_sampling
 
+# The boxes of the published tables, by a detector with an AP of 56.4 for persons.
+PUBLISHED_DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
+
 
 class Sets(NamedTuple):
     """train and val: annotated persons; boxes: what is evaluated, of val's pictures."""
@@ -70,6 +73,15 @@ def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Person
     found = data.detections
     if found.file is None:
         raise ConfigError("eval.boxes is detections, and data.detections.file is missing")
+    if not (root / found.file).is_file():
+        origin = ""
+        if Path(found.file).name == PUBLISHED_DETECTIONS:
+            origin = " (shared by the authors of HRNet; their README and MMPose's link it)"
+        raise ConfigError(
+            f"{root / found.file} does not exist: put the detector's boxes there{origin}, name "
+            "another COCO results file with data.detections.file=FILE, or take the annotated boxes "
+            "with eval.boxes=gt, which gives a higher AP"
+        )
     return load_detections(
         root / found.file,
         val,

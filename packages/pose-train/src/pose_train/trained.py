@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from pose_backbones import ZOO, CheckpointError, find_weights, load_checkpoint
+from pose_backbones import (
+    ZOO,
+    CheckpointError,
+    find_weights,
+    load_checkpoint,
+    local_weights,
+    weights_folders,
+)
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import Persons, Skeleton, load_coco
 from pose_train import bottomup, topdown
@@ -56,21 +63,30 @@ def load_trained(
     """
     config, found = _config_and_weights(Path(source), overrides)
     preset = str(source) if str(source) in ZOO else None
-    file = Path(weights) if weights is not None else found
-    if weights is not None and str(weights) in ZOO and not Path(weights).is_file():
-        file = find_weights(str(weights))
-    elif file is None and config.model.weights is not None:
-        file = Path(config.model.weights)
-    elif file is None and preset is not None:
-        file = find_weights(preset)
-    if file is None:
+    chosen = weights or found or config.model.weights or preset
+    if chosen is None:
         raise ConfigError(f"{source} is a config without weights: say which with --weights FILE")
+    file = _weights_file(chosen)
     skeleton = _skeleton(config, _content(file))
     net, codec = _create(config, skeleton.num_keypoints)
     load_checkpoint(net, file)
     on = find_device(device or config.train.device, 0)
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Trained(net.eval(), config, codec, skeleton, on, file, preset)
+
+
+def _weights_file(weights: str | Path) -> Path:
+    """Return a file as it is given, or the one of a zoo's name, its SHA-256 prefix verified."""
+    name = str(weights)
+    if name not in ZOO or Path(weights).is_file():
+        return Path(weights)
+    if local_weights(name) is None:
+        folders = " or ".join(str(folder) for folder in weights_folders())
+        raise CheckpointError(
+            f"{ZOO[name].file} is not in {folders}: fetch it with `pose-train zoo fetch {name}`, "
+            "or name your copy with --weights FILE"
+        )
+    return find_weights(name)
 
 
 def _create(
