@@ -114,6 +114,7 @@ def test_base_names_a_preset_and_is_merged(tmp_path: Path) -> None:
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(to_yaml(config))
     assert load_config(resolved) == config
+    assert [c.preset for c in (config, demo, load_config(resolved))] == ["demo"] * 3
 
 
 def test_an_unknown_base_names_the_nearest(tmp_path: Path) -> None:

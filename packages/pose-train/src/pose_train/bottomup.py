@@ -28,6 +28,7 @@ from pose_train.rundir import cut_metrics
 from pose_train.sets import train_loader
 from pose_train.signals import stop_requests
 from pose_train.testing import predict_pictures
+from pose_train.timing import Timing
 from pose_train.training import (
     accumulation,
     autocast,
@@ -313,6 +314,7 @@ def _evaluate(
     run: Run, training: Training, codec: AssociativeEmbedding, epoch: int
 ) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
+    timing = Timing()
     with averaged_weights(training):
         share_buffers(training.net, run.ranks)
         rows = predict_pictures(
@@ -323,5 +325,6 @@ def _evaluate(
             run.sets.val,
             run.ranks,
             run.device,
+            timing,
         )
-    return finish_evaluation(run, training, rows, epoch)
+    return finish_evaluation(run, training, rows, timing, epoch)

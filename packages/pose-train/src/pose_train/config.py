@@ -177,6 +177,7 @@ class Config:
     log: Log = Log()
     seed: int = 0
     out: str = ""  # run directory; by default the next free one of runs/NAME-1, -2, ...
+    preset: str | None = None  # the shipped preset that it is or has as its base; need not be given
 
     def __post_init__(self) -> None:
         _check_data(self.data, self.eval)

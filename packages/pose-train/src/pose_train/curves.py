@@ -1,14 +1,14 @@
 """Line charts as SVG text, without a plotting library."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 320, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 34, 40  # margins around the plot
 COLORS = ("#1f6feb", "#d1495b", "#2a9d5c")
 
-Series = dict[str, Sequence[tuple[float, float]]]  # name -> (x, y) points
+Series = Mapping[str, Sequence[tuple[float, float]]]  # name -> (x, y) points
 
 
 def line_chart(title: str, x_label: str, series: Series) -> str:
@@ -38,6 +38,7 @@ def line_chart(title: str, x_label: str, series: Series) -> str:
         parts.append(_text(LEFT - 6, y + 4, f"{tick:.4g}", anchor="end"))
     for x in sorted({x_low, round((x_low + x_high) / 2), x_high}):
         parts.append(_text(place(x, 0)[0], HEIGHT - BOTTOM + 16, f"{x:g}", anchor="middle"))
+    legend = WIDTH - RIGHT  # where the next name ends
     for number, (name, line) in enumerate(series.items()):
         color = COLORS[number % len(COLORS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
@@ -47,7 +48,8 @@ def line_chart(title: str, x_label: str, series: Series) -> str:
             for x, y in (place(*point) for point in line)
         ]
         if len(series) > 1:
-            parts.append(_text(WIDTH - RIGHT - 30 * number, 20, name, anchor="end", fill=color))
+            parts.append(_text(legend, 20, name, anchor="end", fill=color))
+            legend -= round(6.5 * len(name)) + 10
     return "\n".join([*parts, "</svg>"])
 
 

@@ -8,17 +8,20 @@ from pose_train.report import write_report
 from pose_train.run import Outcome, Run, record, save, say
 from pose_train.rundir import write_text
 from pose_train.testing import evaluate_rows
+from pose_train.timing import Timing
 
-RESULTS = "results.json"
+RESULTS, SECONDS = "results.json", "seconds.json"
 
 
 def finish_evaluation(
-    run: Run, training: Training, rows: list[dict[str, Any]], epoch: int
+    run: Run, training: Training, rows: list[dict[str, Any]], timing: Timing, epoch: int
 ) -> Outcome | None:
     """Write results, page and the best checkpoint; None but in the first process."""
+    seconds = timing.of_all(run.ranks)
     if not run.ranks.is_first:
         return None
     write_text(run.dir / RESULTS, json.dumps(rows))
+    write_text(run.dir / SECONDS, json.dumps(sorted(seconds.items())))
     evaluation = evaluate_rows(rows, run.sets.val)
     ap = evaluation.stats["AP"] or 0.0  # None where the ground truth has nothing to find
     place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
@@ -27,7 +30,8 @@ def finish_evaluation(
     if ap > training.progress.best_ap:
         training.progress.best_ap = ap
         save(run, training, BEST)
-    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
+    page = write_report(run.dir, run.config, evaluation, run.sets.val, seconds)
+    return Outcome(evaluation, page)
 
 
 def shown_again(run: Run) -> Outcome | None:
@@ -35,5 +39,8 @@ def shown_again(run: Run) -> Outcome | None:
     if not run.ranks.is_first:
         return None
     rows = json.loads((run.dir / RESULTS).read_text(encoding="utf-8"))
+    timed = run.dir / SECONDS  # runs of earlier versions have none
+    seconds = dict(json.loads(timed.read_text(encoding="utf-8"))) if timed.is_file() else {}
     evaluation = evaluate_rows(rows, run.sets.val)
-    return Outcome(evaluation, write_report(run.dir, evaluation, run.sets.val, rows))
+    page = write_report(run.dir, run.config, evaluation, run.sets.val, seconds)
+    return Outcome(evaluation, page)

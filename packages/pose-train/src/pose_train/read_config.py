@@ -30,6 +30,8 @@ def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) 
     """
     path = _find(name_or_path)
     content = _read_with_base(path)
+    if str(name_or_path) in shipped_configs():
+        content["preset"] = str(name_or_path)
     for override in overrides:
         _apply_override(content, override)
     if not content.get("out"):
@@ -97,7 +99,7 @@ def _read_with_base(path: Path) -> dict[str, Any]:
     if not isinstance(base, str) or base not in shipped:
         hint = _suggestion(str(base), list(shipped))
         raise ConfigError(f"{path}: base must be a shipped preset, got {base!r}{hint}")
-    return _merge(_read_yaml(shipped[base]), content)
+    return _merge(_read_yaml(shipped[base]), content) | {"preset": base}
 
 
 def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -1,120 +1,287 @@
 """The page that shows a run: numbers, curves, pictures, config."""
 
 import base64
-from collections import defaultdict
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_data import Persons, draw_people, read_image
+from pose_backbones import ZOO
+from pose_data import COCO, Persons
 from pose_eval import Report
+from pose_train.config import Config
 from pose_train.curves import line_chart
-from pose_train.rundir import read_metrics, write_text
+from pose_train.pictures import (
+    draw_pair,
+    find_mistakes,
+    slowest,
+    spread,
+    what_went_wrong,
+    worst,
+)
+from pose_train.rundir import make_folder, read_metrics, write_bytes, write_text
 
-NUM_PICTURES = 12
+SPREAD, WORST, SLOWEST = 8, 8, 6  # pictures at most
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse } td, th { padding: .2em .9em; border-bottom: 1px solid #ddd }
-td { text-align: right } figure { display: inline-block; margin: 0 1em 1em 0; vertical-align: top }
-figure img { max-width: 620px; display: block } figcaption { color: #555; font-size: 13px }
-pre { background: #f6f6f6; padding: 1em; overflow-x: auto } .ap { font-size: 2em }
+:root { color-scheme: light; --ink: #1f2933; --faint: #616e7c; --line: #e4e7eb }
+* { box-sizing: border-box }
+body { margin: 0; background: #f5f6f8; color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
+main { max-width: 1380px; margin: 0 auto; padding: 28px 20px 60px }
+h1 { font-size: 25px; margin: 0 0 2px; overflow-wrap: anywhere }
+h2 { font-size: 19px; margin: 34px 0 4px }
+.sub, .note, figcaption { color: var(--faint); font-size: 13px }
+.sub { margin: 0 0 18px } .note { margin: 4px 0 12px; max-width: 75em }
+.card, figure { background: #fff; border: 1px solid var(--line); border-radius: 10px }
+.card { padding: 14px 18px; overflow-x: auto }
+.ap { font-size: 30px; line-height: 1.2; margin: 0 0 8px; font-variant-numeric: tabular-nums }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right }
+th { color: var(--faint); font-size: 13px } tr:last-child td { border-bottom: 0 }
+th:first-child, td:first-child { text-align: left; padding-left: 0 }
+.curves { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 10px }
+.pictures { columns: 2 460px; column-gap: 16px; margin-top: 10px }
+figure { margin: 0 0 16px; break-inside: avoid; overflow: hidden }
+figure img { width: 100%; display: block } figcaption { padding: 7px 12px }
+figcaption, pre { overflow-wrap: anywhere } figcaption b { color: var(--ink) }
+.warning { background: #fff8e1; border: 1px solid #f2d88b; border-radius: 8px; padding: 8px 14px;
+  margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere }
+pre { font-size: 13px; margin: 0; white-space: pre-wrap }
 """
 
 
+class Figure(NamedTuple):
+    """A picture of the page: its file, its name in words, and what there is to say of it."""
+
+    path: Path
+    name: str
+    caption: str
+
+
 def write_report(
-    run_dir: Path, evaluation: Report, persons: Persons, rows: list[dict[str, Any]]
+    run_dir: Path,
+    config: Config,
+    evaluation: Report,
+    persons: Persons,
+    seconds: Mapping[int, float],
 ) -> Path:
-    """Write curves.svg, pictures/ and the self-contained report.html; return the page's path."""
+    """Write curve_*.svg, pictures/ and the self-contained report.html; return the page's path.
+
+    persons: the evaluated set. seconds: by image id, what the evaluation took for it. Raises
+    RunDirError.
+    """
     curves = _curves(read_metrics(run_dir))
-    pictures = _write_pictures(run_dir / "pictures", persons, rows)
     for name, svg in curves.items():
         write_text(run_dir / f"curve_{name}.svg", svg)
+    sections = _pictures(run_dir / "pictures", config, evaluation, persons, dict(seconds))
     page = run_dir / "report.html"
-    config = (run_dir / "config.yaml").read_text(encoding="utf-8")
-    write_text(page, _page(run_dir.name, evaluation, list(curves.values()), pictures, config))
+    about = f"recipe {config.recipe}, {config.model.name}"
+    parts = [
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(run_dir.name)}</title>\n<style>{STYLE}</style></head><body><main>",
+        f"<h1>{escape(run_dir.name)}</h1>",
+        f'<p class="sub">{escape(about)}{_of_preset(config)}</p>',
+        *(f'<p class="warning">{escape(text)}</p>' for text in evaluation.warnings),
+        _numbers(config, evaluation, persons),
+        f'<h2>Learning curves</h2><div class="curves">{"".join(curves.values())}</div>',
+        *sections,
+        f'<h2>Config</h2><div class="card"><pre>{_config(run_dir)}</pre></div>',
+        "</main></body></html>\n",
+    ]
+    write_text(page, "\n".join(parts))
     return page
 
 
+def _of_preset(config: Config) -> str:
+    return "" if config.preset is None else f", preset {escape(config.preset)}"
+
+
+def _config(run_dir: Path) -> str:
+    return escape((run_dir / "config.yaml").read_text(encoding="utf-8"))
+
+
 def _curves(metrics: list[dict[str, Any]]) -> dict[str, str]:
-    """Draw the learning curves: loss, AP and AR, learning rate, speed."""
+    """Draw the learning curves: losses, AP and AR, learning rate, speed."""
     train = [record for record in metrics if record["kind"] == "train"]
     val = [record for record in metrics if record["kind"] == "val"]
 
     def line(records: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-        return [(r["epoch"], r[key] or 0.0) for r in records]
+        return [(r["epoch"], r[key] or 0.0) for r in records if key in r]
 
-    return {
-        "loss": line_chart("training loss", "epoch", {"loss": line(train, "loss")}),
-        "ap": line_chart("evaluation", "epoch", {"AP": line(val, "AP"), "AR": line(val, "AR")}),
-        "lr": line_chart("learning rate", "epoch", {"lr": line(train, "lr")}),
-        "speed": line_chart("images per second", "epoch", {"": line(train, "images_per_s")}),
+    losses = {"loss": line(train, "loss"), "heatmaps": line(train, "heatmap_loss")}
+    tags = {name: line(train, f"{name}_loss") for name in ("push", "pull")}
+    charts = {
+        "loss": ("training loss", losses),
+        "tags": ("losses of tags", tags),
+        "ap": ("evaluation", {"AP": line(val, "AP"), "AR": line(val, "AR")}),
+        "lr": ("learning rate", {"lr": line(train, "lr")}),
+        "speed": ("images per second", {"": line(train, "images_per_s")}),
     }
+    drawn = {}
+    for name, (title, series) in charts.items():
+        there = {label: points for label, points in series.items() if points}
+        if there:
+            drawn[name] = line_chart(title, "epoch", there)
+    return drawn
 
 
-def _write_pictures(folder: Path, persons: Persons, rows: list[dict[str, Any]]) -> list[Path]:
-    """Draw ground truth (left) and prediction (right) on evaluated pictures spread over the set."""
-    folder.mkdir(exist_ok=True)
-    person_of_image = {int(row): i for i, row in enumerate(persons.image_index)}  # any one of them
-    rows_of_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        rows_of_image[row["image_id"]].append(row)
-    image_rows = sorted(person_of_image)
-    chosen = np.linspace(0, len(image_rows) - 1, min(NUM_PICTURES, len(image_rows)))
-    paths = []
-    for image_row in (image_rows[round(position)] for position in chosen):
-        image = read_image(persons, person_of_image[image_row])
-        here = persons.image_index == image_row
-        truth = draw_people(image, persons.keypoints[here], persons.visible[here], persons.skeleton)
-        predicted = np.array(
-            [row["keypoints"] for row in rows_of_image[int(persons.image_ids[image_row])]],
-            np.float32,
-        ).reshape(-1, persons.skeleton.num_keypoints, 3)  # (N, K, 3)
-        drawn = draw_people(image, predicted[..., :2], predicted[..., 2], persons.skeleton)
-        paths.append(folder / f"{Path(persons.file_names[image_row]).stem}.jpg")
-        _write_jpeg(paths[-1], np.hstack([truth, drawn]))
-    return paths
+def published(config: Config, persons: Persons) -> Mapping[str, float] | None:
+    """Return the published row of the config's preset, if the same keypoints are evaluated."""
+    row = ZOO.get(config.preset or "")
+    if row is None or persons.skeleton.keypoints != COCO.keypoints:
+        return None
+    return row.stats_multi_scale if len(config.eval.multi_scale) > 1 else row.stats
 
 
-def _write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
-    _, encoded = cv2.imencode(".jpg", image)
-    path.write_bytes(encoded.tobytes())
-
-
-def _page(
-    title: str, evaluation: Report, curves: list[str], pictures: list[Path], config: str
-) -> str:
-    names = "".join(f"<th>{name}</th>" for name in evaluation.stats)
-    values = "".join(
-        f"<td>{'-' if value is None else f'{value:.3f}'}</td>"
-        for value in evaluation.stats.values()
+def _numbers(config: Config, evaluation: Report, persons: Persons) -> str:
+    """Return AP, and the table of all numbers beside the published ones, if there are any."""
+    ours, theirs = evaluation.stats, published(config, persons)
+    rows: list[tuple[str, Iterable[str]]] = [("this run", map(_number, ours.values()))]
+    if theirs is not None:
+        pairs = [(value, theirs.get(name)) for name, value in ours.items()]
+        rows.append(("published", (_number(b, "") for _, b in pairs)))
+        rows.append(("difference", (_difference(a, b) for a, b in pairs)))
+    head = "".join(f"<th>{escape(name)}</th>" for name in ours)
+    body = "".join(
+        f"<tr><td>{name}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for name, cells in rows
     )
-    counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in evaluation.counts.items())
-    warnings = "".join(f"<p>warning: {escape(text)}</p>" for text in evaluation.warnings)
-    figures = "".join(
-        f'<figure><img alt="" src="data:image/jpeg;base64,{_base64(path)}">'
-        f"<figcaption>{escape(path.stem)}: ground truth | prediction</figcaption></figure>"
-        for path in pictures
+    counts = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in evaluation.counts.items())
+    note = f"COCO keypoint metrics by pose-eval over {counts}; {_protocol(config)}."
+    if theirs is not None:
+        how = "boxes of a detector with person AP 56.4"
+        if config.recipe == "bottomup":
+            how = "scales 2, 1, 0.5" if len(config.eval.multi_scale) > 1 else "scale 1"
+        note += (
+            f" Published for {escape(str(config.preset))}: COCO val2017 (5,000 images), {how}, "
+            "flip test. The difference means something where the same was evaluated alike."
+        )
+    return (
+        f'<div class="card"><p class="ap">AP {_number(ours["AP"])}</p>'
+        f'<table><tr><th></th>{head}</tr>{body}</table></div><p class="note">{note}</p>'
     )
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<style>{STYLE}</style></head><body>
-<h1>{escape(title)}</h1>
-<p class="ap">AP {evaluation.stats["AP"] or 0.0:.3f}</p>
-<table><tr>{names}</tr><tr>{values}</tr></table>
-<p>COCO keypoint metrics by pose-eval over {counts}.</p>{warnings}
-<h2>Learning curves</h2>
-{"".join(curves)}
-<h2>Pictures of the evaluation set</h2>
-<p>Left side of the body orange, right side blue.</p>
-{figures}
-<h2>Config</h2>
-<pre>{escape(config)}</pre>
-</body></html>
-"""
+
+
+def _number(value: float | None, missing: str = "-") -> str:
+    return missing if value is None else f"{value:.3f}"
+
+
+def _difference(ours: float | None, theirs: float | None) -> str:
+    return "" if ours is None or theirs is None else f"{ours - theirs:+.3f}"
+
+
+def _protocol(config: Config) -> str:
+    """Say how it was evaluated."""
+    plan = config.eval
+    boxes = {"gt": "annotated boxes", "detections": "detected boxes", "image": "whole pictures"}
+    words = [boxes[plan.boxes]] if config.recipe == "topdown" else []
+    if config.recipe == "bottomup":
+        words.append("scales " + ", ".join(f"{factor:g}" for factor in plan.multi_scale))
+    words.append("flip test" if plan.flip_test else "no flip test")
+    return ", ".join(words)
+
+
+def _pictures(
+    folder: Path,
+    config: Config,
+    evaluation: Report,
+    persons: Persons,
+    seconds: dict[int, float],
+) -> list[str]:
+    """Draw the pictures of the page into a folder; return its sections about them."""
+    make_folder(folder)
+    mistakes = find_mistakes(evaluation)
+    of_wrong = evaluation.gt.image_ids[evaluation.results.image[mistakes.wrong]]
+    names = dict(zip(persons.image_ids.tolist(), map(str, persons.file_names), strict=True))
+    drawn: dict[int, Path] = {}
+
+    def figure(image_id: int, caption: str) -> Figure:
+        if image_id not in drawn:
+            stem = re.sub(r"[^\w.-]+", "_", str(Path(names[image_id]).with_suffix("")))
+            drawn[image_id] = folder / f"{stem}.jpg"
+            pair = draw_pair(evaluation, persons, image_id, mistakes)
+            _, encoded = cv2.imencode(".jpg", pair, [cv2.IMWRITE_JPEG_QUALITY, 88])
+            write_bytes(drawn[image_id], encoded.tobytes())
+        return Figure(drawn[image_id], names[image_id], caption)
+
+    losing = [
+        figure(
+            row["image_id"],
+            what_went_wrong(row, int(np.count_nonzero(of_wrong == row["image_id"]))),
+        )
+        for row in worst(evaluation, WORST)
+    ]
+    slow = [figure(i, _why_slow(i, evaluation, seconds)) for i in slowest(seconds, SLOWEST)]
+    some = [figure(image_id, "") for image_id in spread(evaluation, SPREAD)]
+    for path in set(folder.glob("*.jpg")) - set(drawn.values()):
+        path.unlink()  # of an earlier evaluation
+    return [
+        _section(
+            "Pictures of the evaluation set",
+            "Annotated on the left, found on the right. Left side of the body orange, right side "
+            "blue. Red boxes, on the left: persons that no detection matches (OKS 0.5). On the "
+            "right: detections of nobody that score as high as the middle one of the others.",
+            some,
+        ),
+        _section(
+            "Worst pictures",
+            "Those that lose most: the sum over their persons of 1 - OKS, where OKS of a missed "
+            "person is 0.",
+            losing,
+        ),
+        _section("Slowest pictures", _about_time(config, seconds), slow),
+    ]
+
+
+def _why_slow(image_id: int, evaluation: Report, seconds: dict[int, float]) -> str:
+    gt, results = evaluation.gt, evaluation.results
+    number = int(np.flatnonzero(gt.image_ids == image_id)[0])
+    annotated = np.count_nonzero((gt.image == number) & (gt.num_keypoints > 0))
+    found = np.count_nonzero(results.image == number)
+    w, h = gt.image_sizes[number]
+    usual = seconds[image_id] / median(seconds.values())
+    return (
+        f"{_duration(seconds[image_id])}, {usual:.1f} times the median; {annotated} annotated, "
+        f"{found} found; {w:.0f} x {h:.0f} pixels"
+    )
+
+
+def _about_time(config: Config, seconds: dict[int, float]) -> str:
+    if not seconds:
+        return "There are too few pictures: the first batch is not timed, and there was no other."
+    what = (
+        "network and decoding, of every box its share of its batch"
+        if config.recipe == "topdown"
+        else "merging the network's maps and grouping keypoints to people, without the network"
+    )
+    values = sorted(seconds.values(), reverse=True)
+    few = math.ceil(len(values) / 20)
+    share = sum(values[:few]) / sum(values)
+    return (
+        f"Time of {what}; without the first batch. Half of {len(values):,} pictures took less than "
+        f"{_duration(median(values))}; the slowest {few:,} took {share:.0%} of the time of all. "
+        "Those of all pictures are in seconds.json."
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def _section(title: str, note: str, figures: Sequence[Figure]) -> str:
+    shown = "".join(
+        f'<figure><img alt="{escape(name)}" src="data:image/jpeg;base64,{_base64(path)}">'
+        f"<figcaption><b>{escape(name)}</b> {escape(caption)}</figcaption></figure>"
+        for path, name, caption in figures
+    )
+    return f'<h2>{title}</h2><p class="note">{note}</p><div class="pictures">{shown}</div>'
 
 
 def _base64(path: Path) -> str:

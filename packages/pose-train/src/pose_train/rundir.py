@@ -35,7 +35,20 @@ def create_run_dir(out: str) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file or nothing; raises RunDirError."""
-    _write(path, lambda file: file.write(text.encode("utf-8")))
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing; raises RunDirError."""
+    _write(path, lambda file: file.write(content))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, if it is not there yet; raises RunDirError."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from pose_train.people import find_people, scene_loader, scene_rows
 from pose_train.predict import join_poses, predict_poses, result_rows
 from pose_train.ranks import Ranks, gather
 from pose_train.sets import eval_loader
+from pose_train.timing import Timing
 from pose_train.training import autocast
 
 Rows = list[dict[str, Any]]
@@ -33,11 +34,12 @@ def predict_boxes(
     boxes: Persons,
     ranks: Ranks,
     device: Device,
+    timing: Timing | None = None,
 ) -> Rows:
     """Predict every box with a top-down network; return COCO result rows.
 
     skeleton: of the network's keypoints; val: the annotated set, boxes: those in its pictures.
-    Several processes share the boxes, and each returns the rows of all.
+    Several processes share the boxes, and each returns the rows of all. timing: is filled in.
     """
     plan = config.eval
     dataset = TopDown(
@@ -49,10 +51,12 @@ def predict_boxes(
         cache_mb=config.data.cache_mb,
     )
     joints = kept_joints(skeleton, val.skeleton)
+    loader = eval_loader(dataset, plan.batch_size, config.train.num_workers, device, ranks)
+    timing = timing or Timing()
     with autocast(device, config.train.amp):
         poses = predict_poses(
             net,
-            eval_loader(dataset, plan.batch_size, config.train.num_workers, device, ranks),
+            timing.shares(loader, boxes.image_ids[boxes.image_index]),
             codec.decode,
             input_size=config.model.input_size,
             device=device,
@@ -77,10 +81,11 @@ def predict_pictures(
     val: Persons,
     ranks: Ranks,
     device: Device,
+    timing: Timing | None = None,
 ) -> Rows:
     """Find the people in every picture with a bottom-up network; return COCO result rows.
 
-    Several processes share the pictures, and each returns the rows of all.
+    Several processes share the pictures, and each returns the rows of all. timing: is filled in.
     """
     plan, data = config.eval, config.data
     dataset = BottomUp(
@@ -107,6 +112,9 @@ def predict_pictures(
             device=device,
             flip_indices=skeleton.flip_indices if plan.flip_test else None,
         )
+    if timing is not None:
+        for scene in scenes:
+            timing.add(scene.image_id, scene.seconds)
     everyone = [scene for part in gather(scenes, ranks) for scene in part]
     joints = kept_joints(skeleton, val.skeleton)
     if joints is not None:

@@ -27,6 +27,7 @@ from pose_train.rundir import cut_metrics
 from pose_train.sets import make_batches, train_loader
 from pose_train.signals import stop_requests
 from pose_train.testing import predict_boxes
+from pose_train.timing import Timing
 from pose_train.training import (
     accumulation,
     autocast,
@@ -240,6 +241,7 @@ def keep_points(keypoints: Floats, visible: Floats) -> tuple[Floats, Floats]:
 
 def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
+    timing = Timing()
     with averaged_weights(training):
         share_buffers(training.net, run.ranks)
         rows = predict_boxes(
@@ -251,5 +253,6 @@ def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outco
             run.sets.boxes,
             run.ranks,
             run.device,
+            timing,
         )
-    return finish_evaluation(run, training, rows, epoch)
+    return finish_evaluation(run, training, rows, timing, epoch)
