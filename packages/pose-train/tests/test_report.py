@@ -91,14 +91,15 @@ def test_mistakes_are_found_and_named(tmp_path: Path, persons: Persons) -> None:
     assert evaluation.gt.ids[mistakes.missed].tolist() == persons.ids[here == empty].tolist()
     assert mistakes.wrong.tolist() == [len(rows) - 2], "the one with a low score costs little"
     assert [row["image_id"] for row in worst(evaluation, 8)] == [empty], "the others lose nothing"
-    ids = spread(evaluation, 4)
+    ids = [row["image_id"] for row in spread(evaluation, 4)]
     assert len(set(ids)) == 4
     assert ids[0] == evaluation.gt.image_ids[0]
     _, text, _ = reported(tmp_path, persons, load_config("demo"))
     missed = int((here == empty).sum())
     words = "1 person" if missed == 1 else f"{missed} persons"
     assert f"mean OKS 0.00, {missed} of {words} missed</figcaption>" in text
-    assert text.count(" missed</figcaption>") == 1
+    assert text.count(" missed</figcaption>") == 2, "among those spread over the set, and the worst"
+    assert text.count("1 confident detection of nobody</figcaption>") == 1
 
 
 def test_red_boxes_stand_at_the_mistakes(persons: Persons) -> None:

@@ -43,15 +43,15 @@ def find_mistakes(evaluation: Report) -> Mistakes:
     return Mistakes(matches.persons[missed], matches.detections[wrong])
 
 
-def spread(evaluation: Report, most: int) -> list[int]:
-    """Return image ids of pictures with persons, spread evenly over the set."""
-    ids = [row["image_id"] for row in by_image(evaluation) if row["persons"]]
-    places = np.linspace(0, len(ids) - 1, min(most, len(ids)))
-    return [ids[round(place)] for place in places]
+def spread(evaluation: Report, most: int) -> list[dict[str, Any]]:
+    """Return rows of pose_eval's `by_image` with persons, spread evenly over the set."""
+    rows = [row for row in by_image(evaluation) if row["persons"]]
+    places = np.linspace(0, len(rows) - 1, min(most, len(rows)))
+    return [rows[round(place)] for place in places]
 
 
 def worst(evaluation: Report, most: int) -> list[dict[str, Any]]:
-    """Return the rows of pose_eval's `by_image` that lose most: over their persons, 1 - OKS.
+    """Return the rows of `by_image` that lose most: the sum over their persons of 1 - OKS.
 
     Those with an OKS that reads as 1.00 lose nothing.
     """
@@ -101,7 +101,7 @@ def _draw_box(image: Image, pose: NDArray[np.float32]) -> None:
     limit = np.array(image.shape[1::-1]) - 1
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
     corners = np.clip(np.rint([low, high]), 0, limit).astype(int)
-    thick = max(1, round(max(image.shape[:2]) / 250))
+    thick = max(2, round(max(image.shape[:2]) / 250))
     cv2.rectangle(image, corners[0].tolist(), corners[1].tolist(), _RED, thick)
 
 

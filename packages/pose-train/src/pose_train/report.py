@@ -46,9 +46,13 @@ th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: ri
 th { color: var(--faint); font-size: 13px } tr:last-child td { border-bottom: 0 }
 th:first-child, td:first-child { text-align: left; padding-left: 0 }
 .curves { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 10px }
-.pictures { columns: 2 460px; column-gap: 16px; margin-top: 10px }
-figure { margin: 0 0 16px; break-inside: avoid; overflow: hidden }
-figure img { width: 100%; display: block } figcaption { padding: 7px 12px }
+.curves svg { flex: 1 1 240px; max-width: 430px; height: auto }
+.pictures { display: grid; gap: 16px; align-items: start; margin-top: 10px;
+  grid-template-columns: repeat(auto-fill, minmax(min(460px, 100%), 1fr)) }
+figure { margin: 0; break-inside: avoid; overflow: hidden }
+figure img { width: 100%; max-height: 400px; object-fit: contain; background: #23272e;
+  display: block }
+figcaption { padding: 7px 12px }
 figcaption, pre { overflow-wrap: anywhere } figcaption b { color: var(--ink) }
 .warning { background: #fff8e1; border: 1px solid #f2d88b; border-radius: 8px; padding: 8px 14px;
   margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere }
@@ -211,15 +215,13 @@ def _pictures(
             write_bytes(drawn[image_id], encoded.tobytes())
         return Figure(drawn[image_id], names[image_id], caption)
 
-    losing = [
-        figure(
-            row["image_id"],
-            what_went_wrong(row, int(np.count_nonzero(of_wrong == row["image_id"]))),
-        )
-        for row in worst(evaluation, WORST)
-    ]
+    def judged(row: dict[str, Any]) -> Figure:
+        wrong = int(np.count_nonzero(of_wrong == row["image_id"]))
+        return figure(row["image_id"], what_went_wrong(row, wrong))
+
+    losing = [judged(row) for row in worst(evaluation, WORST)]
     slow = [figure(i, _why_slow(i, evaluation, seconds)) for i in slowest(seconds, SLOWEST)]
-    some = [figure(image_id, "") for image_id in spread(evaluation, SPREAD)]
+    some = [judged(row) for row in spread(evaluation, SPREAD)]
     for path in set(folder.glob("*.jpg")) - set(drawn.values()):
         path.unlink()  # of an earlier evaluation
     return [
