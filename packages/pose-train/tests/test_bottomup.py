@@ -23,6 +23,7 @@ from pose_train.config import Config, ConfigError, Data, Model, Train
 from pose_train.people import Scene, merge_maps, scene_rows
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config
+from pose_train.sets import load_sets
 
 TINY = """
 recipe: bottomup
@@ -106,6 +107,34 @@ def test_resumed_equals_uninterrupted(
     for a, b in zip(records(whole), records(parts), strict=True):
         assert [a.get(key) for key in same] == [b.get(key) for key in same]
     assert (whole / "results.json").read_text() == (parts / "results.json").read_text()
+
+
+def test_ratios_draw_the_pictures_of_each_source(
+    config_file: Path, data: Path, tmp_path: Path
+) -> None:
+    """Of 8 pictures two rounds and of 6 a half: 8 + 8 + 3 samples in an epoch, half of them new."""
+    other = synthesize(tmp_path / "other", num_train=6, num_val=1, image_size=(96, 64), seed=4)
+    extra = f"data.extra={{more: {{root: {other}, ratio: 0.5}}}}"
+    config = load_config(config_file, [extra, "data.ratio=2", "train.epochs=1"])
+    sets = load_sets(config.data, config.eval, data)
+    _, maps = bottomup.create_net(config.model, 17)
+    dataset = bottomup.train_samples(config, sets.train, maps, torch.device("cpu"))
+    batches = bottomup.make_batches(dataset, config, Ranks())
+    drawn = []
+    for batches.epoch in (1, 2):
+        keys = [key for batch in batches for key in batch]
+        counts = np.bincount([index for _, index, _ in keys], minlength=14)
+        assert counts[:8].tolist() == [2] * 8
+        assert sorted(counts[8:]) == [0, 0, 0, 1, 1, 1]
+        assert {repeat for _, index, repeat in keys if index == 0} == {0, 1}
+        drawn.append(counts.tolist())
+    assert drawn[0] != drawn[1]
+    first, again = (dataset[(1, 0, repeat)]["image"] for repeat in (0, 1))
+    assert (first != again).any(), "augmented anew"
+    out = tmp_path / "run"
+    command = ["run", str(config_file), f"out={out}", extra, "data.ratio=2", "train.epochs=1"]
+    assert main(command) == 0
+    assert records(out)[0]["step"] == 7
 
 
 def two_samples(config: Config, persons: Persons, maps: bottomup.Maps) -> dict[str, Any]:

@@ -176,11 +176,21 @@ def epoch_rows(persons: Persons, rng: np.random.Generator) -> NDArray[np.int64]:
 
     Ratio 1 takes all, 0.5 a random half, 2.5 all twice and a random half once more.
     """
+    sources = persons.sources or (as_source(persons),)
+    return draw_rows([each.num_persons for each in sources], [s.ratio for s in sources], rng)
+
+
+def draw_rows(
+    counts: Sequence[int], ratios: Sequence[float], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw rows that stand source by source, `counts` of each, by a ratio for each source.
+
+    epoch_rows says what a ratio means; this is for samples that are not persons.
+    """
     rows, first = [], 0
-    for source in persons.sources or (as_source(persons),):
-        count = source.num_persons
-        whole = int(source.ratio)
-        part = rng.permutation(count)[: round((source.ratio - whole) * count)]
+    for count, ratio in zip(counts, ratios, strict=True):
+        whole = int(ratio)
+        part = rng.permutation(count)[: round((ratio - whole) * count)]
         rows += [np.tile(np.arange(count), whole) + first, part + first]
         first += count
     return np.sort(np.concatenate(rows)).astype(np.int64)

@@ -16,6 +16,7 @@ import pose_codecs.torch as codecs
 from pose_backbones import PoseOutput, create_model, load_checkpoint
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import COCO, BottomUp, GroupedBatches, Persons
+from pose_data.mixture import draw_rows
 from pose_train.checkpoints import LAST, Training, restore_checkpoint
 from pose_train.config import Config, ConfigError, Model
 from pose_train.losses import BottomUpLoss, bottomup_loss
@@ -295,8 +296,12 @@ def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.de
 
 def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatches:
     """Return the order of training samples of this process; set its `epoch` and `start`."""
-    if any(source.ratio != 1 for source in dataset.persons.sources):
-        raise ConfigError("data.ratio and data.extra.NAME.ratio are for persons: recipe topdown")
+    sources = dataset.persons.sources
+    ratios = [source.ratio for source in sources]
+    # The pictures of a source stand together; those without annotations are no samples.
+    bounds = np.cumsum([0, *(source.num_images for source in sources)])
+    counts = np.diff(np.searchsorted(dataset.images, bounds)).tolist()
+    weighted = any(ratio != 1 for ratio in ratios)
     try:
         return GroupedBatches(
             np.arange(len(dataset)),
@@ -305,6 +310,7 @@ def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatc
             ranks.rank,
             ranks.world_size,
             lanes=max(1, config.train.num_workers),
+            rows=(lambda rng: draw_rows(counts, ratios, rng)) if weighted else None,
         )
     except ValueError as error:
         raise ConfigError(f"train: {error}") from error

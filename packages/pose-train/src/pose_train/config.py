@@ -31,7 +31,7 @@ class ExtraSource:
     root: str | None = None  # needed to train, not to test
     format: Literal["coco", "aic"] = "coco"
     train: AnnotationSet = COCO_TRAIN
-    ratio: float = 1.0  # how often each of its persons comes in an epoch, on average
+    ratio: float = 1.0  # how often each person comes in an epoch on average; bottomup: picture
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Data:
     format: Literal["coco", "aic"] = "coco"  # of train and val
     train: AnnotationSet = COCO_TRAIN
     val: AnnotationSet = COCO_VAL
-    ratio: float = 1.0  # how often each person of train comes in an epoch, on average
+    ratio: float = 1.0  # how often each person of train comes in an epoch; bottomup: picture
     extra: dict[str, ExtraSource] = field(default_factory=dict)  # more to train on, by any name
     mix: Literal["merge", "combine"] = "merge"  # keypoints of the main set, or those of all sets
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name: [its name elsewhere];
