@@ -1,5 +1,6 @@
 """A run that is stopped and resumed ends as one that was not, bit by bit; and nothing is lost."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -192,6 +193,30 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
     sentence = refusal(capsys)
     assert f"cannot write {out / 'checkpoint_last.pth'}: No space left on device" in sentence
     assert (out / "checkpoint_last.pth").read_bytes() == before
+    assert not (out / "checkpoint_last.pth.tmp").exists(), "it would keep the disk full"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("pose_train.sets.synthesize", "cannot draw pictures into {out}/data: No space left"),
+        ("pose_train.run.open_loggers", "pose-train: No space left on device, where x was to"),
+    ],
+)
+def test_a_full_disk_is_one_sentence_wherever_it_shows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    sentence: str,
+) -> None:
+    def full(*args: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x")
+
+    drawn = "data.synthetic={num_train: 2, num_val: 1, image_size: [64, 64]}"
+    monkeypatch.setattr(name, full)
+    assert main(["run", "demo", f"out={tmp_path / 'run'}", *TINY, drawn]) == 2
+    assert sentence.format(out=tmp_path / "run") in refusal(capsys)
 
 
 def test_a_loss_that_is_not_a_number_names_the_pictures(

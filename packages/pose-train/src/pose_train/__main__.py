@@ -1,6 +1,7 @@
 """The command line: pose-train COMMAND ...; one file per command."""
 
 import argparse
+import errno
 import sys
 from types import ModuleType
 
@@ -46,6 +47,12 @@ def main(argv: list[str] | None = None) -> int:
         if not _is_of_the_user(error):
             raise
         print(f"pose-train: {_sentence(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = "" if error.filename is None else f", where {error.filename} was to be written"
+        print(f"pose-train: {error.strerror}{where}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("pose-train: interrupted", file=sys.stderr)

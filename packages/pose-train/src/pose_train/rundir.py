@@ -1,5 +1,6 @@
 """What a run leaves behind. Every file is written to a temporary name and renamed."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -91,6 +92,8 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # RuntimeError: what torch makes of a full disk
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # a full disk may need the room
         raise _cannot_write(path, error) from error
 
 

@@ -102,15 +102,18 @@ def load_annotated(root: Path, chosen: AnnotationSet, format_: str, key: str) ->
 
 
 def draw(made: Synthetic, root: Path, seed: int) -> None:
-    """Make the pictures and annotations of a synthetic set."""
+    """Make the pictures and annotations of a synthetic set; raises ConfigError."""
     print(f"drawing {made.num_train} + {made.num_val} pictures into {root}", flush=True)
-    synthesize(
-        root,
-        num_train=made.num_train,
-        num_val=made.num_val,
-        image_size=made.image_size,
-        seed=seed,
-    )
+    try:
+        synthesize(
+            root,
+            num_train=made.num_train,
+            num_val=made.num_val,
+            image_size=made.image_size,
+            seed=seed,
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot draw pictures into {root}: {error.strerror}") from error
 
 
 def describe(sets: Sets) -> str:
