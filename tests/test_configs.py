@@ -10,10 +10,11 @@ from pose_train import load_config, shipped_configs
 from pose_train.skeletons import published_skeleton
 
 PRESETS = shipped_configs()
+DEMOS = ("demo_hourglass", "demo_hrnet", "demo_cpm", "demo_higherhrnet")  # one for each family
 
 
 def test_there_is_one_for_each_row_of_the_zoo() -> None:
-    assert {"demo", "coco_mini", *ZOO} <= set(PRESETS)
+    assert {"demo", "coco_mini", *DEMOS, *ZOO} <= set(PRESETS)
     plain = {f"hrnet_w{w}_coco_{size}" for w in (32, 48) for size in ("256x192", "384x288")}
     assert plain <= set(PRESETS)
 
@@ -24,7 +25,7 @@ def test_preset(name: str) -> None:
     assert text.startswith(f"# pose-train run {name}"), "it opens with the command"
     assert len(text.splitlines()) < 60
     assert max(map(len, text.splitlines())) <= 101
-    is_complete = "synthetic:" in text or "root: data" in text
+    is_complete = any(words in text for words in ("synthetic:", "root: data", "base: demo"))
     config = load_config(name, [] if is_complete else ["data.root=folder"])
     model, keypoints = config.model, published_skeleton(config.data)
     w, h = model.input_size
@@ -39,6 +40,19 @@ def test_preset(name: str) -> None:
     else:
         assert output.tags
         assert sizes == [(*size, keypoints.num_keypoints) for size in model.heatmap_sizes]
+
+
+@pytest.mark.parametrize("name", ["demo", *DEMOS])
+def test_demo_makes_its_own_pictures_and_never_mirrors_them(name: str) -> None:
+    config = load_config(name)
+    assert config.data.synthetic is not None
+    # Left and right of drawn people differ by colour: a mirrored one would teach the opposite.
+    assert not config.eval.flip_test
+    if config.recipe == "bottomup":
+        assert config.train.scene.flip_prob == 0
+    else:
+        assert config.train.augment is not None
+        assert config.train.augment.flip_prob == 0
 
 
 @pytest.mark.parametrize("name", ZOO)
