@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from pose_data import synthesize
-from pose_train import topdown
+from pose_train import topdown, watch
 from pose_train.__main__ import main
 
 TINY = [
@@ -257,3 +258,27 @@ def test_a_killed_worker_is_one_sentence_and_the_run_resumes(
         assert run(data, out, "train.num_workers=1", "train.epochs=1") == 2
     assert "a process that makes samples was killed" in refusal(capsys)
     assert main(["resume", str(out)]) == 0
+
+
+def test_a_slow_loader_is_said_once_and_within_the_epoch(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = topdown.TopDown.__getitem__
+
+    def slow(self: Any, key: Any) -> Any:
+        if isinstance(key, tuple):  # of the loader
+            time.sleep(0.05)
+        return original(self, key)
+
+    monkeypatch.setattr(topdown.TopDown, "__getitem__", slow)
+    monkeypatch.setattr(watch, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "SLOW_SHARE", 0.01)
+    assert run(data, tmp_path / "run", "eval.every=9") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (note,) = [i for i, line in enumerate(lines) if line.startswith("note: the network waits")]
+    (first_epoch,) = [i for i, line in enumerate(lines) if line.startswith("epoch 1/2")]
+    assert note < first_epoch
+    assert "train.num_workers (now 0)" in lines[note]
+    records = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    shares = [record["data_share"] for record in records if record["kind"] == "train"]
+    assert all(0.0 < share < 1.0 for share in shares)
