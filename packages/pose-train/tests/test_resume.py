@@ -242,6 +242,30 @@ def test_a_loss_that_is_not_a_number_names_the_pictures(
     assert all(t.isfinite().all() for t in checkpoint["state_dict"].values())
 
 
+def test_weights_that_are_no_numbers_are_not_saved(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finite loss with an infinite gradient, in the last step before a checkpoint."""
+    original, count = topdown.optimizer_step, 0
+
+    def step(training: Any, *args: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 10:
+            next(iter(training.net.parameters())).grad[:] = float("inf")
+        original(training, *args)
+
+    monkeypatch.setattr(topdown, "optimizer_step", step)
+    out = tmp_path / "run"
+    assert run(data, out) == 2
+    sentence = refusal(capsys)
+    assert "weights became NaN or infinite in epoch 2, batch 5 or shortly before" in sentence
+    assert f"pose-train resume {out} train.lr=" in sentence
+    checkpoint = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    assert (checkpoint["epoch"], checkpoint["batch"]) == (2, 0)
+    assert all(t.isfinite().all() for t in checkpoint["state_dict"].values())
+
+
 def test_a_killed_worker_is_one_sentence_and_the_run_resumes(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

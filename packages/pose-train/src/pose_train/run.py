@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pose_eval import Report
 from pose_train.checkpoints import LAST, Training, keep_newest, save_checkpoint
-from pose_train.config import Config
+from pose_train.config import Config, ConfigError
 from pose_train.loggers import Logger, check_extras, open_loggers
 from pose_train.ranks import Ranks, gather
 from pose_train.read_config import to_yaml
 from pose_train.rundir import append_metrics, create_run_dir, write_text
 from pose_train.sets import Sets, describe, draw, load_sets
 from pose_train.signals import StopRequest
+
+
+class NonFiniteError(ConfigError):
+    """The loss or the weights became NaN or infinite; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,31 @@ def open_run(
 
 
 def save(run: Run, training: Training, name: str = LAST) -> None:
-    """Save a checkpoint in the run directory; only the first process does."""
-    if run.ranks.is_first:
-        save_checkpoint(run.dir / name, training, run.about)
+    """Save a checkpoint in the run directory; only the first process does.
+
+    Raises NonFiniteError for weights that are not: a finite loss may have had a gradient that was
+    not, and the checkpoint from before must stay.
+    """
+    if not run.ranks.is_first:
+        return
+    at = training.progress
+    if not _is_finite(training.net):
+        raise NonFiniteError(
+            f"weights became NaN or infinite in epoch {at.epoch}, batch {at.batch} or shortly "
+            f"before; {how_to_go_on(run)}"
+        )
+    save_checkpoint(run.dir / name, training, run.about)
+
+
+def how_to_go_on(run: Run) -> str:
+    """Say what to do where numbers are no longer finite."""
+    lr = run.config.train.lr / 2
+    return f"{LAST} is from before that: try `pose-train resume {run.dir} train.lr={lr:.2g}`"
+
+
+def _is_finite(net: nn.Module) -> bool:
+    largest = torch._foreach_norm([p.detach() for p in net.parameters()], float("inf"))
+    return bool(torch.stack(list(largest)).isfinite().all())
 
 
 def save_epoch(run: Run, training: Training, epoch: int) -> None:

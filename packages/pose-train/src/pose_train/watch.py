@@ -11,17 +11,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pose_train.checkpoints import LAST, Progress
-from pose_train.config import ConfigError
+from pose_train.checkpoints import Progress
 from pose_train.ranks import gather
-from pose_train.run import Run
+from pose_train.run import NonFiniteError, Run, how_to_go_on
 
 SLOW_SHARE = 0.3  # of the time spent waiting for data, above which the loader is the bottleneck
 SLOW_SECONDS = 30.0  # of training before that is said
-
-
-class NonFiniteLossError(ConfigError):
-    """The loss became NaN or infinite; the message names the pictures."""
 
 
 def look(
@@ -33,7 +28,7 @@ def look(
     """Add up the losses of the last batches; tell whether any process was asked to stop.
 
     losses: (scalars by name, indices of its samples) of each batch, "loss" being what is trained;
-    emptied. name_of: the picture of a sample. Raises NonFiniteLossError, in every process, if one
+    emptied. name_of: the picture of a sample. Raises NonFiniteError, in every process, if one
     of them had such a loss.
     """
     table = torch.stack([torch.stack([*scalars.values()]) for scalars, _ in losses]).tolist()
@@ -51,10 +46,7 @@ def look(
     everywhere = gather((sums, images, run.stop.asked, bad), run.ranks)
     for *_, bad_there in everywhere:
         if bad_there:
-            raise NonFiniteLossError(
-                f"{bad_there}; {LAST} is from before that: try "
-                f"`pose-train resume {run.dir} train.lr={run.config.train.lr / 2:.2g}`"
-            )
+            raise NonFiniteError(f"{bad_there}; {how_to_go_on(run)}")
     for name in sums:
         total = math.fsum(part[0][name] for part in everywhere)
         at.loss_sums[name] = at.loss_sums.get(name, 0.0) + total
