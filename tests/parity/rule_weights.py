@@ -4,14 +4,11 @@ Each entry is drawn from its name (MMPose 1.3.2's for top-down, MMPose 0.29's fo
 to a file under the reference's names, and read back by `load_checkpoint`.
 """
 
-import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -60,11 +57,19 @@ def draw(entries: Entries, rule: Rule) -> dict[str, torch.Tensor]:
     return state
 
 
-def model_for(state: dict[str, torch.Tensor], *, tags: bool) -> torch.nn.Module:
-    """Build the model with these names and shapes; `tags` settles what shapes cannot tell."""
+def name_of(state: dict[str, torch.Tensor], *, tags: bool) -> tuple[str, int]:
+    """Return our name of the model with these names and shapes, and its number of keypoints.
+
+    `tags` settles what shapes cannot tell.
+    """
     found = [(n, k) for n, k in identify(to_our_names(state, {})[1])]
     with_tags = {n for n, _ in found if n.endswith("_ae") or n.startswith("higher")}
     ((name, num_keypoints),) = [(n, k) for n, k in found if (n in with_tags) == tags]
+    return name, num_keypoints
+
+
+def model_for(state: dict[str, torch.Tensor], *, tags: bool) -> torch.nn.Module:
+    name, num_keypoints = name_of(state, tags=tags)
     return create_model(name, num_keypoints=num_keypoints).eval()
 
 
@@ -80,9 +85,3 @@ def their_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
     """Return the reference's name of each of our names."""
     names = {id(tensor): name for name, tensor in state.items()}
     return {ours: names[id(tensor)] for ours, tensor in to_our_names(state, {})[1].items()}
-
-
-def read_json(path: Path) -> Any:
-    if not path.is_file():
-        pytest.skip(f"{path.parent.name}/{path.name} is not among the numbers")
-    return json.loads(path.read_text())

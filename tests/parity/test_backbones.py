@@ -3,7 +3,6 @@
 Weights are drawn by rule, see rule_weights.py.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from reference import FOLDER, read
 from rule_weights import (
     Entries,
     bottomup_rule,
     draw,
     load,
     model_for,
-    read_json,
     topdown_rule,
 )
 
@@ -52,9 +51,9 @@ def assert_statistics(ours: torch.Tensor, theirs: dict[str, Any]) -> None:
     assert abs(ours.double().std(correction=0).item() - theirs["std"]) <= bound
 
 
-def manifests(parity_dir: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted((parity_dir / "topdown" / "manifests").glob("*.json")):
-        yield path.stem, json.loads(path.read_text())
+def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((FOLDER / "topdown" / "manifests").glob("*.json")):
+        yield path.stem, read(path)
 
 
 def assert_manifest(entries: Entries, parameters: int, *, tags: bool) -> None:
@@ -66,22 +65,21 @@ def assert_manifest(entries: Entries, parameters: int, *, tags: bool) -> None:
     assert {name: tensor.shape for name, tensor in model.state_dict().items()} == theirs
 
 
-def test_topdown_names_shapes_and_counts(parity_dir: Path, subtests: pytest.Subtests) -> None:
-    for name, manifest in manifests(parity_dir):
+def test_topdown_names_shapes_and_counts(subtests: pytest.Subtests) -> None:
+    for name, manifest in manifests():
         with subtests.test(name):
             assert_manifest(manifest["state_dict"], manifest["total_parameters"], tags=False)
 
 
-def test_bottomup_names_shapes_and_counts(parity_dir: Path, subtests: pytest.Subtests) -> None:
-    for name, manifest in read_json(parity_dir / "bottomup" / "manifests.json")["models"].items():
+def test_bottomup_names_shapes_and_counts(subtests: pytest.Subtests) -> None:
+    for name, manifest in read("bottomup/manifests.json")["models"].items():
         with subtests.test(name):
             assert_manifest(manifest["state_dict"], manifest["total_params"], tags=True)
 
 
-def test_topdown_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    folder = parity_dir / "topdown" / "forward"
-    cases = read_json(folder / "forward.json")["models"]
-    entries = {name: manifest["state_dict"] for name, manifest in manifests(parity_dir)}
+def test_topdown_forward(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases = read("topdown/forward/forward.json")["models"]
+    entries = {name: manifest["state_dict"] for name, manifest in manifests()}
     for name in [name for name in cases if name in entries]:
         with subtests.test(name):
             case = cases[name]
@@ -91,7 +89,7 @@ def test_topdown_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Subt
             assert tags == ()
             for ours, theirs in zip(stages, case["head_outputs"], strict=True):
                 assert_statistics(ours, theirs)
-            check_topdown_arrays(stages, folder / f"{name}.npz")
+            check_topdown_arrays(stages, FOLDER / "topdown" / "forward" / f"{name}.npz")
             if f"v0_{name}" in entries:  # the same weights under the names of MMPose 0.x
                 old = {
                     key: state[key.replace("keypoint_head.", "head.")]
@@ -101,25 +99,22 @@ def test_topdown_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Subt
 
 
 def check_topdown_arrays(stages: tuple[torch.Tensor, ...], path: Path) -> None:
-    if not path.is_file():
-        return
-    with np.load(path) as arrays:
-        if "heatmaps" in arrays:
-            heatmaps = arrays["heatmaps"]
-            assert_close(stages[-1], heatmaps, np.abs(heatmaps).max())
-        for i, stage in enumerate(stages):
-            if f"stage{i}_strided4" in arrays:
-                strided = arrays[f"stage{i}_strided4"]
-                assert_close(stage[..., ::4, ::4], strided, stage.abs().max().item())
+    arrays = read(path) if path.is_file() else {}
+    if "heatmaps" in arrays:
+        heatmaps = arrays["heatmaps"]
+        assert_close(stages[-1], heatmaps, np.abs(heatmaps).max())
+    for i, stage in enumerate(stages):
+        if f"stage{i}_strided4" in arrays:
+            strided = arrays[f"stage{i}_strided4"]
+            assert_close(stage[..., ::4, ::4], strided, stage.abs().max().item())
 
 
-def test_bottomup_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    folder = parity_dir / "bottomup"
-    cases = read_json(folder / "forward.json")["cases"]
-    models = read_json(folder / "manifests.json")["models"]
+def test_bottomup_forward(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases, arrays = read("bottomup/forward.json")["cases"], read("bottomup/forward.npz")
+    models = read("bottomup/manifests.json")["models"]
     loaded: dict[tuple[str, float], torch.nn.Module] = {}
     for name in [name for name, case in cases.items() if case["model"] in models]:
-        with subtests.test(name), np.load(folder / "forward.npz") as arrays:
+        with subtests.test(name):
             case = cases[name]
             key = (case["model"], case["gain"])
             if key not in loaded:
@@ -135,8 +130,8 @@ def test_bottomup_forward(parity_dir: Path, tmp_path: Path, subtests: pytest.Sub
                     assert_close(strided, arrays[f"{name}/out{i}"], theirs["absmax"])
 
 
-def test_official_files_load(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    maps = read_json(parity_dir / "bottomup" / "official_key_map.json")["models"]
+def test_official_files_load(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    maps = read("bottomup/official_key_map.json")["models"]
     for name, key_map in maps.items():
         with subtests.test(name):
             mapping = key_map["mapping_official_to_mmpose"]

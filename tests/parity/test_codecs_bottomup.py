@@ -1,10 +1,10 @@
 """pose-codecs against the numbers of MMPose 0.29: assignment, grouping step by step, targets."""
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
+from reference import read
 
 from pose_codecs import (
     AssociativeEmbedding,
@@ -19,29 +19,8 @@ from pose_codecs import (
 )
 
 
-@pytest.fixture(scope="module")
-def bottomup(parity_dir):
-    return parity_dir / "bottomup"
-
-
-def load(folder, name):
-    """Return the arrays of one npz file as a dict; skip where the file is not there."""
-    path = folder / name
-    if not path.is_file():
-        pytest.skip(f"no {name} among these reference numbers")
-    with np.load(path) as arrays:
-        return dict(arrays)
-
-
-def read_json(folder, name):
-    path = folder / name
-    if not path.is_file():
-        pytest.skip(f"no {name} among these reference numbers")
-    return json.loads(path.read_text())
-
-
-def test_assignment(bottomup):
-    arrays = load(bottomup, "assignment.npz")
+def test_assignment():
+    arrays = read("bottomup/assignment.npz")
     for key, costs in arrays.items():
         name, _, kind = key.rpartition("/")
         if kind != "cost":
@@ -87,10 +66,10 @@ def clip_window(x, y, radius, width, height):
     return (slice(top, bottom), slice(left, right)), inside
 
 
-def decode_cases(bottomup):
+def decode_cases():
     """Yield name, options, expected arrays, heatmaps and tags of the stored cases."""
-    stored = read_json(bottomup, "decode.json")
-    arrays = load(bottomup, "decode.npz")
+    stored = read("bottomup/decode.json")
+    arrays = read("bottomup/decode.npz")
     last_input, maps = None, None
     for name, case in sorted(stored["cases"].items(), key=lambda item: item[1]["input"]):
         source = case["input"]
@@ -110,9 +89,9 @@ def decode_cases(bottomup):
         yield name, options, expected, heatmaps, tags if options["tag_per_joint"] else tags[:1]
 
 
-def test_decode(bottomup, subtests):
+def test_decode(subtests):
     """Each step with the stored result of the step before, then all of them."""
-    for name, options, expected, heatmaps, tags in decode_cases(bottomup):
+    for name, options, expected, heatmaps, tags in decode_cases():
         with subtests.test(name):
             check_candidates(options, expected, heatmaps, tags)
             check_grouping(options, expected)
@@ -206,9 +185,9 @@ def check_decode(options, expected, heatmaps, tags):
         np.testing.assert_allclose(people.person_scores, expected["scores"], rtol=0, atol=1e-6)
 
 
-def test_targets_of_images(bottomup, subtests):
-    stored = read_json(bottomup, "targets.json")
-    arrays = load(bottomup, "targets.npz")
+def test_targets_of_images(subtests):
+    stored = read("bottomup/targets.json")
+    arrays = read("bottomup/targets.npz")
     for image in stored["images"]:
         for q, size in enumerate(image["heatmap_size"]):
             prefix = f"{image['index']}/"
@@ -237,9 +216,9 @@ def check_heatmaps(heatmaps, arrays, prefix, q):
         np.testing.assert_allclose(sums, arrays[f"{prefix}target{q}_chan_sum"], atol=1e-3)
 
 
-def test_targets_of_edge_cases(bottomup, subtests):
-    stored = read_json(bottomup, "targets.json")
-    arrays = load(bottomup, "targets.npz")
+def test_targets_of_edge_cases(subtests):
+    stored = read("bottomup/targets.json")
+    arrays = read("bottomup/targets.npz")
     if "edge/joints" not in arrays:
         pytest.skip("no edge cases among these reference numbers")
     joints, visible = arrays["edge/joints"][..., :2], arrays["edge/joints"][..., 2]

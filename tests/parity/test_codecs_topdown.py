@@ -1,20 +1,10 @@
 """pose-codecs against the numbers of MMPose 1.3.2: top-down targets, decoding, flip test."""
 
-import json
-
 import numpy as np
 import pytest
+from reference import FOLDER, read
 
 from pose_codecs import MSRAHeatmap, UDPHeatmap, flip_heatmaps
-
-
-def load(folder, name):
-    """Return the arrays of one npz file as a dict; skip where the file is not there."""
-    path = folder / name
-    if not path.is_file():
-        pytest.skip(f"no {name} among these reference numbers")
-    with np.load(path) as arrays:
-        return dict(arrays)
 
 
 def codec_of(config):
@@ -30,15 +20,12 @@ def codec_of(config):
 
 
 @pytest.fixture(scope="module")
-def configs(parity_dir):
-    path = parity_dir / "topdown" / "codec" / "codec.json"
-    if not path.is_file():
-        pytest.skip("no codec.json among these reference numbers")
-    return json.loads(path.read_text())
+def configs():
+    return read("topdown/codec/codec.json")
 
 
-def test_encode(parity_dir, configs, subtests):
-    arrays = load(parity_dir / "topdown" / "codec", "encode.npz")
+def test_encode(configs, subtests):
+    arrays = read("topdown/codec/encode.npz")
     for name, case in configs["encode"].items():
         setting = name.rsplit("|", 1)[0]
         if f"{name}|heatmaps" not in arrays:
@@ -51,9 +38,9 @@ def test_encode(parity_dir, configs, subtests):
             np.testing.assert_array_equal(weights, arrays[f"{name}|keypoint_weights"])
 
 
-def test_encode_of_settings_without_a_codec(parity_dir, configs, subtests):
+def test_encode_of_settings_without_a_codec(configs, subtests):
     """Settings named without a codec are MSRA; their size is that of their heatmaps."""
-    arrays = load(parity_dir / "topdown" / "codec", "encode.npz")
+    arrays = read("topdown/codec/encode.npz")
     msra = [c["cfg"] for c in configs["encode"].values() if c["cfg"]["type"] == "MSRAHeatmap"]
     for key, expected in arrays.items():
         setting, _, kind = key.rpartition("|")
@@ -73,8 +60,8 @@ def test_encode_of_settings_without_a_codec(parity_dir, configs, subtests):
             np.testing.assert_array_equal(weights, arrays[f"{setting}|keypoint_weights"])
 
 
-def test_decode(parity_dir, configs, subtests):
-    arrays = load(parity_dir / "topdown" / "codec", "decode.npz")
+def test_decode(configs, subtests):
+    arrays = read("topdown/codec/decode.npz")
     for name, case in configs["decode"].items():
         setting = name.rsplit("|", 1)[0]
         if f"{setting}|heatmaps" not in arrays or f"{name}|keypoints" not in arrays:
@@ -97,8 +84,8 @@ def check_decode(config, arrays, setting, name):
         np.testing.assert_allclose(keypoints[published], expected[published], rtol=0, atol=1e-3)
 
 
-def test_decode_of_a_batch_equals_that_of_its_samples(parity_dir, configs):
-    arrays = load(parity_dir / "topdown" / "codec", "decode.npz")
+def test_decode_of_a_batch_equals_that_of_its_samples(configs):
+    arrays = read("topdown/codec/decode.npz")
     for name, case in configs["decode"].items():
         heatmaps = arrays.get(f"{name.rsplit('|', 1)[0]}|heatmaps")
         if heatmaps is None:
@@ -113,8 +100,8 @@ def test_decode_of_a_batch_equals_that_of_its_samples(parity_dir, configs):
 
 
 @pytest.mark.parametrize("shift", [True, False])
-def test_flip(parity_dir, shift):
-    arrays = load(parity_dir / "topdown" / "codec", "flip.npz")
+def test_flip(shift):
+    arrays = read("topdown/codec/flip.npz")
     expected = arrays["flipped_back_shift" if shift else "flipped_back_no_shift"]
     heatmaps, indices = arrays["heatmaps_of_flipped_image"], arrays["flip_indices"]
     np.testing.assert_array_equal(flip_heatmaps(heatmaps, indices, shift), expected)
@@ -125,15 +112,16 @@ def test_flip(parity_dir, shift):
     np.testing.assert_array_equal(flipped.numpy(), expected)
 
 
-def test_decode_of_network_outputs(parity_dir, subtests):
+def test_decode_of_network_outputs(subtests):
     """The predict path from averaged heatmaps to image coordinates."""
-    folder = parity_dir / "topdown"
+    folder = FOLDER / "topdown"
     for path in sorted((folder / "manifests").glob("*.json")):
-        manifest = json.loads(path.read_text())
+        manifest = read(path)
         forward = folder / "forward" / f"{path.stem}.npz"
         if "codec" not in manifest or not forward.is_file():
             continue
-        with subtests.test(path.stem), np.load(forward) as arrays:
+        with subtests.test(path.stem):
+            arrays = read(forward)
             codec = codec_of(manifest["codec"])
             heatmaps = arrays.get("flip_heatmaps_all19", arrays.get("flip_heatmaps"))
             if heatmaps is None or "flip_keypoints" not in arrays:

@@ -1,7 +1,5 @@
 """pose-data against stored transforms of MMPose 1.3.2: boxes, matrices, crops, augmentation."""
 
-import json
-import os
 import zlib
 from collections import defaultdict
 from dataclasses import replace
@@ -11,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from reference import data_dir, data_file, find_pictures, read
 
 from pose_data import COCO, Augmentation, TopDown, load_coco, load_detections, warp_affine
 from pose_data.transforms import (
@@ -30,34 +29,17 @@ from pose_data.transforms import (
 Case = dict[str, Any]
 
 
-def cases(path: Path) -> dict[str, Case]:
+def cases(name: str) -> dict[str, Case]:
     """Group the arrays of `CASE|NAME` keys by case."""
-    if not path.is_file():
-        pytest.skip(f"no {path.name} among these reference numbers")
     grouped: dict[str, Case] = defaultdict(dict)
-    with np.load(path) as arrays:
-        for key in arrays.files:
-            case, _, name = key.partition("|")
-            grouped[case][name] = arrays[key]
+    for key, array in read(f"topdown/transforms/{name}").items():
+        case, _, name = key.partition("|")
+        grouped[case][name] = array
     return grouped
 
 
-def description(folder: Path) -> Case:
-    path = folder / "transforms.json"
-    if not path.is_file():
-        pytest.skip("no transforms.json among these reference numbers")
-    return json.loads(path.read_text())
-
-
-def data_dir() -> Path:
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: no real pictures")
-    return Path(os.environ["POSE_DATA_DIR"])
-
-
-@pytest.fixture
-def transforms(parity_dir: Path) -> Path:
-    return parity_dir / "topdown" / "transforms"
+def description() -> Case:
+    return read("topdown/transforms/transforms.json")
 
 
 def check_warp(
@@ -78,8 +60,8 @@ def check_warp(
         np.testing.assert_array_equal(crop, case[f"{kind}|img"])
 
 
-def test_boxes_and_their_order(transforms: Path) -> None:
-    dataset = description(transforms)["dataset"]
+def test_boxes_and_their_order() -> None:
+    dataset = description()["dataset"]
     root = data_dir() / Path(dataset["root"]).name
     persons = load_coco(root / dataset["ann"], root)
     assert persons.ids.tolist() == dataset["topdown_instance_ids_in_order"]
@@ -87,9 +69,9 @@ def test_boxes_and_their_order(transforms: Path) -> None:
     assert persons.image_ids[persons.image_index].tolist() == dataset["img_ids"]
 
 
-def test_crops_of_real_pictures(transforms: Path) -> None:
-    described = description(transforms)["affine"]
-    stored = cases(transforms / "affine.npz")
+def test_crops_of_real_pictures() -> None:
+    described = description()["affine"]
+    stored = cases("affine.npz")
     for case, info in zip(stored.values(), described, strict=True):
         image = cv2.imread(str(data_dir() / info["file"]))
         if zlib.crc32(image) != info["decoded_crc32"]:
@@ -102,9 +84,9 @@ def test_crops_of_real_pictures(transforms: Path) -> None:
             check_warp(case, kind, scale, rotation, tuple(info["input_size"]), image)
 
 
-def test_crops_of_a_noise_picture(transforms: Path) -> None:
-    stored = cases(transforms / "affine_synth.npz")
-    recipe = description(transforms)["affine_synth"]
+def test_crops_of_a_noise_picture() -> None:
+    stored = cases("affine_synth.npz")
+    recipe = description()["affine_synth"]
     image = noise_picture(recipe["image"])
     assert zlib.crc32(image) == recipe["crc32"]
     for case in stored.values():
@@ -125,8 +107,8 @@ def noise_picture(recipe: str) -> Any:
     return np.random.RandomState(seed).randint(low, high, shape).astype(np.uint8)
 
 
-def test_flip(transforms: Path) -> None:
-    case = cases(transforms / "random.npz")["flip"]
+def test_flip() -> None:
+    case = cases("random.npz")["flip"]
     width = case["img_in"].shape[1]
     order = list(COCO.flip_indices)
     assert case["flip_indices"].tolist() == order
@@ -138,8 +120,8 @@ def test_flip(transforms: Path) -> None:
     np.testing.assert_allclose(center, case["bbox_center"], atol=1e-5)
 
 
-def test_half_body(transforms: Path) -> None:
-    case = cases(transforms / "random.npz")["halfbody"]
+def test_half_body() -> None:
+    case = cases("random.npz")["halfbody"]
     aug = Augmentation()
     for i, (apply, upper) in enumerate(case["u"].tolist()):
         params = decide([1, apply, upper, 1, 1, 1], [0] * 4, aug)
@@ -154,8 +136,8 @@ def test_half_body(transforms: Path) -> None:
         np.testing.assert_allclose(scale, case["scale"][i], rtol=1e-5)
 
 
-def test_shift_scale_rotation(transforms: Path) -> None:
-    case = cases(transforms / "random.npz")["bboxtf"]
+def test_shift_scale_rotation() -> None:
+    case = cases("random.npz")["bboxtf"]
     for i, normals in enumerate(case["random_v"].tolist()):
         uniforms = [float(case[name][i]) for name in ("u_shift", "u_scale", "u_rot")]
         params = decide([1, 1, 1, *uniforms], normals, Augmentation())
@@ -170,17 +152,15 @@ def test_no_augmentation_is_the_identity() -> None:
     np.testing.assert_array_equal(move_box(*box, NO_AUGMENTATION), box)
 
 
-def test_whole_training_samples(transforms: Path) -> None:
+def test_whole_training_samples() -> None:
     """Make stored training samples from their files, with the parameters that MMPose drew."""
-    described = description(transforms)
+    described = description()
     root = data_dir() / Path(described["dataset"]["root"]).name
     persons = load_coco(root / described["dataset"]["ann"], root)
     dataset = TopDown(
         persons, (192, 256), lambda points, weights: (points, weights), Augmentation()
     )
-    for case, info in zip(
-        cases(transforms / "pipeline.npz").values(), described["pipeline"], strict=True
-    ):
+    for case, info in zip(cases("pipeline.npz").values(), described["pipeline"], strict=True):
         bgr = case["inputs_uint8_chw_bgr"]
         dataset = replace(dataset, input_size=bgr.shape[:0:-1])
         index = persons.ids.tolist().index(info["ann_id"])
@@ -211,24 +191,24 @@ def drawn_parameters(case: Case, info: Case) -> AugmentationParams:
     )
 
 
-def test_crops_of_detections(parity_dir: Path) -> None:
+def test_crops_of_detections() -> None:
     """Crop every stored detection of the test path from its file."""
-    folder = parity_dir / "topdown" / "testpath"
-    if not (folder / "predictions.npz").is_file():
-        pytest.skip("no test path among these reference numbers")
-    about = json.loads((folder / "testpath.json").read_text())
-    ground_truth = data_dir() / about["ann_file"]
-    pictures = load_coco(ground_truth, ground_truth.parent)
-    with np.load(folder / "predictions.npz") as arrays:
-        stored = dict(arrays)
+    about = read("topdown/testpath/testpath.json")
+    stored = read("topdown/testpath/predictions.npz")
+    ground_truth = data_file(about["ann_file"])
+    pictures = load_coco(ground_truth, find_pictures(ground_truth))
+    found = load_detections(data_file(about["det_file"]), pictures)
+    assert len(found) == about["num_detections"]
+    assert found.ids.tolist() == stored["id"].tolist()
+    assert found.image_ids[found.image_index].tolist() == stored["img_id"].tolist()
+    np.testing.assert_array_equal(found.bbox_xyxy, stored["bbox_xyxy"].reshape(-1, 4))
+    np.testing.assert_array_equal(found.scores, stored["bbox_score"].reshape(-1))
     height, width, _ = next(a.shape for name, a in stored.items() if name.endswith("_hwc_bgr"))
-    detections = load_detections(data_dir() / about["det_file"], pictures)
-    dataset = TopDown(detections, (width, height))
-    assert dataset.persons.ids.tolist() == stored["id"].tolist()
+    dataset = TopDown(found, (width, height))
     for i in range(len(dataset)):
         sample = dataset[i]
         np.testing.assert_allclose(sample["center"], stored["input_center"][i], atol=1e-4)
-        np.testing.assert_allclose(sample["scale"], stored["input_scale"][i], atol=1e-3)
+        np.testing.assert_allclose(sample["scale"], stored["input_scale"][i], rtol=1e-5)
         if cv2.__version__.startswith("5."):
             bgr = np.ascontiguousarray(sample["image"][..., ::-1])
             assert zlib.crc32(bgr) == stored["crop_crc32"][i]

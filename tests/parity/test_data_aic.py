@@ -1,41 +1,20 @@
 """pose-data against MMPose 1.3.2: skeletons, AI Challenger, merge and combine, detections."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from reference import data_dir, read
 
 from pose_codecs import MSRAHeatmap
-from pose_data import COCO, Persons, TopDown, combine, load_aic, load_coco, load_detections, merge
+from pose_data import COCO, Persons, TopDown, combine, load_aic, load_coco, merge
 from pose_data.mixture import keypoint_indices, map_keypoints
 from pose_data.skeleton import AIC, COCO_AIC, SKELETONS
 from pose_data.transforms import NO_AUGMENTATION
 
 Case = dict[str, Any]
-
-
-@pytest.fixture
-def folder(parity_dir: Path) -> Path:
-    return parity_dir / "topdown" / "aic"
-
-
-def stored(folder: Path, name: str) -> Any:
-    path = folder / name
-    if not path.is_file():
-        pytest.skip(f"no {name} among these reference numbers")
-    if path.suffix == ".json":
-        return json.loads(path.read_text())
-    with np.load(path) as arrays:
-        return {key: arrays[key] for key in arrays.files}
-
-
-def data_dir() -> Path:
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: no real annotations")
-    return Path(os.environ["POSE_DATA_DIR"])
 
 
 def find_file(root: Path, pattern: str, ids: list[int]) -> Path:
@@ -53,9 +32,9 @@ def picture_dir(annotations: Path) -> Path:
     return images if images.is_dir() else annotations.parent
 
 
-def both(folder: Path) -> tuple[Case, Persons, Persons]:
+def both() -> tuple[Case, Persons, Persons]:
     """Return the stored arrays, and the COCO and AIC persons they are of."""
-    case = stored(folder, "aic.npz")
+    case = read("topdown/aic/aic.npz")
     root = data_dir()
     aic_file = find_file(root, "aic*/*.json", case["aic_raw|id"].tolist())
     coco_file = find_file(root, "coco*/*.json", case["coco_combine19|id"].tolist())
@@ -63,8 +42,8 @@ def both(folder: Path) -> tuple[Case, Persons, Persons]:
     return case, load_coco(coco_file, picture_dir(coco_file)), aic
 
 
-def test_skeletons(folder: Path) -> None:
-    for name, meta in stored(folder, "metainfo.json").items():
+def test_skeletons() -> None:
+    for name, meta in read("topdown/aic/metainfo.json").items():
         skeleton = SKELETONS[name]
         assert skeleton.keypoints == tuple(meta["names"])
         assert list(skeleton.flip_indices) == meta["flip_indices"]
@@ -74,8 +53,8 @@ def test_skeletons(folder: Path) -> None:
         np.testing.assert_allclose(skeleton.sigmas, meta["sigmas"], rtol=1e-6)
 
 
-def test_which_joint_becomes_which(folder: Path) -> None:
-    about = stored(folder, "aic.json")
+def test_which_joint_becomes_which() -> None:
+    about = read("topdown/aic/aic.json")
     for key, source, target in (
         ("mapping_merge_17", AIC, COCO),
         ("mapping_combine_19_aic", AIC, COCO_AIC),
@@ -87,8 +66,8 @@ def test_which_joint_becomes_which(folder: Path) -> None:
         )
 
 
-def test_conversion_of_stored_keypoints(folder: Path) -> None:
-    case = stored(folder, "aic.npz")
+def test_conversion_of_stored_keypoints() -> None:
+    case = read("topdown/aic/aic.npz")
     for key, target in (("merge17", COCO), ("combine19", COCO_AIC)):
         indices = keypoint_indices(AIC, target)
         keypoints, visible = map_keypoints(
@@ -98,8 +77,8 @@ def test_conversion_of_stored_keypoints(folder: Path) -> None:
         np.testing.assert_array_equal(visible, case[f"{key}|keypoints_visible"][..., 0])
 
 
-def test_joints_between_two_others(folder: Path) -> None:
-    case = stored(folder, "aic.npz")
+def test_joints_between_two_others() -> None:
+    case = read("topdown/aic/aic.npz")
     points = case["interp|keypoints_in"].astype(np.float32)
     count, found = points.shape[1], []
     for target in case["interp|keypoints"].swapaxes(0, 1):  # which two joints is this between?
@@ -112,8 +91,8 @@ def test_joints_between_two_others(folder: Path) -> None:
     np.testing.assert_array_equal(visible, case["interp|keypoints_visible"][..., 0])
 
 
-def test_aic_file(folder: Path) -> None:
-    case, _, aic = both(folder)
+def test_aic_file() -> None:
+    case, _, aic = both()
     assert aic.ids.tolist() == case["aic_raw|id"].tolist()
     assert aic.image_ids[aic.image_index].tolist() == case["aic_raw|img_id"].tolist()
     np.testing.assert_array_equal(aic.keypoints, case["aic_raw|keypoints"])
@@ -122,9 +101,9 @@ def test_aic_file(folder: Path) -> None:
     np.testing.assert_allclose(aic.area, case["aic_raw|area"], rtol=1e-6)
 
 
-def test_merge_and_combine(folder: Path) -> None:
-    case, coco, aic = both(folder)
-    about = stored(folder, "aic.json")
+def test_merge_and_combine() -> None:
+    case, coco, aic = both()
+    about = read("topdown/aic/aic.json")
     for key, persons in (("merge17", merge(coco, aic)), ("combine19", combine(coco, aic))):
         expected = about[f"combined_{key}"]
         assert [source.num_persons for source in persons.sources] == expected["lens"]
@@ -143,9 +122,9 @@ def test_merge_and_combine(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_targets(folder: Path, flip: bool) -> None:
-    case, coco, aic = both(folder)
-    about = stored(folder, "aic.json")
+def test_targets(flip: bool) -> None:
+    case, coco, aic = both()
+    about = read("topdown/aic/aic.json")
     for key, persons in (("merge17", merge(coco, aic)), ("combine19", combine(coco, aic))):
         name = f"target_{key}_flip{int(flip)}"
         if name not in about:
@@ -160,23 +139,3 @@ def test_targets(folder: Path, flip: bool) -> None:
         sample = TopDown(persons, (4 * width, 4 * height), codec.encode).sample(int(row), params)
         np.testing.assert_array_equal(sample["weights"], expected["keypoint_weights"][0])
         np.testing.assert_allclose(sample["heatmaps"], expected["heatmaps"], atol=1e-5)
-
-
-def test_detections(parity_dir: Path) -> None:
-    folder = parity_dir / "topdown" / "testpath"
-    about, case = stored(folder, "testpath.json"), stored(folder, "predictions.npz")
-    root = data_dir()
-    annotations = root / about["ann_file"]
-    if not annotations.is_file():
-        pytest.skip(f"no {about['ann_file']} among these data")
-    found = load_detections(root / about["det_file"], load_coco(annotations, annotations.parent))
-    assert len(found) == about["num_detections"]
-    assert found.ids.tolist() == case["id"].tolist()
-    assert found.image_ids[found.image_index].tolist() == case["img_id"].tolist()
-    np.testing.assert_array_equal(found.bbox_xyxy, case["bbox_xyxy"].reshape(-1, 4))
-    np.testing.assert_array_equal(found.scores, case["bbox_score"].reshape(-1))
-    dataset = TopDown(found, (192, 256))
-    for row in range(0, len(found), 7):
-        sample = dataset[row]
-        np.testing.assert_allclose(sample["center"], case["input_center"][row], atol=1e-4)
-        np.testing.assert_allclose(sample["scale"], case["input_scale"][row], rtol=1e-5)

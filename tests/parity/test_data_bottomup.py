@@ -1,14 +1,11 @@
 """pose-data against stored samples of MMPose 0.29: regions, matrices, crops, masks, test sizes."""
 
 import hashlib
-import json
-import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+from reference import FOLDER, data_dir, read
 
 from pose_codecs import encode_people, keypoint_indices
 from pose_data import BottomUp, Persons, SceneAugmentation, load_coco, warp_affine
@@ -19,27 +16,16 @@ from pose_data.transforms import flip_points, transform_points
 Case = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def bottomup(parity_dir: Path) -> Path:
-    return parity_dir / "bottomup"
-
-
-def load(folder: Path, name: str) -> tuple[Case, Case]:
+def load(name: str) -> tuple[Case, Case]:
     """Return NAME.json and the arrays of NAME.npz (none if it is not there)."""
-    if not (folder / f"{name}.json").is_file():
-        pytest.skip(f"no {name}.json among these reference numbers")
-    described = json.loads((folder / f"{name}.json").read_text())
-    if not (folder / f"{name}.npz").is_file():
-        return described, {}
-    with np.load(folder / f"{name}.npz") as arrays:
-        return described, dict(arrays)
+    described = read(f"bottomup/{name}.json")
+    arrays = f"bottomup/{name}.npz"
+    return described, read(arrays) if (FOLDER / arrays).is_file() else {}
 
 
 @cache
 def coco_mini(split: str) -> Persons:
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: no real pictures")
-    root = Path(os.environ["POSE_DATA_DIR"]) / "coco-mini"
+    root = data_dir() / "coco-mini"
     return load_coco(root / f"annotations/person_keypoints_{split}.json", root / split)
 
 
@@ -52,8 +38,8 @@ def unpack(packed: Any, width: int, height: int) -> Any:
     return np.unpackbits(packed, count=width * height).reshape(height, width).astype(bool)
 
 
-def test_matrices_and_joints(bottomup: Path, subtests: Any) -> None:
-    described, arrays = load(bottomup, "targets")
+def test_matrices_and_joints(subtests: Any) -> None:
+    described, arrays = load("targets")
     for image in described["images"]:
         with subtests.test(image["index"]):
             prefix, size, params = (
@@ -88,9 +74,9 @@ def check_joints(matrix: Any, image: Case, side: int, arrays: Case, prefix: str,
         np.testing.assert_allclose(points, expected, rtol=0, atol=1e-4)
 
 
-def test_masks_of_stored_masks(bottomup: Path, subtests: Any) -> None:
+def test_masks_of_stored_masks(subtests: Any) -> None:
     """Warp the stored mask of each picture: no picture is needed for that."""
-    described, arrays = load(bottomup, "targets")
+    described, arrays = load("targets")
     for image in described["images"]:
         prefix = f"{image['index']}/"
         if f"{prefix}raw_mask_packed" not in arrays:
@@ -106,8 +92,8 @@ def test_masks_of_stored_masks(bottomup: Path, subtests: Any) -> None:
                 np.testing.assert_array_equal(mask, expected)
 
 
-def test_translation_reach(bottomup: Path) -> None:
-    described, _ = load(bottomup, "targets")
+def test_translation_reach() -> None:
+    described, _ = load("targets")
     for image in described["images"]:
         if "randint_half_range" in image:
             reach = translation_reach((image["width"], image["height"]), image["aug_scale"])
@@ -118,9 +104,9 @@ def encode(keypoints: Any, visible: Any, size: tuple[int, int]) -> Any:
     return encode_people(keypoints, visible, size), keypoint_indices(keypoints, visible, size, 30)
 
 
-def test_whole_training_samples(bottomup: Path, subtests: Any) -> None:
+def test_whole_training_samples(subtests: Any) -> None:
     """Make the stored samples from their files: image, masks, targets, tag indices."""
-    described, arrays = load(bottomup, "targets")
+    described, arrays = load("targets")
     for image in described["images"]:
         if "file_name" not in image:
             continue
@@ -176,8 +162,8 @@ def is_decoded_alike(image: Case) -> bool:
     return digest.startswith(image["decoded_rgb_sha256"][:56])
 
 
-def test_sizes_of_tests(bottomup: Path) -> None:
-    described, _ = load(bottomup, "testtime")
+def test_sizes_of_tests() -> None:
+    described, _ = load("testtime")
     for case in described["sizes"]:
         size, smallest = tuple(case["wh"]), min(case["test_scale_factor"])
         base = resize_for_test(size, case["image_size"], 1.0, smallest)
@@ -190,9 +176,9 @@ def test_sizes_of_tests(bottomup: Path) -> None:
             np.testing.assert_allclose(resized.scale / 200, scale, rtol=1e-6)
 
 
-def test_whole_test_samples(bottomup: Path, subtests: Any) -> None:
+def test_whole_test_samples(subtests: Any) -> None:
     """Resize the stored pictures as for a test, and map stored predictions back."""
-    described, arrays = load(bottomup, "testtime")
+    described, arrays = load("testtime")
     for name, run in described.get("runs", {}).items():
         with subtests.test(name):
             image = described["images"][run["image"]]

@@ -1,13 +1,11 @@
 """pose-train's losses and learning rates against those of MMPose 1.3.2 and, bottom-up, 0.29."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from rule_weights import read_json
+from reference import read
 
 from pose_train.losses import (
     bottomup_loss,
@@ -19,19 +17,12 @@ from pose_train.losses import (
 from pose_train.schedule import learning_rate
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        pytest.skip(f"{path.parent.name}/{path.name} is not among the numbers")
-    with np.load(path) as arrays:
-        return dict(arrays)
+def read_tensors(name: str) -> dict[str, torch.Tensor]:
+    return {key: torch.from_numpy(np.asarray(array)) for key, array in read(name).items()}
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.asarray(a)) for name, a in read_arrays(path).items()}
-
-
-def test_keypoint_mse(parity_dir: Path, subtests: pytest.Subtests) -> None:
-    case = read_tensors(parity_dir / "topdown" / "loss" / "mse_cases.npz")
+def test_keypoint_mse(subtests: pytest.Subtests) -> None:
+    case = read_tensors("topdown/loss/mse_cases.npz")
     options: dict[str, dict[str, Any]] = {
         "loss_plain": {},
         "loss_kpt_weights": {"weights": case.get("weights_nk")},
@@ -49,14 +40,14 @@ def test_keypoint_mse(parity_dir: Path, subtests: pytest.Subtests) -> None:
             torch.testing.assert_close(loss, case[name], rtol=1e-5, atol=0.0)
 
 
-def test_keypoint_accuracy(parity_dir: Path) -> None:
-    case = read_tensors(parity_dir / "topdown" / "loss" / "pck_case.npz")
+def test_keypoint_accuracy() -> None:
+    case = read_tensors("topdown/loss/pck_case.npz")
     accuracy = keypoint_accuracy(case["output"], case["target"], case["mask"])
     assert accuracy.item() == pytest.approx(case["avg_acc"].item(), rel=1e-6)
 
 
-def test_learning_rate(parity_dir: Path) -> None:
-    golden = read_json(parity_dir / "topdown" / "loss" / "lr_schedule.json")
+def test_learning_rate() -> None:
+    golden = read("topdown/loss/lr_schedule.json")
     warmup, steps = golden["param_scheduler"]
     plan = {"warmup_steps": warmup["end"], "lr_steps": steps["milestones"]}
     for step, expected in golden["lr_at_iteration"].items():
@@ -112,9 +103,9 @@ def check_bottomup_values(
                 assert_parts(factor * loss, case[f"{name}/{kind}{i}"], factor)
 
 
-def test_bottomup_losses(parity_dir: Path, subtests: pytest.Subtests) -> None:
-    about = read_json(parity_dir / "bottomup" / "losses.json")
-    case = read_tensors(parity_dir / "bottomup" / "losses.npz")
+def test_bottomup_losses(subtests: pytest.Subtests) -> None:
+    about = read("bottomup/losses.json")
+    case = read_tensors("bottomup/losses.npz")
     for name, config in about["configs"].items():
         with subtests.test(name):
             stored = [case[f"out{i}"] for i in range(2) if f"out{i}" in case]

@@ -4,7 +4,6 @@ Top-down: 1.3.2 in float32. Bottom-up: 0.29, judged in float64, where the refere
 in float32 only the first step, since later ones of such deep networks differ between machines.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from rule_weights import Entries, bottomup_rule, draw, load, read_json, their_names, topdown_rule
+from reference import read
+from rule_weights import Entries, bottomup_rule, draw, load, their_names, topdown_rule
 from torch import nn
 
 from pose_train.losses import BottomUpLoss, bottomup_loss, keypoint_accuracy, keypoint_mse
@@ -44,13 +44,6 @@ def norm(tensors: Any) -> float:
     return float(np.sqrt(sum(tensor.double().square().sum().item() for tensor in tensors)))
 
 
-def read_arrays(path: Path) -> Arrays:
-    if not path.is_file():
-        pytest.skip(f"{path.parent.name}/{path.name} is not among the numbers")
-    with np.load(path) as arrays:
-        return dict(arrays)
-
-
 def assert_near(ours: torch.Tensor, theirs: NDArray[Any], relative: float) -> None:
     """Compare arrays; the bound is relative to the largest value."""
     bound = relative * np.abs(theirs).max() if theirs.size else 0.0
@@ -60,13 +53,11 @@ def assert_near(ours: torch.Tensor, theirs: NDArray[Any], relative: float) -> No
 # Top-down
 
 
-def test_topdown_steps(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    folder = parity_dir / "topdown"
-    for name, case in read_json(folder / "loss" / "loss.json")["models"].items():
-        path, manifest = folder / "loss" / f"{name}.npz", folder / "manifests" / f"{name}.json"
+def test_topdown_steps(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for name, case in read("topdown/loss/loss.json")["models"].items():
         with subtests.test(name):
-            arrays = read_arrays(path)
-            entries = read_json(manifest)["state_dict"]
+            arrays = read(f"topdown/loss/{name}.npz")
+            entries = read(f"topdown/manifests/{name}.json")["state_dict"]
             named = Named(entries, topdown_rule, tmp_path, tags=False)
             check_topdown_case(named, case, arrays)
 
@@ -139,16 +130,15 @@ def check_topdown_statistics(named: Named, case: dict[str, Any], arrays: Arrays)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-def test_bottomup_steps(dtype: torch.dtype, parity_dir: Path, tmp_path: Path) -> None:
-    folder, kind = parity_dir / "bottomup", str(dtype).removeprefix("torch.")
-    about = read_json(folder / "trainstep.json")
-    arrays = read_arrays(folder / "trainstep.npz")
+def test_bottomup_steps(dtype: torch.dtype, tmp_path: Path) -> None:
+    kind = str(dtype).removeprefix("torch.")
+    about, arrays = read("bottomup/trainstep.json"), read("bottomup/trainstep.npz")
     steps = [step for step in about["steps"] if step["dtype"] == kind]
     if dtype == torch.float32:
         steps = steps[:1]
     if not steps:
         pytest.skip(f"no steps in {kind} among the numbers")
-    entries = json.loads((folder / "manifests.json").read_text())["models"][about["model"]]
+    entries = read("bottomup/manifests.json")["models"][about["model"]]
     named = Named(entries["state_dict"], bottomup_rule(about["gain"]), tmp_path, tags=True)
     named.model.to(dtype).train()
     (rate,) = re.findall(r"Adam lr=([\d.e-]+)", about["optimizer"])

@@ -1,139 +1,149 @@
-"""The whole top-down test against MMPose 1.3.2: detections, crops, flip test, decoding, results.
+"""The whole top-down test against MMPose 1.3.2, as it is typed: pictures in, rows and AP out.
 
-The crops are compared where OpenCV is of the same major version; with rule weights a network
-amplifies what another warp does, so that the keypoints are, too.
+`pose-train test` reads detections and pictures, crops, looks twice (flip test), decodes, rescores,
+removes duplicates (OKS-NMS), writes rows and evaluates them. Its crops must be the reference's to
+the last bit, because a network with drawn weights amplifies what another warp does (test_data.py
+compares the crops themselves).
 """
 
 import json
-import os
-import zlib
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+from reference import FOLDER, data_file, find_pictures, read
 from rule_weights import draw, topdown_rule
+from typed_commands import as_published, evaluated, lay_out, run_test, save_published
 
 from pose_backbones import create_model
-from pose_codecs import MSRAHeatmap
-from pose_data import Persons, TopDown, load_coco, load_detections
-from pose_eval import evaluate
-from pose_train.predict import Poses, predict_poses, result_rows
-from pose_train.ranks import Ranks
-from pose_train.sets import eval_loader
+from pose_data import load_coco, load_detections
+from pose_train.predict import Poses, result_rows
+from pose_train.read_config import load_config
 
-INPUT_SIZE, HEATMAP_SIZE = (192, 256), (48, 64)  # of the merge config, which all cases run
+PRESET = "hrnet_w32_coco_aic_merge_256x192"  # what all cases ran
+DEFAULTS = {
+    "score_mode": "bbox_keypoint",
+    "keypoint_score_thr": 0.2,
+    "nms_mode": "oks_nms",
+    "nms_thr": 0.9,
+}
+NMS = {"none": "none", "oks_nms": "oks", "soft_oks_nms": "soft"}
 CERTAIN = 1e-2  # two maxima closer than this can swap between machines
 
-
-@pytest.fixture(scope="module")
-def case(parity_dir: Path) -> tuple[Path, dict[str, Any], Persons]:
-    folder = parity_dir / "topdown" / "testpath"
-    if not (folder / "testpath.json").is_file():
-        pytest.skip("no topdown/testpath among these reference numbers")
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: the test path needs real pictures")
-    about = json.loads((folder / "testpath.json").read_text())
-    data = Path(os.environ["POSE_DATA_DIR"])
-    gt = data / about["ann_file"].removeprefix("data/")
-    names = {image["file_name"] for image in json.loads(gt.read_text())["images"]}
-    name = min(names)
-    found = sorted(gt.parent.rglob(Path(name).name))
-    assert found, f"no picture {name} below {gt.parent}"
-    pictures = load_coco(gt, Path(str(found[0]).removesuffix(name)))
-    boxes = load_detections(data / about["det_file"].removeprefix("data/"), pictures)
-    return folder, about, boxes
+Arrays = dict[str, NDArray[Any]]
 
 
-def test_crops(case: tuple[Path, dict[str, Any], Persons]) -> None:
-    folder, about, boxes = case
-    stored = np.load(folder / "predictions.npz")
-    assert len(boxes) == len(stored["id"]) == about["num_detections"]
-    np.testing.assert_array_equal(boxes.ids, stored["id"])
-    np.testing.assert_array_equal(boxes.image_ids[boxes.image_index], stored["img_id"])
-    np.testing.assert_allclose(boxes.bbox_xyxy, stored["bbox_xyxy"], atol=1e-4)
-    assert boxes.scores is not None
-    np.testing.assert_allclose(boxes.scores, stored["bbox_score"], rtol=1e-6)
-    same_opencv = cv2.__version__.partition(".")[0] == about["versions"]["opencv"].partition(".")[0]
-    dataset = TopDown(boxes, INPUT_SIZE)
-    for i in range(len(dataset)):
-        sample = dataset[i]
-        np.testing.assert_allclose(sample["center"], stored["input_center"][i], atol=1e-4)
-        np.testing.assert_allclose(sample["scale"], stored["input_scale"][i], atol=1e-3)
-        if same_opencv and "crop_crc32" in stored:
-            crop = np.ascontiguousarray(sample["image"][..., ::-1])  # BGR
-            assert zlib.crc32(crop.tobytes()) == stored["crop_crc32"][i], f"crop {i}"
+def read_case() -> tuple[dict[str, Any], Arrays, list[dict[str, Any]]]:
+    """Return what is said of the test, its predictions, and its result rows."""
+    names = ("testpath.json", "predictions.npz", "results.keypoints.json")
+    about, case, written = (read(f"topdown/testpath/{name}") for name in names)
+    about["metric"] = DEFAULTS | about.get("metric", {})
+    return about, case, written
 
 
-def test_predictions_and_results(case: tuple[Path, dict[str, Any], Persons]) -> None:
-    """Run all detections through the network, and write what the reference wrote."""
-    folder, about, boxes = case
-    stored = np.load(folder / "predictions.npz")
-    if cv2.__version__.partition(".")[0] != about["versions"]["opencv"].partition(".")[0]:
-        pytest.skip("another major version of OpenCV: rule weights amplify the crops' difference")
-    net = create_model("hrnet_w32", num_keypoints=stored["keypoints"].shape[1])
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about, case, written = read_case()
+    gt = data_file(about["ann_file"])
+    detections = json.loads(data_file(about["det_file"]).read_text())
+    annotations, pictures = json.loads(gt.read_text()), find_pictures(gt)
+    weights, words = tmp_path / "weights.pth", settings(about)
+    model = load_config(PRESET).model
+    net = create_model(model.name, num_keypoints=case["keypoints"].shape[1])
     entries = [(name, list(tensor.shape)) for name, tensor in net.state_dict().items()]
-    net.load_state_dict(draw(entries, topdown_rule))
-    poses = predict_poses(
-        net.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        eval_loader(TopDown(boxes, INPUT_SIZE), 16, 0, torch.device("cpu"), Ranks()),
-        MSRAHeatmap(INPUT_SIZE, HEATMAP_SIZE).decode,
-        input_size=INPUT_SIZE,
-        device=torch.device("cpu"),
-        flip_indices=boxes.skeleton.flip_indices,
+    save_published(draw(entries, topdown_rule), weights, about["versions"]["mmpose"])
+
+    root = lay_out(tmp_path / "coco", annotations, pictures, detections)
+    rows, stats = run_test(capsys, PRESET, weights, root, *words)
+    order = predictions_of(written, case)
+    assert len(rows) == len(written) == about["num_results"]
+    for row, theirs, i in zip(rows, written, order, strict=True):
+        check_row(row, theirs, case, i)
+    wanted = list(about["metrics"].values())
+    assert as_published(stats) == pytest.approx(wanted, abs=1e-9)
+
+    # What NMS removed is not in the file; these boxes by themselves, so that all are compared.
+    removed = [i for i in range(len(case["id"])) if i not in set(order)]
+    if removed:
+        people = [row for row in detections if row["category_id"] == 1]
+        alone = [people[case["id"][i]] for i in removed]
+        root = lay_out(tmp_path / "removed", annotations, pictures, alone)
+        rows, _ = run_test(capsys, PRESET, weights, root, *words, "eval.nms=none")
+        images = list(dict.fromkeys(case["img_id"][removed].tolist()))  # rows come by picture
+        removed.sort(key=lambda i: images.index(case["img_id"][i]))
+        for row, i in zip(rows, removed, strict=True):
+            check_prediction(row, case, i)
+
+
+def settings(about: dict[str, Any]) -> list[str]:
+    """Return what the command needs besides the preset to test as the reference did."""
+    theirs = about["versions"]["opencv"].partition(".")[0]
+    if theirs != "4" and theirs != cv2.__version__.partition(".")[0]:
+        pytest.skip(f"crops as OpenCV {theirs} makes them need that version")
+    metric = about["metric"]
+    rescoring = metric["score_mode"], metric["keypoint_score_thr"]
+    if rescoring != (DEFAULTS["score_mode"], DEFAULTS["keypoint_score_thr"]):
+        pytest.skip(f"rescoring {rescoring} is not of the published protocol")
+    nms = [f"eval.nms={NMS[metric['nms_mode']]}", f"eval.nms_threshold={metric['nms_thr']}"]
+    return ["--batch-size", "16", f"data.warp={'opencv4' if theirs == '4' else 'cv2'}", *nms]
+
+
+def predictions_of(rows: list[dict[str, Any]], case: Arrays) -> list[int]:
+    """Return which prediction each of the reference's rows is, by its picture and keypoints."""
+    known = {
+        (int(image), keypoints.tobytes()): i
+        for i, (image, keypoints) in enumerate(zip(case["img_id"], case["keypoints"], strict=True))
+    }
+    xy = [np.float32(row["keypoints"]).reshape(-1, 3)[:, :2] for row in rows]
+    return [known[row["image_id"], each.tobytes()] for row, each in zip(rows, xy, strict=True)]
+
+
+def check_row(row: dict[str, Any], theirs: dict[str, Any], case: Arrays, i: int) -> None:
+    assert row.keys() == theirs.keys()
+    assert (row["image_id"], row["category_id"]) == (theirs["image_id"], theirs["category_id"])
+    assert row["score"] == pytest.approx(theirs["score"], rel=1e-4)
+    assert row["bbox"] == pytest.approx(theirs["bbox"], rel=1e-6)
+    check_prediction(row, case, i)
+
+
+def check_prediction(row: dict[str, Any], case: Arrays, i: int) -> None:
+    """Compare a row with prediction i: its box, its keypoints to 1e-3 pixels, their scores."""
+    assert row["image_id"] == case["img_id"][i]
+    x1, y1, x2, y2 = case["bbox_xyxy"][i].tolist()
+    assert row["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1], rel=1e-6)
+    points = np.array(row["keypoints"]).reshape(-1, 3)
+    far = np.abs(points[:, :2] - case["keypoints"][i]).max(axis=1) > 1e-3
+    assert not far[case["top2_gap"][i] >= CERTAIN].any(), (
+        f"box {i}: keypoints {np.flatnonzero(far)}"
     )
-    certain = stored["top2_gap"] >= CERTAIN  # (N, K)
-    distance = np.abs(poses.keypoints - stored["keypoints"]).max(axis=-1)
-    assert distance[certain].max() <= 1e-3, f"{(distance[certain] > 1e-3).sum()} keypoints differ"
-    np.testing.assert_allclose(poses.scores, stored["keypoint_scores"], rtol=1e-3, atol=1e-3)
-
-    rows = result_rows(poses, boxes)
-    written = json.loads((folder / "results.keypoints.json").read_text())
-    assert len(rows) == about["num_results"] == len(written)
-    order = about.get("image_order_in_results")
-    if order is not None:
-        assert list(dict.fromkeys(row["image_id"] for row in rows)) == order
-    compare(rows, written, tolerance=1e-3)
-    stats = evaluate(rows, gt_file(case), sigmas=boxes.skeleton.sigmas).stats
-    want = [max(value, 0.0) for value in about["metrics"].values()]
-    assert [value or 0.0 for value in stats.values()] == pytest.approx(want, abs=1e-9)
-
-
-def test_results_of_the_stored_predictions(case: tuple[Path, dict[str, Any], Persons]) -> None:
-    """From the reference's own predictions, exactly the reference's file."""
-    folder, _, boxes = case
-    stored = np.load(folder / "predictions.npz")
-    poses = Poses(
-        np.arange(len(boxes)),
-        stored["keypoints"],
-        stored["keypoint_scores"],
-        stored["input_scale"].prod(axis=1),
+    largest = np.abs(case["keypoint_scores"]).max()
+    np.testing.assert_allclose(
+        points[:, 2], case["keypoint_scores"][i], rtol=0, atol=1e-4 * largest
     )
-    written = json.loads((folder / "results.keypoints.json").read_text())
-    compare(result_rows(poses, boxes), written, tolerance=0.0)
 
 
-def gt_file(case: tuple[Path, dict[str, Any], Persons]) -> Path:
-    return Path(os.environ["POSE_DATA_DIR"]) / case[1]["ann_file"].removeprefix("data/")
-
-
-def compare(rows: list[dict[str, Any]], written: list[dict[str, Any]], tolerance: float) -> None:
-    """Compare rows in their order, positions to `tolerance` pixels where that can be asked."""
-    for got, want in zip(rows, written, strict=True):
-        assert got["image_id"] == want["image_id"]
-        assert got["category_id"] == want["category_id"]
-        assert got["score"] == pytest.approx(want["score"], rel=1e-6 if not tolerance else 1e-4)
-        np.testing.assert_allclose(got["bbox"], want["bbox"], rtol=1e-6)
-        ours, theirs = (points(row) for row in (got, want))
-        if not tolerance:
-            np.testing.assert_array_equal(ours, theirs)
-        else:  # a keypoint whose two maxima are near-equal may jump
-            far = np.abs(ours[:, :2] - theirs[:, :2]).max(axis=1) > tolerance
-            assert far.sum() <= 1, f"image {got['image_id']}: {far.sum()} keypoints differ"
-
-
-def points(row: dict[str, Any]) -> NDArray[np.float64]:
-    return np.array(row["keypoints"]).reshape(-1, 3)
+def test_results_of_the_stored_predictions(capsys: pytest.CaptureFixture[str]) -> None:
+    """From the reference's own predictions exactly its file, and from that its ten numbers."""
+    about, case, written = read_case()
+    gt, metric = data_file(about["ann_file"]), about["metric"]
+    boxes = load_detections(data_file(about["det_file"]), load_coco(gt, find_pictures(gt)))
+    keypoints, scores = case["keypoints"], case["keypoint_scores"]
+    poses = Poses(np.arange(len(boxes)), keypoints, scores, case["input_scale"].prod(axis=1))
+    rows = result_rows(
+        poses,
+        boxes,
+        rescoring=metric["score_mode"],
+        score_threshold=metric["keypoint_score_thr"],
+        nms=NMS[metric["nms_mode"]],
+        nms_threshold=metric["nms_thr"],
+    )
+    for row, theirs in zip(rows, written, strict=True):
+        for key in ("image_id", "category_id", "keypoints"):
+            assert row[key] == theirs[key]
+        assert row["score"] == pytest.approx(theirs["score"], rel=1e-6)
+        assert row["bbox"] == pytest.approx(theirs["bbox"], rel=1e-6)
+    file = FOLDER / "topdown" / "testpath" / "results.keypoints.json"
+    wanted = list(about["metrics"].values())
+    assert as_published(evaluated(capsys, file, gt)) == pytest.approx(wanted, abs=1e-9)

@@ -1,187 +1,227 @@
-"""The whole bottom-up test against MMPose 0.29: sizes, forward, flip, aggregation, people, rows."""
+"""The whole bottom-up test against MMPose 0.29, as it is typed: pictures in, people and AP out.
 
-import os
-from functools import cache
+`pose-train test` resizes pictures, looks at each size twice (flip test), merges the maps, groups
+people, maps them back, writes rows and evaluates them. The merged maps are caught on their way.
+"""
+
+import functools
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
-from rule_weights import bottomup_rule, draw, load, read_json
+from reference import FOLDER, data_dir, data_file, read
+from rule_weights import bottomup_rule, draw, name_of
+from typed_commands import as_published, evaluated, lay_out, run_test, save_published
 
-from pose_codecs import AssociativeEmbedding
-from pose_data import COCO, BottomUp, Persons, load_coco
-from pose_eval import evaluate, oks_nms, soft_oks_nms
-from pose_train.people import (
-    Scene,
-    find_people,
-    look_at,
-    merge_maps,
-    scene_rows,
-    stack_test_samples,
-)
+from pose_eval.__main__ import main as pose_eval
+from pose_train import people, testing
+from pose_train.people import Scene, find_people, scene_rows
+from pose_train.read_config import load_config, shipped_configs
 
 Case = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+Maps = tuple[torch.Tensor, torch.Tensor]  # heatmaps (K, h, w), tags (K, h, w, L)
+
+# Read before any test, so that they can be tests of their own.
+ABOUT = FOLDER / "bottomup" / "testtime.json"
+RUNS: dict[str, Case] = json.loads(ABOUT.read_text()).get("runs", {}) if ABOUT.is_file() else {}
+PICTURES: list[Case] = json.loads(ABOUT.read_text())["images"] if RUNS else []
 
 
-@cache
-def coco_mini(split: str) -> Persons:
-    root = Path(os.environ["POSE_DATA_DIR"]) / "coco-mini"
-    return load_coco(root / f"annotations/person_keypoints_{split}.json", root / split)
+def groups() -> list[Any]:
+    """Return the runs that one command can do, those of one model one after the other."""
+    found: dict[str, list[str]] = {}
+    for name, run in RUNS.items():
+        kind = [run["model"], PICTURES[run["image"]]["split"], run["image_size"]]
+        kind += [sorted(run["test_scale_factor"]), run["test_cfg_overrides"]]
+        found.setdefault(json.dumps(kind, sort_keys=True), []).append(name)
+    none = pytest.mark.skip(reason="no runs among the numbers in bottomup/testtime.json")
+    return [pytest.param(found[kind], id="+".join(found[kind])) for kind in sorted(found)] or [
+        pytest.param([], id="none", marks=none)
+    ]
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        pytest.skip(f"{path.parent.name}/{path.name} is not among the numbers")
-    with np.load(path) as arrays:
-        return dict(arrays)
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], tuple[str, Path]]]:
+    """Return what writes a model of the numbers: see write_model; each is written once."""
+    folder = tmp_path_factory.mktemp("models")
+    yield functools.cache(lambda name: write_model(name, folder))
+    shutil.rmtree(folder)  # some 100 MB each
 
 
-def load_calibrated(
-    name: str, folder: Path, arrays: dict[str, NDArray[Any]], scratch: Path
-) -> torch.nn.Module:
-    """Load a model with rule weights, but for the last layers that the numbers hold."""
-    entries = read_json(folder / "manifests.json")["models"][name]["state_dict"]
-    state = draw(entries, bottomup_rule(0.5))
-    prefix = f"calibrated/{name}/"
-    stored = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
-    assert stored.keys() <= state.keys()
-    state |= {key: torch.from_numpy(array) for key, array in stored.items()}
-    return load(state, scratch, tags=True)
-
-
-def test_whole_runs(parity_dir: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    folder = parity_dir / "bottomup"
-    about = read_json(folder / "testtime.json")
-    if not about.get("runs"):
-        pytest.skip("no runs among the numbers in testtime.json")
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: whole test runs need real pictures")
-    arrays = read_arrays(folder / "testtime.npz")
-    loaded: dict[str, torch.nn.Module] = {}
-    for name, run in sorted(about["runs"].items(), key=lambda item: item[1]["model"]):
-        with subtests.test(name):
-            if run["model"] not in loaded:  # one at a time, for the memory
-                loaded = {
-                    run["model"]: load_calibrated(run["model"], folder, arrays, tmp_path),
-                }
-            prefix = f"{name}/"
-            expected = {
-                key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)
-            }
-            check_run(loaded[run["model"]], run, about["images"][run["image"]], expected)
-
-
-def check_run(
-    model: torch.nn.Module, run: Case, image: Case, expected: dict[str, NDArray[Any]]
+@pytest.mark.parametrize("names", groups())
+def test_the_command(
+    names: list[str],
+    models: Callable[[str], tuple[str, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    persons, options = coco_mini(image["split"]), run["test_cfg_overrides"]
+    first, arrays = RUNS[names[0]], read("bottomup/testtime.npz")
+    source, weights = models(first["model"])
+    pictures = [PICTURES[RUNS[name]["image"]] for name in names]
+    lay_out_pictures(tmp_path, data_dir() / "coco-mini", pictures)
+    if not first["test_cfg_overrides"].get("project2image", True):
+        # In no published protocol, so in no config.
+        without = functools.partial(find_people, project=False)
+        monkeypatch.setattr(testing, "find_people", without)
+    seen = catch_maps(monkeypatch)
+    rows = run_test(capsys, source, weights, tmp_path, *settings(source, first)).rows
+    assert len(seen) == len({picture["image_id"] for picture in pictures})
+    for name, picture in zip(names, pictures, strict=True):
+        prefix = f"{name}/"
+        expected = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+        check_maps(seen, RUNS[name], expected)
+        own = [row for row in rows if row["image_id"] == picture["image_id"]]
+        check_rows(own, RUNS[name], expected)
+
+
+def catch_maps(monkeypatch: pytest.MonkeyPatch) -> list[Maps]:
+    """Return a list to which the merged maps of each picture are added from now on."""
+    merge = people.merge_maps
+    seen: list[Maps] = []
+
+    def caught(*args: Any) -> Maps:
+        maps = merge(*args)
+        seen.append(maps)
+        return maps
+
+    monkeypatch.setattr(people, "merge_maps", caught)
+    return seen
+
+
+def write_model(name: str, folder: Path) -> tuple[str, Path]:
+    """Write the weights of a model; return what tests it, a preset or a YAML file, and their file.
+
+    The weights are those of the rule, but for the last layers, which the numbers hold.
+    """
+    about, arrays = read("bottomup/manifests.json")["models"][name], read("bottomup/testtime.npz")
+    state = draw(about["state_dict"], bottomup_rule(0.5))
+    prefix = f"calibrated/{name}/"
+    last = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+    assert last.keys() <= state.keys()
+    state |= {key: torch.from_numpy(array) for key, array in last.items()}
+    weights = folder / f"{name}.pth"
+    save_published(state, weights, "0.29.0")
+    preset = Path(about["config"]).stem
+    if preset in shipped_configs():
+        return preset, weights
+    own = {
+        "recipe": "bottomup",
+        "data": {"root": "", "warp": "opencv4"},
+        "model": {"name": name_of(state, tags=True)[0], "input_size": [512, 512]},
+        "train": {"epochs": 1, "batch_size": 1, "lr": 1e-3},
+    }
+    file = folder / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(own))
+    return str(file), weights
+
+
+def settings(source: str, run: Case) -> list[str]:
+    """Return what the command needs besides preset and weights to test as the reference did."""
+    options, side, words = run["test_cfg_overrides"], run["image_size"], []
     assert options.keys() <= {"flip_test", "project2image"}
-    side, factors = run["image_size"], sorted(run["test_scale_factor"], reverse=True)
-    dataset = BottomUp(persons, (side, side), scale_factors=factors, warp="opencv4")
-    index = persons.image_ids.tolist().index(image["image_id"])
-    batch = stack_test_samples([dataset[index]])
-    flip_indices = COCO.flip_indices if options.get("flip_test", True) else None
-    project = options.get("project2image", True)
-
-    looks = look_at(model, batch["images"], flip_indices)
-    heatmaps, tags = merge_maps(looks, factors, batch["base_size"] if project else None)
-    check_maps(heatmaps[0], "heatmaps", run, expected)
-    check_maps(tags[0], "tags", run, expected)
-
-    codec = AssociativeEmbedding((side, side), [])
-    (scene,) = find_people(
-        model,
-        [batch],
-        codec,
-        factors,
-        device=torch.device("cpu"),
-        flip_indices=flip_indices,
-        project=project,
-    )
-    assert scene.image_id == image["image_id"]
-    if run["people_count_stable"] and "preds" in expected:
-        check_people(scene, expected)
+    if load_config(source).model.input_size != (side, side):
+        words += [f"model.input_size=[{side}, {side}]", "model.heatmap_sizes=[]"]
+    if sorted(run["test_scale_factor"]) == [0.5, 1, 2]:
+        words += ["--multi-scale"]
+    elif run["test_scale_factor"] != [1]:
+        words += [f"eval.multi_scale={run['test_scale_factor']}"]
+    return words if options.get("flip_test", True) else [*words, "eval.flip_test=false"]
 
 
-def check_maps(maps: torch.Tensor, kind: str, run: Case, expected: dict[str, NDArray[Any]]) -> None:
-    bound = 1e-5 * run[kind]["absmax"]
-    if kind in expected:
-        strided = maps[:, :: run["stride"], :: run["stride"]].numpy()
-        np.testing.assert_allclose(strided, expected[kind], rtol=0, atol=max(1e-4, bound))
-    if f"{kind}_chan_mean_std" in expected:
-        flat = maps.double()
-        ours = [flat.mean(dim=(1, 2)).numpy(), flat.std(dim=(1, 2), correction=0).numpy()]
-        np.testing.assert_allclose(ours, expected[f"{kind}_chan_mean_std"], rtol=0, atol=1e-4)
+def lay_out_pictures(root: Path, data: Path, pictures: list[Case]) -> None:
+    """Lay out a folder of some pictures of one split alone."""
+    ids, split = {picture["image_id"] for picture in pictures}, pictures[0]["split"]
+    content = json.loads((data / f"annotations/person_keypoints_{split}.json").read_text())
+    for key, name in (("images", "id"), ("annotations", "image_id")):
+        content[key] = [each for each in content[key] if each[name] in ids]
+    lay_out(root, content, data / split)
 
 
-def check_people(scene: Scene, expected: dict[str, NDArray[Any]]) -> None:
-    preds, stable = expected["preds"], expected["stable"]
-    assert scene.keypoints.shape[:2] == preds.shape[:2]
-    np.testing.assert_allclose(scene.keypoints[stable], preds[..., :2][stable], rtol=0, atol=1e-2)
-    np.testing.assert_allclose(scene.scores[stable], preds[..., 2][stable], rtol=0, atol=1e-3)
-    np.testing.assert_allclose(scene.person_scores, expected["scores"], rtol=0, atol=1e-3)
+def check_maps(seen: list[Maps], run: Case, expected: Arrays) -> None:
+    """Compare the maps of a picture: the nearest of those seen, which come as they are done."""
+    if "heatmaps" not in expected:
+        return
+    stride = run["stride"]
+    near = [maps for maps in seen if list(maps[0].shape) == run["heatmaps"]["shape"][1:]]
+    assert near, f"no maps of {run['heatmaps']['shape']}"
+
+    def distance(maps: Maps) -> float:
+        strided = maps[0][:, ::stride, ::stride].numpy()
+        return float(np.abs(strided - expected["heatmaps"]).max())
+
+    for kind, maps in zip(("heatmaps", "tags"), min(near, key=distance), strict=True):
+        bound = max(1e-4, 1e-5 * run[kind]["absmax"])
+        if kind in expected:
+            strided = maps[:, ::stride, ::stride].numpy()
+            np.testing.assert_allclose(strided, expected[kind], rtol=0, atol=bound)
+        if f"{kind}_chan_mean_std" in expected:
+            flat = maps.double()
+            ours = [flat.mean(dim=(1, 2)).numpy(), flat.std(dim=(1, 2), correction=0).numpy()]
+            np.testing.assert_allclose(ours, expected[f"{kind}_chan_mean_std"], rtol=0, atol=1e-4)
 
 
-def stored_scenes(arrays: dict[str, NDArray[Any]]) -> list[Scene]:
-    ends = np.cumsum(arrays["counts"])
-    scenes = []
-    for i, (image_id, end, count) in enumerate(
-        zip(arrays["image_ids"], ends, arrays["counts"], strict=True)
-    ):
-        preds = arrays["preds"][end - count : end]
-        scores = arrays["scores"][end - count : end]
+def check_rows(rows: list[Case], run: Case, expected: Arrays) -> None:
+    """Compare the rows of a picture with its people, in their order, where noise moves nothing."""
+    if "preds" not in expected or not run["people_count_stable"]:
+        return
+    preds, stable = expected["preds"], expected["stable"]  # (P, K, 3 + L), (P, K)
+    points = np.reshape([row["keypoints"] for row in rows], (len(rows), -1, 3))
+    assert points.shape[:2] == preds.shape[:2]
+    np.testing.assert_allclose(points[..., :2][stable], preds[..., :2][stable], rtol=0, atol=1e-2)
+    np.testing.assert_allclose(points[..., 2][stable], preds[..., 2][stable], rtol=0, atol=1e-3)
+    scores = [row["score"] for row in rows]
+    np.testing.assert_allclose(scores, expected["scores"], rtol=0, atol=1e-3)
+    for row, person, certain in zip(rows, preds, stable.all(axis=1), strict=True):
+        assert row["category_id"] == 1
+        if certain:
+            corner, other = person[:, :2].min(axis=0), person[:, :2].max(axis=0)
+            np.testing.assert_allclose(row["bbox"], [*corner, *(other - corner)], rtol=0, atol=2e-2)
+
+
+def test_rows() -> None:
+    """From the reference's people its rows: what it stores of whole sets begins there."""
+    arrays, expected = read("bottomup/evaluation.npz"), read("bottomup/result_keypoints.json")
+    scenes, start = [], 0
+    for i, (image_id, count) in enumerate(zip(arrays["image_ids"], arrays["counts"], strict=True)):
+        preds, scores = (arrays[key][start : start + count] for key in ("preds", "scores"))
         scenes.append(Scene(i, int(image_id), preds[..., :2], preds[..., 2], scores))
-    return scenes
-
-
-def test_rows(parity_dir: Path, subtests: pytest.Subtests) -> None:
-    folder = parity_dir / "bottomup"
-    arrays = read_arrays(folder / "evaluation.npz")
-    rows = scene_rows(stored_scenes(arrays))
-    expected = read_json(folder / "result_keypoints.json")
-    assert len(rows) == len(expected)
-    for ours, theirs in zip(rows, expected, strict=True):
+        start += count
+    for ours, theirs in zip(scene_rows(scenes), expected, strict=True):
         assert (ours["image_id"], ours["category_id"]) == (theirs["image_id"], 1)
         for key in ("keypoints", "bbox", "score"):
             np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-6, atol=1e-6)
 
 
-def test_stats(parity_dir: Path, subtests: pytest.Subtests) -> None:
-    folder = parity_dir / "bottomup"
-    about, arrays = read_json(folder / "evaluation.json"), read_arrays(folder / "evaluation.npz")
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: the annotations are not here")
-    gt = Path(os.environ["POSE_DATA_DIR"]) / about["ann_file"]
-    names = {"AP .5": "AP50", "AP .75": "AP75", "AP (M)": "APM", "AP (L)": "APL"}
-    names |= {"AR .5": "AR50", "AR .75": "AR75", "AR (M)": "ARM", "AR (L)": "ARL"}
+def test_stats(
+    tmp_path: Path,
+    subtests: pytest.Subtests,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From the reference's rows its ten numbers: `pose-eval nms`, whose area is 0.29's too."""
+    about, rows = read("bottomup/evaluation.json"), read("bottomup/result_keypoints.json")
+    gt = data_file(about["ann_file"])
     for name, variant in about["variants"].items():
         with subtests.test(name):
-            scenes = stored_scenes(arrays)
-            settings = {**about["defaults"], **variant["settings"]}
-            if settings["use_nms"]:
-                scenes = [suppressed(scene, settings) for scene in scenes]
-            rows = scene_rows(scenes)
-            assert len(rows) == variant["n_results"]
+            file = FOLDER / "bottomup" / "result_keypoints.json"
+            how, kept = {**about["defaults"], **variant["settings"]}, rows
+            if how["use_nms"]:
+                words = ["--nms", f"{'soft' if how['soft_nms'] else 'oks'}:{how['oks_thr']}"]
+                out = tmp_path / f"{name}.json"
+                assert pose_eval(["nms", str(file), *words, "--out", str(out)]) == 0
+                file, kept = out, json.loads(out.read_text())
+            assert len(kept) == variant["n_results"]
             if "kept_image_id_and_score" in variant:
-                kept = [[row["image_id"], row["score"]] for row in rows]
-                np.testing.assert_allclose(kept, variant["kept_image_id_and_score"], rtol=1e-6)
-            stats = evaluate(rows, gt).stats
-            ours = {key: stats[names.get(key, key)] for key in variant["stats"]}
-            assert ours == pytest.approx(variant["stats"], abs=1e-6)
-
-
-def suppressed(scene: Scene, settings: Case) -> Scene:
-    """Apply MMPose 0.29's NMS, which takes the area of the box of the keypoints."""
-    spread = scene.keypoints.max(axis=1) - scene.keypoints.min(axis=1) if len(scene.scores) else 0
-    area = np.prod(spread, axis=1) if len(scene.scores) else np.zeros(0)
-    points = np.concatenate([scene.keypoints, scene.scores[..., None]], axis=2)
-    suppress = soft_oks_nms if settings["soft_nms"] else oks_nms
-    kept = suppress(points, scene.person_scores, area, settings["oks_thr"], sigmas=COCO.sigmas)
-    return scene._replace(
-        keypoints=scene.keypoints[kept],
-        scores=scene.scores[kept],
-        person_scores=scene.person_scores[kept],
-    )
+                ours = [[row["image_id"], row["score"]] for row in kept]
+                np.testing.assert_allclose(ours, variant["kept_image_id_and_score"], rtol=1e-6)
+            wanted = list(variant["stats"].values())
+            stats = as_published(evaluated(capsys, file, gt))
+            assert stats == pytest.approx(wanted, abs=1e-6)
