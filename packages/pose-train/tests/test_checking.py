@@ -25,13 +25,14 @@ def test_check_of_crops(
     drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "batch.png"
-    root = f"data.root={drawn_data}"
-    assert main(["check", "demo", root, *SMALL, "train.epochs=7", "--out", str(picture)]) == 0
-    printed = capsys.readouterr().out
     persons = len(json.loads(annotations(drawn_data).read_text())["annotations"])
+    plan = [f"data.root={drawn_data}", "train.epochs=7", f"train.batch_size={persons}"]
+    plan += ["data.ratio=2.5", "--out", str(picture)]
+    assert main(["check", "demo", *SMALL, *plan]) == 0
+    printed = capsys.readouterr().out
     assert f"{persons} persons to train on" in printed
     assert "17 keypoints: nose, left_eye" in printed
-    assert "time: 7 epochs of 1 steps" in printed
+    assert "time: 7 epochs of 3 steps" in printed
     tiles = cv2.imread(str(picture))
     assert tiles.shape[0] % 64 == tiles.shape[1] % 64 == 0
     red = (tiles[..., 2].astype(int) - tiles[..., 1]).max()
@@ -56,7 +57,7 @@ def test_check_of_whole_pictures(
 def test_the_estimate_counts_what_backward_needs() -> None:
     """A layer without bias keeps its input, (B, 10) float32, and nothing else."""
     layer = torch.nn.Linear(10, 3, bias=False)
-    parts = Parts(layer, [], lambda batch: layer(batch["x"]).sum())  # type: ignore[arg-type]
+    parts = Parts(layer, [], [], lambda batch: layer(batch["x"]).sum())  # type: ignore[arg-type]
     estimate = measure(parts, [{"x": torch.ones(10)}, {"x": torch.ones(10)}])
     assert estimate.parameters == 30
     assert estimate.fixed == 30 * 16

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from pose_data import BottomUp, Persons, TopDown
+from pose_data import BottomUp, GroupedBatches, Persons, TopDown
 from pose_train import bottomup, topdown
 from pose_train.config import Config, ConfigError
 from pose_train.drawing import write_picture
-from pose_train.sets import Sets, describe, load_sets
+from pose_train.ranks import Ranks
+from pose_train.sets import Sets, describe, load_sets, make_batches
 
 SHOWN = 12  # samples on the drawn batch
 _CPU = torch.device("cpu")
@@ -34,10 +35,11 @@ class Estimate(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A network, its training samples, and the loss of a batch of them."""
+    """A network, its training samples, how they come in an epoch, and the loss of a batch."""
 
     net: nn.Module
     samples: TopDown | BottomUp
+    batches: GroupedBatches
     loss: Callable[[dict[str, Any]], Tensor]
 
 
@@ -65,7 +67,7 @@ def check(config: Config, picture: Path) -> str:
             describe(sets),
             f"{sets.train.skeleton.num_keypoints} keypoints: "
             + ", ".join(sets.train.skeleton.keypoints),
-            *_words(config, estimate, len(parts.samples)),
+            *_words(config, estimate, sum(len(batch) for batch in parts.batches.batches())),
             f"{count} training samples, as drawn from seed {config.seed}: {picture}",
         ]
     )
@@ -92,12 +94,18 @@ def _parts(config: Config, sets: Sets) -> Parts:
         return Parts(
             net,
             people,
+            bottomup.make_batches(people, config, Ranks()),
             lambda batch: bottomup.batch_loss(net, batch, maps, config, _CPU).total,
         )
     net, size = topdown.create_net(config.model, count)
     codec = topdown.create_codec(config.codec, config.model.input_size, size)
     crops = topdown.train_samples(config, sets.train, codec, _CPU)
-    return Parts(net, crops, lambda batch: topdown.batch_loss(net, batch, codec, _CPU, "off"))
+    return Parts(
+        net,
+        crops,
+        make_batches(sets.train, config, Ranks()),
+        lambda batch: topdown.batch_loss(net, batch, codec, _CPU, "off"),
+    )
 
 
 def measure(parts: Parts, samples: list[dict[str, Any]]) -> Estimate:

@@ -3,12 +3,15 @@
 The recipes evaluate with these functions while they train, `pose-train test` does afterwards.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from torch import device as Device
 from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import BottomUp, Persons, Skeleton, TopDown
@@ -56,7 +59,7 @@ def predict_boxes(
     with autocast(device, config.train.amp):
         poses = predict_poses(
             net,
-            timing.shares(loader, boxes.image_ids[boxes.image_index]),
+            timing.shares(shown(loader, ranks), boxes.image_ids[boxes.image_index]),
             codec.decode,
             input_size=config.model.input_size,
             device=device,
@@ -106,7 +109,7 @@ def predict_pictures(
     with autocast(device, config.train.amp):
         scenes = find_people(
             net,
-            loader,
+            shown(loader, ranks),
             codec,
             plan.multi_scale,
             device=device,
@@ -123,6 +126,18 @@ def predict_pictures(
             for scene in everyone
         ]
     return scene_rows(everyone, category_of(val.annotation_file))
+
+
+def shown(loader: DataLoader[dict[str, Any]], ranks: Ranks) -> Iterable[dict[str, Any]]:
+    """Yield the batches of a loader; the first process shows on a line how far it is."""
+    bar: Iterable[dict[str, Any]] = tqdm(
+        loader,
+        desc="evaluation",
+        unit="batch",
+        leave=False,
+        disable=None if ranks.is_first else True,
+    )
+    return bar
 
 
 def evaluate_rows(rows: Rows, val: Persons) -> Report:
