@@ -1,5 +1,6 @@
 """Exported networks compute what the network computes, for any batch."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -9,25 +10,58 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from pose_backbones import create_model
-from pose_codecs import MSRAHeatmap
+from pose_backbones.hourglass_ae import HourglassAE
+from pose_backbones.net import MapsHead, PoseNet
+from pose_codecs import AssociativeEmbedding, MSRAHeatmap
 from pose_data import COCO, synthesize_image
 from pose_train import ConfigError, Predictor, load_config
 from pose_train.export import export
-from pose_train.predict import predict_heatmaps
+from pose_train.predict import normalize, predict_heatmaps
 from pose_train.trained import Trained
+
+
+def lively(net: nn.Module) -> nn.Module:
+    """Draw weights whose maps are about 1; as they are drawn to be trained, maps are 1e-18."""
+    for weights in net.parameters():
+        if weights.ndim > 1:
+            nn.init.kaiming_normal_(weights)
+    return net.eval().requires_grad_(False)
+
+
+def assert_same_maps(found: Any, expected: Any) -> None:
+    """Compare to a part of the largest value; both must be about something."""
+    expected = np.asarray(expected)
+    assert np.abs(expected).max() > 1e-2
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
     """A network of few layers: exporting takes as long as there are layers."""
     config = load_config(
-        "cpm_coco_256x192", ["model.input_size=[64, 64]", "model.heatmap_size=[8, 8]"]
+        "cpm_coco_256x192",
+        ["model.input_size=[64, 64]", "model.heatmap_size=[8, 8]", "data.warp=cv2"],
     )
     torch.manual_seed(1)
-    net = create_model("cpm", num_keypoints=17, num_stages=2).eval()
+    net = lively(create_model("cpm", num_keypoints=17, num_stages=2))
     codec = MSRAHeatmap((64, 64), (8, 8))
+    return Trained(net, config, codec, COCO, torch.device("cpu"), Path("none.pth"))
+
+
+@pytest.fixture(scope="module")
+def bottomup() -> Trained:
+    """Two stacks with maps of one size, of which the last counts."""
+    config = load_config(
+        "higherhrnet_w32_coco_512x512",
+        ["model.input_size=[128, 128]", "model.heatmap_sizes=[]", "data.warp=cv2"],
+    )
+    torch.manual_seed(1)
+    backbone = HourglassAE(34, 2, stage_channels=(16, 16))
+    codec = AssociativeEmbedding((128, 128), (), max_instances=3, tag_threshold=1e6)
+    net = lively(PoseNet(backbone, MapsHead(17)))
     return Trained(net, config, codec, COCO, torch.device("cpu"), Path("none.pth"))
 
 
@@ -45,6 +79,15 @@ def onnx_file(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
+@pytest.fixture(scope="module")
+def bottomup_onnx(bottomup: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
+    path = tmp_path_factory.mktemp("exported") / "net.onnx"
+    assert "input any multiple of 64" in export(bottomup, path, "onnx")
+    return path
+
+
 def test_onnx(trained: Trained, images: torch.Tensor, onnx_file: Path) -> None:
     import onnxruntime
 
@@ -52,7 +95,7 @@ def test_onnx(trained: Trained, images: torch.Tensor, onnx_file: Path) -> None:
     for count in (1, 3):
         (heatmaps,) = session.run(["heatmaps"], {"image": images[:count].numpy()})
         expected = predict_heatmaps(trained.net, images[:count], None).numpy()
-        np.testing.assert_allclose(heatmaps, expected, atol=1e-5)
+        assert_same_maps(heatmaps, expected)
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["keypoints"]) == list(trained.skeleton.keypoints)
     assert [file.name for file in onnx_file.parent.iterdir()] == ["net.onnx"]
@@ -65,7 +108,7 @@ def test_torchscript(trained: Trained, images: torch.Tensor, tmp_path: Path) -> 
     facts = {"about.json": ""}
     script = torch.jit.load(path, _extra_files=facts)
     (heatmaps,) = script(images)
-    torch.testing.assert_close(heatmaps, predict_heatmaps(trained.net, images, None))
+    assert_same_maps(heatmaps, predict_heatmaps(trained.net, images, None))
     assert json.loads(facts["about.json"])["recipe"] == "topdown"
 
 
@@ -73,33 +116,88 @@ def test_torch_export(trained: Trained, images: torch.Tensor, tmp_path: Path) ->
     path = tmp_path / "net.pt2"
     export(trained, path, "torch-export")
     (heatmaps,) = torch.export.load(path).module()(images)
-    expected = predict_heatmaps(trained.net, images, None)
-    torch.testing.assert_close(heatmaps, expected, rtol=1e-4, atol=1e-5)
+    assert_same_maps(heatmaps, predict_heatmaps(trained.net, images, None))
 
 
-def test_mistakes_are_named(trained: Trained, tmp_path: Path) -> None:
+def decoders_maps(trained: Trained, images: torch.Tensor) -> list[torch.Tensor]:
+    """What merge_maps takes: of stages with maps of one size the last."""
+    with torch.inference_mode():
+        output = trained.net(normalize(images))
+    return [output.heatmaps[-1], output.tags[-1]]
+
+
+def test_bottomup_onnx_takes_pictures_of_any_shape(bottomup: Trained, bottomup_onnx: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(bottomup_onnx, providers=["CPUExecutionProvider"])
+    for shape in ((1, 64, 256, 3), (2, 192, 128, 3)):
+        images = torch.randint(0, 256, shape, dtype=torch.uint8)
+        found = session.run(["heatmaps_0", "tags"], {"image": images.numpy()})
+        for maps, expected in zip(found, decoders_maps(bottomup, images), strict=True):
+            assert_same_maps(maps, expected)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert AssociativeEmbedding(**json.loads(facts["codec"])).max_instances == 3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_bottomup_torchscript(bottomup: Trained, tmp_path: Path) -> None:
+    export(bottomup, tmp_path / "net.pt", "torchscript")
+    images = torch.randint(0, 256, (1, 192, 64, 3), dtype=torch.uint8)
+    found = torch.jit.load(tmp_path / "net.pt")(images)
+    for maps, expected in zip(found, decoders_maps(bottomup, images), strict=True):
+        assert_same_maps(maps, expected)
+
+
+def test_mistakes_are_named(trained: Trained, bottomup: Trained, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"takes no pictures of 100x64: .*multiples of 8"):
+        export(bottomup, tmp_path / "x", "torchscript", (100, 64))
+    with pytest.raises(ConfigError, match=r"--input-size must be above 0, got 0 64"):
+        export(trained, tmp_path / "x", "torchscript", (0, 64))
+    with pytest.raises(ConfigError, match=r"is a folder: name the file"):
+        export(trained, tmp_path, "torchscript")
     with pytest.raises(ConfigError, match="must be one of onnx, torchscript, torch-export"):
         export(trained, tmp_path / "x", "tensorrt")
-    with pytest.raises(ConfigError, match=r"cannot write .*gone"):
-        export(trained, tmp_path / "gone" / "x.pt2", "torch-export")
+    forgotten = dataclasses.replace(trained, net=None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"cannot write .*gone"):  # before anything is computed
+        export(forgotten, tmp_path / "gone" / "x.pt2", "torch-export")
     assert not list(tmp_path.iterdir())
+
+
+def run_example(name: str, onnx_file: Path, picture: str) -> dict[str, Any]:
+    """Run the README's onnxruntime snippet that has `name` in it, in the current folder."""
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    blocks = re.findall(r"^```py\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "onnxruntime" in block and name in block)
+    Path("net.onnx").symlink_to(onnx_file)
+    pixels, _ = synthesize_image(np.random.default_rng(5), (90, 120))
+    cv2.imwrite(picture, pixels)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    return found
 
 
 def test_the_example_of_the_readme(
     trained: Trained, onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """numpy, onnxruntime and pose-codecs find what `predict` finds."""
-    readme = Path(__file__).resolve().parents[1] / "README.md"
-    blocks = re.findall(r"^```py\n(.*?)^```$", readme.read_text(), re.MULTILINE | re.DOTALL)
-    (code,) = (block for block in blocks if "onnxruntime" in block)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.onnx").symlink_to(onnx_file)
-    picture, _ = synthesize_image(np.random.default_rng(5), (90, 120))
-    cv2.imwrite("person.jpg", picture)
-    found: dict[str, Any] = {}
-    exec(code, found)
+    found = run_example("MSRAHeatmap", onnx_file, "person.jpg")
     people = Predictor(trained, flip_test=False)("person.jpg")
-    np.testing.assert_allclose(found["scores"], people.scores, atol=2e-3 * people.scores.max())
+    np.testing.assert_allclose(found["scores"], people.scores, atol=1e-2 * people.scores.max())
     distance = np.abs(found["keypoints"] - people.keypoints).max(axis=-1)
-    assert np.median(distance) < 1e-3
-    assert (distance < 1e-3).mean() > 0.8, "another warp can move what random weights find"
+    assert (distance < 1e-2).mean() > 0.9, "one grey level can move what random weights find"
+
+
+def test_the_bottomup_example_of_the_readme(
+    bottomup: Trained, bottomup_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run_example("AssociativeEmbedding", bottomup_onnx, "people.jpg")
+    people = Predictor(bottomup, flip_test=False)("people.jpg")
+    assert len(people.scores) == len(found["people"].scores) == 3
+    largest = people.person_scores.max()
+    np.testing.assert_allclose(
+        found["people"].person_scores, people.person_scores, atol=1e-2 * largest
+    )
+    distance = np.abs(found["keypoints"] - people.keypoints).max(axis=-1)
+    assert (distance < 1e-2).mean() > 0.9, "one grey level can move what random weights find"

@@ -2,17 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from pose_data import DatasetError, load_coco
 from pose_eval import evaluate
+from pose_train.boxes import read_boxes, read_ids
 from pose_train.config import ConfigError
-from pose_train.drawing import RowWriter, predict_inputs, read_frames
-from pose_train.inputs import find_inputs, key_of, read_boxes
-from pose_train.predictor import Predictor
+from pose_train.drawing import RowWriter, predict_inputs
+from pose_train.films import read_frames
+from pose_train.inputs import find_inputs
+from pose_train.predictor import People, Predictor
 from pose_train.rundir import RunDirError
 
 
@@ -21,16 +23,17 @@ def predictor(run_dir: Path) -> Predictor:
     return Predictor.from_checkpoint(run_dir)
 
 
-def rows_of(out: Path) -> list[dict[str, object]]:
-    assert not list(out.rglob(".*")), "nothing temporary is left"
-    rows: list[dict[str, object]] = json.loads((out / "predictions.json").read_text())
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    temporary = [*out.rglob(".*"), *out.rglob("*.partial.json")]
+    assert not temporary, "nothing temporary is left"
+    rows: list[dict[str, Any]] = json.loads((out / "predictions.json").read_text())
     return rows
 
 
 def test_a_folder_of_pictures(predictor: Predictor, drawn_data: Path, tmp_path: Path) -> None:
     inputs = find_inputs([str(drawn_data / "val2017")])
     summary = predict_inputs(predictor, inputs, tmp_path / "out")
-    assert (summary.pictures, summary.people, summary.skipped) == (4, 4, [])
+    assert (summary.pictures, summary.people, summary.problems) == (4, 4, [])
     rows = rows_of(tmp_path / "out")
     assert [row["file_name"] for row in rows] == [entry.name for entry in inputs]
     assert [row["image_id"] for row in rows] == [1, 2, 3, 4]
@@ -53,28 +56,87 @@ def test_boxes_of_an_annotation_file(
     summary = predict_inputs(predictor, inputs, tmp_path, boxes, draw=False)
     assert summary.people == len(json.loads(annotations.read_text())["annotations"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.json"]
-    persons = load_coco(annotations, drawn_data / "val2017")
-    id_of = {str(n): int(i) for n, i in zip(persons.file_names, persons.image_ids, strict=True)}
-    rows = [row | {"image_id": id_of[str(row["file_name"])]} for row in rows_of(tmp_path)]
-    assert evaluate(rows, annotations).counts["detections"] == len(rows)
+    assert evaluate(rows_of(tmp_path), annotations).counts["detections"] == summary.people
+
+
+def test_ids_of_an_annotation_file(predictor: Predictor, drawn_data: Path, tmp_path: Path) -> None:
+    """Those of --gt, whatever they are, and only of its pictures."""
+    gt = json.loads((drawn_data / "annotations/person_keypoints_val2017.json").read_text())
+    names = [image["file_name"] for image in gt["images"]]
+    new_id = {image["id"]: 70 - i for i, image in enumerate(gt["images"][1:])}
+    gt["images"] = [image | {"id": new_id[image["id"]]} for image in gt["images"][1:]]
+    gt["annotations"] = [
+        row | {"image_id": new_id[row["image_id"]], "category_id": 4}
+        for row in gt["annotations"]
+        if row["image_id"] in new_id
+    ]
+    gt["categories"] = [{"id": 3, "name": "dog"}, gt["categories"][0] | {"id": 4}]
+    (tmp_path / "gt.json").write_text(json.dumps(gt))
+    inputs = find_inputs([str(drawn_data / "val2017")])
+    out = tmp_path / "out"
+    summary = predict_inputs(predictor, inputs, out, gt=read_ids(tmp_path / "gt.json"), draw=False)
+    assert (summary.pictures, summary.not_in_gt) == (3, 1)
+    assert "left out 1 input that --gt does not name" in str(summary)
+    rows = rows_of(out)
+    assert [(row["file_name"], row["image_id"]) for row in rows] == list(
+        zip(names[1:], (70, 69, 68), strict=True)
+    )
+    assert {row["category_id"] for row in rows} == {4}
+    assert evaluate(rows, tmp_path / "gt.json").counts["detections"] == 3
+    with pytest.raises(ConfigError, match=rf"gt\.json names none of the inputs: it has {names[1]}"):
+        predict_inputs(predictor, inputs[:1], out, gt=read_ids(tmp_path / "gt.json"))
+
+
+def write_film(path: Path, count: int = 5) -> None:
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (64, 48))
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        film.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
+    film.release()
 
 
 def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "walk.avi"
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (64, 48))
-    for shade in range(0, 250, 50):
-        film.write(np.full((48, 64, 3), shade, np.uint8))
-    film.release()
-    boxes = {"walk/1": np.array([[5, 5, 40, 45, 0.9]], np.float32)}
+    write_film(path)
     summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "all")
-    assert (summary.frames, summary.people) == (5, 5)
-    assert [row["frame"] for row in rows_of(tmp_path / "all")] == [0, 1, 2, 3, 4]
+    assert (summary.frames, summary.people, summary.problems) == (5, 5, [])
+    assert str(summary).startswith("5 people in 5 video frames: ")
+    rows = rows_of(tmp_path / "all")
+    assert [row["frame"] for row in rows] == [0, 1, 2, 3, 4]
+    assert [row["image_id"] for row in rows] == [1, 2, 3, 4, 5], "a frame is a picture of its own"
     frames = list(read_frames(tmp_path / "all" / "walk.mp4"))
     assert len(frames) == 5
     assert frames[0][0].shape == (48, 64, 3)
     assert frames[0][1] == pytest.approx(12.0)
-    summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "one", boxes)
-    assert [row["frame"] for row in rows_of(tmp_path / "one")] == [1]
+
+
+def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> None:
+    write_film(tmp_path / "walk.avi")
+    row = {"file_name": "walk.avi", "frame": 1, "bbox": [5, 5, 35, 40], "score": 0.9}
+    (tmp_path / "boxes.json").write_text(json.dumps([row, row | {"frame": 3}]))
+    boxes = read_boxes(tmp_path / "boxes.json")
+    inputs = find_inputs([str(tmp_path / "walk.avi")])
+    summary = predict_inputs(predictor, inputs, tmp_path / "out", boxes)
+    assert (summary.frames, summary.people) == (5, 2)
+    assert [row["frame"] for row in rows_of(tmp_path / "out")] == [1, 3]
+    assert rows_of(tmp_path / "out")[0]["bbox"] == [5, 5, 35, 40]
+
+
+def test_a_video_that_is_cut_short_keeps_what_is_there(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.avi"
+    write_film(path, 30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "out")
+    last = summary.frames - 1
+    assert 5 < last < 25
+    assert summary.problems == [
+        f"video {path} is cut short or damaged: frame {last} is the last that can be read, of 0 to "
+        "29"
+    ]
+    assert len(rows_of(tmp_path / "out")) == summary.frames
+    assert len(list(read_frames(tmp_path / "out/cut.mp4"))) == summary.frames
 
 
 def test_what_cannot_be_read_is_skipped_and_listed(
@@ -89,65 +151,64 @@ def test_what_cannot_be_read_is_skipped_and_listed(
     (folder / "notes.txt").write_text("not an input")
     summary = predict_inputs(predictor, find_inputs([str(folder)]), tmp_path / "out")
     assert summary.pictures == 1
-    assert len(summary.skipped) == 2
-    assert "b.jpg is cut short" in summary.skipped[0]
-    assert "c.mp4 cannot be read" in summary.skipped[1]
-    assert "2 inputs were skipped:" in str(summary)
+    assert len(summary.problems) == 2
+    assert "b.jpg is cut short" in summary.problems[0]
+    assert "c.mp4 cannot be read" in summary.problems[1]
+    assert str(summary).startswith("1 person in 1 picture: ")
+    assert "2 inputs not read, or not to the end:" in str(summary)
     assert len(rows_of(tmp_path / "out")) == 1
 
 
-def test_inputs_keep_apart(tmp_path: Path) -> None:
-    for name in ("one/x.jpg", "two/x.jpg", "two/x.png", "two/deep/y.jpg"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    found = find_inputs([str(tmp_path / "one" / "x.jpg"), str(tmp_path / "two")])
-    assert [entry.name for entry in found] == ["x.jpg", "deep/y.jpg", "x-2.jpg", "x-3.png"]
-    again = find_inputs([str(tmp_path / "one"), str(tmp_path / "one" / "*.jpg")])
-    assert len(again) == 1
-    with pytest.raises(ConfigError, match="gone does not exist"):
-        find_inputs([str(tmp_path / "gone")])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="empty holds no pictures or videos"):
-        find_inputs([str(tmp_path / "empty")])
+@pytest.mark.parametrize("folder", ["one", "one/."])
+def test_inputs_are_not_overwritten(predictor: Predictor, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "one").mkdir()
+    path = tmp_path / "one/x.jpg"
+    cv2.imwrite(str(path), np.zeros((20, 20, 3), np.uint8))
+    before = path.read_bytes()
+    inputs = find_inputs([str(path)])
+    with pytest.raises(ConfigError, match=r"would overwrite .*x\.jpg: choose another folder"):
+        predict_inputs(predictor, inputs, tmp_path / folder)
+    assert path.read_bytes() == before
+    assert [file.name for file in (tmp_path / "one").iterdir()] == ["x.jpg"]
+    predict_inputs(predictor, inputs, tmp_path / folder, draw=False)
+    assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ("nonsense", "is not JSON"),
-        ('{"images": []}', "must be a list of boxes"),
-        ("[7]", "row 0 must be an object"),
-        ('[{"bbox": [1, 2, 3, 4]}]', "row 0 has neither file_name nor image_id"),
-        ('[{"image_id": 1, "bbox": [1, 2, 3]}]', "row 0: bbox must be x, y, width, height"),
-        ('[{"image_id": 1, "bbox": [1, 2, 0, 4]}]', "row 0: the box .* is empty"),
-    ],
-)
-def test_bad_boxes_are_named(tmp_path: Path, rows: str, message: str) -> None:
-    path = tmp_path / "boxes.json"
-    path.write_text(rows)
-    with pytest.raises(DatasetError, match=message):
-        read_boxes(path)
+def test_ctrl_c_keeps_what_is_there(
+    predictor: Predictor, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "predictions.json").write_text("earlier")
 
+    class Stopping:
+        trained = predictor.trained
+        left = 2
 
-def test_boxes_belong_to_pictures_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "boxes.json"
-    rows = [
-        {"image_id": 785, "bbox": [1, 2, 3, 4], "score": 0.9},
-        {"file_name": "walk/seven.jpg", "bbox": [1, 2, 3, 4], "score": 0.4},
-        {"image_id": 785, "bbox": [5, 5, 5, 5], "score": 0.1},
-    ]
-    path.write_text(json.dumps(rows))
-    boxes = read_boxes(path, min_score=0.3)
-    assert key_of("000000000785.jpg") == "785"
-    np.testing.assert_allclose(boxes["785"], [[1, 2, 4, 6, 0.9]])
-    np.testing.assert_allclose(boxes[key_of("other/seven.png")], [[1, 2, 4, 6, 0.4]])
+        def __call__(self, image: Any, boxes: Any) -> People:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return predictor(image, boxes)
+
+    stopping: Any = Stopping()
+    with pytest.raises(KeyboardInterrupt):
+        predict_inputs(stopping, find_inputs([str(drawn_data / "val2017")]), tmp_path)
+    assert (tmp_path / "predictions.json").read_text() == "earlier"
+    assert len(json.loads((tmp_path / "predictions.partial.json").read_text())) == 2
+    assert "the 2 rows so far are in" in capsys.readouterr().err
+    predict_inputs(predictor, find_inputs([str(drawn_data / "val2017")]), tmp_path)
+    assert len(rows_of(tmp_path)) == 4
 
 
 def test_a_folder_that_cannot_be_made(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(ConfigError, match="cannot make the folder"):
         predict_inputs(predictor, [], tmp_path / "out")
+    (tmp_path / "busy").mkdir()
+    (tmp_path / "busy/sub").write_text("in the way")
+    (tmp_path / "in/sub").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "in/sub/x.png"), np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(RunDirError, match=r"cannot write .*busy/sub/x\.png"):
+        predict_inputs(predictor, find_inputs([str(tmp_path / "in")]), tmp_path / "busy")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

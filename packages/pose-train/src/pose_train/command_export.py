@@ -13,7 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", help="checkpoint; not needed for a run directory or one itself"
     )
     parser.add_argument(
-        "--input-size", type=int, nargs=2, metavar=("W", "H"), help="default: that of the config"
+        "--input-size",
+        type=int,
+        nargs=2,
+        metavar=("W", "H"),
+        help="default: that of the config; bottom-up, any",
     )
 
 

@@ -1,6 +1,7 @@
 """Find people in pictures and videos, draw them, and write them as JSON."""
 
 import argparse
+import sys
 from pathlib import Path
 
 
@@ -20,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--boxes", type=Path, help="JSON of the persons' boxes (top-down); else whole pictures"
     )
     parser.add_argument(
+        "--gt",
+        type=Path,
+        help="annotation file of the pictures: predict those that it names, and write its image "
+        "and category ids, as pose-eval wants them",
+    )
+    parser.add_argument(
         "--box-score", type=float, default=0.3, help="leave out boxes below it (default 0.3)"
     )
     parser.add_argument(
@@ -31,21 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the command; 1 where some inputs could not be read."""
-    from pose_train.drawing import Summary, predict_inputs
-    from pose_train.inputs import find_inputs, read_boxes
+    """Run the command; 1 where some inputs could not be read, or not to the end."""
+    from pose_train.boxes import read_boxes, read_ids
+    from pose_train.drawing import predict_inputs
+    from pose_train.inputs import find_inputs
     from pose_train.predictor import Predictor
 
-    inputs = find_inputs(args.inputs)
+    inputs = find_inputs(args.inputs, args.out)
     boxes = None if args.boxes is None else read_boxes(args.boxes, args.box_score)
+    gt = None if args.gt is None else read_ids(args.gt)
+    for notice in boxes.notices if boxes else ():
+        print(notice, file=sys.stderr)
     predictor = Predictor.from_checkpoint(
         args.source,
         weights=args.weights,
         device=args.device,
         flip_test=False if args.no_flip else None,
     )
-    summary: Summary = predict_inputs(
-        predictor, inputs, args.out, boxes, draw=not args.no_draw, min_score=args.min_score
+    summary = predict_inputs(
+        predictor, inputs, args.out, boxes, gt, draw=not args.no_draw, min_score=args.min_score
     )
-    print(summary)
-    return 1 if summary.skipped else 0
+    # A name may hold bytes that are no text.
+    print(str(summary).encode(errors="backslashreplace").decode())
+    return 1 if summary.problems else 0

@@ -2,24 +2,26 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pose_data import DatasetError, draw_people
+from pose_data.pictures import read_picture
+from pose_train.boxes import PERSON, Boxes, Known, PictureFile, known_of
 from pose_train.config import ConfigError
-from pose_train.inputs import Input, key_of
-from pose_train.predictor import Image, People, Predictor, read_upright
+from pose_train.films import Film, Image, read_frames, stated_frames
+from pose_train.inputs import Input
+from pose_train.predictor import People, Predictor, read_upright
 from pose_train.rundir import RunDirError
-
-Boxes = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass
@@ -29,59 +31,125 @@ class Summary:
     pictures: int = 0
     frames: int = 0
     people: int = 0
-    skipped: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    not_in_gt: int = 0
     out: Path = Path()
 
     def __str__(self) -> str:
-        videos = f", {self.frames} video frames" if self.frames else ""
-        lines = [f"{self.people} people in {self.pictures} pictures{videos}: {self.out}"]
-        if self.skipped:
-            lines += [
-                f"{len(self.skipped)} inputs were skipped:",
-                *map("  {}".format, self.skipped),
-            ]
+        seen = [_counted(self.pictures, "picture")] if self.pictures or not self.frames else []
+        seen += [_counted(self.frames, "video frame")] if self.frames else []
+        people = "1 person" if self.people == 1 else f"{self.people} people"
+        lines = [f"{people} in {', '.join(seen)}: {self.out}"]
+        if self.not_in_gt:
+            lines.append(f"left out {_counted(self.not_in_gt, 'input')} that --gt does not name")
+        if self.problems:
+            lines.append(f"{_counted(len(self.problems), 'input')} not read, or not to the end:")
+            lines += [f"  {problem}" for problem in self.problems]
         return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def predict_inputs(
     predictor: Predictor,
     inputs: Sequence[Input],
     out: Path,
-    boxes: Boxes | None = None,
+    boxes: PictureFile | None = None,
+    gt: PictureFile | None = None,
     *,
     draw: bool = True,
     min_score: float = 0.2,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, drawn pictures into `out`.
 
-    boxes: (P, 5) by key_of, for top-down; a picture without an entry has nobody. What cannot be
-    read is skipped and listed. Each file is written to a temporary name and renamed. Raises
-    ConfigError where `out` cannot be written or boxes make no sense for the network.
+    boxes: for top-down; an input that the file does not name has nobody. gt: only the inputs that
+    it names are predicted. Rows carry the image ids of gt, or boxes, where these are annotation
+    files, else numbers from 1 (from above the last of those), one for each picture and frame; and
+    the category of their people. What an annotation file gives a size for is read as it is stored,
+    because training reads it so; other pictures are turned upright by their EXIF orientation.
+
+    What cannot be read is listed and left out. Each file is written to a temporary name and
+    renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
+    do not say whose boxes they are, or where boxes make no sense for the network.
     """
     if boxes is not None and predictor.trained.config.recipe == "bottomup":
         raise ConfigError("a bottom-up network finds people by itself: leave --boxes out")
+    known = _known(inputs, boxes, gt)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make the folder {out}: {error.strerror}") from error
+    if draw:
+        _check_targets(inputs, out)
+    category = next((file.category_id for file in (gt, boxes) if file), PERSON)
+    ids = count(1 + max((each.image_id or 0 for each in known if each), default=0))
     summary = Summary(out=out)
-    bar = tqdm(inputs, unit="file", leave=False)
-    with RowWriter(out / "predictions.json") as writer:
-        for image_id, entry in enumerate(bar, start=1):
-            pen = _Pen(predictor, draw, min_score)
+    with RowWriter(out / "predictions.json", category) as writer:
+        work = _Work(predictor, out, writer, summary, ids, boxes is not None, draw, min_score)
+        bar = tqdm(inputs, unit="file", leave=False, disable=None)
+        for entry, facts in zip(bar, known, strict=True):
+            if facts is None:
+                summary.not_in_gt += 1
+                continue
             try:
-                predict = _video if entry.is_video else _picture
-                predict(pen, entry, image_id, out, boxes, writer, summary)
+                (_video if entry.is_video else _picture)(work, entry, facts)
             except DatasetError as error:
-                summary.skipped.append(str(error))
+                text = str(error)
+                summary.problems.append(
+                    text if str(entry.path) in text else f"{entry.path}: {text}"
+                )
     return summary
 
 
+def _known(
+    inputs: Sequence[Input], boxes: PictureFile | None, gt: PictureFile | None
+) -> list[Known | None]:
+    """Return what the files say of each input; None for those that gt does not name."""
+    nothing: list[Known | None] = [Known()] * len(inputs)
+    of_gt = nothing if gt is None else known_of(gt, inputs)
+    of_boxes = nothing if boxes is None else known_of(boxes, inputs)
+    known: list[Known | None] = []
+    for listed, boxed in zip(of_gt, of_boxes, strict=True):
+        boxed = boxed or Known()
+        if gt is not None and listed is not None:
+            known.append(listed._replace(boxes=boxed.boxes))
+        else:
+            known.append(None if listed is None else boxed)
+    return known
+
+
+def _check_targets(inputs: Sequence[Input], out: Path) -> None:
+    """Raise ConfigError where a drawing would take an input's place."""
+    files = {(stat.st_dev, stat.st_ino) for stat in (entry.path.stat() for entry in inputs)}
+    for entry in inputs:
+        target = _target(entry, out)
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in files:
+            raise ConfigError(f"--out {out} would overwrite {target}: choose another folder")
+
+
+def _target(entry: Input, out: Path) -> Path:
+    is_png = entry.path.suffix.lower() == ".png"
+    return out / (entry.drawn + (".mp4" if entry.is_video else ".png" if is_png else ".jpg"))
+
+
 @dataclass(frozen=True)
-class _Pen:
+class _Work:
+    """What every input needs."""
+
     predictor: Predictor
+    out: Path
+    writer: "RowWriter"
+    summary: Summary
+    ids: Iterator[int]
+    has_boxes: bool
     draw: bool
     min_score: float
+
+    def boxes(self, known: Known, frame: int | None) -> Boxes | None:
+        none = np.empty((0, 5), np.float32)
+        return known.boxes.get(frame, none) if self.has_boxes else None
 
     def drawn(self, image: Image, people: People) -> Image:
         skeleton = self.predictor.trained.skeleton
@@ -90,88 +158,39 @@ class _Pen:
         )
 
 
-def _picture(
-    pen: _Pen,
-    entry: Input,
-    image_id: int,
-    out: Path,
-    boxes: Boxes | None,
-    writer: "RowWriter",
-    summary: Summary,
-) -> None:
-    image = read_upright(entry.path)
-    people = pen.predictor(image, _boxes_of(boxes, entry.name))
-    writer.add(people, image_id, {"file_name": entry.name})
-    summary.pictures += 1
-    summary.people += len(people.keypoints)
-    if pen.draw:
-        suffix = ".png" if entry.path.suffix.lower() == ".png" else ".jpg"
-        path = (out / entry.name).with_suffix(suffix)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, pen.drawn(image, people))
+def _picture(work: _Work, entry: Input, known: Known) -> None:
+    if known.size is None:
+        image = read_upright(entry.path)
+    else:
+        image = read_picture(entry.path, known.size).pixels
+    people = work.predictor(image, work.boxes(known, None))
+    image_id = next(work.ids) if known.image_id is None else known.image_id
+    work.writer.add(people, image_id, {"file_name": entry.name})
+    work.summary.pictures += 1
+    work.summary.people += len(people.keypoints)
+    if work.draw:
+        write_picture(_target(entry, work.out), work.drawn(image, people))
 
 
-def _video(
-    pen: _Pen,
-    entry: Input,
-    image_id: int,
-    out: Path,
-    boxes: Boxes | None,
-    writer: "RowWriter",
-    summary: Summary,
-) -> None:
-    """Predict every frame; boxes of the frame with number n, from 0, have the key NAME/n."""
-    path = (out / entry.name).with_suffix(".mp4")
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    film: cv2.VideoWriter | None = None
-    try:
-        for number, (image, rate) in enumerate(read_frames(entry.path)):
-            people = pen.predictor(image, _boxes_of(boxes, f"{key_of(entry.name)}/{number}"))
-            writer.add(people, image_id, {"file_name": entry.name, "frame": number})
-            summary.frames += 1
-            summary.people += len(people.keypoints)
-            if pen.draw:
-                if film is None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    film = open_film(temporary, rate, (image.shape[1], image.shape[0]))
-                film.write(pen.drawn(image, people))
-        if film is not None:
-            film.release()
-            os.replace(temporary, path)
-    finally:
-        if film is not None:
-            film.release()
-        temporary.unlink(missing_ok=True)
-
-
-def _boxes_of(boxes: Boxes | None, name: str) -> NDArray[np.float32] | None:
-    if boxes is None:
-        return None
-    none = np.empty((0, 5), np.float32)
-    return boxes.get(name, boxes.get(key_of(name), none))
-
-
-def read_frames(path: Path) -> Iterator[tuple[Image, float]]:
-    """Yield the frames of a video, BGR, with its frames per second; raises DatasetError."""
-    video = cv2.VideoCapture(str(path))
-    try:
-        rate = video.get(cv2.CAP_PROP_FPS) or 25.0
-        read, frame = video.read()
-        if not read:
-            raise DatasetError(f"video {path} cannot be read: no video, damaged, or empty")
-        while read:
-            yield frame.astype(np.uint8, copy=False), rate
-            read, frame = video.read()
-    finally:
-        video.release()
-
-
-def open_film(path: Path, rate: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    """Open an MP4 for frames of a size (w, h); raises ConfigError."""
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-    if not film.isOpened():
-        raise ConfigError(f"cannot write the video {path}: is the folder writable?")
-    return film
+def _video(work: _Work, entry: Input, known: Known) -> None:
+    stated, number = stated_frames(entry.path), -1
+    frames = tqdm(
+        read_frames(entry.path), entry.name, stated or None, unit="frame", leave=False, disable=None
+    )
+    with Film(_target(entry, work.out)) as film:
+        for number, (image, rate) in enumerate(frames):
+            people = work.predictor(image, work.boxes(known, number))
+            work.writer.add(people, next(work.ids), {"file_name": entry.name, "frame": number})
+            work.summary.frames += 1
+            work.summary.people += len(people.keypoints)
+            if work.draw:
+                film.add(work.drawn(image, people), rate)
+    # Some containers only guess their number of frames.
+    if number + 1 < stated - max(2, stated // 100):
+        work.summary.problems.append(
+            f"video {entry.path} is cut short or damaged: frame {number} is the last that can be "
+            f"read, of 0 to {stated - 1}"
+        )
 
 
 def write_picture(path: Path, image: Image) -> None:
@@ -179,42 +198,49 @@ def write_picture(path: Path, image: Image) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     _, encoded = cv2.imencode(path.suffix, image)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(encoded.tobytes())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_file():
+            temporary.unlink()
         raise RunDirError(f"cannot write {path}: {error.strerror}") from error
 
 
 class RowWriter:
-    """Write COCO result rows as they come, and rename the file once all are there."""
+    """Write COCO result rows as they come; the file gets its name once all are there.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = path.with_name(f".{path.name}.tmp")
+    Until then it is NAME.partial.json, which stays, as whole JSON, where an error or Ctrl-C ends
+    the work between rows. A file from before stays until it is replaced.
+    """
+
+    def __init__(self, path: Path, category_id: int = PERSON) -> None:
+        self.path, self.category_id = path, category_id
+        self.partial = path.with_suffix(f".partial{path.suffix}")
         self.count = 0
 
     def __enter__(self) -> "RowWriter":
         try:
-            self.file = self.temporary.open("w", encoding="utf-8")
+            self.file = self.partial.open("w", encoding="utf-8")
         except OSError as error:
             raise self._cannot(error) from error
         self.file.write("[")
         return self
 
-    def add(self, people: People, image_id: int, where: dict[str, Any]) -> None:
+    def add(self, people: People, image_id: int, where: Mapping[str, Any]) -> None:
         """Add one row per person; a row is what pose-eval reads, and the names of `where`."""
         for points, values, score, box in zip(*people, strict=True):
             x1, y1, x2, y2 = box.tolist()
             row = {
                 "image_id": image_id,
-                "category_id": 1,
+                "category_id": self.category_id,
                 "keypoints": np.column_stack([points, values]).ravel().tolist(),  # (3 K,)
                 "score": float(score),
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
+                **where,
             }
             try:
-                self.file.write(("," if self.count else "") + "\n" + json.dumps(row | where))
+                self.file.write(("," if self.count else "") + "\n" + json.dumps(row))
             except OSError as reason:
                 raise self._cannot(reason) from reason
             self.count += 1
@@ -226,15 +252,19 @@ class RowWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is None:
-                self.file.write("\n]\n")
+            self.file.write("\n]\n")
             self.file.close()
             if error is None:
-                os.replace(self.temporary, self.path)
-        except OSError as reason:
-            raise self._cannot(reason) from reason
-        finally:
-            self.temporary.unlink(missing_ok=True)
+                os.replace(self.partial, self.path)
+        except OSError as reason:  # what is there is no JSON
+            self.partial.unlink(missing_ok=True)
+            if error is None:
+                raise self._cannot(reason) from reason
+            return
+        if error is not None and self.count:
+            print(f"the {self.count} rows so far are in {self.partial}", file=sys.stderr)
+        elif error is not None:
+            self.partial.unlink()
 
     def _cannot(self, reason: OSError) -> RunDirError:
         return RunDirError(f"cannot write {self.path}: {reason.strerror}")

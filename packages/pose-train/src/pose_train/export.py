@@ -1,15 +1,22 @@
 """Networks as files for other programs; `image` in, `heatmaps` (and `tags`) out, any batch size."""
 
 import copy
+import dataclasses
 import importlib.util
 import json
+import logging
 import os
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pose_backbones import PoseOutput
+from pose_codecs import AssociativeEmbedding
 from pose_train.config import ConfigError
 from pose_train.predict import MEAN, STD
 from pose_train.rundir import RunDirError
@@ -17,102 +24,163 @@ from pose_train.trained import Trained
 
 FORMATS = ("onnx", "torchscript", "torch-export")
 NEEDED = ("onnx", "onnxscript")  # by torch's exporter; of the extra `export`
+STEP = 64  # what the sides of a picture divide by, bottom-up (see resize_for_test)
+
+Size = tuple[int, int]  # (w, h)
+Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Exported(nn.Module):
     """What is exported: uint8 RGB pixels (B, H, W, 3) to the maps that a decoder takes.
 
-    Top-down: the last stage's heatmaps (B, K, h, w). Bottom-up: heatmaps and tags of every stage,
-    coarse first. Normalisation is part of it, so that nobody has to repeat the constants.
+    Top-down: the last stage's heatmaps (B, K, h, w). Bottom-up: the heatmaps of each size, coarse
+    first, and the tags (B, T, h, w); of stages of one size the last, as in the published test.
+    Normalisation is part of it, so that nobody has to repeat the constants.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, is_bottomup: bool) -> None:
+    def __init__(self, net: nn.Module, is_bottomup: bool, images: Tensor) -> None:
         super().__init__()
-        self.net, self.is_bottomup = net, is_bottomup
+        self.net = net
         self.register_buffer("mean", torch.tensor(MEAN))
         self.register_buffer("std", torch.tensor(STD))
+        with torch.inference_mode():
+            heatmaps, tags = (
+                [tuple(maps.shape[-2:]) for maps in each] for each in self._run(images)
+            )
+        self.kept = [len(heatmaps) - 1]
+        if is_bottomup:
+            self.kept = sorted({size: i for i, size in enumerate(heatmaps)}.values())
+        self.tag = {size: i for i, size in enumerate(tags)}[tags[-1]] if is_bottomup else None
+
+    @property
+    def names(self) -> list[str]:
+        """Those of the outputs."""
+        if self.tag is None:
+            return ["heatmaps"]
+        return [*(f"heatmaps_{i}" for i in range(len(self.kept))), "tags"]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        output = self._run(image)
+        heatmaps = tuple(output.heatmaps[i] for i in self.kept)
+        return heatmaps if self.tag is None else (*heatmaps, output.tags[self.tag])
+
+    def _run(self, image: Tensor) -> PoseOutput:
         inputs = ((image.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (B, 3, H, W)
-        output = self.net(inputs)
-        if self.is_bottomup:
-            return (*output.heatmaps, *output.tags)
-        return (output.heatmaps[-1],)
+        output: PoseOutput = self.net(inputs)
+        return output
 
 
-def export(
-    trained: Trained, path: Path, kind: str = "onnx", input_size: tuple[int, int] | None = None
-) -> str:
+def export(trained: Trained, path: Path, kind: str = "onnx", input_size: Size | None = None) -> str:
     """Write a trained network to a file, whole or not at all; return what was written, in words.
 
-    kind: one of FORMATS. input_size: (w, h), None for the config's. The file is compared with the
-    network on a random picture before it gets its name. Raises ConfigError where a package is
-    missing or the file differs, RunDirError where it cannot be written.
+    kind: one of FORMATS. input_size: (w, h); None is the config's for top-down, and any for
+    bottom-up, whose pictures come in all shapes: multiples of 64 by 64. The file is compared with
+    the network, with another number of pictures (and size) than it was traced with, before it gets
+    its name. Raises ConfigError where a package is missing, the network takes no such size, or the
+    file differs; RunDirError where it cannot be written.
     """
     if kind not in FORMATS:
         raise ConfigError(f"the format must be one of {', '.join(FORMATS)}, got {kind!r}")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if kind == "onnx" and missing:
         raise ConfigError(f"ONNX needs {' and '.join(missing)}: pip install 'pose-train[export]'")
-    w, h = input_size or trained.config.model.input_size
+    if path.is_dir():
+        raise ConfigError(f"--out {path} is a folder: name the file to write")
     is_bottomup = trained.config.recipe == "bottomup"
-    # Exporters expect weights that are laid out in the order of their indices.
-    plain = copy.deepcopy(trained.net).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    net = Exported(plain, is_bottomup).eval()
+    w, h = input_size or trained.config.model.input_size
+    any_size = is_bottomup and input_size is None
     # Two pictures: with one, exporters take the batch for a constant.
-    images = torch.randint(0, 256, (2, h, w, 3), dtype=torch.uint8)
+    images = _pixels(2, *((2 * STEP, 3 * STEP) if any_size else (w, h)))
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with torch.inference_mode():
-            expected = net(images)
+        temporary.touch()  # before minutes of work
+        net = _prepared(trained, is_bottomup, images)
         write = {"onnx": _onnx, "torchscript": _torchscript, "torch-export": _torch_export}[kind]
-        with warnings.catch_warnings():
-            # Exporters warn of what they do themselves; the comparison below is what counts.
-            warnings.simplefilter("ignore")
-            got = write(net, images, temporary, _names(expected, is_bottomup), about(trained))
-        difference = max(
-            float((a - b).abs().max() / a.abs().max().clamp_min(1e-6))
-            for a, b in zip(expected, got, strict=True)
-        )
+        with _quiet():
+            run = write(net, images, temporary, about(trained, (w, h)), any_size)
+            difference = _difference(net, run, _pixels(1, w, h))
         if not difference < 1e-3:
             raise ConfigError(f"the {kind} file differs from the network by {difference:.1e}")
         os.replace(temporary, path)
     except OSError as error:
         raise RunDirError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
-    return f"{path}: {kind}, {size}, input {w}x{h}, differs from the network by {difference:.1e}"
+        if temporary.is_file():
+            temporary.unlink()
+    size = f"input any multiple of {STEP}" if any_size else f"input {w}x{h}"
+    megabytes = f"{path.stat().st_size / 1e6:.1f} MB"
+    return f"{path}: {kind}, {megabytes}, {size}, differs from the network by {difference:.1e}"
 
 
-def about(trained: Trained) -> dict[str, str]:
-    """Return what a program needs to know besides the numbers, as text for a file's metadata."""
-    skeleton, config = trained.skeleton, trained.config
+def _pixels(count: int, w: int, h: int) -> Tensor:
+    if min(w, h) < 1:
+        raise ConfigError(f"--input-size must be above 0, got {w} {h}")
+    return torch.randint(0, 256, (count, h, w, 3), dtype=torch.uint8)
+
+
+def _prepared(trained: Trained, is_bottomup: bool, images: Tensor) -> Exported:
+    # Exporters expect weights that are laid out in the order of their indices.
+    plain = copy.deepcopy(trained.net).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    try:
+        return Exported(plain, is_bottomup, images).eval()
+    except (ValueError, RuntimeError) as error:  # what torch makes of a picture too small
+        size = f"{images.shape[2]}x{images.shape[1]}"
+        raise ConfigError(f"the network takes no pictures of {size}: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what exporters say of themselves: the comparison at the end is what counts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _difference(net: Exported, run: Run, images: Tensor) -> float:
+    """Return how far the maps of a file are from the network's, in parts of their largest value."""
+    with torch.inference_mode():
+        pairs = list(zip(net(images), run(images), strict=True))
+    return max(float((a - b).abs().max() / a.abs().max().clamp_min(1e-6)) for a, b in pairs)
+
+
+def about(trained: Trained, input_size: Size) -> dict[str, str]:
+    """Return what a program needs to know besides the numbers, as text for a file's metadata.
+
+    codec: what makes the decoder again, AssociativeEmbedding(**json.loads(codec)).
+    """
+    skeleton, codec = trained.skeleton, trained.codec
+    options = dataclasses.asdict(codec) | {"input_size": input_size}
+    if not isinstance(codec, AssociativeEmbedding):
+        sizes = zip(input_size, codec.heatmap_size, codec.input_size, strict=True)
+        options["heatmap_size"] = [side * maps // own for side, maps, own in sizes]
     return {
-        "recipe": config.recipe,
-        "input_size": json.dumps(config.model.input_size),
+        "recipe": trained.config.recipe,
+        "input_size": json.dumps(input_size),
+        "codec": json.dumps(options),
         "keypoints": json.dumps(skeleton.keypoints),
         "flip_indices": json.dumps(skeleton.flip_indices),
         "links": json.dumps(skeleton.links),
     }
 
 
-def _names(outputs: tuple[Tensor, ...], is_bottomup: bool) -> list[str]:
-    if not is_bottomup:
-        return ["heatmaps"]
-    # Not every stage has tags: those come last.
-    sizes = [tuple(maps.shape[-2:]) for maps in outputs]
-    num_heatmaps = next((i for i in range(1, len(sizes)) if sizes[i] == sizes[0]), len(sizes))
-    tags = len(outputs) - num_heatmaps
-    return [f"heatmaps_{i}" for i in range(num_heatmaps)] + [f"tags_{i}" for i in range(tags)]
+def _dynamic(any_size: bool) -> tuple[dict[int, Any]]:
+    """Return which dimensions of the pictures are free."""
+    shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    if any_size:
+        shapes |= {i: STEP * torch.export.Dim(name, min=1) for i, name in ((1, "h"), (2, "w"))}
+    return (shapes,)
 
 
-def _onnx(
-    net: nn.Module, images: Tensor, path: Path, names: list[str], facts: dict[str, str]
-) -> tuple[Tensor, ...]:
+def _onnx(net: Exported, images: Tensor, path: Path, facts: dict[str, str], any_size: bool) -> Run:
     import onnx
 
     program = torch.onnx.export(
@@ -121,42 +189,37 @@ def _onnx(
         dynamo=True,
         verbose=False,
         input_names=["image"],
-        output_names=names,
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        output_names=net.names,
+        dynamic_shapes=_dynamic(any_size),
     )
     assert program is not None  # it is None only where a file is written
     model = program.model_proto
     onnx.helper.set_model_props(model, facts)
     onnx.save(model, path)
-    return _run_onnx(path, images) or tuple(net(images))
-
-
-def _run_onnx(path: Path, images: Tensor) -> tuple[Tensor, ...] | None:
-    """Run a file with onnxruntime; None where that is not installed."""
     if importlib.util.find_spec("onnxruntime") is None:
-        return None
+        return net  # nothing to compare with
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    outputs = session.run(None, {"image": images.numpy()})
-    return tuple(torch.from_numpy(output) for output in outputs)
+    return lambda images: tuple(
+        torch.from_numpy(maps) for maps in session.run(None, {"image": images.numpy()})
+    )
 
 
 def _torchscript(
-    net: nn.Module, images: Tensor, path: Path, names: list[str], facts: dict[str, str]
-) -> tuple[Tensor, ...]:
+    net: Exported, images: Tensor, path: Path, facts: dict[str, str], any_size: bool
+) -> Run:
     with torch.inference_mode():
         script = torch.jit.trace(net, images, check_trace=False)  # type: ignore[no-untyped-call]
         script.save(str(path), _extra_files={"about.json": json.dumps(facts)})
-        return tuple(torch.jit.load(path)(images))  # type: ignore[no-untyped-call]
+        return torch.jit.load(path)  # type: ignore[no-untyped-call]
 
 
 def _torch_export(
-    net: nn.Module, images: Tensor, path: Path, names: list[str], facts: dict[str, str]
-) -> tuple[Tensor, ...]:
-    shapes = ({0: torch.export.Dim("batch", min=1)},)
-    program = torch.export.export(net, (images,), dynamic_shapes=shapes)
+    net: Exported, images: Tensor, path: Path, facts: dict[str, str], any_size: bool
+) -> Run:
+    program = torch.export.export(net, (images,), dynamic_shapes=_dynamic(any_size))
     with path.open("wb") as file:  # by name, torch insists on .pt2
         torch.export.save(program, file, extra_files={"about.json": json.dumps(facts)})
-    with path.open("rb") as file, torch.inference_mode():
-        return tuple(torch.export.load(file).module()(images))
+    with path.open("rb") as file:
+        return torch.export.load(file).module()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pose_codecs import AssociativeEmbedding
-from pose_data import keypoints_to_image, warp_affine
+from pose_data import DatasetError, keypoints_to_image, warp_affine
 from pose_data.headers import read_header
 from pose_data.pictures import read_picture
 from pose_data.scene import resize_for_test
@@ -29,6 +29,8 @@ Detector = Callable[[Image], ArrayLike]
 # the others are turned up.
 _MIRRORED = {2: 1, 4: 3, 5: 8, 7: 6}
 _TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+MAX_RATIO = 16  # of a picture's sides, bottom-up; 3x3000 pixels would be 512x512000
 
 
 class People(NamedTuple):
@@ -80,7 +82,8 @@ class Predictor:
         returns them for a BGR array. Without them a top-down network takes the whole image for one
         person; a bottom-up network needs none, and takes none.
 
-        Raises DatasetError for a file that cannot be read, ValueError for wrong shapes.
+        Raises DatasetError for a file that cannot be read and for a strip that bottom-up would not
+        fit into memory, ValueError for wrong shapes.
         """
         pixels = check_image(image) if isinstance(image, np.ndarray) else read_upright(Path(image))
         if self.trained.config.recipe == "bottomup":
@@ -127,6 +130,11 @@ class Predictor:
         assert isinstance(codec, AssociativeEmbedding)
         factors = sorted(config.eval.multi_scale, reverse=True)
         size, short = (image.shape[1], image.shape[0]), min(config.model.input_size)
+        if max(size) > MAX_RATIO * min(size):
+            raise DatasetError(
+                f"a picture of {size[0]}x{size[1]} is too narrow for a bottom-up network, which "
+                f"sees its short side with {short} pixels: up to 1:{MAX_RATIO}"
+            )
         base = resize_for_test(size, short, 1.0, factors[-1])
         seen = [resize_for_test(size, short, factor, factors[-1]) for factor in factors]
         sample = {
@@ -193,8 +201,13 @@ def check_boxes(bboxes: ArrayLike) -> NDArray[np.float32]:
         return np.empty((0, 5), np.float32)
     if boxes.ndim != 2 or boxes.shape[1] not in (4, 5):
         raise ValueError(f"bboxes must be (P, 4) xyxy or (P, 5) with scores, got {boxes.shape}")
-    if not np.isfinite(boxes).all() or (boxes[:, 2:4] <= boxes[:, :2]).any():
-        raise ValueError("bboxes are x1, y1, x2, y2 with x1 < x2 and y1 < y2")
+    is_bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:4] <= boxes[:, :2]).any(axis=1)
+    if is_bad.any():
+        bad = int(is_bad.argmax())
+        raise ValueError(
+            f"bboxes are x1, y1, x2, y2 with x1 < x2 and y1 < y2, got {boxes[bad, :4].tolist()} in "
+            f"row {bad}; is it x, y, width, height?"
+        )
     if boxes.shape[1] == 4:
         boxes = np.concatenate([boxes, np.ones((len(boxes), 1), np.float32)], axis=1)
     return boxes

@@ -1,0 +1,55 @@
+"""What paths, folders and patterns name."""
+
+from pathlib import Path
+
+import pytest
+
+from pose_train.config import ConfigError
+from pose_train.inputs import find_inputs
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_inputs_keep_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "one/x.jpg", "two/x.jpg", "two/x.png", "two/X-2.JPG", "two/deep/y.v1.jpg")
+    one, two = str(tmp_path / "one" / "x.jpg"), str(tmp_path / "two")
+    found = find_inputs([one, two])
+    assert [(entry.name, entry.drawn) for entry in found] == [
+        (one, "x"),
+        ("X-2.JPG", "X-2"),
+        ("deep/y.v1.jpg", "deep/y.v1"),
+        (f"{two}/x.jpg", "x-3"),
+        ("x.png", "x-4"),
+    ]
+    again = find_inputs([str(tmp_path / "one"), str(tmp_path / "one/*.jpg"), f"{two}/../one/x.jpg"])
+    assert [entry.name for entry in again] == ["x.jpg"]
+
+
+def test_folders_give_pictures_and_videos(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.txt", "c.MP4", "._a.jpg", ".trash/d.jpg", "e.jpg/f.png", "noext")
+    touch(tmp_path, "drawn/a.jpg")
+    assert [entry.name for entry in find_inputs([str(tmp_path)], tmp_path / "drawn")] == [
+        "a.jpg",
+        "c.MP4",
+        "e.jpg/f.png",
+    ]
+    assert len(find_inputs([str(tmp_path)], tmp_path)) == 4, "then it is not an outcome"
+    named = find_inputs([str(tmp_path / "noext"), str(tmp_path / "._a.jpg")])
+    assert [entry.name for entry in named] == ["noext", "._a.jpg"]
+
+
+def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
+    touch(tmp_path, "[a]*.jpg", "a1.jpg")
+    assert [entry.name for entry in find_inputs([str(tmp_path / "[a]*.jpg")])] == ["[a]*.jpg"]
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="gone does not exist"):
+        find_inputs([str(tmp_path / "gone")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="empty holds no pictures or videos"):
+        find_inputs([str(tmp_path / "empty")])
