@@ -11,6 +11,7 @@ from types import FrameType
 from pose_data import start_worker
 
 GRACE = 15.0  # seconds
+NOTED = b"\nstopping after the step or evaluation at hand; a second signal stops at once\n"
 
 
 @dataclass
@@ -38,8 +39,11 @@ def _end_later(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Note the first SIGTERM or SIGINT instead of ending; a second one interrupts at once."""
+def stop_requests(*, tell: bool) -> Iterator[StopRequest]:
+    """Note the first SIGTERM or SIGINT instead of ending; a second one interrupts at once.
+
+    tell: say so on stderr, because an evaluation at hand may go on for a while.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request  # Python delivers signals to the main thread only
@@ -49,6 +53,8 @@ def stop_requests() -> Iterator[StopRequest]:
         if request.asked:
             raise KeyboardInterrupt
         request.asked = True
+        if tell:
+            os.write(2, NOTED)  # print could come in the middle of another print
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

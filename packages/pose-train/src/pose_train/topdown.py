@@ -55,7 +55,10 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
     """
     if config.recipe != "topdown":
         raise ConfigError(f"recipe is {config.recipe}, not topdown")
-    with joined(config.train.device) as (ranks, device), stop_requests() as stop:
+    with (
+        joined(config.train.device) as (ranks, device),
+        stop_requests(tell=ranks.is_first) as stop,
+    ):
         torch.manual_seed(config.seed)
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
