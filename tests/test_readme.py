@@ -1,7 +1,6 @@
 """The commands and snippets of the READMEs run."""
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -9,21 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pages import MAINS, blocks, commands, run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
-
-# What makes a training run of the README short enough for a test.
-SHORT = [
-    "data.synthetic={num_train: 6, num_val: 3, image_size: [128, 96]}",
-    "train.epochs=1",
-    "train.num_workers=0",
-]
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
@@ -48,26 +37,23 @@ def test_the_two_commands_are_scripts_of_the_environment() -> None:
     assert os.access(ROOT / "run", os.X_OK)
 
 
-def test_commands(tmp_path: Path) -> None:
+def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the README's own lines in their order; training is cut short by overrides."""
-    scripts = Path(sys.executable).parent
-    lines = blocks(README, "bash")[1].splitlines()
+    monkeypatch.chdir(tmp_path)
+    lines = commands(blocks(README, "bash")[1])
     assert any(line.startswith("pose-train run") for line in lines)
     assert any(line.startswith("pose-eval") for line in lines)
     for line in lines:
-        name, *arguments = shlex.split(line, comments=True)
-        if arguments[0] == "run":
-            arguments += SHORT
-        done = subprocess.run(
-            [scripts / name, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+        code, output = run(line)
+        assert code == 0, f"{line}\n{output}"
 
 
-def test_the_packages_linked_are_there() -> None:
-    targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if not t.startswith("http")]
-    assert len(targets) >= 7
-    assert all((ROOT / target).exists() for target in targets)
+@pytest.mark.parametrize("command", MAINS)
+def test_a_command_is_installed(command: str) -> None:
+    script = Path(sys.executable).with_name(command)
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: {command} ")
 
 
 def test_no_package_ships_a_licence_link() -> None:
