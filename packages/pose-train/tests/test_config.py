@@ -65,6 +65,7 @@ def test_default_run_directory_is_the_next_free_one(
         ("data.extra={aic: {format: voc}}", "data.extra.aic.format must be one of coco, aic"),
         ("data.same={neck: []}", "data.same.neck must hold the one name"),
         ("data.same={neck: upper_neck}", "data.same.neck must be a list"),
+        ("data.synthetic.people=[2, 1]", "data.synthetic.people: people must be in order"),
         ("eval.boxes=detections", "give data.detections.file"),
         ("eval.multi_scale=[]", "at least one factor"),
         ("eval.multi_scale=[1, 0]", r"eval.multi_scale\[1\] must be above 0"),

@@ -8,8 +8,9 @@ import torch
 
 from pose_data import Augmentation, TopDown, load_coco, synthesize
 from pose_train import load_config
+from pose_train.config import Synthetic
 from pose_train.ranks import Ranks
-from pose_train.sets import eval_loader, make_batches, train_loader
+from pose_train.sets import draw, eval_loader, make_batches, train_loader
 
 CPU = torch.device("cpu")
 
@@ -20,6 +21,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TopDown:
     synthesize(root, num_train=6, num_val=1, image_size=(96, 64))
     persons = load_coco(root / "annotations/person_keypoints_train2017.json", root / "train2017")
     return TopDown(persons, (24, 32), lambda points, weights: (points, weights), Augmentation())
+
+
+def test_drawn_pictures_hold_as_many_people_as_asked(tmp_path: Path) -> None:
+    draw(Synthetic(1, 12, (96, 96), people=(1, 2)), tmp_path / "data", seed=0)
+    persons = load_coco(
+        tmp_path / "data/annotations/person_keypoints_val2017.json", tmp_path / "data/val2017"
+    )
+    counts = torch.bincount(torch.from_numpy(persons.image_index))
+    assert set(counts.tolist()) == {1, 2}
 
 
 def samples(dataset: TopDown, epoch: int, num_workers: int) -> dict[int, torch.Tensor]:

@@ -7,7 +7,7 @@ together is a ConfigError that names the keys.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pose_data import Augmentation, SceneAugmentation
+from pose_data import Augmentation, Scene, SceneAugmentation
 
 
 class ConfigError(ValueError):
@@ -48,6 +48,7 @@ class Synthetic:
     num_train: int  # pictures to make for training
     num_val: int  # pictures to make for evaluation
     image_size: tuple[int, int] = (320, 240)
+    people: tuple[int, int] | None = None  # fewest and most of a picture; None: one to four
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,11 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Loss:
-    """Bottom-up: factors of the associative-embedding losses."""
+    """Bottom-up: factors of the associative-embedding losses.
+
+    The defaults are published for inputs of 512 and more. The heatmap loss is a mean over pixels,
+    so that on smaller maps people make more of it, and tags are learnt only with larger factors.
+    """
 
     push: float = 1e-3
     pull: float = 1e-3
@@ -188,6 +193,11 @@ class Config:
 def _check_data(data: Data, evaluation: Eval) -> None:
     if (data.root is None) == (data.synthetic is None):
         raise ConfigError("give either data.root (a folder laid out like COCO) or data.synthetic")
+    if data.synthetic is not None:
+        try:
+            Scene(data.synthetic.people)
+        except ValueError as error:
+            raise ConfigError(f"data.synthetic.people: {error}") from error
     if evaluation.boxes == "detections" and data.detections.file is None:
         raise ConfigError(
             "eval.boxes is detections: give data.detections.file, a COCO results file of boxes, "

@@ -10,6 +10,7 @@ from pose_data import (
     BottomUp,
     GroupedBatches,
     Persons,
+    Scene,
     TopDown,
     combine,
     epoch_rows,
@@ -111,6 +112,7 @@ def draw(made: Synthetic, root: Path, seed: int) -> None:
             num_val=made.num_val,
             image_size=made.image_size,
             seed=seed,
+            scene=Scene(made.people),
         )
     except OSError as error:
         raise ConfigError(f"cannot draw pictures into {root}: {error.strerror}") from error
