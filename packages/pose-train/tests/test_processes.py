@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from pose_backbones import create_model
 from pose_data import synthesize
 from pose_eval import evaluate
 from pose_train import load_config
+from pose_train.__main__ import main
 from pose_train.checkpoints import LAST
 from pose_train.ranks import Ranks
 from pose_train.sets import load_sets
@@ -208,6 +210,65 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, data: Path) -> None:
     together = json.loads((out / "results.json").read_text())
     assert together == rows, "the same rows in the same order, to the last bit"
     assert evaluate(rows, sets.val.annotation_file).stats.items() <= val.items()
+
+
+# Small networks by the published protocols: detected boxes, OKS-NMS; several sizes; flip test.
+PROTOCOLS = """
+data: {{root: {root}, detections: {{file: boxes.json}}}}
+model: {{name: hrnet, options: {options}, input_size: [32, 32]}}
+train: {train}
+eval: {{boxes: detections, nms: oks, batch_size: 1}}
+---
+recipe: bottomup
+data: {{root: {root}}}
+model: {{name: higherhrnet, options: {options}, input_size: [64, 64]}}
+train: {train}
+grouping: {{max_instances: 3}}
+eval: {{multi_scale: [2, 1, 0.5], batch_size: 1}}
+"""
+
+
+def test_two_processes_test_as_one(tmp_path: Path, data: Path) -> None:
+    """NMS sees the boxes of a picture that both processes have had a part of."""
+    val = json.loads((data / "annotations/person_keypoints_val2017.json").read_text())
+    boxes = [
+        {"image_id": image["id"], "category_id": 1, "bbox": [x, 4, 40, 50], "score": 0.9 - x / 100}
+        for x in (8, 20, 8.001)  # the third is nearly the first
+        for image in val["images"]
+    ]
+    root = tmp_path / "coco"
+    root.mkdir()
+    for name in ("annotations", "val2017"):
+        (root / name).symlink_to(data / name)
+    (root / "boxes.json").write_text(json.dumps(boxes))
+    options = "{width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
+    train = "{epochs: 1, batch_size: 1, lr: 1e-3, num_workers: 0, device: cpu}"
+    texts = PROTOCOLS.format(root=root, options=options, train=train).split("---")
+    torch.manual_seed(0)
+    outs, together = [], []
+    for text in texts:
+        file = tmp_path / f"{len(outs)}.yaml"
+        file.write_text(text)
+        model = load_config(file).model
+        net = create_model(model.name, num_keypoints=17, **model.options)
+        for weight in net.parameters():
+            if weight.ndim > 1:  # as they are made, maps are nearly flat
+                torch.nn.init.kaiming_normal_(weight)
+        torch.save(net.state_dict(), file.with_suffix(".pth"))
+        words = ["test", str(file), "--weights", str(file.with_suffix(".pth")), "--out"]
+        one, two = (file.with_suffix(f".{count}.json") for count in ("one", "two"))
+        assert main([*words, str(one)]) == 0
+        outs.append((one, two))
+        together.append([[*words, str(two)], free_port()])
+    done = forked(TOGETHER, together)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(one.read_text()) for one, _ in outs]
+    assert rows == [json.loads(two.read_text()) for _, two in outs], "to the last bit"
+    kept = [row["bbox"][0] for row in rows[0]]
+    assert {round(x) for x in kept} == {8, 20}  # of the first and the third, the better pose
+    assert len(kept) == 2 * len(val["images"])
+    assert rows[1]
+    assert done.stdout.count("AR ") == 2, "only the first process prints"
 
 
 AVERAGED = """
