@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from pose_backbones import ZOO
 from pose_eval import evaluate
@@ -88,6 +89,17 @@ def test_a_test_that_is_not_the_published_one_says_so(tmp_path: Path) -> None:
     assert [note[:22] for note in departures(several, preset, file)] == ["not the published file"]
     changed, _ = departures(load_config(preset, ["eval.multi_scale=[2, 1]"]), preset, file)
     assert changed == "not the published test: eval.multi_scale=(2.0, 1.0)"
+
+
+def test_a_file_of_a_backbone_is_not_tested(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its head would be a random one."""
+    state = torch.load(run_dir / "checkpoint_best.pth", weights_only=True)["state_dict"]
+    backbone = {n.removeprefix("backbone."): t for n, t in state.items() if "head" not in n}
+    torch.save(backbone, tmp_path / "backbone.pth")
+    assert main(["test", str(run_dir), "--weights", str(tmp_path / "backbone.pth")]) == 2
+    assert "it lacks head.final_layer.weight and 1 more" in capsys.readouterr().err
 
 
 def test_test_without_the_published_detections(

@@ -69,7 +69,7 @@ def load_trained(
     file = _weights_file(chosen)
     skeleton = _skeleton(config, _content(file))
     net, codec = _create(config, skeleton.num_keypoints)
-    load_checkpoint(net, file)
+    _load(net, file)
     on = find_device(device or config.train.device, 0)
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Trained(net.eval(), config, codec, skeleton, on, file, preset)
@@ -98,6 +98,18 @@ def _create(
         return net, bottomup.create_codec(config)
     net, size = topdown.create_net(model, num_keypoints)
     return net, topdown.create_codec(config.codec, model.input_size, size)
+
+
+def _load(net: nn.Module, file: Path) -> None:
+    """Load all weights of a network; raises CheckpointError for a file that lacks some."""
+    report = load_checkpoint(net, file)
+    # PyTorch < 0.4.1 did not write the counters of batch norms.
+    lacking = [name for name in report.missing if not name.endswith(".num_batches_tracked")]
+    if lacking:
+        raise CheckpointError(
+            f"{file} is of a backbone, to start training from: it lacks {lacking[0]} and "
+            f"{len(lacking) - 1} more of a trained network"
+        )
 
 
 def _config_and_weights(path: Path, overrides: Sequence[str]) -> tuple[Config, Path | None]:
