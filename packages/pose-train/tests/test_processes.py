@@ -151,6 +151,7 @@ def test_told_to_stop(tmp_path: Path, data: Path) -> None:
     done = forked(TOLD, [run_command(data, out, "train.epochs=200", "eval.every=100"), str(out)])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"stopped; go on with: pose-train resume {out}") == 2
+    assert done.stderr.count("a second signal stops at once") == 2
     assert not done.stderr.count("Traceback")
 
 
