@@ -8,6 +8,7 @@ keys. Nothing looks at `py` and `text`.
 
 import contextlib
 import dataclasses
+import importlib
 import io
 import os
 import re
@@ -86,7 +87,10 @@ def run_page(text: str) -> None:
         elif language == "console":
             check_transcript(content)
         elif language == "python":
-            exec(compile(content, f"<{content.splitlines()[0]}>", "exec"), names)
+            try:
+                exec(content, names)
+            except Exception as error:
+                raise AssertionError(content) from error
         elif language == "yaml" and (name := re.match(r"# (\w+\.yaml)\n", content)):
             Path(name[1]).write_text(content, encoding="utf-8")
 
@@ -183,7 +187,7 @@ def _check_pose_train(words: list[str]) -> None:
 
 def _check_pose_eval(words: list[str]) -> None:
     name = words.pop(0) if words[0] in EVAL_COMMANDS else "evaluate"
-    module = __import__(f"pose_eval.command_{name}", fromlist=["parser"])
+    module = importlib.import_module(f"pose_eval.command_{name}")
     module.parser().parse_args(words)
 
 

@@ -4,10 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pages
 import pytest
 
 from pose_backbones import ZOO
+from pose_data import TopDown, load_coco
 from pose_train import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,8 +27,6 @@ def test_what_is_typed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     text = page.read_text(encoding="utf-8")
     pages.run_page(text)
-    for block in pages.blocks(text, "json"):
-        json.loads(block)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,18 @@ def test_names_and_links(page: Path) -> None:
     for block in [*pages.blocks(text, "sh"), *pages.blocks(text, "")]:
         for line in pages.commands(block):
             pages.check_command(line)
+
+
+def test_the_smallest_annotation_file(tmp_path: Path) -> None:
+    content = json.loads(pages.blocks(text_of("your-own-data.md"), "json")[0])
+    (tmp_path / "mice.json").write_text(json.dumps(content))
+    (tmp_path / content["images"][0]["file_name"]).write_bytes(
+        cv2.imencode(".jpg", np.zeros((480, 640, 3), np.uint8))[1].tobytes()
+    )
+    mice = load_coco(tmp_path / "mice.json", tmp_path)
+    assert mice.visible.tolist() == [[2, 2, 0]]
+    assert mice.skeleton.flip_pairs == ((1, 2),)
+    assert len(TopDown(mice, (192, 256))[0]["image"]) == 256
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
