@@ -1,12 +1,11 @@
 """pose-eval against the stored numbers of pycocotools, xtcocotools and MMPose."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from reference import data_file, read
 
 from pose_eval import COCO_SIGMAS, Report, evaluate
 
@@ -19,10 +18,6 @@ CROWD = ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP_easy", "AP_medium", "AP
 def numbers(report: Report) -> list[float]:
     """Return COCO's ten numbers, -1 for None."""
     return [-1.0 if value is None else value for value in list(report.stats.values())[:10]]
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text())
 
 
 def folders(parity_dir: Path) -> list[Path]:
@@ -130,7 +125,7 @@ def test_curves(parity_dir: Path) -> None:
     for folder, expected in with_plain_numbers(parity_dir):
         report = evaluate(folder / "results.json", folder / "gt.json")
         if (folder / "precision_recall.npz").is_file():
-            stored = np.load(folder / "precision_recall.npz")
+            stored = read(folder / "precision_recall.npz")
             curves = report.curves
             for name in ("precision", "recall", "scores"):
                 if name in stored:
@@ -226,12 +221,8 @@ def test_results_of_published_networks(parity_dir: Path) -> None:
 
 def test_files_written_by_mmpose(parity_dir: Path) -> None:
     folder = parity_dir / "topdown" / "metric"
-    if not (folder / "metric.json").is_file():
-        pytest.skip("no topdown/metric among these reference numbers")
-    if "POSE_DATA_DIR" not in os.environ:
-        pytest.skip("POSE_DATA_DIR is not set: no ground truth for topdown/metric")
     metric = read(folder / "metric.json")
-    gt = Path(os.environ["POSE_DATA_DIR"]) / metric["ann_file"]
+    gt = data_file(metric["ann_file"])
     for name, run in metric["runs"].items():
         file = folder / "results" / f"{name}.json"
         if not file.is_file():

@@ -7,11 +7,11 @@ false negatives (there they include ignored persons and are counted after the ot
 the counts of its medium and large areas (there they include persons of other sizes).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reference import read
 
 from pose_eval import diagnose, evaluate
 from pose_eval.errors import LABELS
@@ -23,7 +23,7 @@ def cases(parity_dir: Path) -> list[tuple[Any, Any]]:
     """Return (expected, report) of each error analysis, over the areas that it was run with."""
     found = []
     for file in sorted((parity_dir / "eval").glob("*/error_analysis.json")):
-        expected = json.loads(file.read_text())
+        expected = read(file)
         report = evaluate(
             file.with_name("results.json"),
             file.with_name("gt.json"),

@@ -1,12 +1,12 @@
 """PCK, AUC, EPE and NME against the stored numbers of MMPose."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from reference import read
 
 from pose_eval.pck import auc, epe, heatmap_pck, nme, pck
 
@@ -16,8 +16,8 @@ def test_measures(parity_dir: Path) -> None:
     if not files:
         pytest.skip("no eval/pck among these reference numbers")
     for file in files:
-        stored = np.load(file.with_name("input.npz"))
-        for name, want in json.loads(file.read_text()).items():
+        stored = read(file.with_name("input.npz"))
+        for name, want in read(file).items():
             got = measure(name, stored)
             if isinstance(want, dict):
                 per_joint, mean = got

@@ -75,6 +75,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         removed.sort(key=lambda i: images.index(case["img_id"][i]))
         for row, i in zip(rows, removed, strict=True):
             check_prediction(row, case, i)
+    weights.unlink()  # pytest keeps its folders for a while, and this is large
 
 
 def settings(about: dict[str, Any]) -> list[str]:
