@@ -136,7 +136,7 @@ def _run_torchrun(words: Sequence[str]) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=300,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     return done.returncode, done.stdout + done.stderr
