@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_what_is_there(
         predict_inputs(stopping, find_inputs([str(drawn_data / "val2017")]), tmp_path)
     assert (tmp_path / "predictions.json").read_text() == "earlier"
     assert len(json.loads((tmp_path / "predictions.partial.json").read_text())) == 2
-    assert "the 2 rows so far are in" in capsys.readouterr().err
+    assert "2 rows so far: " in capsys.readouterr().err
     predict_inputs(predictor, find_inputs([str(drawn_data / "val2017")]), tmp_path)
     assert len(rows_of(tmp_path)) == 4
 

@@ -63,27 +63,86 @@ def test_every_family(own: Path, tmp_path: Path, model: str, recipe: str, sizes:
     assert config.data.val == config.data.train
 
 
-def test_keypoints_without_sides_are_not_flipped(tmp_path: Path) -> None:
-    (tmp_path / "x.jpg").touch()
+def write_animals(folder: Path, *keypoints: list[str], name: str = "my.json") -> Path:
+    """Write a file with one animal of each category, in a picture beside it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "x.jpg").touch()
     content = {
         "images": [{"id": 1, "file_name": "x.jpg", "width": 50, "height": 50}],
-        "categories": [{"id": 1, "name": "snake", "keypoints": ["head", "middle", "tail"]}],
+        "categories": [
+            {"id": i, "name": f"animal {i}", "keypoints": names}
+            for i, names in enumerate(keypoints, start=1)
+        ],
         "annotations": [
             {
-                "id": 1,
+                "id": i,
                 "image_id": 1,
-                "category_id": 1,
+                "category_id": i,
                 "bbox": [1, 1, 30, 20],
-                "keypoints": [2, 2, 2, 9, 9, 2, 20, 20, 2],
+                "keypoints": [9, 9, 2] * len(names),
             }
+            for i, names in enumerate(keypoints, start=1)
         ],
     }
-    path = tmp_path / "snakes.json"
+    path = folder / name
     path.write_text(json.dumps(content))
+    return path
+
+
+def test_keypoints_without_sides_are_not_flipped(tmp_path: Path) -> None:
+    path = write_animals(tmp_path, ["head", "middle", "tail"])
     config = written(tmp_path, starter_config(path))
     assert not config.eval.flip_test
     assert config.train.augment.flip_prob == 0.0
     assert config.model.input_size == (256, 192)
+    config = written(tmp_path, starter_config(path, model="higherhrnet_w32"))
+    assert not config.eval.flip_test
+    assert config.train.scene.flip_prob == 0.0
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_any_number_of_keypoints_by_any_name(tmp_path: Path, count: int) -> None:
+    path = write_animals(tmp_path, [f"left {i}: '#{i}' \"\u00fc\"" for i in range(count)])
+    text = starter_config(path)
+    config = written(tmp_path, text)
+    assert config.data.train.annotations == f"{tmp_path.name}/my.json"
+    assert f"# {count} keypoint{'s' * (count > 1)}: left 0: '#0' \"\u00fc\"" in text
+    assert max(map(len, text.splitlines())) <= 100 + len(str(tmp_path))
+    assert config.eval.flip_test == (count == 1), "one keypoint alone mirrors itself"
+
+
+def test_several_categories_are_not_learnt_as_one(tmp_path: Path) -> None:
+    path = write_animals(tmp_path, ["nose", "tail"], ["nose", "left_ear", "right_ear"])
+    message = r"several categories \(animal 1 with 2, animal 2 with 3\): a network learns one"
+    with pytest.raises(ConfigError, match=message):
+        starter_config(path)
+    content = json.loads(path.read_text())
+    content["annotations"].pop()
+    path.write_text(json.dumps(content))
+    assert "2 keypoints: nose, tail." in starter_config(path)
+
+
+def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
+    """As `pose-data split` leaves them."""
+    train = write_animals(tmp_path / "pictures", ["head", "tail"], name="a.json")
+    val = write_animals(tmp_path / "pictures", ["head", "tail"], name="b.json")
+    for path in (train, val):
+        path.rename(tmp_path / path.name)
+    lists = tmp_path / "a.json", tmp_path / "b.json"
+    config = written(tmp_path, starter_config(lists[0], tmp_path / "pictures", lists[1]))
+    assert config.data.train.images == config.data.val.images == "pictures"
+    assert config.data.val.annotations == "b.json"
+    with pytest.raises(ConfigError, match="--val-images belongs to --val"):
+        starter_config(lists[0], tmp_path / "pictures", None, tmp_path / "pictures")
+    content = lists[1].read_text()
+    lists[1].write_text(content.replace("x.jpg", "y.jpg"))
+    with pytest.raises(
+        ConfigError, match=r"y\.jpg is in none .* near .*b\.json: give --val-images"
+    ):
+        starter_config(lists[0], tmp_path / "pictures", lists[1])
+    other = write_animals(tmp_path / "pictures", ["tail", "head"], name="c.json")
+    with pytest.raises(ConfigError, match=r"c\.json has other keypoints than .*a\.json"):
+        starter_config(lists[0], tmp_path / "pictures", other)
 
 
 def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
@@ -92,6 +151,8 @@ def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
         starter_config(file, model="resnet")
     with pytest.raises(ConfigError, match="multiples of 64, got 100 100"):
         starter_config(file, input_size=(100, 100))
+    with pytest.raises(ConfigError, match="multiples of 64, got 0 0"):
+        starter_config(file, input_size=(0, 0))
     lonely = tmp_path / "lonely.json"
     lonely.write_bytes(file.read_bytes())
     with pytest.raises(ConfigError, match=r"none of the usual places.*give --images"):

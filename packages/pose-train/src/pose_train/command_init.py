@@ -9,7 +9,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("annotations", type=Path, help="COCO-format keypoint JSON to train on")
     parser.add_argument("--images", type=Path, help="its pictures; found beside it if not given")
     parser.add_argument("--val", type=Path, help="JSON to evaluate on; without it, the same")
-    parser.add_argument("--val-images", type=Path, help="its pictures")
+    parser.add_argument(
+        "--val-images",
+        type=Path,
+        help="its pictures; found beside it, or among the others, if not given",
+    )
     parser.add_argument(
         "--model",
         default="hrnet_w32",

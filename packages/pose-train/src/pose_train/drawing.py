@@ -262,7 +262,7 @@ class RowWriter:
                 raise self._cannot(reason) from reason
             return
         if error is not None and self.count:
-            print(f"the {self.count} rows so far are in {self.partial}", file=sys.stderr)
+            print(f"{_counted(self.count, 'row')} so far: {self.partial}", file=sys.stderr)
         elif error is not None:
             self.partial.unlink()
 

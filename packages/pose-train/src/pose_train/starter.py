@@ -1,6 +1,5 @@
 """A config for a user's own file, with the reasons for its numbers as comments."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 
 from pose_backbones import create_model, list_models
 from pose_data import Persons, load_coco
+from pose_data.reading import read_json
 from pose_train.config import ConfigError
 
 # Where pictures lie beside `annotations/NAME.json` or `NAME.json`, in words that go by many names.
@@ -35,42 +35,64 @@ def starter_config(
     """
     if model not in list_models():
         raise ConfigError(f"--model {model}: there are {', '.join(list_models())}")
-    images = images or _find_images(annotations)
+    if val is None and val_images is not None:
+        raise ConfigError("--val-images belongs to --val, which is not given")
+    content = read_json(annotations)
+    _check_categories(content, annotations)
+    images = images or _find_images(content, annotations, "--images")
     train = load_coco(annotations, images)
     if not len(train):
         raise ConfigError(f"{annotations} holds no person with labelled keypoints")
-    if val is not None and load_coco(val, val_images or _find_images(val)).skeleton.keypoints != (
-        train.skeleton.keypoints
-    ):
-        raise ConfigError(f"{val} has other keypoints than {annotations}")
-    same_set = val is None
-    paths = [annotations, images]
-    paths += [annotations, images] if val is None else [val, val_images or _find_images(val)]
+    paths = [annotations, images, annotations, images]
+    if val is not None:
+        paths[2:] = val, val_images or _find_images(read_json(val), val, "--val-images", images)
+        if load_coco(*paths[2:]).skeleton.keypoints != train.skeleton.keypoints:
+            raise ConfigError(f"{val} has other keypoints than {annotations}")
     root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     names = [os.path.relpath(path.resolve(), root) for path in paths]
     size = input_size or _input_size(train, model)
     heatmaps = _heatmap_sizes(model, size, train.skeleton.num_keypoints)
-    text = _data_text(root, names, same_set) + _model_text(model, size, heatmaps)
+    text = _data_text(root, names, val is None) + _model_text(model, size, heatmaps)
     return _header(annotations, train, model) + text + _train_text(train, model, size)
 
 
-def _find_images(annotations: Path) -> Path:
-    """Return the folder that holds the file's pictures, looking where they usually are."""
+def _check_categories(content: Any, annotations: Path) -> None:
+    """Raise ConfigError where annotations are of several categories with keypoints.
+
+    A network learns one kind of thing, and evaluation would take the others for missed.
+    """
+    if not isinstance(content, dict):
+        return  # load_coco says what is wrong
+    listed = [each for each in content.get("categories", []) if isinstance(each, dict)]
+    own = {each.get("id"): each for each in listed if each.get("keypoints")}
+    rows = [row for row in content.get("annotations", []) if isinstance(row, dict)]
+    used = own.keys() & {row.get("category_id") for row in rows if row.get("keypoints")}
+    if len(used) > 1:
+        each = [
+            f"{own[i].get('name', i)} with {len(own[i]['keypoints'])}"
+            for i in sorted(used, key=str)
+        ]
+        raise ConfigError(
+            f"{annotations} has keypoints of several categories ({', '.join(each)}): a network "
+            "learns one. Make a file of each, or give all annotations one category"
+        )
+
+
+def _find_images(content: Any, annotations: Path, option: str, known: Path | None = None) -> Path:
+    """Return the folder that holds the file's pictures: where they usually are, or a known one."""
     try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
         name = str(content["images"][0]["file_name"])
-    except OSError as error:
-        raise ConfigError(f"cannot read {annotations}: {error.strerror}") from error
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError):
         raise ConfigError(
             f"{annotations} is no COCO annotation file with images; see `pose-data check`"
         ) from None
     split = annotations.stem.rpartition("_")[2]
     parents = [annotations.parent, annotations.parent.parent]
-    for folder in (parent / each.format(split=split) for parent in parents for each in _FOLDERS):
+    usual = [parent / each.format(split=split) for parent in parents for each in _FOLDERS]
+    for folder in [*usual, known] if known else usual:
         if (folder / name).is_file():
             return folder
-    raise ConfigError(f"{name} is in none of the usual places near {annotations}: give --images")
+    raise ConfigError(f"{name} is in none of the usual places near {annotations}: give {option}")
 
 
 def _input_size(train: Persons, model: str) -> tuple[int, int]:
@@ -86,7 +108,7 @@ def _input_size(train: Persons, model: str) -> tuple[int, int]:
 
 def _heatmap_sizes(model: str, size: tuple[int, int], count: int) -> list[list[int]]:
     """Return the (w, h) of every map the network makes, by shapes alone."""
-    if any(side % _STRIDE for side in size):
+    if any(side % _STRIDE or side < 1 for side in size):
         raise ConfigError(f"--input-size must be multiples of {_STRIDE}, got {size[0]} {size[1]}")
     with torch.device("meta"), torch.inference_mode():
         net = create_model(model, num_keypoints=count).eval()
@@ -102,11 +124,12 @@ def _header(annotations: Path, train: Persons, model: str) -> str:
     pairs = ", ".join(
         f"{skeleton.keypoints[a]} <-> {skeleton.keypoints[b]}" for a, b in skeleton.flip_pairs
     )
+    count = "1 keypoint" if skeleton.num_keypoints == 1 else f"{skeleton.num_keypoints} keypoints"
     lines = [
         f"# {model}; {annotations.name}: {len(train)} persons, {len(train.image_ids)} pictures.",
         "# pose-train check my.yaml, then pose-train run my.yaml",
         "#",
-        *_wrapped(f"{skeleton.num_keypoints} keypoints: {', '.join(skeleton.keypoints)}."),
+        *_wrapped(f"{count}: {', '.join(skeleton.keypoints)}."),
         *_wrapped(f"A mirrored picture swaps {pairs or 'none of them'}."),
         "# Names and links come from the file's `categories`, left and right from the names.",
     ]
@@ -163,6 +186,8 @@ def _train_text(train: Persons, model: str, size: tuple[int, int]) -> str:
             f"  augment: {{flip_prob: {0.5 if pairs else 0.0}, half_body_prob: {half}, "
             "scale: 0.5, rotate: 80.0}"
         )
+    elif not pairs:
+        lines.append("  scene: {flip_prob: 0.0}")
     lines += [
         "eval:",
         f"  flip_test: {'true' if pairs else 'false'}"
