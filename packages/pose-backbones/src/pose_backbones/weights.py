@@ -35,7 +35,7 @@ def find_weights(
     here = local_weights(name)
     weights = ZOO[name]
     if here is not None:
-        return _verified(here, weights)
+        return _verified(here, weights, "; remove it, and fetch it again")
     if not download:
         raise CheckpointError(
             f"{weights.file} is not in {' or '.join(map(str, weights_folders()))}; put it there, "
@@ -82,12 +82,12 @@ def progress_line(done: int, total: int) -> None:
     print(f"\r{done / 1e6:.1f}{share}", end=end, file=sys.stderr, flush=True)
 
 
-def _verified(path: Path, weights: Weights) -> Path:
+def _verified(path: Path, weights: Weights, advice: str = "") -> Path:
     digest = sha256(path)
     if not digest.startswith(weights.sha256_prefix):
         raise CheckpointError(
             f"{path} is damaged or another file: its SHA-256 starts with {digest[:8]}, "
-            f"not {weights.sha256_prefix}"
+            f"not {weights.sha256_prefix}{advice}"
         )
     return path
 
