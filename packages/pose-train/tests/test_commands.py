@@ -12,6 +12,7 @@ from pose_eval import evaluate
 from pose_train.__main__ import main
 from pose_train.command_test import beside_published, departures, published_stats
 from pose_train.read_config import load_config
+from pose_train.sets import PUBLISHED_DETECTIONS
 
 
 def test_test(
@@ -84,6 +85,9 @@ def test_a_test_that_is_not_the_published_one_says_so(tmp_path: Path) -> None:
         "eval.boxes=gt",
         "codec.refine=dark",
     }
+    for boxes, count in (("elsewhere/boxes.json", 2), (f"elsewhere/{PUBLISHED_DETECTIONS}", 1)):
+        config = load_config(preset, [f"data.detections.file={boxes}"])
+        assert len(departures(config, preset, file)) == count
     preset = "higherhrnet_w32_coco_512x512"
     several = load_config(preset, ["eval.multi_scale=[2, 1, 0.5]"])
     assert [note[:22] for note in departures(several, preset, file)] == ["not the published file"]

@@ -112,7 +112,7 @@ def departures(config: Config, preset: str, weights: Path) -> list[str]:
     if sorted(config.eval.multi_scale) == sorted(MULTI_SCALE):  # published, too
         published["eval.multi_scale"] = config.eval.multi_scale
     notes = []
-    changed = [f"{key}={ours[key]}" for key in ours if ours[key] != published[key]]
+    changed = [f"{key}={ours[key]}" for key in ours if ours[key] != published.get(key)]
     if changed:
         notes.append(f"not the published test: {', '.join(changed)}")
     if weights != local_weights(preset):  # which was verified when it was found
@@ -138,5 +138,7 @@ def _of_the_test(config: Config) -> dict[str, Any]:
         values[f"eval.{key}"] = getattr(evaluation, key)
     for key in ("score_threshold", "per_image"):
         values[f"data.detections.{key}"] = getattr(data.detections, key)
+    if data.detections.file is not None:  # wherever it lies
+        values["data.detections.file"] = Path(data.detections.file).name
     values |= {"data.warp": data.warp, "data.decode": data.decode, "train.amp": config.train.amp}
     return values
