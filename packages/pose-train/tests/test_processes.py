@@ -272,6 +272,14 @@ def test_two_processes_test_as_one(tmp_path: Path, data: Path) -> None:
     assert done.stdout.count("AR ") == 2, "only the first process prints"
 
 
+def test_two_processes_are_measured_together(data: Path, tmp_path: Path) -> None:
+    """They take as many steps as each other, whatever each has time for."""
+    plan = [*run_command(data, tmp_path)[2:], "train.batch_size=4", "--seconds", "0.2"]
+    done = forked(TOGETHER, [[["bench", "demo", *plan], free_port()] for _ in range(2)])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 processes together") == 2, "only the first one prints"
+
+
 AVERAGED = """
 from torch import nn
 import torch.distributed as dist

@@ -1,6 +1,7 @@
 """How many images per second the loader makes, the training step takes, and both together do."""
 
 import itertools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from pose_train import bottomup, topdown
 from pose_train.checkpoints import Training
 from pose_train.config import Config
 from pose_train.optim import set_training
-from pose_train.ranks import Ranks, joined
+from pose_train.ranks import Ranks, any_of, gather, joined
 from pose_train.sets import Sets, draw, load_sets, make_batches, train_loader
 from pose_train.training import optimizer_step, prepare_training
 
@@ -33,16 +34,20 @@ class Parts(NamedTuple):
 
 
 class Speeds(NamedTuple):
-    """Images per second, all processes together; memory: bytes that tensors took of a GPU."""
+    """Images per second of all processes together; memory: bytes that tensors took of a GPU."""
 
+    processes: int
     loader: float
     step: float
     both: float
     memory: int | None
 
 
-def bench(config: Config, seconds: float) -> Speeds:
-    """Measure each of the three for so many seconds; raises ConfigError, DatasetError."""
+def bench(config: Config, seconds: float) -> Speeds | None:
+    """Measure each of the three for so many seconds; None but in the first process.
+
+    Raises ConfigError, DatasetError.
+    """
     with joined(config.train.device) as (ranks, device), tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(config.seed)
         root = Path(config.data.root or folder)
@@ -55,12 +60,17 @@ def bench(config: Config, seconds: float) -> Speeds:
         set_training(parts.training.net)
         stream = endless(parts)
         batch = next(stream)  # the workers have started
-        loader = measure((len(next(stream)["index"]) for _ in itertools.count()), seconds, device)
-        step = measure((train_on(batch, parts, config) for _ in itertools.count()), seconds, device)
-        both = measure((train_on(b, parts, config) for b in stream), seconds, device)
+        works = {
+            "loader": (len(next(stream)["index"]) for _ in itertools.count()),
+            "step": (train_on(batch, parts, config) for _ in itertools.count()),
+            "both": (train_on(b, parts, config) for b in stream),
+        }
+        speeds = {
+            name: math.fsum(gather(measure(counts, seconds, device, ranks), ranks))
+            for name, counts in works.items()
+        }
         memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
-        count = ranks.world_size
-        return Speeds(count * loader, count * step, count * both, memory)
+        return Speeds(ranks.world_size, **speeds, memory=memory) if ranks.is_first else None
 
 
 def topdown_parts(config: Config, sets: Sets, ranks: Ranks, device: torch.device) -> Parts:
@@ -108,13 +118,16 @@ def train_on(batch: dict[str, Any], parts: Parts, config: Config) -> int:
     return len(batch["index"])
 
 
-def measure(counts: Iterator[int], seconds: float, device: torch.device) -> float:
-    """Return images per second: `counts` does a batch of work and yields its images each time."""
+def measure(counts: Iterator[int], seconds: float, device: torch.device, ranks: Ranks) -> float:
+    """Return images per second: `counts` does a batch of work and yields its images each time.
+
+    All processes end after the same number of batches: a training step waits for the others.
+    """
     for _ in range(WARM_UP):
         next(counts)
     wait_for(device)
     images, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds or not images:
+    while not images or not any_of(time.perf_counter() - started > seconds, ranks):
         images += next(counts)
     wait_for(device)
     return images / (time.perf_counter() - started)

@@ -23,7 +23,11 @@ def main(args: argparse.Namespace) -> int:
     from pose_train.bench import bench
 
     speeds, plan = bench(config, args.seconds), config.train
-    step_time = 1000 * plan.batch_size / speeds.step
+    if speeds is None:  # another process under torchrun prints
+        return 0
+    step_time = 1000 * plan.batch_size * speeds.processes / speeds.step
+    if speeds.processes > 1:
+        print(f"{speeds.processes} processes together")
     print(f"loader  {speeds.loader:8.1f} images/s  train.num_workers={plan.num_workers}")
     print(
         f"step    {speeds.step:8.1f} images/s  {step_time:.1f} ms for {plan.batch_size}, "
