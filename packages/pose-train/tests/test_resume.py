@@ -125,6 +125,26 @@ def test_resumed_equals_uninterrupted(
     assert whole[0]["step"] == (6 if "train.accumulate=2" in overrides else 10)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "steps"), [(4, 4 + 1 + 4), (5, 4 + 1 + 3), (15, 4 + 1 + 1)]
+)
+def test_resuming_with_another_batch_keeps_the_share_of_the_epoch(
+    batch_size: int,
+    steps: int,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped after 4 of 5 batches; resumed with epochs of 15, 4 or 1."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        stop_at_step(patched, 4)
+        assert run(data, out) == 0
+    assert main(["resume", str(out), f"train.batch_size={batch_size}"]) == 0
+    last = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    assert last["step"] == steps  # before, then the rest of this epoch, then the second one
+
+
 def test_resuming_a_finished_run_shows_it_again_and_can_prolong_it(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

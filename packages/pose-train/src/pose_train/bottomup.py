@@ -137,6 +137,7 @@ def _train_epoch(
     config, plan, at = run.config, run.config.train, training.progress
     batches.epoch, batches.start = at.epoch, 0
     total = len(batches)
+    at.count_in(total, plan.accumulate)
     if at.batch == total:
         return True  # resumed where only the evaluation was missing
     batches.start = at.batch

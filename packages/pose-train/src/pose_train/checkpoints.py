@@ -24,11 +24,24 @@ class Progress:
 
     epoch: int = 1
     batch: int = 0  # batches done in this epoch
+    batches: int = 0  # of this epoch, all of them
     step: int = 0  # optimizer steps done in this run
     loss_sums: dict[str, float] = field(default_factory=dict)
     images: int = 0
     records: int = 0  # lines in metrics.jsonl
     best_ap: float = -1.0
+
+    def count_in(self, batches: int, accumulate: int = 1) -> None:
+        """Count this epoch in so many batches; keep the share if it was left with others.
+
+        Another batch size or number of processes changes them. A part of an optimizer step is done
+        again.
+        """
+        if self.batch > 0 and self.batches not in (0, batches):
+            is_done = self.batch == self.batches
+            done = self.batch * batches // self.batches // accumulate * accumulate
+            self.batch = batches if is_done else done
+        self.batches = batches
 
     @property
     def losses(self) -> dict[str, float]:
