@@ -112,7 +112,7 @@ def test_boxes_of_people_alone(tmp_path: Path) -> None:
     assert known.boxes[None][:, 4].tolist() == pytest.approx([1 / 9, 1 / 9])
     assert [notice.partition("left out ")[2] for notice in boxes.notices] == [
         "2 boxes of other categories",
-        "1 boxes that are empty",
+        "1 box without an area",
     ]
     (known, _) = known_of(read_boxes(written(tmp_path, [rows[1]])), inputs)
     assert known is not None, "one category is people, whatever its number"

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pose_eval import evaluate
+from pose_eval.__main__ import main as pose_eval
+from pose_train.__main__ import main as pose_train
 from pose_train.boxes import read_boxes, read_ids
 from pose_train.config import ConfigError
 from pose_train.drawing import RowWriter, predict_inputs
@@ -85,6 +87,25 @@ def test_ids_of_an_annotation_file(predictor: Predictor, drawn_data: Path, tmp_p
     assert evaluate(rows, tmp_path / "gt.json").counts["detections"] == 3
     with pytest.raises(ConfigError, match=rf"gt\.json names none of the inputs: it has {names[1]}"):
         predict_inputs(predictor, inputs[:1], out, gt=read_ids(tmp_path / "gt.json"))
+
+
+def test_the_command_for_pose_eval(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The README's two lines; boxes that are left out are told."""
+    gt = drawn_data / "annotations/person_keypoints_val2017.json"
+    content = json.loads(gt.read_text())
+    content["annotations"].append(content["annotations"][0] | {"bbox": [5, 5, 0, 9]})
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    words = ["predict", str(run_dir), str(drawn_data / "val2017"), "--out", str(tmp_path / "out")]
+    words += ["--gt", str(gt), "--boxes", str(tmp_path / "boxes.json"), "--no-draw", "--no-flip"]
+    assert pose_train(words) == 0
+    said = capsys.readouterr()
+    people = len(content["annotations"]) - 1
+    assert said.out == f"{people} people in 4 pictures: {tmp_path / 'out'}\n"
+    assert "left out 1 box without an area" in said.err
+    assert pose_eval([str(tmp_path / "out/predictions.json"), "--gt", str(gt)]) == 0
+    assert "Average Precision" in capsys.readouterr().out
 
 
 def write_film(path: Path, count: int = 5) -> None:

@@ -15,14 +15,14 @@ import torch
 from pose_backbones import CheckpointError, create_model
 from pose_data import DatasetError, load_coco
 from pose_train import ConfigError, Predictor
-from pose_train.boxes import read_ids
+from pose_train.boxes import PictureFile, read_ids
 from pose_train.drawing import predict_inputs
 from pose_train.inputs import find_inputs
 from pose_train.predictor import extent, read_upright
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config, to_yaml
 from pose_train.testing import evaluate_rows
-from pose_train.trained import load_tested, load_trained, predict_rows
+from pose_train.trained import Trained, load_tested, load_trained, predict_rows
 
 
 def test_the_same_numbers_as_the_evaluation(run_dir: Path, drawn_data: Path) -> None:
@@ -92,21 +92,32 @@ def test_batches_do_not_matter(run_dir: Path) -> None:
     np.testing.assert_allclose(one.keypoints, many.keypoints, atol=1e-3)
 
 
+def bottomup_network(data: Path, path: Path, *settings: str) -> Trained:
+    """Load a tiny HigherHRNet as it was drawn, from a checkpoint."""
+    options = "{width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
+    config = load_config(
+        "higherhrnet_w32_coco_512x512",
+        [
+            *(f"model.options={options}", "model.name=higherhrnet", "model.input_size=[64, 64]"),
+            *("model.heatmap_sizes=[]", f"data.root={data}", "train.num_workers=0", *settings),
+        ],
+    )
+    torch.manual_seed(5)
+    net = create_model("higherhrnet", **config.model.options)
+    torch.save({"state_dict": net.state_dict(), "config": to_yaml(config)}, path)
+    return load_trained(path)
+
+
 @pytest.mark.parametrize("factors", ["[1.0]", "[1.5, 1.0]"])
 def test_whole_pictures_give_the_people_of_the_evaluation(
     drawn_data: Path, tmp_path: Path, factors: str
 ) -> None:
-    settings = ["model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"]
-    settings += ["model.name=higherhrnet", "model.input_size=[64, 64]", "model.heatmap_sizes=[]"]
-    settings += [f"data.root={drawn_data}", "train.num_workers=0", f"eval.multi_scale={factors}"]
     # A network as it was drawn finds nobody unless everything counts.
-    settings += ["grouping.detection_threshold=0.0", "grouping.max_instances=2"]
-    config = load_config("higherhrnet_w32_coco_512x512", settings)
-    torch.manual_seed(5)
-    net = create_model("higherhrnet", **config.model.options)
-    torch.save({"state_dict": net.state_dict(), "config": to_yaml(config)}, tmp_path / "net.pth")
-    trained = load_trained(tmp_path / "net.pth")
-    val, boxes = load_tested(config)
+    settings = ["grouping.detection_threshold=0.0", "grouping.max_instances=2"]
+    trained = bottomup_network(
+        drawn_data, tmp_path / "net.pth", f"eval.multi_scale={factors}", *settings
+    )
+    val, boxes = load_tested(trained.config)
     rows = predict_rows(trained, val, boxes, Ranks(), trained.device)
     assert rows
     predictor = Predictor(trained)
@@ -122,6 +133,22 @@ def test_whole_pictures_give_the_people_of_the_evaluation(
         predictor(np.zeros((8, 8, 3), np.uint8), [[0, 0, 5, 5]])
     with pytest.raises(DatasetError, match=r"3000x3 is too narrow .* short side with 64 pixels"):
         predictor(np.zeros((3, 3000, 3), np.uint8))
+
+
+def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
+    trained = bottomup_network(drawn_data, tmp_path / "net.pth", "grouping.detection_threshold=1e9")
+    predictor = Predictor(trained)
+    image = np.zeros((50, 70, 3), np.uint8)
+    people = predictor(image)
+    assert [array.shape for array in people] == [(0, 17, 2), (0, 17), (0,), (0, 4)]
+    cv2.imwrite(str(tmp_path / "empty.png"), image)
+    inputs = find_inputs([str(tmp_path / "empty.png")])
+    summary = predict_inputs(predictor, inputs, tmp_path / "out")
+    assert str(summary) == f"0 people in 1 picture: {tmp_path / 'out'}"
+    assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out/empty.png")), image)
+    with pytest.raises(ConfigError, match="leave --boxes out"):
+        predict_inputs(predictor, inputs, tmp_path / "out", PictureFile(Path("boxes.json")))
 
 
 def write_turned(path: Path, pixels: Any, orientation: int) -> None:

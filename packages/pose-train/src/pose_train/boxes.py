@@ -66,7 +66,7 @@ def read_boxes(path: Path, min_score: float = 0.0) -> PictureFile:
     wanted = _people(categories, {row.get("category_id", PERSON) for row in rows}, path)
     name_of = {image_id: name for name, (image_id, _) in images.items()}
     boxes: dict[str, dict[int | None, list[list[float]]]] = {name: {} for name in images}
-    left = dict.fromkeys(("of other categories", "of crowds", "that are empty"), 0)
+    left = dict.fromkeys(("of other categories", "of crowds", "without an area"), 0)
     for number, row in enumerate(rows):
         name, frame, box = _row(row, name_of, f"{path} row {number}")
         if row.get("category_id", PERSON) not in wanted:
@@ -74,7 +74,7 @@ def read_boxes(path: Path, min_score: float = 0.0) -> PictureFile:
         elif row.get("iscrowd"):
             left["of crowds"] += 1
         elif box[2] <= box[0] or box[3] <= box[1]:
-            left["that are empty"] += 1
+            left["without an area"] += 1
         elif box[4] >= min_score:
             boxes.setdefault(name, {}).setdefault(frame, []).append(box)
     return PictureFile(
@@ -85,7 +85,7 @@ def read_boxes(path: Path, min_score: float = 0.0) -> PictureFile:
         },
         images,
         _category(categories),
-        tuple(f"{path}: left out {n} boxes {what}" for what, n in left.items() if n),
+        tuple(f"{path}: left out {n} box{'es' * (n > 1)} {what}" for what, n in left.items() if n),
     )
 
 
