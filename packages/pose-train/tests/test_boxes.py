@@ -41,6 +41,10 @@ def inputs_of(tmp_path: Path, *names: str) -> list[Input]:
         ('[{"image_id": [1], "bbox": [1, 2, 3, 4]}]', "row 0: image_id must be a number or text"),
         ('[{"image_id": 1, "frame": "x", "bbox": [1, 2, 3, 4]}]', "row 0: frame must be a number"),
         ('{"images": [{"id": 1}], "annotations": []}', "image 0 must be an object with id and"),
+        (
+            '{"images": [{"id": 1, "file_name": "x"}, {"id": 2, "file_name": "x"}]}',
+            "image 1: x stands there for the second time",
+        ),
         ('{"categories": [{}], "annotations": []}', "`categories` must be objects with an id"),
     ],
 )

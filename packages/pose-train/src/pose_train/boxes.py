@@ -103,12 +103,15 @@ def _images(content: Any, path: Path) -> dict[str, tuple[int, Size | None]]:
     found: dict[str, tuple[int, Size | None]] = {}
     for number, image in enumerate(listed):
         try:
+            name, image_id = str(image["file_name"]), int(image["id"])
             size = int(image.get("width") or 0), int(image.get("height") or 0)
-            found[str(image["file_name"])] = int(image["id"]), size if all(size) else None
         except (AttributeError, KeyError, TypeError, ValueError):
             raise DatasetError(
                 f"{path} image {number} must be an object with id and file_name, got {image!r:.60}"
             ) from None
+        if name in found:
+            raise DatasetError(f"{path} image {number}: {name} stands there for the second time")
+        found[name] = image_id, size if all(size) else None
     return found
 
 

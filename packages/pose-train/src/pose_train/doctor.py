@@ -18,7 +18,7 @@ from pose_data import Augmentation, TopDown, load_coco, start_worker, synthesize
 
 OURS = ("pose-train", "pose-backbones", "pose-codecs", "pose-data", "pose-eval")
 OTHERS = ("torch", "numpy", "opencv-python", "numba", "pycocotools", "pyyaml")
-EXTRAS = ("onnx", "onnxruntime", "tensorboard", "wandb")
+EXTRAS = ("onnx", "onnxscript", "onnxruntime", "tensorboard", "wandb")
 _RIVALS = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
