@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from pose_backbones import ZOO
+from pose_data import COCO
 from pose_eval import evaluate
 from pose_train.__main__ import main
-from pose_train.command_test import beside_published, departures, published_stats
+from pose_train.command_test import beside_published
+from pose_train.published import departures, published_row
 from pose_train.read_config import load_config
 from pose_train.sets import PUBLISHED_DETECTIONS
 
@@ -56,13 +58,14 @@ def test_test_with_detections(
 def test_published_numbers_stand_beside_ours() -> None:
     preset = "higherhrnet_w32_coco_512x512"
     stats = {"AP": 0.5, "AP50": None, "APM": 0.4, "AR": 0.25}
-    lines = beside_published(stats, published_stats(preset)).splitlines()
+    lines = beside_published(stats, published_row(load_config(preset), COCO)).splitlines()
     ap, ap50 = (ZOO[preset].stats[name] for name in ("AP", "AP50"))
     assert lines[0].split() == ["ours", "published", "difference"]
     assert lines[1].split() == ["AP", "0.500", f"{ap:.3f}", f"{0.5 - ap:+.3f}"]
     assert lines[2].split() == ["AP50", "-", f"{ap50:.3f}"]
     assert lines[3].split() == ["APM", "0.400"]
-    multi_scale = published_stats(preset, (0.5, 1, 2))
+    several = load_config(preset, ["eval.multi_scale=[0.5, 1, 2]"])
+    multi_scale = published_row(several, COCO)
     assert multi_scale is not None
     multi = beside_published(stats, multi_scale).splitlines()
     ar = multi_scale["AR"]
@@ -74,11 +77,11 @@ def test_a_test_that_is_not_the_published_one_says_so(tmp_path: Path) -> None:
     preset = "cpm_coco_256x192"
     file = tmp_path / ZOO[preset].file
     file.write_bytes(b"another")
-    (other,) = departures(load_config(preset, ["eval.batch_size=3"]), preset, file)
+    (other,) = departures(load_config(preset, ["eval.batch_size=3"]), file)
     digest = hashlib.sha256(b"another").hexdigest()[:8]
     assert other.endswith(f"starts with {digest}, that of the published one with aa4ba095")
     changes = ["eval.flip_test=false", "eval.boxes=gt", "codec.refine=dark"]
-    changed, _ = departures(load_config(preset, changes), preset, file)
+    changed, _ = departures(load_config(preset, changes), file)
     assert changed.startswith("not the published test: ")
     assert set(changed.partition(": ")[2].split(", ")) == {
         "eval.flip_test=False",
@@ -87,11 +90,11 @@ def test_a_test_that_is_not_the_published_one_says_so(tmp_path: Path) -> None:
     }
     for boxes, count in (("elsewhere/boxes.json", 2), (f"elsewhere/{PUBLISHED_DETECTIONS}", 1)):
         config = load_config(preset, [f"data.detections.file={boxes}"])
-        assert len(departures(config, preset, file)) == count
+        assert len(departures(config, file)) == count
     preset = "higherhrnet_w32_coco_512x512"
     several = load_config(preset, ["eval.multi_scale=[2, 1, 0.5]"])
-    assert [note[:22] for note in departures(several, preset, file)] == ["not the published file"]
-    changed, _ = departures(load_config(preset, ["eval.multi_scale=[2, 1]"]), preset, file)
+    assert [note[:22] for note in departures(several, file)] == ["not the published file"]
+    changed, _ = departures(load_config(preset, ["eval.multi_scale=[2, 1]"]), file)
     assert changed == "not the published test: eval.multi_scale=(2.0, 1.0)"
 
 

@@ -19,8 +19,9 @@ from pose_data.coco import Persons
 from pose_eval import Report
 from pose_train.config import Config
 from pose_train.pictures import draw_pair, find_mistakes, slowest, spread, worst
+from pose_train.published import published_row
 from pose_train.read_config import load_config, to_yaml
-from pose_train.report import published, write_report
+from pose_train.report import write_report
 from pose_train.rundir import RunDirError
 from pose_train.testing import evaluate_rows
 from pose_train.timing import Timing
@@ -148,9 +149,9 @@ def test_time_is_shared_by_the_samples_of_a_batch(monkeypatch: pytest.MonkeyPatc
 def test_the_published_row_stands_beside_ours(tmp_path: Path, persons: Persons) -> None:
     config = load_config(ZOO_ROW, ["eval.multi_scale=[2, 1, 0.5]"])
     _, text, evaluation = reported(tmp_path, persons, config)
-    theirs = published(config, persons)
+    theirs = published_row(config, persons.skeleton)
     assert theirs is not None
-    assert theirs["AP"] != published(load_config(ZOO_ROW), persons)["AP"]  # type: ignore[index]
+    assert theirs["AP"] != published_row(load_config(ZOO_ROW), persons.skeleton)["AP"]  # type: ignore[index]
     cells = text.partition("<td>published</td>")[2].partition("</tr>")[0]
     shown = [cell for cell in cells.replace("<td>", "").split("</td>") if cell]
     assert shown == [f"{value:.3f}" for value in theirs.values()]
@@ -161,14 +162,14 @@ def test_the_published_row_stands_beside_ours(tmp_path: Path, persons: Persons) 
 
 
 def test_what_is_not_comparable_has_no_published_row(tmp_path: Path, persons: Persons) -> None:
-    assert published(load_config("demo"), persons) is None
+    assert published_row(load_config("demo"), persons.skeleton) is None
     mice = replace(persons.skeleton, keypoints=("tail", *persons.skeleton.keypoints[1:]))
-    assert published(load_config(ZOO_ROW), replace(persons, skeleton=mice)) is None
+    assert published_row(load_config(ZOO_ROW), mice) is None
     _, text, _ = reported(tmp_path, persons, load_config("demo"))
     assert "<td>published</td>" not in text
     file = tmp_path / "mine.yaml"
     file.write_text(f"base: {ZOO_ROW}\n")
-    assert published(load_config(file), persons) is not None
+    assert published_row(load_config(file), persons.skeleton) is not None
 
 
 def test_pictures_of_an_earlier_evaluation_go(tmp_path: Path, persons: Persons) -> None:

@@ -1,14 +1,10 @@
 """Evaluate a trained network by the published protocol."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pose_train.config import Config, ConfigError
-
-MULTI_SCALE = (2, 1, 0.5)  # of the published tests at several sizes
+from pose_train.config import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; under torchrun the processes share the work, and the first one prints."""
     import json
 
+    from pose_train.published import MULTI_SCALE, departures, published_row
     from pose_train.ranks import joined
     from pose_train.rundir import write_text
     from pose_train.testing import evaluate_rows
@@ -64,10 +61,10 @@ def main(args: argparse.Namespace) -> int:
         return 0
     for text in report.warnings:
         print(f"warning: {text}")
-    published = published_stats(trained.preset, config.eval.multi_scale)
+    published = published_row(config, val.skeleton)
     print(beside_published(report.stats, published))
-    if trained.preset is not None:
-        for text in departures(config, trained.preset, trained.weights):
+    if published is not None:
+        for text in departures(config, trained.weights):
             print(f"note: {text}")
     if args.out is not None:
         write_text(args.out, json.dumps(rows))
@@ -88,57 +85,3 @@ def beside_published(
             line += "" if value is None else f"{value - theirs:>+13.3f}"
         lines.append(line)
     return "\n".join(lines)
-
-
-def published_stats(
-    preset: str | None, multi_scale: Sequence[float] = (1.0,)
-) -> Mapping[str, float] | None:
-    """Return what was published for a preset of the zoo, tested at one size or at several."""
-    from pose_backbones import ZOO
-
-    if preset is None:
-        return None
-    several = sorted(multi_scale) == sorted(MULTI_SCALE)
-    return ZOO[preset].stats_multi_scale if several else ZOO[preset].stats
-
-
-def departures(config: Config, preset: str, weights: Path) -> list[str]:
-    """Say in what a test is not the one whose numbers were published."""
-    from pose_backbones import ZOO, local_weights
-    from pose_backbones.reading import sha256
-    from pose_train.read_config import load_config
-
-    published, ours = (_of_the_test(each) for each in (load_config(preset), config))
-    if sorted(config.eval.multi_scale) == sorted(MULTI_SCALE):  # published, too
-        published["eval.multi_scale"] = config.eval.multi_scale
-    notes = []
-    changed = [f"{key}={ours[key]}" for key in ours if ours[key] != published.get(key)]
-    if changed:
-        notes.append(f"not the published test: {', '.join(changed)}")
-    if weights != local_weights(preset):  # which was verified when it was found
-        prefix, digest = ZOO[preset].sha256_prefix, sha256(weights)
-        if not digest.startswith(prefix):
-            notes.append(
-                f"not the published file: the SHA-256 of {weights} starts with {digest[:8]}, that "
-                f"of the published one with {prefix}"
-            )
-    return notes
-
-
-def _of_the_test(config: Config) -> dict[str, Any]:
-    """Return what decides over the result of a test, by key."""
-    data, evaluation, whole = config.data, config.eval, asdict(config)
-    values = {
-        f"{section}.{key}": value
-        for section in ("model", "codec", "grouping")
-        for key, value in whole[section].items()
-        if key not in ("weights", "reinit_head")
-    }
-    for key in ("flip_test", "boxes", "nms", "nms_threshold", "multi_scale"):
-        values[f"eval.{key}"] = getattr(evaluation, key)
-    for key in ("score_threshold", "per_image"):
-        values[f"data.detections.{key}"] = getattr(data.detections, key)
-    if data.detections.file is not None:  # wherever it lies
-        values["data.detections.file"] = Path(data.detections.file).name
-    values |= {"data.warp": data.warp, "data.decode": data.decode, "train.amp": config.train.amp}
-    return values

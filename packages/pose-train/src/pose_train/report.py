@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from pose_backbones import ZOO
-from pose_data import COCO, Persons
+from pose_data import Persons
 from pose_eval import Report
 from pose_train.config import Config
 from pose_train.curves import line_chart
@@ -25,6 +24,7 @@ from pose_train.pictures import (
     what_went_wrong,
     worst,
 )
+from pose_train.published import is_multi_scale, published_row
 from pose_train.rundir import make_folder, read_metrics, write_bytes, write_text
 
 SPREAD, WORST, SLOWEST = 8, 8, 6  # pictures at most
@@ -136,17 +136,9 @@ def _curves(metrics: list[dict[str, Any]]) -> dict[str, str]:
     return drawn
 
 
-def published(config: Config, persons: Persons) -> Mapping[str, float] | None:
-    """Return the published row of the config's preset, if the same keypoints are evaluated."""
-    row = ZOO.get(config.preset or "")
-    if row is None or persons.skeleton.keypoints != COCO.keypoints:
-        return None
-    return row.stats_multi_scale if len(config.eval.multi_scale) > 1 else row.stats
-
-
 def _numbers(config: Config, evaluation: Report, persons: Persons) -> str:
     """Return AP, and the table of all numbers beside the published ones, if there are any."""
-    ours, theirs = evaluation.stats, published(config, persons)
+    ours, theirs = evaluation.stats, published_row(config, persons.skeleton)
     rows: list[tuple[str, Iterable[str]]] = [("this run", map(_number, ours.values()))]
     if theirs is not None:
         pairs = [(value, theirs.get(name)) for name, value in ours.items()]
@@ -162,7 +154,7 @@ def _numbers(config: Config, evaluation: Report, persons: Persons) -> str:
     if theirs is not None:
         how = "boxes of a detector with person AP 56.4"
         if config.recipe == "bottomup":
-            how = "scales 2, 1, 0.5" if len(config.eval.multi_scale) > 1 else "scale 1"
+            how = "scales 2, 1, 0.5" if is_multi_scale(config) else "scale 1"
         note += (
             f" Published for {escape(str(config.preset))}: COCO val2017 (5,000 images), {how}, "
             "flip test. The difference means something where the same was evaluated alike."

@@ -35,7 +35,7 @@ class Trained:
     """A network in evaluation mode on its device.
 
     codec: turns its maps into keypoints, or into people. skeleton: of its K keypoints. weights: the
-    file they are from. preset: the zoo's name of config and weights, if they are of the zoo.
+    file they are from.
     """
 
     net: nn.Module
@@ -44,7 +44,6 @@ class Trained:
     skeleton: Skeleton
     device: torch.device
     weights: Path
-    preset: str | None = None
 
 
 def load_trained(
@@ -62,8 +61,8 @@ def load_trained(
     overrides: of the config, `key.sub=value`. Raises ConfigError or CheckpointError.
     """
     config, found = _config_and_weights(Path(source), overrides)
-    preset = str(source) if str(source) in ZOO else None
-    chosen = weights or found or config.model.weights or preset
+    of_zoo = str(source) if str(source) in ZOO else None
+    chosen = weights or found or config.model.weights or of_zoo
     if chosen is None:
         raise ConfigError(f"{source} is a config without weights: say which with --weights FILE")
     file = _weights_file(chosen)
@@ -72,7 +71,7 @@ def load_trained(
     _load(net, file)
     on = find_device(device or config.train.device, 0)
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Trained(net.eval(), config, codec, skeleton, on, file, preset)
+    return Trained(net.eval(), config, codec, skeleton, on, file)
 
 
 def _weights_file(weights: str | Path) -> Path:
