@@ -125,9 +125,7 @@ def test_resumed_equals_uninterrupted(
     assert whole[0]["step"] == (6 if "train.accumulate=2" in overrides else 10)
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "steps"), [(4, 4 + 1 + 4), (5, 4 + 1 + 3), (15, 4 + 1 + 1)]
-)
+@pytest.mark.parametrize(("batch_size", "steps"), [(4, 4 + 1 + 4), (5, 4 + 1 + 3), (15, 4 + 1 + 1)])
 def test_resuming_with_another_batch_keeps_the_share_of_the_epoch(
     batch_size: int,
     steps: int,
