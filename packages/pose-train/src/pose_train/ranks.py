@@ -34,6 +34,11 @@ class LostProcessError(ConfigError):
     """Another process of this run, or one that makes its samples, is gone."""
 
 
+# DDP refers to the group too. Were its reference the last one, it would wait for gloo's threads
+# while it holds the GIL, which one of them may want: a deadlock at one of ten ends (torch 2.13).
+_groups: list[dist.ProcessGroup | None] = []
+
+
 @contextmanager
 def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
     """Join the processes that torchrun started, if it did, and yield who and where this one is.
@@ -58,6 +63,7 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
         raise
     if ranks.world_size > 1:
         # Not after an error: the others would be waited for; torchrun ends them with this one.
+        _groups.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 
