@@ -23,13 +23,13 @@ import pytest
 import torch
 from rule_weights import bottomup_rule, draw, topdown_rule
 from torch import Tensor
+from typed_commands import DETECTIONS
 
 from pose_backbones import ZOO, LoadReport, Weights, create_model, load_checkpoint
 from pose_data import synthesize
 from pose_train import load_config
 from pose_train.__main__ import main
 
-DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
 BOX_SCORE = 0.75
 PICTURE_BOX = [10.5, 4.0, 100.0, 120.5]  # x, y, w, h
 

@@ -22,6 +22,7 @@ from pose_train.films import Film, Image, read_frames, stated_frames
 from pose_train.inputs import Input
 from pose_train.predictor import People, Predictor, read_upright
 from pose_train.rundir import RunDirError
+from pose_train.words import counted
 
 
 @dataclass
@@ -36,20 +37,16 @@ class Summary:
     out: Path = Path()
 
     def __str__(self) -> str:
-        seen = [_counted(self.pictures, "picture")] if self.pictures or not self.frames else []
-        seen += [_counted(self.frames, "video frame")] if self.frames else []
+        seen = [counted(self.pictures, "picture")] if self.pictures or not self.frames else []
+        seen += [counted(self.frames, "video frame")] if self.frames else []
         people = "1 person" if self.people == 1 else f"{self.people} people"
         lines = [f"{people} in {', '.join(seen)}: {self.out}"]
         if self.not_in_gt:
-            lines.append(f"left out {_counted(self.not_in_gt, 'input')} that --gt does not name")
+            lines.append(f"left out {counted(self.not_in_gt, 'input')} that --gt does not name")
         if self.problems:
-            lines.append(f"{_counted(len(self.problems), 'input')} not read, or not to the end:")
+            lines.append(f"{counted(len(self.problems), 'input')} not read, or not to the end:")
             lines += [f"  {problem}" for problem in self.problems]
         return "\n".join(lines)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def predict_inputs(
@@ -262,7 +259,7 @@ class RowWriter:
                 raise self._cannot(reason) from reason
             return
         if error is not None and self.count:
-            print(f"{_counted(self.count, 'row')} so far: {self.partial}", file=sys.stderr)
+            print(f"{counted(self.count, 'row')} so far: {self.partial}", file=sys.stderr)
         elif error is not None:
             self.partial.unlink()
 

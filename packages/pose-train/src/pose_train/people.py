@@ -180,19 +180,16 @@ def find_people(
     threads = threads or min(8, os.cpu_count() or 1)
     scenes: list[Scene] = []
     waiting: deque[Future[Scene]] = deque()
-    untimed = 0
     with ThreadPoolExecutor(threads) as pool:
         for number, batch in enumerate(batches):
             images = [each.to(device, non_blocking=True) for each in batch["images"]]
-            untimed = untimed if number else len(images[0])
             looks = look_at(model, images, flip_indices)
             for i in range(len(images[0])):
-                waiting.append(pool.submit(_decode, batch, i, looks, factors, codec, project))
+                options = factors, codec, project, number > 0
+                waiting.append(pool.submit(_decode, batch, i, looks, *options))
             while len(waiting) > len(images[0]):  # the batch before is done
                 scenes.append(waiting.popleft().result())
         scenes += [future.result() for future in waiting]
-    for i in range(untimed):  # the first batch compiles and chooses kernels
-        scenes[i] = scenes[i]._replace(seconds=math.nan)
     return sorted(scenes, key=lambda scene: scene.sample)
 
 
@@ -204,6 +201,7 @@ def _decode(
     factors: Sequence[float],
     codec: AssociativeEmbedding,
     project: bool,
+    is_timed: bool,  # not in the first batch, which compiles and chooses kernels
 ) -> Scene:
     """Merge and decode the maps of picture i of a batch, on the device where they are."""
     began = time.perf_counter()
@@ -222,7 +220,7 @@ def _decode(
         people.keypoints, batch["center"][i].numpy(), batch["scale"][i].numpy(), (width, height)
     )
     number = int(batch["index"][i]), int(batch["image_id"][i])
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - began if is_timed else math.nan
     return Scene(*number, keypoints, people.scores, people.person_scores, seconds)
 
 

@@ -10,6 +10,7 @@ from pose_data import Persons, draw_people
 from pose_data.pictures import read_picture
 from pose_eval import Report
 from pose_eval.breakdown import by_image
+from pose_train.words import counted
 
 Image = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -109,10 +110,6 @@ def what_went_wrong(row: dict[str, Any], confident: int) -> str:
     """Return a row of `by_image` in words; confident: how many of its detections are mistakes."""
     missed = row["persons"] - row["found"]
     words = [f"mean OKS {row['oks']:.2f}"]
-    words.append(f"{missed} of {_count(row['persons'], 'person')} missed" if missed else "")
-    words.append(f"{_count(confident, 'confident detection')} of nobody" if confident else "")
+    words.append(f"{missed} of {counted(row['persons'], 'person')} missed" if missed else "")
+    words.append(f"{counted(confident, 'confident detection')} of nobody" if confident else "")
     return ", ".join(word for word in words if word)
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" + ("" if number == 1 else "s")

@@ -12,6 +12,7 @@ from pose_backbones import create_model, list_models
 from pose_data import Persons, load_coco
 from pose_data.reading import read_json
 from pose_train.config import ConfigError
+from pose_train.words import counted
 
 # Where pictures lie beside `annotations/NAME.json` or `NAME.json`, in words that go by many names.
 _FOLDERS = ("{split}", "images/{split}", "images", "train2017", "val2017", ".")
@@ -124,12 +125,13 @@ def _header(annotations: Path, train: Persons, model: str) -> str:
     pairs = ", ".join(
         f"{skeleton.keypoints[a]} <-> {skeleton.keypoints[b]}" for a, b in skeleton.flip_pairs
     )
-    count = "1 keypoint" if skeleton.num_keypoints == 1 else f"{skeleton.num_keypoints} keypoints"
     lines = [
         f"# {model}; {annotations.name}: {len(train)} persons, {len(train.image_ids)} pictures.",
         "# pose-train check my.yaml, then pose-train run my.yaml",
         "#",
-        *_wrapped(f"{count}: {', '.join(skeleton.keypoints)}."),
+        *_wrapped(
+            f"{counted(skeleton.num_keypoints, 'keypoint')}: {', '.join(skeleton.keypoints)}."
+        ),
         *_wrapped(f"A mirrored picture swaps {pairs or 'none of them'}."),
         "# Names and links come from the file's `categories`, left and right from the names.",
     ]
