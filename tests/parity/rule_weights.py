@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from pose_backbones import create_model, identify, load_checkpoint
+from pose_backbones import Identity, create_model, identify, load_checkpoint
 from pose_backbones.checkpoint import to_our_names
 
 Entries = list[tuple[str, list[int]]]
@@ -57,20 +57,16 @@ def draw(entries: Entries, rule: Rule) -> dict[str, torch.Tensor]:
     return state
 
 
-def name_of(state: dict[str, torch.Tensor], *, tags: bool) -> tuple[str, int]:
-    """Return our name of the model with these names and shapes, and its number of keypoints.
-
-    `tags` settles what shapes cannot tell.
-    """
-    found = [(n, k) for n, k in identify(to_our_names(state, {})[1])]
-    with_tags = {n for n, _ in found if n.endswith("_ae") or n.startswith("higher")}
-    ((name, num_keypoints),) = [(n, k) for n, k in found if (n in with_tags) == tags]
-    return name, num_keypoints
+def name_of(state: dict[str, torch.Tensor], *, tags: bool) -> Identity:
+    """Return the model with these names and shapes; `tags` settles what shapes cannot tell."""
+    found = identify(to_our_names(state, {})[1])
+    (network,) = [n for n in found if ("_ae" in n.model or n.model.startswith("higher")) == tags]
+    return network
 
 
 def model_for(state: dict[str, torch.Tensor], *, tags: bool) -> torch.nn.Module:
-    name, num_keypoints = name_of(state, tags=tags)
-    return create_model(name, num_keypoints=num_keypoints).eval()
+    name, num_keypoints, options = name_of(state, tags=tags)
+    return create_model(name, num_keypoints=num_keypoints, **options).eval()
 
 
 def load(state: dict[str, torch.Tensor], folder: Path, *, tags: bool) -> torch.nn.Module:

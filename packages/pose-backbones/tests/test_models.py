@@ -6,7 +6,7 @@ from pose_backbones import create_model, list_models
 
 
 def test_list_models_filters():
-    assert list_models("hrnet_w*") == ["hrnet_w32", "hrnet_w32_ae", "hrnet_w48"]
+    assert list_models("hrnet_w*") == ["hrnet_w32", "hrnet_w32_ae", "hrnet_w48", "hrnet_w48_ae"]
 
 
 def test_unknown_names_get_close_ones():

@@ -37,7 +37,7 @@ def test_info_and_bad_usage(capsys):
     assert "sha256_prefix: aa4ba095" in output
     assert "stats: AP 0.623, AP50 0.858, AP75 0.706, AR 0.685, AR50 0.902\n" in output
     assert main(["list", "hrnet_w4*"]) == 0
-    assert capsys.readouterr().out == "hrnet_w48\n"
+    assert capsys.readouterr().out == "hrnet_w48\nhrnet_w48_ae\n"
     for bad in (
         ["info", "hrnet_w33"],
         ["info", "none.pth"],

@@ -6,12 +6,13 @@ Exit codes: 0 done, 2 bad usage or bad input with one sentence on stderr.
 import argparse
 import re
 import sys
+from pathlib import Path
 
-from pose_backbones.checkpoint import to_our_names
-from pose_backbones.convert import convert, identify
-from pose_backbones.models import MODELS, list_models
+from pose_backbones.checkpoint import our_names
+from pose_backbones.checkpoint_files import read_checkpoint
+from pose_backbones.convert import TARGETS, convert
+from pose_backbones.models import MODELS, Identity, identify, list_models
 from pose_backbones.names import unknown
-from pose_backbones.reading import read_checkpoint
 from pose_backbones.table import describe, models_table, zoo_table
 from pose_backbones.weights import find_weights, progress_line
 from pose_backbones.zoo import ZOO
@@ -49,9 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_zoo)
 
-    command = commands.add_parser("convert", help="write a checkpoint as clean .safetensors")
+    command = commands.add_parser("convert", help="write a checkpoint under other names")
     command.add_argument("source", metavar="IN")
-    command.add_argument("target", metavar="OUT.safetensors")
+    command.add_argument("target", metavar="OUT", help="OUT.safetensors; OUT.pth with other --to")
+    command.add_argument(
+        "--to", choices=TARGETS, default="pose-backbones", help="default pose-backbones"
+    )
     command.add_argument("--model", help="where shapes cannot tell")
     command.add_argument("--input-size", metavar="WxH", help="noted in the file")
     command.set_defaults(run=_convert)
@@ -74,13 +78,28 @@ def _info(args: argparse.Namespace) -> str:
             figures = (fields[key] or {}).items()
             fields[key] = ", ".join(f"{name} {value:.3f}" for name, value in figures) or "none"
         return "\n".join(f"{key}: {value}" for key, value in fields.items())
-    if "/" not in args.name and not args.name.endswith((".pth", ".pt", ".tar", ".safetensors")):
+    if "/" not in args.name and "." not in args.name and not Path(args.name).exists():
         raise ValueError(unknown("model or weights", args.name, [*MODELS, *ZOO]))
     file = read_checkpoint(args.name)
-    kind, state = to_our_names(file.tensors, file.metadata)
-    models = " or ".join(f"{name} with {k} keypoints" for name, k in identify(state))
+    names = our_names(file.tensors, file.metadata)
+    state = {ours: file.tensors[theirs] for ours, theirs in names.theirs.items()}
+    models = " or ".join(map(_words, identify(state)))
+    if not models and all(name.startswith("backbone.") for name in state):
+        models = "a backbone without a head"
     numbers = sum(tensor.numel() for tensor in state.values())
-    return f"format: {kind}\nmodel: {models or 'unknown'}\n{len(state)} tensors, {numbers} numbers"
+    return "\n".join(
+        [
+            f"format: {names.format}",
+            f"model: {models or 'unknown'}",
+            f"{len(state)} tensors, {numbers} numbers",
+            *(f"note: {text}" for text in (*file.notes, *names.notes)),
+        ]
+    )
+
+
+def _words(network: Identity) -> str:
+    options = "".join(f", {key}={value}" for key, value in network.options.items())
+    return f"{network.model} with {network.num_keypoints} keypoints{options}"
 
 
 def _zoo(args: argparse.Namespace) -> str:
@@ -92,15 +111,13 @@ def _zoo(args: argparse.Namespace) -> str:
 
 
 def _convert(args: argparse.Namespace) -> str:
-    if not args.target.endswith(".safetensors"):
-        raise ValueError(f"the target must end in .safetensors, got {args.target}")
     size = None
     if args.input_size is not None:
         match = re.fullmatch(r"(\d+)x(\d+)", args.input_size)
         if match is None:
             raise ValueError(f"--input-size must be WIDTHxHEIGHT, got {args.input_size}")
         size = (int(match[1]), int(match[2]))
-    metadata = convert(args.source, args.target, model=args.model, input_size=size)
+    metadata = convert(args.source, args.target, to=args.to, model=args.model, input_size=size)
     return "\n".join(f"{key}: {value}" for key, value in metadata.items())
 
 

@@ -3,15 +3,19 @@
 Attribute names are the names in published checkpoints.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TypeVar
+from numbers import Integral
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 T = TypeVar("T", Tensor, list[Tensor])
+Shapes = Mapping[str, tuple[int, ...]]  # of the tensors of a state dict, by name
+Networks = list[tuple[str, int, dict[str, Any]]]  # model, num_keypoints, options
 
 
 class Conv2d(nn.Conv2d):
@@ -67,6 +71,8 @@ class BasicBlock(nn.Module):
     `(B, Cin, H, W) -> (B, Cout, H / stride, W / stride)`.
     """
 
+    expansion: ClassVar[int] = 1
+
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
         self.conv1, self.bn1 = conv_bn(in_channels, out_channels, 3, stride)
@@ -86,9 +92,11 @@ class Bottleneck(nn.Module):
     `(B, Cin, H, W) -> (B, Cout, H, W)`.
     """
 
+    expansion: ClassVar[int] = 4
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        inner = out_channels // 4
+        inner = out_channels // self.expansion
         self.conv1, self.bn1 = conv_bn(in_channels, inner, 1)
         self.conv2, self.bn2 = conv_bn(inner, inner, 3)
         self.conv3, self.bn3 = conv_bn(inner, out_channels, 1)
@@ -106,6 +114,33 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(*conv_bn(in_channels, out_channels, 1, stride))
+
+
+def are_sizes(values: object, length: int | None = None) -> bool:
+    """Tell whether this is a sequence of integers of at least 1, `length` of them if given."""
+    return (
+        isinstance(values, Sequence)
+        and length in (None, len(values))
+        and all(isinstance(n, Integral) and n >= 1 for n in values)  # type: ignore[operator]
+    )
+
+
+def check_sizes(model: str, **sizes: int) -> None:
+    """Raise ValueError unless every option is an integer of at least 1."""
+    for option, value in sizes.items():
+        if not are_sizes([value]):
+            raise ValueError(f"{model}: {option} must be an integer of at least 1, got {value!r}")
+
+
+def count(names: Container[str], pattern: str, start: int = 0) -> int:
+    """Return how many names `pattern` gives with 0, 1, 2, ... in it, up to the first gap."""
+    return next(i for i in itertools.count() if pattern.format(start + i) not in names)
+
+
+def check_buildable(blocks: int, shapes: Shapes) -> None:
+    """Raise LookupError for more blocks than tensors make: junk may name thousands in one stage."""
+    if 10 * blocks > len(shapes):  # a residual block has ten tensors, a stage of CPM more
+        raise LookupError(f"{blocks} blocks, {len(shapes)} tensors")
 
 
 def check_multiple(images: Tensor, multiple: int, model: str) -> None:

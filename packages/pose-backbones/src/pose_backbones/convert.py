@@ -1,78 +1,111 @@
-"""Tell which model a checkpoint is of, and write it as a clean `.safetensors` file."""
+"""Write a checkpoint as clean `.safetensors`, or as MMPose and the papers' authors name it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import save
 from torch import Tensor
 
-from pose_backbones.checkpoint import load_checkpoint, to_our_names
-from pose_backbones.models import MODELS
-from pose_backbones.reading import CheckpointError, read_checkpoint, sha256
+from pose_backbones.checkpoint import load_checkpoint, their_name, to_our_names
+from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint, sha256
+from pose_backbones.models import Identity, create_model, identify
+from pose_backbones.names import unknown
+from pose_backbones.pickles import CheckpointError
 
-
-def identify(state: Mapping[str, Tensor]) -> list[tuple[str, int]]:
-    """Return the (model name, num_keypoints) that a state dict under our names can be of.
-
-    Two where the shapes cannot tell: the 34 maps of `hrnet_w32_ae` could be 34 keypoints. The
-    rest of the names is not looked at.
-    """
-    shape = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    width = shape.get("backbone.stage4.0.branches.0.0.conv1.weight", (0,))[0]
-    if "head.final_layers.1.bias" in shape:
-        found = [(f"higherhrnet_w{width}", shape["head.final_layers.1.bias"][0])]
-    elif "head.final_layer.bias" in shape:
-        maps = shape["head.final_layer.bias"][0]
-        found = [(f"hrnet_w{width}", maps)]
-        found += [(f"hrnet_w{width}_ae", maps // 2)] if maps % 2 == 0 else []
-    elif "head.multi_final_layers.0.bias" in shape:
-        found = [("hourglass52", shape["head.multi_final_layers.0.bias"][0])]
-    elif "backbone.stem.9.conv.bias" in shape:
-        found = [("cpm", shape["backbone.stem.9.conv.bias"][0])]
-    elif "backbone.remap_out_convs.0.conv.weight" in shape:
-        found = [("hourglass_ae", shape["backbone.out_convs.0.conv.bias"][0] // 2)]
-    else:
-        found = []
-    return [(name, num_keypoints) for name, num_keypoints in found if name in MODELS]
+# What is written, and the version of MMPose that a file of its says it is from.
+TARGETS = {"pose-backbones": None, "mmpose-1.x": "1.3.2", "mmpose-0.x": "0.29.0", "official": None}
 
 
 def convert(
     source: str | Path,
     target: str | Path,
     *,
+    to: str = "pose-backbones",
     model: str | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> dict[str, str]:
-    """Write a checkpoint as `.safetensors` under our names and return the metadata written.
+    """Write any checkpoint that loads under the names of `to`, and return what is noted in it.
 
-    The metadata hold the format, model name, number of keypoints, input size (w, h) if given, and
-    the name and SHA-256 of the source. Raises CheckpointError if the model cannot be told from the
-    shapes and `model` does not settle it, or if the file does not fit that model completely.
+    "pose-backbones" is a `.safetensors` file; its metadata hold the format, model name, number of
+    keypoints, options of the model, input size (w, h) if given, and the format, name and SHA-256 of
+    the source. "mmpose-1.x", "mmpose-0.x" and "official" (HRNet and HigherHRNet) are `.pth` files
+    that those programs load strictly into networks of the same options. Raises CheckpointError if
+    the model cannot be told from the shapes and `model` does not settle it, and for a backbone
+    without a head; ValueError for other arguments that do not fit together.
     """
+    source, target = Path(source), Path(target)
+    if to not in TARGETS:
+        raise ValueError(unknown("format", to, TARGETS))
+    suffix = ".safetensors" if to == "pose-backbones" else ".pth"
+    if target.suffix != suffix:
+        raise ValueError(f"a {to} file must end in {suffix}, got {target}")
     file = read_checkpoint(source)
-    kind, state = to_our_names(file.tensors, file.metadata)
-    found = [(name, k) for name, k in identify(state) if model in (None, name)]
-    if len(found) != 1:
-        names = ", ".join(name for name, _ in found)
-        problem = f"could be {names}; name one as the model" if found else "is for no such model"
-        raise CheckpointError(f"{source}: a {kind} file that {problem}")
-    name, num_keypoints = found[0]
-    net = MODELS[name](num_keypoints)
-    load_checkpoint(net, source)
-    metadata = {
-        "format": "pose-backbones",
-        "model": name,
-        "num_keypoints": str(num_keypoints),
-        "source": Path(source).name,
-        "source_sha256": sha256(source),
-    }
+    network, state, noted = _network(file, model)
     if input_size is not None:
-        metadata["input_size"] = f"{input_size[0]}x{input_size[1]}"
-    temporary = Path(f"{target}.{os.getpid()}.tmp")
+        noted["input_size"] = f"{input_size[0]}x{input_size[1]}"
+    if to == "pose-backbones":
+        noted = {"format": to, **noted, "source_sha256": sha256(source)}
+        _write(target, lambda opened: opened.write(save(state, noted)))
+        return noted
+    kind = _their_kind(to, network)
+    content: dict[str, Any] = {their_name(kind, name): state[name] for name in state}
+    if version := TARGETS[to]:
+        noted = {"mmpose_version": version, **noted}
+        content = {"meta": noted, "state_dict": content}
+    _write(target, lambda opened: torch.save(content, opened))
+    return {"format": kind, **noted}
+
+
+def _network(
+    file: Checkpoint, model: str | None
+) -> tuple[Identity, dict[str, Tensor], dict[str, str]]:
+    """Return the network of a file, its complete state dict, and what is known of them in words."""
+    kind, state = to_our_names(file.tensors, file.metadata)
+    found = [network for network in identify(state) if model in (None, network.model)]
+    if len(found) != 1:
+        names = ", ".join(network.model for network in found)
+        problem = f"could be {names}; name one as the model" if found else "is for no such model"
+        if not found and all(name.startswith("backbone.") for name in state):
+            problem = "has no head; it can start a fine-tuning as it is"
+        raise CheckpointError(f"{file.path}: a {kind} file that {problem}")
+    (network,) = found
+    net = create_model(network.model, num_keypoints=network.num_keypoints, **network.options)
+    load_checkpoint(net, file)
+    noted = {"model": network.model, "num_keypoints": str(network.num_keypoints)}
+    if network.options:
+        noted["options"] = ", ".join(f"{key}={value}" for key, value in network.options.items())
+    noted["source"] = file.path.name
+    noted["source_format"] = file.metadata.get("source_format", kind)
+    return network, net.state_dict(), noted
+
+
+def _their_kind(to: str, network: Identity) -> str:
+    """Return the format with the names of `to`, where it knows the network."""
+    name = network.model
+    if to == "mmpose-1.x" and name.startswith(("higherhrnet", "hourglass_ae")):
+        raise CheckpointError(f"MMPose 1.x has no {name}: write it for MMPose 0.x, --to mmpose-0.x")
+    if to != "official":
+        return to
+    if name.startswith("higherhrnet"):
+        return "official-higherhrnet"
+    if name.startswith("hrnet"):
+        return "official-hrnet"
+    raise CheckpointError(f"official files are of HRNet and HigherHRNet, this one is of {name}")
+
+
+def _write(target: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a whole file or nothing."""
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
-        save_file(net.state_dict(), temporary, metadata)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return metadata

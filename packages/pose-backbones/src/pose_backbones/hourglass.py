@@ -5,16 +5,29 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pose_backbones.blocks import BasicBlock, ConvBN, check_multiple, recompute
+from pose_backbones.blocks import (
+    BasicBlock,
+    ConvBN,
+    Networks,
+    Shapes,
+    are_sizes,
+    check_buildable,
+    check_multiple,
+    check_sizes,
+    count,
+    recompute,
+)
 from pose_backbones.net import Feature, PoseNet, StagesHead
 
 
 class Hourglass(nn.Module):
     """Compute one feature map at 1/4 per stack.
 
-    `(B, in_channels, H, W) -> num_stacks x (B, stage_channels[0], H / 4, W / 4)`; H and W are
-    multiples of 4 * 2^depth (128 for the published depth of 5), else ValueError. The depth is
-    `len(stage_channels) - 1`. `grad_checkpoint` recomputes each hourglass in the backward pass.
+    `(B, in_channels, H, W) -> num_stacks x (B, feat_channels, H / 4, W / 4)`; H and W are multiples
+    of 4 * 2^depth (128 for the published depth of 5), else ValueError. The depth is
+    `len(stage_channels) - 1`. The first convolution has `stem_channels` (None: half the first of
+    `stage_channels`), a feature map `feat_channels` (None: the first of `stage_channels`).
+    `grad_checkpoint` recomputes each hourglass in the backward pass.
     """
 
     def __init__(
@@ -24,30 +37,36 @@ class Hourglass(nn.Module):
         in_channels: int = 3,
         stage_channels: Sequence[int] = (256, 256, 384, 384, 384, 512),
         stage_blocks: Sequence[int] = (2, 2, 2, 2, 2, 4),
+        stem_channels: int | None = None,
+        feat_channels: int | None = None,
         grad_checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        if num_stacks < 1 or len(stage_channels) < 2 or len(stage_channels) != len(stage_blocks):
+        right = are_sizes(stage_channels) and are_sizes([num_stacks, len(stage_channels) - 1])
+        if not right or not are_sizes(stage_blocks, len(stage_channels)):
             raise ValueError(
-                "Hourglass takes at least 1 stack, and as many stage_blocks as stage_channels, "
-                f"at least 2 of each; got {num_stacks=}, {stage_channels=}, {stage_blocks=}"
+                "Hourglass takes at least 1 stack, and as many stage_blocks as stage_channels, at "
+                "least 2 of each and none below 1; "
+                f"got {num_stacks=}, {stage_channels=}, {stage_blocks=}"
             )
         width = stage_channels[0]
+        stem = width // 2 if stem_channels is None else stem_channels
+        feat = width if feat_channels is None else feat_channels
+        check_sizes("Hourglass", in_channels=in_channels, stem_channels=stem, feat_channels=feat)
         self.multiple = 4 * 2 ** (len(stage_channels) - 1)
         self.grad_checkpoint = grad_checkpoint
-        self.feature_info = [Feature(width, 4) for _ in range(num_stacks)]
+        self.feature_info = [Feature(feat, 4) for _ in range(num_stacks)]
 
         self.stem = nn.Sequential(
-            ConvBN(in_channels, width // 2, 7, stride=2),
-            nn.Sequential(BasicBlock(width // 2, width, stride=2)),
+            ConvBN(in_channels, stem, 7, stride=2), nn.Sequential(BasicBlock(stem, width, stride=2))
         )
         self.hourglass_modules = nn.ModuleList(
             HourglassModule(stage_channels, stage_blocks) for _ in range(num_stacks)
         )
-        self.out_convs = nn.ModuleList(ConvBN(width, width, 3) for _ in range(num_stacks))
+        self.out_convs = nn.ModuleList(ConvBN(width, feat, 3) for _ in range(num_stacks))
         between = range(num_stacks - 1)
         self.conv1x1s = nn.ModuleList(ConvBN(width, width, 1, relu=False) for _ in between)
-        self.remap_convs = nn.ModuleList(ConvBN(width, width, 1, relu=False) for _ in between)
+        self.remap_convs = nn.ModuleList(ConvBN(feat, width, 1, relu=False) for _ in between)
         self.inters = nn.ModuleList(BasicBlock(width, width) for _ in between)
         if num_stacks == 1:
             # Every published one-stack file carries this block although nothing runs it. It stays,
@@ -105,17 +124,25 @@ def hourglass(
     in_channels: int = 3,
     stage_channels: Sequence[int] = (256, 256, 384, 384, 384, 512),
     stage_blocks: Sequence[int] = (2, 2, 2, 2, 2, 4),
+    stem_channels: int | None = None,
+    feat_channels: int | None = None,
     grad_checkpoint: bool = False,
 ) -> PoseNet:
-    """Build the top-down Hourglass of any width and depth: heatmaps (B, K, H / 4, W / 4)."""
+    """Build the top-down Hourglass of any width and depth: heatmaps (B, K, H / 4, W / 4).
+
+    The options are explained at `Hourglass`.
+    """
     backbone = Hourglass(
         num_stacks,
         in_channels=in_channels,
         stage_channels=stage_channels,
         stage_blocks=stage_blocks,
+        stem_channels=stem_channels,
+        feat_channels=feat_channels,
         grad_checkpoint=grad_checkpoint,
     )
-    return PoseNet(backbone, StagesHead(stage_channels[0], num_keypoints, num_stacks))
+    channels = backbone.feature_info[0].channels
+    return PoseNet(backbone, StagesHead(channels, num_keypoints, num_stacks))
 
 
 def hourglass52(
@@ -132,3 +159,27 @@ def hourglass52(
         in_channels=in_channels,
         grad_checkpoint=grad_checkpoint,
     )
+
+
+def infer_hourglass(shapes: Shapes) -> Networks:
+    """Return the networks of these shapes, the inverse of `hourglass`; LookupError if none."""
+    num_stacks = count(shapes, "backbone.hourglass_modules.{}.up1.0.conv1.weight")
+    level, stage_channels, stage_blocks = "backbone.hourglass_modules.0.", [], []
+    while f"{level}up1.0.conv1.weight" in shapes:
+        stage_channels.append(shapes[f"{level}up1.0.conv1.weight"][0])
+        stage_blocks.append(count(shapes, level + "up1.{}.conv1.weight"))
+        level += "low2."
+    stage_channels.append(shapes[f"{level}0.conv1.weight"][0])  # the innermost is a plain chain
+    stage_blocks.append(count(shapes, level + "{}.conv1.weight"))
+    check_buildable(num_stacks * sum(stage_blocks), shapes)
+    stem, in_channels = shapes["backbone.stem.0.conv.weight"][:2]
+    feat, width = shapes["backbone.out_convs.0.conv.weight"][0], stage_channels[0]
+    options = {
+        "num_stacks": num_stacks,
+        "in_channels": in_channels,
+        "stage_channels": tuple(stage_channels),
+        "stage_blocks": tuple(stage_blocks),
+        "stem_channels": None if stem == width // 2 else stem,
+        "feat_channels": None if feat == width else feat,
+    }
+    return [("hourglass", shapes["head.multi_final_layers.0.weight"][0], options)]

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pose_backbones.blocks import ConvBN, check_multiple, recompute
+from pose_backbones.blocks import (
+    ConvBN,
+    Networks,
+    Shapes,
+    are_sizes,
+    check_buildable,
+    check_multiple,
+    check_sizes,
+    count,
+    recompute,
+)
 from pose_backbones.net import Feature, MapsHead, PoseNet
 
 
@@ -17,7 +27,9 @@ class HourglassAE(nn.Module):
 
     `(B, in_channels, H, W) -> num_stacks x (B, out_channels, H / 4, W / 4)`; H and W are multiples
     of 4 * 2^depth (64 for the published depth of 4), else ValueError. The depth is
-    `len(stage_channels) - 1`. `grad_checkpoint` recomputes each hourglass in the backward pass.
+    `len(stage_channels) - 1`. The stem starts with `stem_channels` (None: a quarter of the first of
+    `stage_channels`) and goes on with twice as many. `grad_checkpoint` recomputes each hourglass in
+    the backward pass.
     """
 
     # The layers whose shapes depend on out_channels; see load_checkpoint(reinit_head=True).
@@ -30,25 +42,30 @@ class HourglassAE(nn.Module):
         *,
         in_channels: int = 3,
         stage_channels: Sequence[int] = (256, 384, 512, 640, 768),
+        stem_channels: int | None = None,
         grad_checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        if num_stacks < 1 or len(stage_channels) < 2:
+        if not are_sizes(stage_channels) or not are_sizes([num_stacks, len(stage_channels) - 1]):
             raise ValueError(
-                "HourglassAE takes at least 1 stack and 2 stage_channels; "
+                "HourglassAE takes at least 1 stack and 2 stage_channels, none below 1; "
                 f"got {num_stacks=}, {stage_channels=}"
             )
         width = stage_channels[0]
+        first, second = (
+            _stem(width) if stem_channels is None else (stem_channels, 2 * stem_channels)
+        )
+        check_sizes("HourglassAE", in_channels=in_channels, stem_channels=first)
         self.multiple = 4 * 2 ** (len(stage_channels) - 1)
         self.grad_checkpoint = grad_checkpoint
         self.feature_info = [Feature(out_channels, 4) for _ in range(num_stacks)]
 
         self.stem = nn.Sequential(
-            ConvBN(in_channels, width // 4, 7, stride=2),
-            ConvBN(width // 4, width // 2, 3),
+            ConvBN(in_channels, first, 7, stride=2),
+            ConvBN(first, second, 3),
             nn.MaxPool2d(2),
-            ConvBN(width // 2, width // 2, 3),
-            ConvBN(width // 2, width, 3),
+            ConvBN(second, second, 3),
+            ConvBN(second, width, 3),
         )
         self.hourglass_modules = nn.ModuleList(
             nn.Sequential(
@@ -102,23 +119,57 @@ class PlainHourglass(nn.Module):
         return skip + F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
 
 
+def _stem(width: int) -> tuple[int, int]:
+    return width // 4, width // 2
+
+
 def hourglass_ae(
     num_keypoints: int = 17,
     *,
     num_stacks: int = 4,
     tag_per_keypoint: bool = True,
     in_channels: int = 3,
+    stage_channels: Sequence[int] = (256, 384, 512, 640, 768),
+    stem_channels: int | None = None,
     grad_checkpoint: bool = False,
 ) -> PoseNet:
     """Build the bottom-up Hourglass: `num_stacks` heatmaps and tags (B, K, H / 4, W / 4).
 
-    `tag_per_keypoint=False` shares one tag channel among all keypoints.
+    `tag_per_keypoint=False` shares one tag channel among all keypoints; the other options are
+    explained at `HourglassAE`.
     """
     num_tags = num_keypoints if tag_per_keypoint else 1
     backbone = HourglassAE(
         num_keypoints + num_tags,
         num_stacks,
         in_channels=in_channels,
+        stage_channels=stage_channels,
+        stem_channels=stem_channels,
         grad_checkpoint=grad_checkpoint,
     )
     return PoseNet(backbone, MapsHead(num_keypoints))
+
+
+def infer_hourglass_ae(shapes: Shapes) -> Networks:
+    """Return the networks of these shapes, the inverse of `hourglass_ae`; LookupError if none.
+
+    One tag for all keypoints is assumed only where the number of maps is odd.
+    """
+    num_stacks = count(shapes, "backbone.hourglass_modules.{}.0.up1.conv.weight")
+    level, stage_channels = "backbone.hourglass_modules.0.0.", []
+    while f"{level}up1.conv.weight" in shapes:
+        stage_channels.append(shapes[f"{level}up1.conv.weight"][0])
+        level += "low2."
+    stage_channels.append(shapes[f"{level}conv.weight"][0])
+    check_buildable(num_stacks * len(stage_channels), shapes)
+    first, in_channels = shapes["backbone.stem.0.conv.weight"][:2]
+    second = shapes["backbone.stem.1.conv.weight"][0]
+    maps = shapes["backbone.out_convs.0.conv.weight"][0]
+    options = {
+        "num_stacks": num_stacks,
+        "tag_per_keypoint": maps % 2 == 0,
+        "in_channels": in_channels,
+        "stage_channels": tuple(stage_channels),
+        "stem_channels": None if (first, second) == _stem(stage_channels[0]) else first,
+    }
+    return [("hourglass_ae", maps - 1 if maps % 2 else maps // 2, options)]

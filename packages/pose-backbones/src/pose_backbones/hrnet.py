@@ -4,7 +4,9 @@ A stem at 1/4, then three stages that each add a branch of half the resolution a
 channels; the branches exchange their features at the end of every module.
 """
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,20 +14,34 @@ from torch.nn import functional as F
 from pose_backbones.blocks import (
     BasicBlock,
     Bottleneck,
+    Networks,
+    Shapes,
+    are_sizes,
+    check_buildable,
     check_multiple,
+    check_sizes,
     conv_bn,
+    count,
     recompute,
 )
 from pose_backbones.net import Feature, HeatmapHead, PoseNet
+
+Block = type[BasicBlock] | type[Bottleneck]
+BLOCKS: dict[str, Block] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCK_TYPES = ("bottleneck", "basic", "basic", "basic")
+BRANCHES = (2, 3, 4)  # of stages 2, 3 and 4
 
 
 class HRNet(nn.Module):
     """Compute features at 1/4 (and at 1/8, 1/16, 1/32 if `multi_scale`).
 
     `(B, in_channels, H, W) -> [(B, width, H / 4, W / 4), ...]`; H and W are multiples of 32, else
-    ValueError. `num_modules` counts the exchange modules of the stages with 2, 3 and 4 branches,
-    `num_blocks` the residual blocks of a branch in each. `grad_checkpoint` recomputes modules in
-    the backward pass to save memory.
+    ValueError. Branches have `width` times 1, 2, 4, 8 channels, or `channels`: a row for each of
+    the stages with 2, 3 and 4 branches. `num_modules` counts the exchange modules of these stages,
+    `num_blocks` the residual blocks of a branch: one number, one per stage, or a row per stage.
+    Stage 1 is a chain of `stage1_blocks`, `stage1_channels` wide (None: as the stem). `block_types`
+    says "basic" or "bottleneck" for each of the four stages; a bottleneck returns four times its
+    channels. `grad_checkpoint` recomputes modules in the backward pass to save memory.
     """
 
     def __init__(
@@ -33,41 +49,51 @@ class HRNet(nn.Module):
         width: int = 32,
         *,
         in_channels: int = 3,
+        channels: Sequence[Sequence[int]] | None = None,
         stem_channels: int = 64,
+        stage1_channels: int | None = None,
+        stage1_blocks: int = 4,
         num_modules: Sequence[int] = (1, 4, 3),
-        num_blocks: int = 4,
+        num_blocks: int | Sequence[int | Sequence[int]] = 4,
+        block_types: Sequence[str] = BLOCK_TYPES,
         multi_scale: bool = False,
         grad_checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        if len(num_modules) != 3 or min(*num_modules, num_blocks, width, stem_channels) < 1:
-            raise ValueError(
-                "HRNet takes three num_modules, and sizes of at least 1; got "
-                f"{num_modules=}, {num_blocks=}, {width=}, {stem_channels=}"
-            )
+        inner = stem_channels if stage1_channels is None else stage1_channels
+        check_sizes("HRNet", in_channels=in_channels, width=width, stem_channels=stem_channels)
+        check_sizes("HRNet", stage1_channels=inner, stage1_blocks=stage1_blocks)
+        rows = _doubling(width) if channels is None else channels
+        lengths = _per_branch(num_blocks)
+        _check_rows("channels", rows, channels)
+        _check_rows("num_blocks", lengths, num_blocks)
+        if not are_sizes(num_modules, 3):
+            raise ValueError(f"HRNet takes three num_modules, none below 1; got {num_modules!r}")
+        first, *blocks = _blocks(block_types)
         self.grad_checkpoint = grad_checkpoint
-        widths = [width, 2 * width, 4 * width, 8 * width]
+        # Channels of the branches as the modules return them.
+        two, three, four = (
+            [block.expansion * n for n in row] for block, row in zip(blocks, rows, strict=True)
+        )
         outputs = 4 if multi_scale else 1
-        self.feature_info = [Feature(widths[i], 4 * 2**i) for i in range(outputs)]
+        self.feature_info = [Feature(four[i], 4 * 2**i) for i in range(outputs)]
 
         self.conv1, self.bn1 = conv_bn(in_channels, stem_channels, 3, stride=2)
         self.conv2, self.bn2 = conv_bn(stem_channels, stem_channels, 3, stride=2)
-        stem_out = 4 * stem_channels
-        self.layer1 = nn.Sequential(
-            Bottleneck(stem_channels, stem_out), *[Bottleneck(stem_out, stem_out) for _ in range(3)]
-        )
-        self.transition1 = _transition([stem_out], widths[:2])
-        self.stage2 = _stage(widths[:2], num_modules[0], num_blocks, 2)
-        self.transition2 = _transition(widths[:2], widths[:3])
-        self.stage3 = _stage(widths[:3], num_modules[1], num_blocks, 3)
-        self.transition3 = _transition(widths[:3], widths)
-        self.stage4 = _stage(widths, num_modules[2], num_blocks, outputs)
+        one = first.expansion * inner
+        self.layer1 = _chain(first, stem_channels, one, stage1_blocks)
+        self.transition1 = _transition([one], two)
+        self.stage2 = _stage(blocks[0], two, num_modules[0], lengths[0], 2)
+        self.transition2 = _transition(two, three)
+        self.stage3 = _stage(blocks[1], three, num_modules[1], lengths[1], 3)
+        self.transition3 = _transition(three, four)
+        self.stage4 = _stage(blocks[2], four, num_modules[2], lengths[2], outputs)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, 32, "HRNet")
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)  # (B, S, H/2, W/2)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)  # (B, S, H/4, W/4)
-        xs = [self.layer1(x)]  # (B, 4S, H/4, W/4)
+        xs = [self.layer1(x)]  # (B, C, H/4, W/4)
         save_memory = self.grad_checkpoint and self.training
         for transition, stage in (
             (self.transition1, self.stage2),
@@ -76,7 +102,7 @@ class HRNet(nn.Module):
         ):
             # The new branch starts from the lowest resolution so far.
             xs = [layer(x) for layer, x in zip(transition, [*xs, xs[-1]], strict=True)]
-            for module in stage:  # xs[i]: (B, 2^i * width, H / 2^(i+2), W / 2^(i+2))
+            for module in stage:  # xs[i]: (B, widths[i], H / 2^(i+2), W / 2^(i+2))
                 xs = recompute(module, xs) if save_memory else module(xs)
         return xs
 
@@ -87,11 +113,12 @@ class ExchangeModule(nn.Module):
     `[(B, widths[i], h / 2^i, w / 2^i), ...] -> ` the same shapes, the first `num_outputs` of them.
     """
 
-    def __init__(self, widths: list[int], num_blocks: int, num_outputs: int) -> None:
+    def __init__(
+        self, block: Block, widths: list[int], num_blocks: Sequence[int], num_outputs: int
+    ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(*[BasicBlock(width, width) for _ in range(num_blocks)])
-            for width in widths
+            _chain(block, width, width, n) for width, n in zip(widths, num_blocks, strict=True)
         )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_resample(widths, source, target) for source in range(len(widths)))
@@ -107,6 +134,11 @@ class ExchangeModule(nn.Module):
                 y = y + other
             outputs.append(F.relu(y))
         return outputs
+
+
+def _chain(block: Block, in_channels: int, out_channels: int, number: int) -> nn.Sequential:
+    inputs = [in_channels] + [out_channels] * (number - 1)
+    return nn.Sequential(*[block(n, out_channels) for n in inputs])
 
 
 def _resample(widths: list[int], source: int, target: int) -> nn.Module:
@@ -137,10 +169,38 @@ def _transition(old: list[int], new: list[int]) -> nn.ModuleList:
     return nn.ModuleList(layers)
 
 
-def _stage(widths: list[int], num_modules: int, num_blocks: int, outputs: int) -> nn.Sequential:
+def _stage(
+    block: Block, widths: list[int], num_modules: int, num_blocks: Sequence[int], outputs: int
+) -> nn.Sequential:
     """Build the exchange modules of a stage; the last returns the first `outputs` branches."""
-    full = [ExchangeModule(widths, num_blocks, len(widths)) for _ in range(num_modules - 1)]
-    return nn.Sequential(*full, ExchangeModule(widths, num_blocks, outputs))
+    number = [len(widths)] * (num_modules - 1) + [outputs]
+    return nn.Sequential(*[ExchangeModule(block, widths, num_blocks, n) for n in number])
+
+
+def _doubling(width: int) -> list[list[int]]:
+    return [[width * 2**i for i in range(n)] for n in BRANCHES]
+
+
+def _per_branch(num_blocks: Any) -> list[Any]:
+    """Return a row per stage for any spelling of `num_blocks`; a wrong one gives wrong rows."""
+    stages = [*num_blocks] if isinstance(num_blocks, Sequence) else [num_blocks] * 3
+    rows = itertools.zip_longest(stages, BRANCHES, fillvalue=0)
+    return [row if isinstance(row, Sequence) else [row] * n for row, n in rows]
+
+
+def _check_rows(option: str, rows: Any, given: Any) -> None:
+    """Raise ValueError unless the rows hold a size for each of 2, 3 and 4 branches."""
+    if len(rows) != 3 or not all(map(are_sizes, rows, BRANCHES)):
+        raise ValueError(
+            f"HRNet takes {option} for stages of 2, 3 and 4 branches, none below 1; got {given!r}"
+        )
+
+
+def _blocks(block_types: Sequence[str]) -> list[Block]:
+    if len(block_types) != 4 or not BLOCKS.keys() >= {*block_types}:
+        known = " or ".join(map(repr, BLOCKS))
+        raise ValueError(f"HRNet takes four block_types, each {known}; got {block_types!r}")
+    return [BLOCKS[name] for name in block_types]
 
 
 def hrnet(
@@ -148,21 +208,32 @@ def hrnet(
     *,
     width: int = 32,
     in_channels: int = 3,
+    channels: Sequence[Sequence[int]] | None = None,
     stem_channels: int = 64,
+    stage1_channels: int | None = None,
+    stage1_blocks: int = 4,
     num_modules: Sequence[int] = (1, 4, 3),
-    num_blocks: int = 4,
+    num_blocks: int | Sequence[int | Sequence[int]] = 4,
+    block_types: Sequence[str] = BLOCK_TYPES,
     grad_checkpoint: bool = False,
 ) -> PoseNet:
-    """Build the top-down HRNet of any width: heatmaps (B, K, H / 4, W / 4)."""
+    """Build the top-down HRNet of any width and depth: heatmaps (B, K, H / 4, W / 4).
+
+    The options are explained at `HRNet`.
+    """
     backbone = HRNet(
         width,
         in_channels=in_channels,
+        channels=channels,
         stem_channels=stem_channels,
+        stage1_channels=stage1_channels,
+        stage1_blocks=stage1_blocks,
         num_modules=num_modules,
         num_blocks=num_blocks,
+        block_types=block_types,
         grad_checkpoint=grad_checkpoint,
     )
-    return PoseNet(backbone, HeatmapHead(width, num_keypoints))
+    return PoseNet(backbone, HeatmapHead(backbone.feature_info[0].channels, num_keypoints))
 
 
 def hrnet_w32(
@@ -179,6 +250,43 @@ def hrnet_w48(
     return hrnet(num_keypoints, width=48, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
 
 
+def hrnet_ae(
+    num_keypoints: int = 17,
+    *,
+    width: int = 32,
+    tag_per_keypoint: bool = True,
+    in_channels: int = 3,
+    channels: Sequence[Sequence[int]] | None = None,
+    stem_channels: int = 64,
+    stage1_channels: int | None = None,
+    stage1_blocks: int = 4,
+    num_modules: Sequence[int] = (1, 4, 3),
+    num_blocks: int | Sequence[int | Sequence[int]] = 4,
+    block_types: Sequence[str] = BLOCK_TYPES,
+    grad_checkpoint: bool = False,
+) -> PoseNet:
+    """Build HRNet with associative embedding: heatmaps and tags (B, K, H / 4, W / 4).
+
+    `tag_per_keypoint=False` shares one tag channel among all keypoints; the other options are
+    explained at `HRNet`.
+    """
+    backbone = HRNet(
+        width,
+        in_channels=in_channels,
+        channels=channels,
+        stem_channels=stem_channels,
+        stage1_channels=stage1_channels,
+        stage1_blocks=stage1_blocks,
+        num_modules=num_modules,
+        num_blocks=num_blocks,
+        block_types=block_types,
+        grad_checkpoint=grad_checkpoint,
+    )
+    num_tags = num_keypoints if tag_per_keypoint else 1
+    head = HeatmapHead(backbone.feature_info[0].channels, num_keypoints, num_tags=num_tags)
+    return PoseNet(backbone, head)
+
+
 def hrnet_w32_ae(
     num_keypoints: int = 17,
     *,
@@ -186,10 +294,68 @@ def hrnet_w32_ae(
     in_channels: int = 3,
     grad_checkpoint: bool = False,
 ) -> PoseNet:
-    """Build HRNet-W32 with associative embedding: heatmaps and tags (B, K, H / 4, W / 4).
+    """Build HRNet-W32 with associative embedding, bottom-up (28.5 M parameters)."""
+    return hrnet_ae(
+        num_keypoints,
+        width=32,
+        tag_per_keypoint=tag_per_keypoint,
+        in_channels=in_channels,
+        grad_checkpoint=grad_checkpoint,
+    )
 
-    `tag_per_keypoint=False` shares one tag channel among all keypoints.
+
+def hrnet_w48_ae(
+    num_keypoints: int = 17,
+    *,
+    tag_per_keypoint: bool = True,
+    in_channels: int = 3,
+    grad_checkpoint: bool = False,
+) -> PoseNet:
+    """Build HRNet-W48 with associative embedding, bottom-up (63.6 M parameters)."""
+    return hrnet_ae(
+        num_keypoints,
+        width=48,
+        tag_per_keypoint=tag_per_keypoint,
+        in_channels=in_channels,
+        grad_checkpoint=grad_checkpoint,
+    )
+
+
+def infer_hrnet(shapes: Shapes) -> Networks:
+    """Return the networks of these shapes, the inverse of `hrnet`; LookupError if none.
+
+    One tag for all keypoints is not guessed, since any number of maps could have it.
     """
-    backbone = HRNet(32, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
-    num_tags = num_keypoints if tag_per_keypoint else 1
-    return PoseNet(backbone, HeatmapHead(32, num_keypoints, num_tags=num_tags))
+    options = infer_backbone(shapes)
+    maps = shapes["head.final_layer.weight"][0]
+    found = [("hrnet", maps, options)]
+    return found if maps % 2 else [*found, ("hrnet_ae", maps // 2, options)]
+
+
+def infer_backbone(shapes: Shapes) -> dict[str, Any]:
+    """Invert `HRNet`: return the options of the one in `backbone.`, else LookupError."""
+    rows = [[f"backbone.stage{n}.0.branches.{i}." for i in range(n)] for n in BRANCHES]
+    channels = [[shapes[f"{name}0.conv1.weight"][0] for name in row] for row in rows]
+    num_blocks = [[count(shapes, name + "{}.conv1.weight") for name in row] for row in rows]
+    num_modules = tuple(
+        count(shapes, f"backbone.stage{n}.{{}}.branches.0.0.conv1.weight") for n in BRANCHES
+    )
+    stage1_blocks = count(shapes, "backbone.layer1.{}.conv1.weight")
+    modules = zip(num_modules, num_blocks, strict=True)
+    check_buildable(stage1_blocks + sum(n * sum(row) for n, row in modules), shapes)
+    stem_channels, in_channels = shapes["backbone.conv1.weight"][:2]
+    stage1_channels = shapes["backbone.layer1.0.conv1.weight"][0]
+    first = ["backbone.layer1.", *(row[0] for row in rows)]
+    per_stage = [row[0] if len({*row}) == 1 else tuple(row) for row in num_blocks]
+    regular = channels == _doubling(channels[0][0])
+    return {
+        "in_channels": in_channels,
+        "stem_channels": stem_channels,
+        "stage1_channels": None if stage1_channels == stem_channels else stage1_channels,
+        "stage1_blocks": stage1_blocks,
+        "num_modules": num_modules,
+        "num_blocks": per_stage[0] if len({*per_stage}) == 1 else tuple(per_stage),
+        "block_types": tuple(
+            "bottleneck" if f"{name}0.conv3.weight" in shapes else "basic" for name in first
+        ),
+    } | ({"width": channels[0][0]} if regular else {"channels": tuple(map(tuple, channels))})

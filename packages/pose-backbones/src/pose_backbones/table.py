@@ -15,7 +15,9 @@ DEFAULT_SIZES = {
     "hourglass": (256, 256),
     "hrnet": (192, 256),
     "hrnet_w48": (192, 256),
+    "hrnet_ae": (512, 512),
     "hrnet_w32_ae": (512, 512),
+    "hrnet_w48_ae": (512, 512),
     "hourglass_ae": (512, 512),
 }
 

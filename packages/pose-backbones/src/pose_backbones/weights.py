@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
+from pose_backbones.checkpoint_files import sha256
 from pose_backbones.names import unknown
-from pose_backbones.reading import CheckpointError, sha256
+from pose_backbones.pickles import CheckpointError
 from pose_backbones.zoo import ZOO, Weights
 
 ATTEMPTS = 3  # per server; each goes on where the one before was cut off

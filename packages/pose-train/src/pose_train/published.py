@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pose_backbones import ZOO, local_weights
-from pose_backbones.reading import sha256
+from pose_backbones.checkpoint_files import sha256
 from pose_data import COCO, Skeleton
 from pose_train.config import Config
 from pose_train.read_config import load_config
