@@ -20,6 +20,7 @@ from pose_train.optim import set_training
 from pose_train.ranks import Ranks, any_of, gather, joined
 from pose_train.sets import Sets, draw, load_sets, make_batches, train_loader
 from pose_train.training import optimizer_step, prepare_training
+from pose_train.weights import start_from_weights
 
 WARM_UP = 3  # steps: memory is allocated, kernels are chosen or compiled
 
@@ -76,6 +77,7 @@ def bench(config: Config, seconds: float) -> Speeds | None:
 def topdown_parts(config: Config, sets: Sets, ranks: Ranks, device: torch.device) -> Parts:
     """Take a top-down run apart."""
     net, size = topdown.create_net(config.model, sets.train.skeleton.num_keypoints)
+    config = start_from_weights(net, config)
     codec = topdown.create_codec(config.codec, config.model.input_size, size)
     training, forward = prepare_training(config, net, ranks, device)
     samples = topdown.train_samples(config, sets.train, codec, device)
@@ -92,6 +94,7 @@ def topdown_parts(config: Config, sets: Sets, ranks: Ranks, device: torch.device
 def bottomup_parts(config: Config, sets: Sets, ranks: Ranks, device: torch.device) -> Parts:
     """Take a bottom-up run apart."""
     net, maps = bottomup.create_net(config.model, sets.train.skeleton.num_keypoints)
+    config = start_from_weights(net, config)
     training, forward = prepare_training(config, net, ranks, device)
     samples = bottomup.train_samples(config, sets.train, maps, device)
     samples[0]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import pose_codecs.torch as codecs
-from pose_backbones import PoseOutput, create_model, load_checkpoint
+from pose_backbones import PoseOutput, create_model
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import COCO, BottomUp, GroupedBatches, Persons
 from pose_data.mixture import draw_rows
@@ -43,6 +43,7 @@ from pose_train.training import (
     step_learning_rate,
 )
 from pose_train.watch import Clock, look
+from pose_train.weights import start_from_weights
 
 Floats = NDArray[np.float32]
 Size = tuple[int, int]
@@ -77,6 +78,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
         net, maps = create_net(config.model, skeleton.num_keypoints)
+        config = start_from_weights(net, config)
         codec = create_codec(config)
         training, forward = prepare_training(config, net, ranks, device)
         run = open_run(config, sets, ranks, device, stop, resume)
@@ -219,8 +221,6 @@ def create_net(model: Model, num_keypoints: int) -> tuple[nn.Module, Maps]:
             f"{model.name} makes heatmaps of {[list(size) for size in sizes]} from an input of "
             f"{[w, h]}"
         )
-    if model.weights is not None:
-        print(load_checkpoint(net, model.weights, reinit_head=model.reinit_head))
     tag_per_keypoint = output.tags[0].shape[1] == num_keypoints
     return net, Maps(sizes, tuple(sizes.index(size) for size in stages), tag_per_keypoint)
 
@@ -292,7 +292,7 @@ def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.de
         config.train.scene,
         max_people=most,
         seed=config.seed,
-        warp=data.warp,
+        warp=data.chosen_warp,
         decode=data.decode,
         max_broken=data.max_broken,
     )

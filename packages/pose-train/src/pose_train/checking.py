@@ -20,6 +20,7 @@ from pose_train.config import Config, ConfigError
 from pose_train.drawing import write_picture
 from pose_train.ranks import Ranks
 from pose_train.sets import Sets, describe, load_sets, make_batches
+from pose_train.weights import start_from_weights
 
 SHOWN = 12  # samples on the drawn batch
 _CPU = torch.device("cpu")
@@ -90,6 +91,7 @@ def _parts(config: Config, sets: Sets) -> Parts:
     count = sets.train.skeleton.num_keypoints
     if config.recipe == "bottomup":
         net, maps = bottomup.create_net(config.model, count)
+        config = start_from_weights(net, config)
         people = bottomup.train_samples(config, sets.train, maps, _CPU)
         return Parts(
             net,
@@ -98,6 +100,7 @@ def _parts(config: Config, sets: Sets) -> Parts:
             lambda batch: bottomup.batch_loss(net, batch, maps, config, _CPU).total,
         )
     net, size = topdown.create_net(config.model, count)
+    config = start_from_weights(net, config)
     codec = topdown.create_codec(config.codec, config.model.input_size, size)
     crops = topdown.train_samples(config, sets.train, codec, _CPU)
     return Parts(

@@ -55,6 +55,8 @@ def main(args: argparse.Namespace) -> int:
         device=args.device,
         flip_test=False if args.no_flip else None,
     )
+    for note in predictor.trained.notes:
+        print(f"note: {note}", file=sys.stderr)
     summary = predict_inputs(
         predictor, inputs, args.out, boxes, gt, draw=not args.no_draw, min_score=args.min_score
     )

@@ -1,8 +1,12 @@
 """Evaluate a trained network by the published protocol."""
 
 import argparse
-from collections.abc import Mapping
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pose_train.config import ConfigError
 
@@ -16,15 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--multi-scale", action="store_true", help="bottom-up: at 2, 1 and 0.5 times the size"
     )
-    parser.add_argument("--out", type=Path, help="write the results (COCO rows) to this JSON file")
+    parser.add_argument(
+        "--out", type=Path, help="write the results to this file: COCO rows (.json) or .csv"
+    )
+    parser.add_argument(
+        "--digits", type=int, default=3, choices=range(1, 9), metavar="N", help="1 to 8; default 3"
+    )
     parser.add_argument("--batch-size", type=int, help="same as eval.batch_size=")
     parser.add_argument("--workers", type=int, help="same as train.num_workers=")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; under torchrun the processes share the work, and the first one prints."""
-    import json
-
     from pose_train.published import MULTI_SCALE, departures, published_row
     from pose_train.ranks import joined
     from pose_train.rundir import write_text
@@ -41,11 +48,15 @@ def main(args: argparse.Namespace) -> int:
     if args.data_root is not None:
         overrides.append("data.synthetic=null")
     overrides += args.overrides
+    if args.out is not None and args.out.suffix.lower() not in WRITERS:
+        raise ConfigError(f"--out {args.out}: rows are written as {' or '.join(WRITERS)}")
     # On the CPU first: which GPU is this process's own shows once the processes have met.
     trained = load_trained(args.source, weights=args.weights, overrides=overrides, device="cpu")
     config = trained.config
     if args.multi_scale and config.recipe == "topdown":
         raise ConfigError(f"--multi-scale is for bottom-up networks, and {args.source} is top-down")
+    for note in trained.notes:
+        print(f"note: {note}")
     with joined(config.train.device) as (ranks, device):
         trained.net.to(device)
         val, boxes = load_tested(config)
@@ -62,26 +73,48 @@ def main(args: argparse.Namespace) -> int:
     for text in report.warnings:
         print(f"warning: {text}")
     published = published_row(config, val.skeleton)
-    print(beside_published(report.stats, published))
+    print(beside_published(report.stats, published, args.digits))
     if published is not None:
         for text in departures(config, trained.weights):
             print(f"note: {text}")
     if args.out is not None:
-        write_text(args.out, json.dumps(rows))
+        write_text(args.out, WRITERS[args.out.suffix.lower()](rows, val.skeleton.keypoints))
         print(f"{len(rows)} rows in {args.out}")
     return 0
 
 
 def beside_published(
-    stats: Mapping[str, float | None], published: Mapping[str, float] | None
+    stats: Mapping[str, float | None], published: Mapping[str, float] | None, digits: int = 3
 ) -> str:
     """Return the ten numbers, one a line, beside those published, if any, and the difference."""
-    lines = [f"{'':6}{'ours':>7}" + (f"{'published':>12}{'difference':>13}" if published else "")]
+    width = digits + 4
+    head = f"{'published':>12}{'difference':>{width + 6}}" if published else ""
+    lines = [f"{'':6}{'ours':>{width}}{head}"]
     for name, value in stats.items():
-        line = f"{name:6}{'-' if value is None else f'{value:.3f}':>7}"
+        line = f"{name:6}{'-' if value is None else f'{value:.{digits}f}':>{width}}"
         theirs = published.get(name) if published else None
         if theirs is not None:
             line += f"{theirs:>12.3f}"
-            line += "" if value is None else f"{value - theirs:>+13.3f}"
+            line += "" if value is None else f"{value - theirs:>+{width + 6}.{digits}f}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
+    """Return result rows as COCO's tools read them."""
+    return json.dumps(rows)
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
+    """Return result rows as a table, with three columns for each keypoint: x, y and score."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    columns = ["image_id", "category_id", "score", "bbox_x", "bbox_y", "bbox_w", "bbox_h"]
+    table.writerow(columns + [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")])
+    for row in rows:
+        numbers = [*row.get("bbox", [""] * 4), *row["keypoints"]]
+        table.writerow([row["image_id"], row["category_id"], row["score"], *numbers])
+    return text.getvalue()
+
+
+WRITERS = {".json": as_json, ".csv": as_csv}

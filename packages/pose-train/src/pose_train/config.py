@@ -65,9 +65,16 @@ class Data:
     # two names stand for the middle between them
     detections: Detections = Detections()
     decode: Literal["exact", "fast"] = "exact"  # fast: JPEGs at a half or less where that suffices
-    warp: Literal["cv2", "opencv4"] = "cv2"  # opencv4: as published, whatever OpenCV is installed
+    # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or the
+    # papers' authors', else cv2
+    warp: Literal["cv2", "opencv4"] | None = None
     cache_mb: float = 96.0  # decoded pictures that each worker keeps
     max_broken: int = 10  # pictures a worker may replace in training because they cannot be read
+
+    @property
+    def chosen_warp(self) -> Literal["cv2", "opencv4"]:
+        """Return the warp; where nothing has settled it, there are no weights of others."""
+        return self.warp or "cv2"
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,8 @@ class Model:
     heatmap_size: tuple[int, int] | None = None  # topdown; None: what the network makes
     heatmap_sizes: tuple[tuple[int, int], ...] = ()  # bottomup, coarse first; (): the network's
     options: dict[str, Any] = field(default_factory=dict)  # e.g. {width: 16}
-    weights: str | None = None  # checkpoint to start from: a file, or a name of the zoo
-    reinit_head: bool = False  # take weights of another number of keypoints, with a new last layer
+    weights: str | None = None  # to start from: a checkpoint, a run directory, a name of the zoo
+    reinit_head: bool = False  # take weights of another number of keypoints or another kind of head
 
 
 @dataclass(frozen=True)

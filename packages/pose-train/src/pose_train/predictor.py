@@ -110,7 +110,7 @@ class Predictor:
             center = np.stack([place[0] for place in places])
             scale = np.stack([fix_aspect(place[1], size) for place in places])
             crops = [
-                warp_affine(image, matrix_of(c, s, 0.0, size), size, config.data.warp)
+                warp_affine(image, matrix_of(c, s, 0.0, size), size, config.data.chosen_warp)
                 for c, s in zip(center, scale, strict=True)
             ]
             heatmaps = predict_heatmaps(
@@ -140,7 +140,7 @@ class Predictor:
         sample = {
             "images": [
                 cv2.cvtColor(
-                    warp_affine(image, each.matrix(), each.size, config.data.warp),
+                    warp_affine(image, each.matrix(), each.size, config.data.chosen_warp),
                     cv2.COLOR_BGR2RGB,
                 )
                 for each in seen

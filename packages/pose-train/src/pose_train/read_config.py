@@ -152,7 +152,7 @@ def _build(cls: type[Any], content: object, path: str) -> Any:
 def _convert(hint: Any, value: Any, path: str) -> Any:
     """Check one value against its type; exact types, except that whole numbers pass as floats."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:  # every union here is `X | None`
+    if origin in (types.UnionType, typing.Union):  # every union here is `X | None`
         return None if value is None else _convert(arguments[0], value, path)
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast("type[Any]", hint), value, path)

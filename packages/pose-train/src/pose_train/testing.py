@@ -48,7 +48,7 @@ def predict_boxes(
     dataset = TopDown(
         boxes,
         config.model.input_size,
-        warp=config.data.warp,
+        warp=config.data.chosen_warp,
         udp=config.codec.udp,
         decode=config.data.decode,
         cache_mb=config.data.cache_mb,
@@ -95,7 +95,7 @@ def predict_pictures(
         val,
         config.model.input_size,
         scale_factors=plan.multi_scale,
-        warp=data.warp,
+        warp=data.chosen_warp,
         decode=data.decode,
     )
     first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))

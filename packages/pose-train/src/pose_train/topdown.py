@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pose_backbones import PoseOutput, create_model, load_checkpoint
+from pose_backbones import PoseOutput, create_model
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
 from pose_data import COCO, GroupedBatches, Persons, TopDown
@@ -41,6 +41,7 @@ from pose_train.training import (
     step_learning_rate,
 )
 from pose_train.watch import Clock, look
+from pose_train.weights import start_from_weights
 
 Floats = NDArray[np.float32]
 Heatmap = MSRAHeatmap | UDPHeatmap
@@ -63,6 +64,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
         net, heatmap_size = create_net(config.model, skeleton.num_keypoints)
+        config = start_from_weights(net, config)
         codec = create_codec(config.codec, config.model.input_size, heatmap_size)
         training, forward = prepare_training(config, net, ranks, device)
         run = open_run(config, sets, ranks, device, stop, resume)
@@ -188,8 +190,6 @@ def create_net(model: Model, num_keypoints: int) -> tuple[nn.Module, tuple[int, 
             f"model.heatmap_size is {list(given)}, but {model.name} makes heatmaps of "
             f"{[width, height]} from an input of {[w, h]}"
         )
-    if model.weights is not None:
-        print(load_checkpoint(net, model.weights, reinit_head=model.reinit_head))
     return net, (width, height)
 
 
@@ -225,7 +225,7 @@ def _samples(
         encode,
         config.train.augment if augmented else None,
         config.seed,
-        warp=data.warp,
+        warp=data.chosen_warp,
         udp=config.codec.udp,
         decode=data.decode,
         cache_mb=data.cache_mb,

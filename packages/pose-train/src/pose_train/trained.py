@@ -3,31 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from pose_backbones import (
     ZOO,
+    Checkpoint,
     CheckpointError,
-    find_weights,
+    LoadReport,
     load_checkpoint,
-    local_weights,
-    weights_folders,
+    read_checkpoint,
 )
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import Persons, Skeleton, load_coco
 from pose_train import bottomup, topdown
+from pose_train.checkpoints import BEST, LAST
 from pose_train.config import Config, ConfigError
 from pose_train.ranks import Ranks, find_device
 from pose_train.read_config import load_config, parse_config, shipped_configs
 from pose_train.sets import load_annotated, load_boxes
 from pose_train.skeletons import published_skeleton, skeleton_from_plain
 from pose_train.testing import Rows, predict_boxes, predict_pictures
+from pose_train.weights import settle_warp, weights_file
 
-OF_RUN = ("checkpoint_best.pth", "checkpoint_last.pth")  # the first that is there
-FILES = (".pth", ".pt", ".safetensors")
+# Names that promise a checkpoint, so that a web page under one of them is called what it is.
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Trained:
     """A network in evaluation mode on its device.
 
     codec: turns its maps into keypoints, or into people. skeleton: of its K keypoints. weights: the
-    file they are from.
+    file they are from. notes: what was chosen in loading it that a user should know.
     """
 
     net: nn.Module
@@ -44,6 +45,7 @@ class Trained:
     skeleton: Skeleton
     device: torch.device
     weights: Path
+    notes: tuple[str, ...] = ()
 
 
 def load_trained(
@@ -56,36 +58,24 @@ def load_trained(
     """Load a network to test, predict with or export.
 
     source: a run directory (its best checkpoint, else its last), a checkpoint file of ours (it
-    carries its config), a preset or a config file. weights: a file or a name of the zoo, instead
-    of the source's own; a preset of the zoo finds its file by itself where it is on this machine.
-    overrides: of the config, `key.sub=value`. Raises ConfigError or CheckpointError.
+    carries its config), a preset or a config file. weights: a file, a run directory or a name of
+    the zoo, instead of the source's own; a preset of the zoo finds its file by itself where it is
+    on this machine. overrides: of the config, `key.sub=value`. Raises ConfigError or
+    CheckpointError.
     """
     config, found = _config_and_weights(Path(source), overrides)
     of_zoo = str(source) if str(source) in ZOO else None
     chosen = weights or found or config.model.weights or of_zoo
     if chosen is None:
         raise ConfigError(f"{source} is a config without weights: say which with --weights FILE")
-    file = _weights_file(chosen)
-    skeleton = _skeleton(config, _content(file))
+    file = chosen if isinstance(chosen, Checkpoint) else read_checkpoint(weights_file(chosen))
+    skeleton = _skeleton(config, file)
     net, codec = _create(config, skeleton.num_keypoints)
-    _load(net, file)
+    report = _load(net, file)
+    config, notes = settle_warp(config, report)
     on = find_device(device or config.train.device, 0)
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Trained(net.eval(), config, codec, skeleton, on, file)
-
-
-def _weights_file(weights: str | Path) -> Path:
-    """Return a file as it is given, or the one of a zoo's name, its SHA-256 prefix verified."""
-    name = str(weights)
-    if name not in ZOO or Path(weights).is_file():
-        return Path(weights)
-    if local_weights(name) is None:
-        folders = " or ".join(str(folder) for folder in weights_folders())
-        raise CheckpointError(
-            f"{ZOO[name].file} is not in {folders}: fetch it with `pose-train zoo fetch {name}`, "
-            "or name your copy with --weights FILE"
-        )
-    return find_weights(name)
+    return Trained(net.eval(), config, codec, skeleton, on, file.path, (*report.notes, *notes))
 
 
 def _create(
@@ -99,61 +89,62 @@ def _create(
     return net, topdown.create_codec(config.codec, model.input_size, size)
 
 
-def _load(net: nn.Module, file: Path) -> None:
+def _load(net: nn.Module, file: Checkpoint) -> LoadReport:
     """Load all weights of a network; raises CheckpointError for a file that lacks some."""
     report = load_checkpoint(net, file)
     # PyTorch < 0.4.1 did not write the counters of batch norms.
     lacking = [name for name in report.missing if not name.endswith(".num_batches_tracked")]
     if lacking:
         raise CheckpointError(
-            f"{file} is of a backbone, to start training from: it lacks {lacking[0]} and "
+            f"{file.path} is of a backbone, to start training from: it lacks {lacking[0]} and "
             f"{len(lacking) - 1} more of a trained network"
         )
+    return report
 
 
-def _config_and_weights(path: Path, overrides: Sequence[str]) -> tuple[Config, Path | None]:
+def _config_and_weights(
+    path: Path, overrides: Sequence[str]
+) -> tuple[Config, Checkpoint | Path | None]:
     """Return the config of a source, and the weights that come with it, if any do."""
     if str(path) in shipped_configs():
         return load_config(path, overrides), None
     if path.is_dir():
         if not (path / "config.yaml").is_file():
             raise ConfigError(f"{path} is no run directory: it has no config.yaml")
-        checkpoints = [path / name for name in OF_RUN if (path / name).is_file()]
         # The directory may have been moved since, and what was drawn for the run with it.
         config = replace(load_config(path / "config.yaml", overrides), out=str(path))
-        return config, checkpoints[0] if checkpoints else None
-    if path.suffix in FILES and path.is_file():
-        text = _content(path).get("config") if path.suffix != ".safetensors" else None
-        if not isinstance(text, str):
-            raise ConfigError(
-                f"{path} carries no config: name the preset or config file that it belongs to, "
-                "and give it as --weights"
-            )
-        return parse_config(text, f"the config in {path}", overrides), path
-    return load_config(path, overrides), None
+        return config, path if any((path / name).is_file() for name in (BEST, LAST)) else None
+    if not path.is_file() or _is_config(path):
+        return load_config(path, overrides), None
+    file = read_checkpoint(path)
+    text = file.content.get("config")
+    if isinstance(text, str):
+        return parse_config(text, f"the config in {path}", overrides), file
+    advice = "name the preset or config file that it belongs to, and give it as --weights"
+    if file.metadata.keys() & {"cfg", "config"}:
+        advice += f"; `pose-train init --from-mmpose {path}` writes one from what MMPose left in it"
+    raise ConfigError(f"{path} carries no config: {advice}")
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint of ours holds; {} for others, which load_checkpoint may know."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
-    if path.suffix == ".safetensors":
-        return {}
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:
-        return {}  # published files hold objects that torch's safe reader refuses, ours none
-    return content if isinstance(content, dict) else {}
+def _is_config(path: Path) -> bool:
+    """Tell a config from a checkpoint under any name: a checkpoint is never without zeros."""
+    if path.suffix.lower() in CHECKPOINTS:
+        return False
+    with path.open("rb") as file:
+        return b"\0" not in file.read(4096)
 
 
-def _skeleton(config: Config, content: dict[str, Any]) -> Skeleton:
+def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
     """Return the skeleton in a checkpoint, else that of the config's data, else the published one.
 
     A checkpoint that was trained on keypoints of one's own is of little use without its names.
     """
-    stored = content.get("skeleton")
+    stored = file.content.get("skeleton")
     if isinstance(stored, dict):
-        return skeleton_from_plain(stored)
+        try:
+            return skeleton_from_plain(stored)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{file.path}: the skeleton in it is damaged ({error})") from None
     data = config.data
     root = Path(config.out, "data") if data.root is None else Path(data.root)
     annotations, images = root / data.val.annotations, root / data.val.images

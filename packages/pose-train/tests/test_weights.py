@@ -1,0 +1,173 @@
+"""Weights by file, run directory and name, in every form, and the warp that goes with them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pose_backbones import CheckpointError, create_model
+from pose_data import COCO
+from pose_train import load_config
+from pose_train.__main__ import main
+from pose_train.trained import load_trained
+from pose_train.weights import settle_warp, start_from_weights, weights_file
+
+TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
+OPTIONS: dict[str, Any] = {"width": 8, "stem_channels": 8, "num_modules": (1, 1, 1)}
+OPTIONS["num_blocks"] = 1
+
+
+def content_of(run_dir: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(run_dir / "checkpoint_best.pth", weights_only=True)
+    return content
+
+
+@pytest.mark.parametrize("name", ["a.pth.tar", "a.ckpt", "A.PTH", "a.bin", "a", "a.safetensors"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_checkpoint_of_ours_under_any_name(
+    run_dir: Path, tmp_path: Path, name: str, zipped: bool
+) -> None:
+    content = content_of(run_dir)
+    torch.save(content, tmp_path / name, _use_new_zipfile_serialization=zipped)
+    trained = load_trained(tmp_path / name)
+    assert trained.weights == tmp_path / name
+    assert trained.skeleton == COCO
+    assert trained.config == load_config(run_dir / "config.yaml", ["data.warp=cv2"])
+    ours = trained.net.state_dict()
+    assert all(torch.equal(ours[key], tensor) for key, tensor in content["state_dict"].items())
+
+
+def test_weights_in_other_forms(run_dir: Path, tmp_path: Path) -> None:
+    state = content_of(run_dir)["state_dict"]
+    save_file(state, tmp_path / "safetensors.pth")
+    torch.save({"network": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "ddp.pth")
+    averaged = {"state_dict": {n: 0 * t for n, t in state.items()}, "state_dict_ema": state}
+    torch.save(averaged, tmp_path / "ema.ckpt")
+    for file in sorted(tmp_path.iterdir()):
+        trained = load_trained(run_dir / "config.yaml", weights=file)
+        ours = trained.net.state_dict()
+        assert all(torch.equal(ours[key], tensor) for key, tensor in state.items())
+        assert any("state_dict_ema" in note for note in trained.notes) == (file.stem == "ema")
+
+
+def test_what_is_no_checkpoint(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>")
+    (tmp_path / "half.pth").write_bytes((run_dir / "checkpoint_best.pth").read_bytes()[:5000])
+    torch.save({"state_dict": content_of(run_dir)["state_dict"]}, tmp_path / "bare.pth")
+    mmpose = {"state_dict": content_of(run_dir)["state_dict"], "meta": {"cfg": "model = dict()"}}
+    torch.save(mmpose, tmp_path / "mmpose.pth")
+    for name, words in (
+        ("page.pth", "it is a web page"),
+        ("half.pth", "cut off"),
+        ("bare.pth", "carries no config: name the preset"),
+        ("mmpose.pth", f"init --from-mmpose {tmp_path / 'mmpose.pth'}"),
+        ("none.pth", "no config file"),
+    ):
+        assert main(["test", str(tmp_path / name)]) == 2
+        printed = capsys.readouterr().err
+        assert words in printed
+        assert printed.count("\n") == 1
+        if name in ("page.pth", "half.pth"):
+            assert main(["test", str(run_dir), "--weights", str(tmp_path / name)]) == 2
+            assert words in capsys.readouterr().err
+
+
+def test_a_run_directory_as_weights(run_dir: Path, tmp_path: Path) -> None:
+    assert weights_file(run_dir) == run_dir / "checkpoint_best.pth"
+    trained = load_trained(run_dir / "config.yaml", weights=run_dir)
+    assert trained.weights == run_dir / "checkpoint_best.pth"
+    shutil.copy(run_dir / "checkpoint_best.pth", tmp_path / "checkpoint_last.pth")
+    assert weights_file(tmp_path) == tmp_path / "checkpoint_last.pth"
+    (tmp_path / "checkpoint_last.pth").unlink()
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        weights_file(tmp_path)
+    with pytest.raises(CheckpointError, match=r"not in .*zoo fetch cpm_coco_256x192"):
+        weights_file("cpm_coco_256x192")
+
+
+def test_a_run_starts_from_a_run_directory_or_another_head(
+    run_dir: Path, tmp_path: Path, drawn_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(*overrides: str) -> torch.nn.Module:
+        sizes = ("model.input_size=[64, 64]", "model.heatmap_size=[16, 16]")
+        net = create_model("hrnet", num_keypoints=17, **OPTIONS)
+        start_from_weights(net, load_config("demo", [TINY, *sizes, *overrides]))
+        return net
+
+    state = content_of(run_dir)["state_dict"]
+    net = start(f"model.weights={run_dir}")
+    assert all(torch.equal(net.state_dict()[key], tensor) for key, tensor in state.items())
+    assert f"{run_dir}: pose-backbones: 296 matched" in capsys.readouterr().out
+
+    other = create_model("higherhrnet", num_keypoints=17, **OPTIONS)
+    torch.save(other.state_dict(), tmp_path / "higher.pth")
+    with pytest.raises(CheckpointError, match=r"model\.reinit_head=true"):
+        start(f"model.weights={tmp_path / 'higher.pth'}")
+    net = start(f"model.weights={tmp_path / 'higher.pth'}", "model.reinit_head=true")
+    name = "backbone.conv1.weight"
+    assert torch.equal(net.state_dict()[name], other.state_dict()[name])
+
+
+def test_the_warp_follows_from_the_weights(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = content_of(run_dir)["state_dict"]
+    torch.save({"state_dict": state, "meta": {"mmengine_version": "0.10"}}, tmp_path / "mmpose.pth")
+    official = {name.split(".", 1)[1]: tensor for name, tensor in state.items()}
+    torch.save(official, tmp_path / "official.pth")
+    torch.save(state, tmp_path / "ours.pth")
+    monkeypatch.setattr(cv2, "__version__", "5.0.0")
+    open_ = "data.warp=null"  # as in a config that does not name it
+    for file, warp in (("mmpose", "opencv4"), ("official", "opencv4"), ("ours", "cv2")):
+        trained = load_trained(
+            run_dir / "config.yaml", weights=tmp_path / f"{file}.pth", overrides=[open_]
+        )
+        assert (trained.config.data.warp, trained.notes) == (warp, ())
+    trained = load_trained(
+        run_dir / "config.yaml", weights=tmp_path / "mmpose.pth", overrides=["data.warp=cv2"]
+    )
+    assert trained.config.data.warp == "cv2"  # what a config says stays so
+    (note,) = trained.notes
+    assert "data.warp is cv2" in note
+    assert "opencv4" in note
+    monkeypatch.setattr(cv2, "__version__", "4.11.0")  # where both are the same
+    config = load_config(run_dir / "config.yaml", ["data.warp=cv2"])
+    assert load_trained(run_dir / "config.yaml", weights=tmp_path / "mmpose.pth").notes == ()
+    assert settle_warp(config, None) == (config, [])
+
+
+def test_the_table_has_the_digits_that_are_asked_for(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", str(run_dir), "--digits", "5"]) == 0
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines() if line[:2] == "AP")
+    assert all(len(value.partition(".")[2]) == 5 for value in rows.values() if value != "-")
+    with pytest.raises(SystemExit):
+        main(["test", str(run_dir), "--digits", "0"])
+
+
+def test_results_as_csv(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("rows.json", "rows.CSV"):
+        assert main(["test", str(run_dir), "--out", str(tmp_path / name)]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    with (tmp_path / "rows.CSV").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(rows) > 0
+    for line, row in zip(table, rows, strict=True):
+        assert (int(line["image_id"]), int(line["category_id"])) == (row["image_id"], 1)
+        assert float(line["score"]) == row["score"]
+        assert [float(line[f"bbox_{side}"]) for side in "xywh"] == row["bbox"]
+        assert float(line["left_eye_y"]) == row["keypoints"][4]
+        assert float(line["right_ankle_score"]) == row["keypoints"][-1]
+    capsys.readouterr()
+    assert main(["test", str(run_dir), "--out", str(tmp_path / "rows.txt")]) == 2
+    assert "rows are written as .json or .csv" in capsys.readouterr().err
+    assert not (tmp_path / "rows.txt").exists()
