@@ -258,6 +258,19 @@ def test_messages_use_the_names_in_the_file(tmp_path):
         load_checkpoint(small(), save(tmp_path, state))
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_no_numbers_are_named(tmp_path, value):
+    state = renamed(small(), "head.", "keypoint_head.")
+    state["keypoint_head.final_layer.weight"][0] = float(value)
+    model = small()
+    before = model.head.final_layer.weight.clone()
+    with pytest.raises(
+        CheckpointError, match=r"NaN or inf.*1 \(keypoint_head\.final_layer\.w"
+    ):
+        load_checkpoint(model, save(tmp_path, state))
+    assert torch.equal(model.head.final_layer.weight, before)
+
+
 def test_files_without_batch_counters_load(tmp_path):
     source = small()
     state = {n: t for n, t in source.state_dict().items() if "num_batches" not in n}

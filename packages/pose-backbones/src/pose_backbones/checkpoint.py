@@ -124,6 +124,7 @@ def load_checkpoint(
     shapes = {n: f"{list(state[n].shape)}, model {list(own[n].shape)}" for n in report.misshaped}
     try:
         _check_fit(report, names.theirs, shapes, keypoint_layers(model), is_backbone, reinit_head)
+        _check_finite({names.theirs.get(n, n): state[n] for n in report.matched})
     except CheckpointError as error:
         raise CheckpointError(f"{file.path}: {error}") from None
     model.load_state_dict({name: state[name] for name in report.matched}, strict=False)
@@ -248,6 +249,15 @@ def _check_fit(
         raise CheckpointError(
             f"has another number of keypoints; shapes: file {_some(list(shown.values()))}; "
             f"{REINIT} loads the rest and leaves these layers as they are"
+        )
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"has NaN or infinite numbers in {_some(broken)}: the training that saved it had "
+            "failed; take a checkpoint from before"
         )
 
 
