@@ -163,6 +163,124 @@ def test_resuming_a_finished_run_shows_it_again_and_can_prolong_it(
     ]
 
 
+def test_a_run_that_is_cut_short_is_evaluated_where_it_is(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, 13)  # within epoch 3
+        assert run(data, out, "train.epochs=4", "eval.every=9") == 0
+    before = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    assert main(["resume", str(out), "train.epochs=1"]) == 0
+    checkpoint, records, _ = what_it_came_to(out)
+    assert [(r["kind"], r["epoch"]) for r in records][-1] == ("val", 3)
+    assert_same(checkpoint["state_dict"], before["state_dict"])
+    assert main(["resume", str(out)]) == 0  # shown again, not evaluated
+    assert what_it_came_to(out)[1] == records
+    assert main(["resume", str(out), "train.epochs=4"]) == 0  # and it can still go on
+    assert [r["epoch"] for r in what_it_came_to(out)[1] if r["kind"] == "train"] == [1, 2, 3, 4]
+
+
+def contents(run_dir: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in run_dir.iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.options.width=8", "model.options ({'width': 4"),
+        ("model.name=hrnet_w32", "model.name ('hrnet' in this run, now 'hrnet_w32')"),
+        ("data.root=/nowhere", "/nowhere"),
+        ("model.heatmap_size=[3, 3]", "model.heatmap_size"),
+        ("train.freeze=[nothing]", "train.freeze"),
+    ],
+)
+def test_a_refused_resume_leaves_the_run_as_it_was(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], override: str, words: str
+) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1") == 0
+    before = contents(out)
+    more = ["model.options={}"] if "name" in override else []
+    assert main(["resume", str(out), "train.epochs=2", override, *more]) == 2
+    assert words in refusal(capsys)
+    assert contents(out) == before
+    assert main(["resume", str(out), "train.epochs=2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "note"),
+    [
+        ("train.optimizer=sgd", "train.optimizer was adam: the averages of sgd start afresh"),
+        ("train.weight_decay=0.01", ""),
+        ("train.freeze=[backbone]", ""),
+        ("train.amp=fp16", "train.amp is new"),
+        ("train.amp=bf16", ""),
+        ("train.ema=0.9", "train.ema is new"),
+    ],
+)
+def test_what_may_change_in_a_resume(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], override: str, note: str
+) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1") == 0
+    before = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    states = dict(zip(before["trained"], before["optimizer"]["state"].values(), strict=True))
+    capsys.readouterr()
+    assert main(["resume", str(out), "train.epochs=2", override]) == 0
+    assert note in capsys.readouterr().out
+    last = torch.load(out / "checkpoint_last.pth", weights_only=True)
+    assert last["epoch"] == 3
+    if "freeze" in override:
+        kept = {n: t for n, t in last["state_dict"].items() if n.startswith("backbone.")}
+        assert all(torch.equal(t, before["state_dict"][n]) for n, t in kept.items())
+        assert [n.split(".")[0] for n in last["trained"]] == ["head", "head"]
+    if "sgd" not in override:  # the averages were carried over to where the parameter is now
+        steps = {
+            n: s["step"]
+            for n, s in zip(last["trained"], last["optimizer"]["state"].values(), strict=True)
+        }
+        assert set(map(float, steps.values())) == {
+            float(states["head.final_layer.bias"]["step"]) * 2
+        }
+
+
+def test_unfreezing_later(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1", "train.freeze=[backbone]") == 0
+    before = torch.load(out / "checkpoint_last.pth", weights_only=True)["state_dict"]
+    capsys.readouterr()
+    assert main(["resume", str(out), "train.epochs=2", "train.freeze=[]"]) == 0
+    assert "parameters were frozen before, backbone.conv1.weight for one" in capsys.readouterr().out
+    after = torch.load(out / "checkpoint_last.pth", weights_only=True)["state_dict"]
+    assert not torch.equal(before["backbone.conv1.weight"], after["backbone.conv1.weight"])
+
+
+def test_of_equal_results_the_newer_is_the_best(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "run"  # nothing learnt: AP is 0 in each epoch
+    assert run(data, out, "train.lr=1e-9", "train.epochs=3") == 0
+    assert {r["AP"] for r in what_it_came_to(out)[1] if r["kind"] == "val"} == {0.0}
+    assert torch.load(out / "checkpoint_best.pth", weights_only=True)["epoch"] == 3
+
+
+def test_commands_say_which_weights_they_use(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(data, out) == 0
+    best, last = out / "checkpoint_best.pth", out / "checkpoint_last.pth"
+    epoch = torch.load(best, weights_only=True)["epoch"]
+    capsys.readouterr()
+    assert main(["test", str(out)]) == 0
+    assert f"{best} on " in (printed := capsys.readouterr().out)
+    assert f"; after epoch {epoch}\n" in printed
+    assert main(["test", str(last)]) == 0
+    assert "; after epoch 2\n" in capsys.readouterr().out
+    picture = str(next((data / "val2017").iterdir()))
+    assert main(["predict", str(out), picture, "--out", str(tmp_path / "people")]) == 0
+    assert f"weights: {best}, after epoch {epoch}\n" in capsys.readouterr().err
+
+
 def test_numbered_checkpoints_are_kept_and_dropped(tmp_path: Path, data: Path) -> None:
     out = tmp_path / "run"
     assert run(data, out, "train.epochs=4", "checkpoints={every: 1, keep: 2}", "eval.every=9") == 0
@@ -194,7 +312,9 @@ def test_a_damaged_checkpoint_is_named(
     last.write_bytes(last.read_bytes()[:1000])
     capsys.readouterr()
     assert main(["resume", str(out)]) == 2
-    assert f"{last} does not fit this run or is damaged" in refusal(capsys)
+    sentence = refusal(capsys)
+    assert f"{last} is damaged" in sentence
+    assert f"model.weights={out / 'checkpoint_best.pth'}" in sentence
     last.unlink()
     assert main(["resume", str(out)]) == 2
     assert "this run never got as far" in refusal(capsys)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,11 @@ from pose_backbones import PoseOutput, create_model
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import COCO, BottomUp, GroupedBatches, Persons
 from pose_data.mixture import draw_rows
-from pose_train.checkpoints import LAST, Training, restore_checkpoint
+from pose_train.checkpoints import Training, restore_checkpoint
 from pose_train.config import Config, ConfigError, Model
 from pose_train.losses import BottomUpLoss, bottomup_loss
 from pose_train.optim import set_training
-from pose_train.outcome import finish_evaluation, shown_again
+from pose_train.outcome import finish_evaluation, is_evaluated, shown_again
 from pose_train.predict import normalize
 from pose_train.ranks import Ranks, gather, joined, share_buffers
 from pose_train.run import Outcome, Run, load_given_sets, open_run, save, save_epoch, say
@@ -78,11 +79,14 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
         net, maps = create_net(config.model, skeleton.num_keypoints)
-        config = start_from_weights(net, config)
+        config = config if resume else start_from_weights(net, config)
         codec = create_codec(config)
         training, forward = prepare_training(config, net, ranks, device)
+        notes = restore_checkpoint(Path(config.out), training, config) if resume else []
         run = open_run(config, sets, ranks, device, stop, resume)
-        outcome = _train(run, training, forward, maps, codec, resume)
+        for text in notes:
+            say(run, f"note: {text}")
+        outcome = _train(run, training, forward, maps, codec)
         if outcome is None and stop.asked:
             say(run, f"stopped; go on with: pose-train resume {run.dir}")
         return outcome
@@ -94,7 +98,6 @@ def _train(
     forward: nn.Module,
     maps: Maps,
     codec: AssociativeEmbedding,
-    resume: bool,
 ) -> Outcome | None:
     """Train from the start or from the last checkpoint: the loop over epochs."""
     config, plan = run.config, run.config.train
@@ -106,13 +109,15 @@ def _train(
     def name_of(sample: int) -> str:
         return str(run.sets.train.file_names[dataset.images[sample]])
 
-    if resume:
-        restore_checkpoint(run.dir / LAST, training)
     if run.ranks.is_first:
         cut_metrics(run.dir, training.progress.records)
     save(run, training)  # from here on there is always one to resume from
 
     outcome = None
+    if training.progress.epoch > plan.epochs and not is_evaluated(run, training):
+        # Resumed with fewer epochs than were begun: to stop here and see what there is.
+        outcome = _evaluate(run, training, codec, training.progress.epochs_begun)
+        save(run, training)
     for epoch in range(training.progress.epoch, plan.epochs + 1):
         if not _train_epoch(run, training, forward, maps, loader, batches, name_of):
             return None

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from torch import nn
 
 from pose_backbones import CheckpointError
+from pose_train.config import Config, ConfigError
 from pose_train.ema import Ema
+from pose_train.read_config import parse_config
 from pose_train.rundir import RunDirError, save_tensors
 
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"
@@ -48,6 +51,11 @@ class Progress:
         """The means over the images of the epoch so far, by name."""
         return {name: total / self.images for name, total in self.loss_sums.items()}
 
+    @property
+    def epochs_begun(self) -> int:
+        """The number of epochs, one that is under way included."""
+        return self.epoch if self.batch else self.epoch - 1
+
     def next_epoch(self) -> None:
         """Go to the start of the next epoch."""
         self.epoch += 1
@@ -75,6 +83,7 @@ def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
     content = {
         "state_dict": training.net.state_dict() if ema is None else ema.tensors,
         "optimizer": training.optimizer.state_dict(),
+        "trained": _trained_names(training),
         "scaler": training.scaler.state_dict(),
         "rng": torch.get_rng_state(),
         **vars(training.progress),
@@ -87,38 +96,86 @@ def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
     save_tensors(path, content)
 
 
-def restore_checkpoint(path: Path, training: Training) -> None:
-    """Bring a run back to where its checkpoint was saved.
+def restore_checkpoint(run_dir: Path, training: Training, config: Config) -> list[str]:
+    """Bring a run back to where its last checkpoint was saved; change nothing in its directory.
 
-    Raises RunDirError where there is none, CheckpointError where it is of another network.
+    Optimizer, weight decay, frozen layers and amp may be others than before: what fits is carried
+    over. Returns what starts afresh, in sentences. Raises RunDirError where there is no checkpoint,
+    CheckpointError where it is damaged, ConfigError where a changed key needs another network.
     """
+    path = run_dir / LAST
     if not path.is_file():
         raise RunDirError(
             f"{path} does not exist: this run never got as far; start it again with "
-            f"`pose-train run {path.parent / 'config.yaml'} out=DIR`"
+            f"`pose-train run {run_dir / 'config.yaml'} out=DIR`"
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        _restore(content, training)
+        before = parse_config(content["config"], f"the config in {path}")
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{path} does not fit this run or is damaged: {reason}") from error
-
-
-def _restore(content: dict[str, Any], training: Training) -> None:
-    training.net.load_state_dict(content.get("train_state_dict", content["state_dict"]))
-    training.optimizer.load_state_dict(content["optimizer"])
-    training.scaler.load_state_dict(content["scaler"])
+        best = run_dir / BEST
+        advice = f"; start from the best one: `model.weights={best}`" if best.is_file() else ""
+        raise CheckpointError(f"{path} is damaged: {reason}{advice}") from error
+    net = training.net
+    try:
+        net.load_state_dict(content.get("train_state_dict", content["state_dict"]))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the network is not that of {path}: {_changes(before, config)} cannot change in a "
+            "resume; start a new run with `pose-train run`"
+        ) from error
+    notes = _restore_optimizer(content, training, before, config)
+    if content["scaler"] and training.scaler.is_enabled():
+        training.scaler.load_state_dict(content["scaler"])
+    elif training.scaler.is_enabled():
+        notes.append("train.amp is new: the scale of its losses starts afresh")
     if training.ema is not None and "ema" in content:
         training.ema.load_state_dict(content["ema"])
-    elif training.ema is not None:  # averaging was asked for in the middle of a run
-        for name, tensor in training.net.state_dict().items():
+    elif training.ema is not None:
+        notes.append("train.ema is new: the averages start from the weights as they are")
+        for name, tensor in net.state_dict().items():
             training.ema.tensors[name].copy_(tensor)
     torch.set_rng_state(content["rng"])
     if "rng_cuda" in content and torch.cuda.is_available():
         torch.cuda.set_rng_state(content["rng_cuda"])
     for name, start in vars(training.progress).items():  # what an older checkpoint lacks starts
         setattr(training.progress, name, content.get(name, start))
+    return notes
+
+
+def _restore_optimizer(
+    content: dict[str, Any], training: Training, before: Config, config: Config
+) -> list[str]:
+    """Give each parameter the state that the optimizer kept for it, by name; return notes."""
+    was, now = before.train.optimizer, config.train.optimizer
+    if was != now:
+        return [f"train.optimizer was {was}: the averages of {now} start afresh"]
+    stored, new = content["optimizer"]["state"], _trained_names(training)
+    lr = content["optimizer"]["param_groups"][0]["lr"]
+    # Older checkpoints do not name the parameters: theirs are the same.
+    places = {name: i for i, name in enumerate(content.get("trained", new))}
+    kept = {i: stored[places[n]] for i, n in enumerate(new) if places.get(n, -1) in stored}
+    groups = [group | {"lr": lr} for group in training.optimizer.state_dict()["param_groups"]]
+    training.optimizer.load_state_dict({"state": kept, "param_groups": groups})
+    fresh = [name for name in new if name not in places]
+    return [f"{len(fresh)} parameters were frozen before, {fresh[0]} for one"] if fresh else []
+
+
+def _trained_names(training: Training) -> list[str]:
+    """Return the names of the optimizer's parameters in its order."""
+    names = {id(parameter): name for name, parameter in training.net.named_parameters()}
+    return [names[id(p)] for group in training.optimizer.param_groups for p in group["params"]]
+
+
+def _changes(before: Config, after: Config) -> str:
+    """Return which keys that decide about a network differ, with what they were."""
+    changed = [
+        f"{key} ({was!r} in this run, now {now!r})"
+        for key in ("recipe", "model.name", "model.options", "data.mix", "data.root", "data.train")
+        if (was := attrgetter(key)(before)) != (now := attrgetter(key)(after))
+    ]
+    return ", ".join(changed) or "the keypoints of the annotation file"
 
 
 def keep_newest(run_dir: Path, count: int) -> None:

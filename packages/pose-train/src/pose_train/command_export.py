@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     from pose_train.trained import load_trained
 
     trained = load_trained(args.source, weights=args.weights, device="cpu")
+    print(f"weights: {trained.origin}")
     for note in trained.notes:
         print(f"note: {note}")
     size = tuple(args.input_size) if args.input_size else None

@@ -55,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
         device=args.device,
         flip_test=False if args.no_flip else None,
     )
+    print(f"weights: {predictor.trained.origin}", file=sys.stderr)
     for note in predictor.trained.notes:
         print(f"note: {note}", file=sys.stderr)
     summary = predict_inputs(

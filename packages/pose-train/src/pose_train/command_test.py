@@ -55,15 +55,17 @@ def main(args: argparse.Namespace) -> int:
     config = trained.config
     if args.multi_scale and config.recipe == "topdown":
         raise ConfigError(f"--multi-scale is for bottom-up networks, and {args.source} is top-down")
-    for note in trained.notes:
-        print(f"note: {note}")
     with joined(config.train.device) as (ranks, device):
         trained.net.to(device)
         val, boxes = load_tested(config)
         if ranks.is_first:
             count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
+            for note in trained.notes:
+                print(f"note: {note}")
+            epoch = "" if trained.epoch is None else f"; after epoch {trained.epoch}"
             print(
-                f"{trained.weights} on {val.annotation_file}: {len(val.image_ids)} pictures{count}",
+                f"{trained.weights} on {val.annotation_file}: {len(val.image_ids)} pictures"
+                f"{count}{epoch}",
                 flush=True,
             )
         rows = predict_rows(trained, val, boxes, ranks, device)

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 from pose_train.checkpoints import BEST, Training
+from pose_train.ranks import gather
 from pose_train.report import write_report
 from pose_train.run import Outcome, Run, record, save, say
-from pose_train.rundir import write_text
+from pose_train.rundir import read_metrics, write_text
 from pose_train.testing import evaluate_rows
 from pose_train.timing import Timing
 
@@ -27,11 +28,20 @@ def finish_evaluation(
     place = {"kind": "val", "epoch": epoch, "step": training.progress.step}
     record(run, training, place | evaluation.stats)
     say(run, f"epoch {epoch}: AP {ap:.3f}")
-    if ap > training.progress.best_ap:
+    if ap >= training.progress.best_ap:  # of equal ones the newer
         training.progress.best_ap = ap
         save(run, training, BEST)
     page = write_report(run.dir, run.config, evaluation, run.sets.val, seconds)
     return Outcome(evaluation, page)
+
+
+def is_evaluated(run: Run, training: Training) -> bool:
+    """Tell whether the last evaluation was of these weights, the same in all processes."""
+    is_same = False
+    if run.ranks.is_first and (run.dir / RESULTS).is_file():
+        steps = [line["step"] for line in read_metrics(run.dir) if line["kind"] == "val"]
+        is_same = steps[-1:] == [training.progress.step]
+    return any(gather(is_same, run.ranks))
 
 
 def shown_again(run: Run) -> Outcome | None:

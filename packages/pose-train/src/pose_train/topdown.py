@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from pose_backbones import PoseOutput, create_model
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
 from pose_data import COCO, GroupedBatches, Persons, TopDown
-from pose_train.checkpoints import LAST, Training, restore_checkpoint
+from pose_train.checkpoints import Training, restore_checkpoint
 from pose_train.config import Codec, Config, ConfigError, Model
 from pose_train.losses import keypoint_mse
 from pose_train.optim import set_training
-from pose_train.outcome import finish_evaluation, shown_again
+from pose_train.outcome import finish_evaluation, is_evaluated, shown_again
 from pose_train.predict import normalize
 from pose_train.ranks import gather, joined, share_buffers
 from pose_train.run import Outcome, Run, load_given_sets, open_run, save, save_epoch, say
@@ -64,32 +65,35 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
         net, heatmap_size = create_net(config.model, skeleton.num_keypoints)
-        config = start_from_weights(net, config)
+        config = config if resume else start_from_weights(net, config)
         codec = create_codec(config.codec, config.model.input_size, heatmap_size)
         training, forward = prepare_training(config, net, ranks, device)
+        notes = restore_checkpoint(Path(config.out), training, config) if resume else []
         run = open_run(config, sets, ranks, device, stop, resume)
-        outcome = _train(run, training, forward, codec, resume)
+        for text in notes:
+            say(run, f"note: {text}")
+        outcome = _train(run, training, forward, codec)
         if outcome is None and stop.asked:
             say(run, f"stopped; go on with: pose-train resume {run.dir}")
         return outcome
 
 
-def _train(
-    run: Run, training: Training, forward: nn.Module, codec: Heatmap, resume: bool
-) -> Outcome | None:
+def _train(run: Run, training: Training, forward: nn.Module, codec: Heatmap) -> Outcome | None:
     """Train from the start or from the last checkpoint: the loop over epochs."""
     config, plan = run.config, run.config.train
     dataset = train_samples(config, run.sets.train, codec, run.device)
     dataset[0]  # compiles the codec here, once, before the workers are forked
     batches = make_batches(run.sets.train, config, run.ranks)
     loader = train_loader(dataset, batches, plan.num_workers, run.device)
-    if resume:
-        restore_checkpoint(run.dir / LAST, training)
     if run.ranks.is_first:
         cut_metrics(run.dir, training.progress.records)
     save(run, training)  # from here on there is always one to resume from
 
     outcome = None
+    if training.progress.epoch > plan.epochs and not is_evaluated(run, training):
+        # Resumed with fewer epochs than were begun: to stop here and see what there is.
+        outcome = _evaluate(run, training, codec, training.progress.epochs_begun)
+        save(run, training)
     for epoch in range(training.progress.epoch, plan.epochs + 1):
         if not _train_epoch(run, training, forward, codec, loader, batches):
             return None

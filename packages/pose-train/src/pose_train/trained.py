@@ -18,7 +18,7 @@ from pose_backbones import (
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import Persons, Skeleton, load_coco
 from pose_train import bottomup, topdown
-from pose_train.checkpoints import BEST, LAST
+from pose_train.checkpoints import BEST, LAST, Progress
 from pose_train.config import Config, ConfigError
 from pose_train.ranks import Ranks, find_device
 from pose_train.read_config import load_config, parse_config, shipped_configs
@@ -36,7 +36,8 @@ class Trained:
     """A network in evaluation mode on its device.
 
     codec: turns its maps into keypoints, or into people. skeleton: of its K keypoints. weights: the
-    file they are from. notes: what was chosen in loading it that a user should know.
+    file they are from, epoch: after how many epochs, where it says so. notes: what was chosen in
+    loading it that a user should know.
     """
 
     net: nn.Module
@@ -45,7 +46,13 @@ class Trained:
     skeleton: Skeleton
     device: torch.device
     weights: Path
+    epoch: int | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Say which weights these are."""
+        return str(self.weights) + ("" if self.epoch is None else f", after epoch {self.epoch}")
 
 
 def load_trained(
@@ -75,7 +82,17 @@ def load_trained(
     config, notes = settle_warp(config, report)
     on = find_device(device or config.train.device, 0)
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Trained(net.eval(), config, codec, skeleton, on, file.path, (*report.notes, *notes))
+    said = (*report.notes, *notes)
+    return Trained(net.eval(), config, codec, skeleton, on, file.path, _epoch(file), said)
+
+
+def _epoch(file: Checkpoint) -> int | None:
+    """Return after how many epochs a checkpoint of ours was saved."""
+    at = {name: file.content.get(name) for name in ("epoch", "batch", "config")}
+    epoch, batch = at["epoch"], at["batch"]
+    if not isinstance(epoch, int) or not isinstance(batch, int) or at["config"] is None:
+        return None
+    return Progress(epoch, batch).epochs_begun
 
 
 def _create(
