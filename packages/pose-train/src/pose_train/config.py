@@ -65,8 +65,8 @@ class Data:
     # two names stand for the middle between them
     detections: Detections = Detections()
     decode: Literal["exact", "fast"] = "exact"  # fast: JPEGs at a half or less where that suffices
-    # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or the
-    # papers' authors', else cv2
+    # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or
+    # the papers' authors', else cv2
     warp: Literal["cv2", "opencv4"] | None = None
     cache_mb: float = 96.0  # decoded pictures that each worker keeps
     max_broken: int = 10  # pictures a worker may replace in training because they cannot be read
