@@ -264,9 +264,7 @@ def test_weights_that_are_no_numbers_are_named(tmp_path, value):
     state["keypoint_head.final_layer.weight"][0] = float(value)
     model = small()
     before = model.head.final_layer.weight.clone()
-    with pytest.raises(
-        CheckpointError, match=r"NaN or inf.*1 \(keypoint_head\.final_layer\.w"
-    ):
+    with pytest.raises(CheckpointError, match=r"NaN or inf.*1 \(keypoint_head\.final_layer\.w"):
         load_checkpoint(model, save(tmp_path, state))
     assert torch.equal(model.head.final_layer.weight, before)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pose_data import COCO, Augmentation, keypoints_to_image
+from pose_data import COCO, Augmentation, SceneAugmentation, keypoints_to_image
 from pose_data.transforms import (
     box_to_center_scale,
     crop_matrix,
@@ -14,6 +14,21 @@ from pose_data.transforms import (
 )
 
 INPUT_SIZE = (192, 256)
+
+
+def test_augmentation_out_of_range_names_the_field() -> None:
+    for options, words in (
+        ({"flip_prob": 2}, "flip_prob must be from 0 to 1, got 2"),
+        ({"scale": 1.5}, "scale must be from 0 to 0.9, got 1.5"),
+        ({"rotate": float("nan")}, "rotate must be from 0 to 180, got nan"),
+        ({"half_body_min_keypoints": -1}, "half_body_min_keypoints must be at least 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Augmentation(**options)
+    with pytest.raises(ValueError, match=r"scale must be in order, the lowest first, got \[2, 1\]"):
+        SceneAugmentation(scale=(2, 1))
+    with pytest.raises(ValueError, match=r"scale\[0\] must be above 0, got 0"):
+        SceneAugmentation(scale=(0, 1))
 
 
 @pytest.mark.parametrize("seed", range(20))

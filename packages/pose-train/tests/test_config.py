@@ -1,10 +1,15 @@
 """Configs: typed values, overrides, and one sentence for each mistake."""
 
+import dataclasses
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pose_train import ConfigError, load_config
+from pose_train.config import Config
 from pose_train.read_config import to_yaml
 
 
@@ -41,7 +46,7 @@ def test_default_run_directory_is_the_next_free_one(
         ("trian.epochs=3", "unknown key trian; did you mean train"),
         ("train.epochs=many", "train.epochs must be of type int, got 'many'"),
         ("train.epochs=true", "train.epochs must be of type int, got True"),
-        ("train.epochs=0", "train.epochs must be above 0, got 0"),
+        ("train.epochs=0", "train.epochs must be at least 1, got 0"),
         ("train.lr=fast", "train.lr must be a finite number, got 'fast'"),
         ("train.lr=nan", "train.lr must be a finite number"),
         ("train.lr_steps=8", "train.lr_steps must be a list"),
@@ -54,20 +59,40 @@ def test_default_run_directory_is_the_next_free_one(
         ("seed.x=3", "seed is not a section"),
         ("train.optimizer=lion", "train.optimizer must be one of adam, adamw, sgd, got 'lion'"),
         ("train.amp=true", "train.amp must be one of off, bf16, fp16, got True"),
-        ("train.ema=1.5", "train.ema is a decay between 0 and 1"),
-        ("train.accumulate=0", "train.accumulate must be above 0, got 0"),
-        ("train.base_batch_size=-1", "train.base_batch_size must be above 0, got -1"),
+        ("train.ema=1.5", "train.ema must be above 0 and below 1, got 1.5"),
+        ("train.accumulate=0", "train.accumulate must be at least 1, got 0"),
+        ("train.base_batch_size=-1", "train.base_batch_size must be at least 1, got -1"),
         ("train.freeze=backbone", "train.freeze must be a list"),
-        ("checkpoints.minutes=-1", "checkpoints.minutes must not be below 0"),
+        ("checkpoints.minutes=-1", "checkpoints.minutes must be at least 0"),
         ("data.extra=[aic]", "data.extra must be a section with names as keys"),
         ("data.extra={aic: {rot: x}}", "unknown key data.extra.aic.rot; did you mean root"),
-        ("data.extra={aic: {ratio: -1}}", "data.extra.aic.ratio must not be below 0"),
+        ("data.extra={aic: {ratio: -1}}", "data.extra.aic.ratio must be at least 0"),
         ("data.extra={aic: {format: voc}}", "data.extra.aic.format must be one of coco, aic"),
         ("data.same={neck: []}", "data.same.neck must hold the one name"),
         ("data.same={neck: upper_neck}", "data.same.neck must be a list"),
         ("data.synthetic.people=[2, 1]", "data.synthetic.people: people must be in order"),
         ("eval.boxes=detections", "give data.detections.file"),
         ("eval.multi_scale=[]", "at least one factor"),
+        ("train.augment={scale: 1.5}", r"train\.augment\.scale must be from 0 to 0\.9, got 1\.5"),
+        ("train.augment={flip_prob: 2}", r"train\.augment\.flip_prob must be from 0 to 1, got 2"),
+        ("train.augment.shift=-3", r"train\.augment\.shift must be from 0 to 1"),
+        ("train.augment.rotate=-80", r"train\.augment\.rotate must be from 0 to 180"),
+        ("train.scene.scale=[2, 1]", r"train\.scene\.scale must be in order"),
+        ("train.scene.scale=[0, 1]", r"train\.scene\.scale\[0\] must be above 0"),
+        ("eval.nms_threshold=5", r"eval\.nms_threshold must be from 0 to 1, got 5"),
+        ("train.momentum=5", "train.momentum must be from 0 to 1"),
+        ("train.weight_decay=100", "train.weight_decay must be from 0 to 1"),
+        ("train.lr_steps=[-1]", r"train\.lr_steps\[0\] must be above 0"),
+        ("train.lr_steps=[5, 3]", r"train\.lr_steps must be in order"),
+        ("grouping.max_instances=0", "grouping.max_instances must be at least 1"),
+        ("grouping.detection_threshold=9", "grouping.detection_threshold must be from 0 to 1"),
+        ("loss.push=-1", "loss.push must be at least 0"),
+        ("data.detections.per_image=0", "data.detections.per_image must be at least 1"),
+        ("data.synthetic.num_train=0", "data.synthetic.num_train must be at least 1"),
+        ("codec.sigma=0", "codec.sigma must be above 0"),
+        ("seed=100000000000000000000", "seed must be from 0 to"),
+        ("model.input_size=[-64, 64]", r"model\.input_size\[0\] must be at least 1"),
+        ("model.options.in_channels=1", "model.options.in_channels is 1"),
         ("eval.multi_scale=[1, 0]", r"eval.multi_scale\[1\] must be above 0"),
         ("model.heatmap_sizes=[[24, 32]]", "recipe topdown knows model.heatmap_size"),
         ("recipe=bottomup", "recipe bottomup knows model.heatmap_sizes"),
@@ -76,6 +101,29 @@ def test_default_run_directory_is_the_next_free_one(
 def test_mistakes_name_the_key(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("demo", ["seed=0", override])
+
+
+def types_in(hint: Any) -> set[Any]:
+    return {hint}.union(*map(types_in, typing.get_args(hint)))
+
+
+def fields_of_numbers(cls: Any, path: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Yield the fields that hold numbers, by their keys, of a section and of those in it."""
+    for field in dataclasses.fields(cls):
+        kinds = types_in(typing.get_type_hints(cls)[field.name])
+        for inside in filter(dataclasses.is_dataclass, kinds):
+            yield from fields_of_numbers(inside, f"{path}{field.name}.")
+        if kinds & {int, float}:
+            yield f"{path}{field.name}", field
+
+
+def test_every_number_of_a_config_has_its_range() -> None:
+    # Checked by code of their own: a sigma may be -1 bottom-up, people are in order, and sizes
+    # are compared with those of the network.
+    others = {"codec.sigma", "data.synthetic.people", "model.heatmap_sizes"}
+    found = dict(fields_of_numbers(Config))
+    assert {"train.augment.flip_prob", "data.extra.ratio", "seed", "eval.multi_scale"} <= set(found)
+    assert {key for key, field in found.items() if not field.metadata} == others
 
 
 def test_missing_key(tmp_path: Path) -> None:

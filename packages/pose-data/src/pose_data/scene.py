@@ -5,13 +5,14 @@ coordinates; a matrix maps the middle of the region to (W / 2, H / 2). Sizes are
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.ranges import between, check_ranges, within
 from pose_data.transforms import Floats, three_points
 
 Size = tuple[int, int]
@@ -26,11 +27,14 @@ class SceneAugmentation:
     that many pixels for each 200 pixels of the picture's sides, times the same factor.
     """
 
-    flip_prob: float = 0.5
-    rotate: float = 30.0
-    scale: tuple[float, float] = (0.75, 1.5)
-    translate: float = 40.0
+    flip_prob: float = field(default=0.5, metadata=within(0, 1))
+    rotate: float = field(default=30.0, metadata=within(0, 180))
+    scale: tuple[float, float] = field(default=(0.75, 1.5), metadata=between(0, ordered=True))
+    translate: float = field(default=40.0, metadata=within(0))
     side: Literal["short", "long"] = "short"
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class SceneParams(NamedTuple):

@@ -6,13 +6,14 @@ centre to (W / 2, H / 2) with one factor for both axes (MMPose's convention; UDP
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.ranges import check_ranges, within
 from pose_data.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
@@ -26,16 +27,19 @@ class Augmentation:
     `rotate` degrees. A half-body crop needs `half_body_min_keypoints` labelled keypoints.
     """
 
-    flip_prob: float = 0.5
-    half_body_prob: float = 0.3
-    half_body_min_keypoints: int = 9
-    upper_body_prob: float = 0.7
-    shift_prob: float = 0.3
-    shift: float = 0.16
-    scale_prob: float = 1.0
-    scale: float = 0.5
-    rotate_prob: float = 0.6
-    rotate: float = 80.0
+    flip_prob: float = field(default=0.5, metadata=within(0, 1))
+    half_body_prob: float = field(default=0.3, metadata=within(0, 1))
+    half_body_min_keypoints: int = field(default=9, metadata=within(0))
+    upper_body_prob: float = field(default=0.7, metadata=within(0, 1))
+    shift_prob: float = field(default=0.3, metadata=within(0, 1))
+    shift: float = field(default=0.16, metadata=within(0, 1))
+    scale_prob: float = field(default=1.0, metadata=within(0, 1))
+    scale: float = field(default=0.5, metadata=within(0, 0.9))  # 1 would leave nothing of a box
+    rotate_prob: float = field(default=0.6, metadata=within(0, 1))
+    rotate: float = field(default=80.0, metadata=within(0, 180))
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class AugmentationParams(NamedTuple):

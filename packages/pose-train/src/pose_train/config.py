@@ -1,13 +1,14 @@
 """The vocabulary of a config file, as frozen, typed objects; `read_config.py` fills them.
 
-A field's name is its key, its comment its meaning. Sizes are (width, height). What does not fit
-together is a ConfigError that names the keys.
+A field's name is its key, its comment its meaning, its metadata the range of its values. Sizes are
+(width, height). What does not fit together is a ConfigError that names the keys.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pose_data import Augmentation, Scene, SceneAugmentation
+from pose_data.ranges import between, within
 
 
 class ConfigError(ValueError):
@@ -31,7 +32,8 @@ class ExtraSource:
     root: str | None = None  # needed to train, not to test
     format: Literal["coco", "aic"] = "coco"
     train: AnnotationSet = COCO_TRAIN
-    ratio: float = 1.0  # how often each person comes in an epoch on average; bottomup: picture
+    # how often each person comes in an epoch on average; bottomup: each picture
+    ratio: float = field(default=1.0, metadata=within(0))
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,15 @@ class Detections:
     """A detector's boxes for the evaluation set, as a COCO results file."""
 
     file: str | None = None  # relative to data.root
-    score_threshold: float = 0.0
-    per_image: int | None = None  # only the best of each picture
+    score_threshold: float = field(default=0.0, metadata=within(0, 1))
+    per_image: int | None = field(default=None, metadata=within(1))  # only the best of each picture
 
 
 @dataclass(frozen=True)
 class Synthetic:
-    num_train: int  # pictures to make for training
-    num_val: int  # pictures to make for evaluation
-    image_size: tuple[int, int] = (320, 240)
+    num_train: int = field(metadata=within(1))  # pictures to make for training
+    num_val: int = field(metadata=within(1))  # pictures to make for evaluation
+    image_size: tuple[int, int] = field(default=(320, 240), metadata=within(16))
     people: tuple[int, int] | None = None  # fewest and most of a picture; None: one to four
 
 
@@ -58,7 +60,8 @@ class Data:
     format: Literal["coco", "aic"] = "coco"  # of train and val
     train: AnnotationSet = COCO_TRAIN
     val: AnnotationSet = COCO_VAL
-    ratio: float = 1.0  # how often each person of train comes in an epoch; bottomup: picture
+    # how often each person of train comes in an epoch; bottomup: each picture
+    ratio: float = field(default=1.0, metadata=within(0))
     extra: dict[str, ExtraSource] = field(default_factory=dict)  # more to train on, by any name
     mix: Literal["merge", "combine"] = "merge"  # keypoints of the main set, or those of all sets
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name: [its name elsewhere];
@@ -68,8 +71,9 @@ class Data:
     # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or
     # the papers' authors', else cv2
     warp: Literal["cv2", "opencv4"] | None = None
-    cache_mb: float = 96.0  # decoded pictures that each worker keeps
-    max_broken: int = 10  # pictures a worker may replace in training because they cannot be read
+    cache_mb: float = field(default=96.0, metadata=within(0))  # decoded pictures a worker keeps
+    # pictures that a worker may replace in training because they cannot be read
+    max_broken: int = field(default=10, metadata=within(0))
 
     @property
     def chosen_warp(self) -> Literal["cv2", "opencv4"]:
@@ -80,8 +84,9 @@ class Data:
 @dataclass(frozen=True)
 class Model:
     name: str  # a name of pose_backbones.list_models()
-    input_size: tuple[int, int]
-    heatmap_size: tuple[int, int] | None = None  # topdown; None: what the network makes
+    input_size: tuple[int, int] = field(metadata=within(1))
+    # topdown; None: what the network makes
+    heatmap_size: tuple[int, int] | None = field(default=None, metadata=within(1))
     heatmap_sizes: tuple[tuple[int, int], ...] = ()  # bottomup, coarse first; (): the network's
     options: dict[str, Any] = field(default_factory=dict)  # e.g. {width: 16}
     weights: str | None = None  # to start from: a checkpoint, a run directory, a name of the zoo
@@ -94,17 +99,19 @@ class Codec:
     refine: Literal["quarter", "dark", "none"] = "quarter"  # topdown
     unbiased: bool = False  # topdown: Gaussians at sub-pixel positions, as DARK trains with
     udp: bool = False  # topdown: unbiased crops and heatmaps; decoded by their own rule
-    blur_size: int | None = None  # of dark and udp, in heatmap pixels; None: from sigma
+    # of dark and udp, in heatmap pixels; None: from sigma
+    blur_size: int | None = field(default=None, metadata=within(1))
 
 
 @dataclass(frozen=True)
 class Grouping:
     """Bottom-up: how heatmaps and tags become people (pose_codecs.AssociativeEmbedding)."""
 
-    max_instances: int = 30  # people encoded per picture, candidates decoded per keypoint
-    detection_threshold: float = 0.1
-    tag_threshold: float = 1.0
-    nms_kernel: int = 5
+    # people encoded per picture, candidates decoded per keypoint
+    max_instances: int = field(default=30, metadata=within(1))
+    detection_threshold: float = field(default=0.1, metadata=within(0, 1))
+    tag_threshold: float = field(default=1.0, metadata=between(0))
+    nms_kernel: int = field(default=5, metadata=within(1))
     adjust: bool = True
     refine: bool = True
 
@@ -117,32 +124,37 @@ class Loss:
     so that on smaller maps people make more of it, and tags are learnt only with larger factors.
     """
 
-    push: float = 1e-3
-    pull: float = 1e-3
+    push: float = field(default=1e-3, metadata=within(0))
+    pull: float = field(default=1e-3, metadata=within(0))
     supervise_empty: bool = True  # count channels whose target is empty
 
 
 @dataclass(frozen=True)
 class Train:
-    epochs: int
-    batch_size: int  # samples per process and step
-    lr: float
-    base_batch_size: int | None = None  # that lr is meant for; lr scales with what a step sees
+    epochs: int = field(metadata=within(1))
+    batch_size: int = field(metadata=within(1))  # samples per process and step
+    lr: float = field(metadata=between(0))
+    # that lr is meant for; lr scales with what a step sees
+    base_batch_size: int | None = field(default=None, metadata=within(1))
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: float = 0.0  # the published recipes have none
-    momentum: float = 0.9  # of sgd
+    weight_decay: float = field(default=0.0, metadata=within(0, 1))  # the published have none
+    momentum: float = field(default=0.9, metadata=within(0, 1))  # of sgd
     schedule: Literal["step", "cosine"] = "step"
-    lr_steps: tuple[int, ...] = ()  # epochs after which the rate falls to a tenth
-    warmup_steps: int = 500  # optimizer steps of linear warm-up from lr / 1000
-    clip_grad: float | None = None  # largest norm of the gradient
-    accumulate: int = 1  # batches per optimizer step
-    ema: float | None = None  # decay of the averaged weights, which are what is evaluated
+    # epochs after which the rate falls to a tenth
+    lr_steps: tuple[int, ...] = field(default=(), metadata=between(0, ordered=True))
+    # optimizer steps of linear warm-up from lr / 1000
+    warmup_steps: int = field(default=500, metadata=within(0))
+    clip_grad: float | None = field(default=None, metadata=between(0))  # largest norm
+    accumulate: int = field(default=1, metadata=within(1))  # batches per optimizer step
+    # decay of the averaged weights, which are what is evaluated, such as 0.999
+    ema: float | None = field(default=None, metadata=between(0, 1))
     freeze: tuple[str, ...] = ()  # shell patterns of parameter names, e.g. backbone.stem*
     amp: Literal["off", "bf16", "fp16"] = "off"  # autocast
     compile: bool = False  # torch.compile
     channels_last: bool = True  # faster on CPU and GPU
     sync_bn: bool = False  # batch statistics over all processes
-    num_workers: int = 2  # processes that make samples, per training process
+    # processes that make samples, per training process
+    num_workers: int = field(default=2, metadata=within(0))
     augment: Augmentation | None = field(default_factory=Augmentation)  # topdown
     scene: SceneAugmentation = field(default_factory=SceneAugmentation)  # bottomup
     device: str = "auto"  # cuda where there is one, else cpu
@@ -150,27 +162,33 @@ class Train:
 
 @dataclass(frozen=True)
 class Eval:
-    batch_size: int = 64  # per process
-    every: int = 10  # epochs; the last epoch is always evaluated
+    batch_size: int = field(default=64, metadata=within(1))  # per process
+    # epochs; the last epoch is always evaluated
+    every: int = field(default=10, metadata=within(1))
     flip_test: bool = True  # average with the mirrored picture's heatmaps
     boxes: Literal["gt", "detections", "image"] = "gt"  # topdown; image: the whole picture
     nms: Literal["oks", "soft", "none"] = "oks"  # topdown with detections
-    nms_threshold: float = 0.9  # OKS above which the lower-scored of two poses goes
-    multi_scale: tuple[float, ...] = (1.0,)  # bottomup, e.g. [2, 1, 0.5]
+    # OKS above which the lower-scored of two poses goes
+    nms_threshold: float = field(default=0.9, metadata=within(0, 1))
+    # bottomup, e.g. [2, 1, 0.5]
+    multi_scale: tuple[float, ...] = field(default=(1.0,), metadata=between(0))
 
 
 @dataclass(frozen=True)
 class Checkpoints:
     """Besides checkpoint_last.pth (after each epoch) and checkpoint_best.pth (by AP)."""
 
-    every: int = 0  # epochs between checkpoints that stay, checkpoint_0010.pth; 0: none
-    keep: int = 3  # how many of those
-    minutes: float = 10.0  # save checkpoint_last.pth this often within an epoch, too; 0: never
+    # epochs between checkpoints that stay, checkpoint_0010.pth; 0: none
+    every: int = field(default=0, metadata=within(0))
+    keep: int = field(default=3, metadata=within(1))  # how many of those
+    # save checkpoint_last.pth this often within an epoch, too; 0: never
+    minutes: float = field(default=10.0, metadata=within(0))
 
 
 @dataclass(frozen=True)
 class Log:
-    every: int = 20  # steps between looks at the loss; a look waits for the GPU
+    # steps between looks at the loss; a look waits for the GPU
+    every: int = field(default=20, metadata=within(1))
     tensorboard: bool = False  # event files in the run directory; extra: pose-train[tensorboard]
     wandb: str | None = None  # a project of Weights & Biases; extra: pose-train[wandb]
 
@@ -187,7 +205,7 @@ class Config:
     eval: Eval = Eval()
     checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()
-    seed: int = 0
+    seed: int = field(default=0, metadata=within(0, 2**63 - 1))
     out: str = ""  # run directory; by default the next free one of runs/NAME-1, -2, ...
     preset: str | None = None  # the shipped preset that it is or has as its base; need not be given
 
@@ -219,6 +237,9 @@ def _check_data(data: Data, evaluation: Eval) -> None:
 
 
 def _check_sizes(model: Model, recipe: str) -> None:
+    channels = model.options.get("in_channels", 3)
+    if channels != 3:
+        raise ConfigError(f"model.options.in_channels is {channels}: pictures are read as 3, RGB")
     wrong = model.heatmap_sizes if recipe == "topdown" else model.heatmap_size
     if wrong:
         right = "model.heatmap_size" if recipe == "topdown" else "model.heatmap_sizes"
@@ -233,46 +254,10 @@ def _check_sizes(model: Model, recipe: str) -> None:
 
 
 def _check_numbers(config: Config) -> None:
-    data, train, evaluation = config.data, config.train, config.eval
-    positive: dict[str, float | None] = {
-        "train.epochs": train.epochs,
-        "train.batch_size": train.batch_size,
-        "train.lr": train.lr,
-        "train.base_batch_size": train.base_batch_size,
-        "train.clip_grad": train.clip_grad,
-        "train.accumulate": train.accumulate,
-        "eval.batch_size": evaluation.batch_size,
-        "eval.every": evaluation.every,
-        "checkpoints.keep": config.checkpoints.keep,
-        "log.every": config.log.every,
-        "data.synthetic.num_train": data.synthetic.num_train if data.synthetic else None,
-        "data.synthetic.num_val": data.synthetic.num_val if data.synthetic else None,
-    }
-    positive |= {f"eval.multi_scale[{i}]": s for i, s in enumerate(evaluation.multi_scale)}
+    evaluation, sigma = config.eval, config.codec.sigma
     # The bottom-up codec takes -1 for a sigma that follows the size of the heatmap.
-    if not (config.recipe == "bottomup" and config.codec.sigma == -1):
-        positive["codec.sigma"] = config.codec.sigma
-    for name, value in positive.items():
-        if value is not None and value <= 0:
-            raise ConfigError(f"{name} must be above 0, got {value}")
-    not_negative: dict[str, float] = {
-        "seed": config.seed,
-        "train.weight_decay": train.weight_decay,
-        "train.momentum": train.momentum,
-        "train.warmup_steps": train.warmup_steps,
-        "train.num_workers": train.num_workers,
-        "checkpoints.every": config.checkpoints.every,
-        "checkpoints.minutes": config.checkpoints.minutes,
-        "data.cache_mb": data.cache_mb,
-        "data.max_broken": data.max_broken,
-        "data.ratio": data.ratio,
-    }
-    not_negative |= {f"data.extra.{name}.ratio": s.ratio for name, s in data.extra.items()}
-    for name, value in not_negative.items():
-        if value < 0:
-            raise ConfigError(f"{name} must not be below 0, got {value}")
-    if train.ema is not None and not 0 < train.ema < 1:
-        raise ConfigError(f"train.ema is a decay between 0 and 1, such as 0.999, got {train.ema}")
+    if sigma <= 0 and not (config.recipe == "bottomup" and sigma == -1):
+        raise ConfigError(f"codec.sigma must be above 0, got {sigma}")
     if not evaluation.multi_scale:
         raise ConfigError("eval.multi_scale must hold at least one factor, such as 1.0")
     if len(evaluation.multi_scale) > 1 and 1 not in evaluation.multi_scale:

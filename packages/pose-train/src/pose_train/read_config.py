@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from pose_data.ranges import check_ranges
 from pose_train.config import Config, ConfigError
 
 
@@ -146,7 +147,15 @@ def _build(cls: type[Any], content: object, path: str) -> Any:
         if required and f.name not in content:
             raise ConfigError(f"{_join(path, f.name)} is missing")
     values = {key: _convert(hints[key], value, _join(path, key)) for key, value in content.items()}
-    return cls(**values)
+    try:
+        settings = cls(**values)
+        check_ranges(settings, f"{path}." if path else "")
+    except ConfigError:
+        raise
+    except ValueError as error:  # of a class of pose_data's, which knows no path
+        text = str(error)
+        raise ConfigError(text if text.startswith(f"{path}.") else f"{path}.{text}") from error
+    return settings
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:

@@ -82,6 +82,12 @@ def prepare_training(
             f"learning rate {lr:.3g}: train.lr {plan.lr:.3g} is meant for {plan.base_batch_size} "
             f"samples a step, and here are {seen}"
         )
+    late = [epoch for epoch in plan.lr_steps if epoch >= plan.epochs]
+    if late and plan.schedule == "step" and ranks.is_first:
+        print(
+            f"note: train.lr_steps {list(plan.lr_steps)}: of {plan.epochs} epochs none comes after "
+            f"{', '.join(map(str, late))}, so the rate does not fall there"
+        )
     w, h = config.model.input_size
 
     def probe() -> None:

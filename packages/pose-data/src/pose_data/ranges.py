@@ -1,0 +1,54 @@
+"""Ranges of settings, declared where the setting is: in the metadata of a dataclass's field."""
+
+import dataclasses
+import math
+from typing import Any
+
+
+def within(low: float, high: float = math.inf) -> dict[str, Any]:
+    """Return the metadata of a field whose values, if not None, are from `low` to `high`."""
+    return {"low": low, "high": high}
+
+
+def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dict[str, Any]:
+    """Return the metadata of a field whose values are above `low` and below `high`.
+
+    ordered: of several values none is below the one before.
+    """
+    return {"above": low, "below": high, "ordered": ordered}
+
+
+def check_ranges(settings: Any, path: str = "") -> None:
+    """Raise ValueError for the first field of a dataclass with a value out of its range.
+
+    Of a tuple, each value must be in it. path: what stands before the field's name in the message.
+    """
+    for field in dataclasses.fields(settings):
+        value, name = getattr(settings, field.name), f"{path}{field.name}"
+        if not field.metadata or value is None:
+            continue
+        several = isinstance(value, tuple)
+        values = {f"{name}[{i}]": v for i, v in enumerate(value)} if several else {name: value}
+        for where, number in values.items():
+            problem = _problem(number, **field.metadata)
+            if problem:
+                raise ValueError(f"{where} {problem}, got {number}")
+        if field.metadata.get("ordered") and list(value) != sorted(value):
+            raise ValueError(f"{name} must be in order, the lowest first, got {list(value)}")
+
+
+def _problem(
+    number: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    ordered: bool = False,
+) -> str | None:
+    if low <= number <= high and above < number < below:
+        return None
+    if math.isfinite(high):
+        return f"must be from {low} to {high}"
+    if math.isfinite(below):
+        return f"must be above {above} and below {below}"
+    return f"must be above {above}" if math.isfinite(above) else f"must be at least {low}"
