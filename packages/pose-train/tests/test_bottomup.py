@@ -250,7 +250,7 @@ def test_a_codec_that_cannot_be_is_an_error_before_there_is_a_directory(
 ) -> None:
     out = tmp_path / "run"
     assert main(["run", str(config_file), f"out={out}", "grouping.max_instances=0"]) == 2
-    assert "grouping: max_instances must be at least 1, got 0" in capsys.readouterr().err
+    assert "grouping.max_instances must be at least 1, got 0" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -136,7 +136,7 @@ def test_whole_pictures_give_the_people_of_the_evaluation(
 
 
 def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
-    trained = bottomup_network(drawn_data, tmp_path / "net.pth", "grouping.detection_threshold=1e9")
+    trained = bottomup_network(drawn_data, tmp_path / "net.pth", "grouping.detection_threshold=1")
     predictor = Predictor(trained)
     image = np.zeros((50, 70, 3), np.uint8)
     people = predictor(image)

@@ -171,3 +171,22 @@ def test_results_as_csv(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["test", str(run_dir), "--out", str(tmp_path / "rows.txt")]) == 2
     assert "rows are written as .json or .csv" in capsys.readouterr().err
     assert not (tmp_path / "rows.txt").exists()
+
+
+@pytest.mark.parametrize("recipe", ["topdown", "bottomup"])
+def test_maps_that_are_no_numbers_are_one_sentence(
+    run_dir: Path, tmp_path: Path, drawn_data: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = content_of(run_dir)
+    overrides = ["train.num_workers=0"]
+    if recipe == "bottomup":
+        net = create_model("higherhrnet", num_keypoints=17, **OPTIONS)
+        content["state_dict"] = net.state_dict()
+        overrides += ["recipe=bottomup", "model.name=higherhrnet", "model.heatmap_size=null"]
+    for name, tensor in content["state_dict"].items():
+        if name.endswith("bn2.weight"):
+            tensor[:] = 1e30  # finite, and what they make is not
+    torch.save(content, tmp_path / "diverged.pth")
+    words = ["test", str(run_dir / "config.yaml"), "--weights", str(tmp_path / "diverged.pth")]
+    assert main([*words, *overrides]) == 2
+    assert "maps with NaN or infinite numbers" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Look at a config before it runs for hours: paths, counts, a drawn batch, memory, time."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from pose_data import BottomUp, GroupedBatches, Persons, TopDown
+from pose_data import BottomUp, GroupedBatches, TopDown
 from pose_train import bottomup, topdown
 from pose_train.config import Config, ConfigError
 from pose_train.drawing import write_picture
 from pose_train.ranks import Ranks
-from pose_train.sets import Sets, describe, load_sets, make_batches
+from pose_train.sets import Sets, check_pictures, describe, load_sets, make_batches
 from pose_train.weights import start_from_weights
 
 SHOWN = 12  # samples on the drawn batch
@@ -56,7 +55,7 @@ def check(config: Config, picture: Path) -> str:
         )
     sets = load_sets(config.data, config.eval, Path(config.data.root))
     for persons in (sets.train, sets.val):
-        _check_pictures(persons)
+        check_pictures(persons)
     parts = _parts(config, sets)
     count = min(SHOWN, len(parts.samples))
     chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
@@ -72,19 +71,6 @@ def check(config: Config, picture: Path) -> str:
             f"{count} training samples, as drawn from seed {config.seed}: {picture}",
         ]
     )
-
-
-def _check_pictures(persons: Persons) -> None:
-    """Raise ConfigError where pictures with persons do not exist, naming the first."""
-    used = np.unique(persons.image_index)
-    first = np.searchsorted(persons.image_index, used)  # one person of each
-    paths = [persons.image_path(int(i)) for i in first]
-    missing = [path for path in paths if not os.path.exists(path)]
-    if missing:
-        raise ConfigError(
-            f"{len(missing)} of {len(paths)} pictures of {persons.annotation_file} do not exist, "
-            f"{missing[0]} for one"
-        )
 
 
 def _parts(config: Config, sets: Sets) -> Parts:

@@ -22,7 +22,7 @@ from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
 from pose_data import BottomUp, keypoints_to_image, start_worker
 from pose_data.scene import resize_for_test
-from pose_train.predict import normalize
+from pose_train.predict import finite_maps, normalize
 
 Size = tuple[int, int]
 
@@ -211,10 +211,11 @@ def _decode(
     ]
     heatmaps, tags = merge_maps(own, factors, batch["base_size"] if project else None)
     people: People
-    if heatmaps.device.type == "cpu":
-        people = codec.decode(heatmaps.numpy(), tags.numpy())
-    else:
-        (people,) = decode_people(codec, heatmaps[None], tags[None])
+    with finite_maps():
+        if heatmaps.device.type == "cpu":
+            people = codec.decode(heatmaps.numpy(), tags.numpy())
+        else:
+            (people,) = decode_people(codec, heatmaps[None], tags[None])
     height, width = heatmaps.shape[-2:]
     keypoints = keypoints_to_image(
         people.keypoints, batch["center"][i].numpy(), batch["scale"][i].numpy(), (width, height)

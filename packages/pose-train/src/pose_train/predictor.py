@@ -19,7 +19,7 @@ from pose_data.topdown import PADDING
 from pose_data.transforms import box_to_center_scale, crop_matrix, fix_aspect, udp_matrix
 from pose_eval import rescore
 from pose_train.people import find_people, stack_test_samples
-from pose_train.predict import predict_heatmaps
+from pose_train.predict import finite_maps, predict_heatmaps
 from pose_train.trained import Trained, load_trained
 
 Image = NDArray[np.uint8]
@@ -119,7 +119,8 @@ class Predictor:
                 self.trained.skeleton.flip_indices if self.flip_test else None,
                 shift=not config.codec.udp,
             )
-            points, scores[part] = codec.decode(heatmaps.cpu().numpy())
+            with finite_maps():
+                points, scores[part] = codec.decode(heatmaps.cpu().numpy())
             keypoints[part] = keypoints_to_image(points, center, scale, size)
         person_scores = rescore(boxes[:, 4], scores, "bbox_keypoint").astype(np.float32)
         return People(keypoints, scores, person_scores, boxes[:, :4])

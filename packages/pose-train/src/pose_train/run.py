@@ -16,7 +16,7 @@ from pose_train.loggers import Logger, check_extras, open_loggers
 from pose_train.ranks import Ranks, gather
 from pose_train.read_config import to_yaml
 from pose_train.rundir import append_metrics, create_run_dir, write_text
-from pose_train.sets import Sets, describe, draw, load_sets
+from pose_train.sets import Sets, check_pictures, describe, draw, load_sets
 from pose_train.signals import StopRequest
 
 
@@ -48,10 +48,16 @@ class Run:
 
 
 def load_given_sets(config: Config) -> Sets | None:
-    """Load the sets of data.root; None where they are yet to be drawn."""
+    """Load the sets of data.root; None where they are yet to be drawn.
+
+    Pictures to evaluate on that are missing show now, not after the first epochs.
+    """
     check_extras(config)
-    root = config.data.root
-    return None if root is None else load_sets(config.data, config.eval, Path(root))
+    if config.data.root is None:
+        return None
+    sets = load_sets(config.data, config.eval, Path(config.data.root))
+    check_pictures(sets.val)
+    return sets
 
 
 def open_run(

@@ -1,8 +1,10 @@
 """The sets of a run: what is trained on, what is evaluated, and who gets which part of them."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -100,6 +102,19 @@ def load_annotated(root: Path, chosen: AnnotationSet, format_: str, key: str) ->
     if not len(persons):
         raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
     return persons
+
+
+def check_pictures(persons: Persons) -> None:
+    """Raise ConfigError where pictures with persons do not exist, naming the first."""
+    used = np.unique(persons.image_index)
+    first = np.searchsorted(persons.image_index, used)  # one person of each
+    paths = [persons.image_path(int(i)) for i in first]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        raise ConfigError(
+            f"{len(missing)} of {len(paths)} pictures of {persons.annotation_file} do not exist, "
+            f"{missing[0]} for one"
+        )
 
 
 def draw(made: Synthetic, root: Path, seed: int) -> None:

@@ -22,7 +22,7 @@ from pose_train.checkpoints import BEST, LAST, Progress
 from pose_train.config import Config, ConfigError
 from pose_train.ranks import Ranks, find_device
 from pose_train.read_config import load_config, parse_config, shipped_configs
-from pose_train.sets import load_annotated, load_boxes
+from pose_train.sets import check_pictures, load_annotated, load_boxes
 from pose_train.skeletons import published_skeleton, skeleton_from_plain
 from pose_train.testing import Rows, predict_boxes, predict_pictures
 from pose_train.weights import settle_warp, weights_file
@@ -184,6 +184,7 @@ def load_tested(config: Config) -> tuple[Persons, Persons]:
             "`pose-data convert-aic` and set data.format=coco"
         )
     val = load_annotated(root, data.val, data.format, "data.root")
+    check_pictures(val)
     return val, load_boxes(data, config.eval, root, val)
 
 
