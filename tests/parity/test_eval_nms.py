@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from reference import data_file, read
+from reference import Numbers, data_file, found, read
 
 from pose_eval import COCO_SIGMAS, evaluate
 from pose_eval.nms import (
@@ -41,7 +41,7 @@ def setting(name: str) -> tuple[Any, dict[str, Any]]:
     return METHODS.get(method), {"thr": float(thr.replace("p", ".")), **options}
 
 
-def test_rows_kept_of_each_image(parity_dir: Path) -> None:
+def test_rows_kept_of_each_image(parity_dir: Path, subtests: pytest.Subtests) -> None:
     files = sorted((parity_dir / "eval").glob("*/nms.json"))
     if not files:
         pytest.skip("no eval/*/nms.json among these reference numbers")
@@ -64,8 +64,8 @@ def test_rows_kept_of_each_image(parity_dir: Path) -> None:
                 assert got.tolist() == rows, f"{file} {name} image {image_id}"
                 checked += 1
         assert checked
-        example = expected.get("oks_iou_example")
-        if example:
+        with subtests.test(f"{file.parent.name} oks"):
+            example = expected["oks_iou_example"]
             rows = np.array(example["rows"])
             got = mutual_oks(keypoints[rows], area[rows], COCO_SIGMAS)[0, 1:]
             np.testing.assert_allclose(got, example["first_against_rest"], rtol=1e-6, atol=1e-12)
@@ -81,24 +81,28 @@ def suppress(
     return method(keypoints, scores, area, **options)
 
 
-def test_functions_on_arrays() -> None:
-    stored = read("topdown/metric/nms_cases.npz")
-    for case in sorted({key.partition("|")[0] for key in stored}):
-        keypoints, scores, area = (stored[f"{case}|{k}"] for k in ("keypoints", "score", "area"))
-        tied = len(np.unique(scores)) < len(scores)  # the order of tied scores depends on the CPU
-        for key in stored:
-            name = key.removeprefix(f"{case}|")
-            if not key.startswith(f"{case}|") or name in ("keypoints", "score", "area"):
-                continue
-            if name.startswith("oks_iou"):
-                vis = re.search(r"_vis(.+)", name)
-                thr = float(vis[1]) if vis else None
-                got = mutual_oks(keypoints, area, COCO_SIGMAS, vis_thr=thr)[0]
-                np.testing.assert_allclose(got, stored[key], rtol=2e-6, atol=1e-12)
-            elif not tied:
-                method, options = setting(name)
-                got = method(keypoints, scores, area, **options)
-                assert got.tolist() == stored[key].tolist(), key
+def test_functions_on_arrays(subtests: pytest.Subtests) -> None:
+    arrays = read("topdown/metric/nms_cases.npz")
+    for case in sorted({key.partition("|")[0] for key in arrays}):
+        with subtests.test(case):
+            check_functions(arrays.below(f"{case}|"))
+
+
+def check_functions(stored: dict[str, NDArray[Any]]) -> None:
+    keypoints, scores, area = (stored[key] for key in ("keypoints", "score", "area"))
+    tied = len(np.unique(scores)) < len(scores)  # the order of tied scores depends on the CPU
+    for name, expected in stored.items():
+        if name in ("keypoints", "score", "area"):
+            continue
+        if name.startswith("oks_iou"):
+            vis = re.search(r"_vis(.+)", name)
+            thr = float(vis[1]) if vis else None
+            got = mutual_oks(keypoints, area, COCO_SIGMAS, vis_thr=thr)[0]
+            np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-12)
+        elif not tied:
+            method, options = setting(name)
+            got = method(keypoints, scores, area, **options)
+            assert got.tolist() == expected.tolist(), name
 
 
 def rows_of(
@@ -129,8 +133,8 @@ def numbers(rows: list[dict[str, Any]], gt: Path) -> list[float]:
     return [-1.0 if v is None else v for v in evaluate(rows, gt).stats.values()]
 
 
-def test_metric_on_real_images(parity_dir: Path) -> None:
-    found = False
+def test_metric_on_real_images(parity_dir: Path, subtests: pytest.Subtests) -> None:
+    checked = False
     for file in sorted((parity_dir / "eval").glob("*/expected.json")):
         runs = read(file).get("mmpose_cocometric", {}).get("runs", {})
         if not runs or not file.with_name("raw.npz").is_file():
@@ -146,47 +150,56 @@ def test_metric_on_real_images(parity_dir: Path) -> None:
             "area": np.prod(stored["scale_wh"], axis=1),
         }
         for name, run in runs.items():
-            mode, method, thr = name.split("/")
-            rows = rows_of(raw, mode, method, float(thr), 0.2)
-            found = True
-            assert len(rows) == run["rows"], name
-            assert sum(r["score"] for r in rows) == pytest.approx(run["score_sum"], rel=1e-6), name
-            assert numbers(rows, file.with_name("gt.json")) == pytest.approx(
-                run["stats"], abs=1e-12
-            ), name
-    if not found:
+            checked = True
+            with subtests.test(f"{file.parent.name} {name}"):
+                mode, method, thr = name.split("/")
+                rows = rows_of(raw, mode, method, float(thr), 0.2)
+                assert len(rows) == run["rows"], name
+                total = sum(row["score"] for row in rows)
+                assert total == pytest.approx(run["score_sum"], rel=1e-6), name
+                ours = numbers(rows, found(file.with_name("gt.json")))
+                assert ours == pytest.approx(run["stats"], abs=1e-12), name
+    if not checked:
         pytest.skip("no eval/*/expected.json with CocoMetric runs among these reference numbers")
 
 
-def test_files_of_the_metric(parity_dir: Path) -> None:
+def test_files_of_the_metric(parity_dir: Path, subtests: pytest.Subtests) -> None:
     folder = parity_dir / "topdown" / "metric"
     metric = read(folder / "metric.json")
     for name, run in metric["runs"].items():
-        stored = read(folder / run.get("inputs", "inputs.npz"))
-        cfg = run.get("cfg") or dict(zip(("score_mode", "nms_mode"), name.split("__"), strict=True))
-        cfg = {**metric["defaults"], **cfg}
-        box = stored["bbox_xyxy"]
-        extent = np.ptp(stored["keypoints"], axis=1)  # (N, 2)
-        scaled = cfg.get("use_scale", True)
-        raw = {
-            "image": stored["img_id"],
-            "id": stored["id"],
-            "xy": stored["keypoints"],
-            "joint_scores": stored["keypoint_scores"],
-            "box_score": stored["bbox_score"],
-            "bbox": np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1),
-            "area": np.prod(stored["bbox_scale"] if scaled else extent, axis=1),
-        }
-        rows = rows_of(
-            raw, cfg["score_mode"], cfg["nms_mode"], cfg["nms_thr"], cfg["keypoint_score_thr"]
-        )
-        assert len(rows) == run["num_results"], name
-        written = folder / "results" / f"{name}.json"
-        if written.is_file():
-            compare(rows, read(written), name)
-        if "POSE_DATA_DIR" in os.environ and "pycocotools_stats" in run:
-            gt = data_file(metric["ann_file"])
-            assert numbers(rows, gt) == pytest.approx(run["pycocotools_stats"], abs=1e-9), name
+        with subtests.test(name):
+            check_run(metric, name, run, folder)
+
+
+def check_run(metric: dict[str, Any], name: str, run: dict[str, Any], folder: Path) -> None:
+    """Make the rows of a run of CocoMetric from its inputs, and compare them with its file."""
+    stored = read(folder / run.get("inputs", "inputs.npz"))
+    cfg = run.get("cfg") or dict(zip(("score_mode", "nms_mode"), name.split("__"), strict=True))
+    cfg = Numbers({**metric["defaults"], **cfg}, f"cfg of {name}")
+    box = stored["bbox_xyxy"]
+    scaled = cfg.get("use_scale", True)
+    raw = {
+        "image": stored["img_id"],
+        "id": stored["id"],
+        "xy": stored["keypoints"],
+        "joint_scores": stored["keypoint_scores"],
+        "box_score": stored["bbox_score"],
+        "bbox": np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1),
+        # The extent of the keypoints (N, 2) stands in for a scale.
+        "area": np.prod(
+            stored["bbox_scale"] if scaled else np.ptp(stored["keypoints"], axis=1), axis=1
+        ),
+    }
+    rows = rows_of(
+        raw, cfg["score_mode"], cfg["nms_mode"], cfg["nms_thr"], cfg["keypoint_score_thr"]
+    )
+    written = folder / "results" / f"{name}.json"
+    if written.is_file():
+        compare(rows, read(written), name)
+    if "POSE_DATA_DIR" in os.environ and "pycocotools_stats" in run:
+        gt = data_file(metric["ann_file"])
+        assert numbers(rows, gt) == pytest.approx(run["pycocotools_stats"], abs=1e-9), name
+    assert len(rows) == run["num_results"], name
 
 
 def compare(rows: list[dict[str, Any]], written: list[dict[str, Any]], name: str) -> None:

@@ -44,9 +44,24 @@ def save_published(state: dict[str, torch.Tensor], file: Path, version: str) -> 
 def run_test(
     capsys: pytest.CaptureFixture[str], source: str | Path, weights: Path, root: Path, *words: str
 ) -> Tested:
-    """Type `pose-train test`, and hold the table it prints against pose-eval on what it wrote."""
-    out, annotations = root / "results.json", root / ANNOTATIONS
-    paths = ["--weights", str(weights), "--data-root", str(root), "--out", str(out)]
+    """Type `pose-train test` for a folder laid out like COCO, and leave the rows in it."""
+    words = ("--data-root", str(root), *words)
+    return typed(capsys, source, weights, root / ANNOTATIONS, root / "results.json", *words)
+
+
+def typed(
+    capsys: pytest.CaptureFixture[str],
+    source: str | Path,
+    weights: Path,
+    annotations: Path,
+    out: Path,
+    *words: str,
+) -> Tested:
+    """Type `pose-train test`, and hold the table it prints against pose-eval on what it wrote.
+
+    annotations: where the test looks for them.
+    """
+    paths = ["--weights", str(weights), "--out", str(out)]
     capsys.readouterr()
     here = ["--workers", "0", "train.device=cpu"]  # convolutions of a GPU may use TF32
     assert pose_train(["test", str(source), *paths, *here, *words]) == 0
