@@ -88,14 +88,14 @@ def test_what_stands_beside_the_weights_is_left_out_and_said(tmp_path):
     lightning = {f"model.{name}": tensor for name, tensor in source.state_dict().items()}
     path = save(tmp_path, {**lightning, "criterion.weight": torch.ones(17)}, global_step=3)
     report = load_checkpoint(model, path)
-    assert report.notes == ("left out 1 (criterion.weight) beside the network",)
-    assert str(report).endswith("; left out 1 (criterion.weight) beside the network")
+    assert report.notes == ("left out what is beside the network: 1 (criterion.weight)",)
+    assert str(report).endswith("; left out what is beside the network: 1 (criterion.weight)")
     assert_loaded(model, source)
 
     model, state = small(), dict(source.state_dict())
     state |= {"total_ops": torch.zeros(1), "backbone.bn1.total_params": torch.zeros(1)}
     report = load_checkpoint(model, save(tmp_path, state))
-    note = "left out 2 (total_ops, backbone.bn1.total_params) that count something"
+    note = "left out counters: 2 (total_ops, backbone.bn1.total_params)"
     assert report.notes == (note,)
     assert_loaded(model, source)
 
@@ -104,7 +104,7 @@ def test_what_stands_beside_the_weights_is_left_out_and_said(tmp_path):
     report = load_checkpoint(model, save(tmp_path, {}, state_dict_ema=averaged))
     assert report.notes == (
         "took the averaged weights in state_dict_ema",
-        "left out 1 (n_averaged) that count something",
+        "left out counters: 1 (n_averaged)",
     )
     assert_loaded(model, source)
 
@@ -173,7 +173,7 @@ def test_another_kind_of_head_needs_reinit_head(tmp_path, file, model):
     with pytest.raises(CheckpointError, match=r"another kind.*keypoint_head\..*model\.reinit"):
         load_checkpoint(net, path)
     report = load_checkpoint(net, path, reinit_head=True)
-    assert "of another head" in report.notes[0]
+    assert "left out another head" in report.notes[0]
     assert torch.equal(net.backbone.conv1.weight, source.backbone.conv1.weight)
     assert all(torch.equal(t, head[n]) for n, t in net.head.state_dict().items())
 

@@ -105,8 +105,8 @@ def load_checkpoint(
         inside = [name for name in state if name.startswith("backbone.")]
         state = {name.removeprefix("backbone."): state[name] for name in inside}
     elif other := _other_head(state, own, reinit_head):
-        notes.append(f"left out {_some([names.theirs[n] for n in other])} of another head")
-        state = {name: state[name] for name in state if name not in other}
+        notes.append(f"left out another head: {_some([names.theirs[n] for n in other])}")
+        state = {name: state[name] for name in state if name.startswith("backbone.")}
     # Without a head of ours in it, the file is of a backbone.
     rest = [name for name in state if not name.startswith("backbone.")]
     is_backbone = is_bare or not any(name in own for name in rest)
@@ -143,10 +143,11 @@ def our_names(names: Iterable[str], metadata: Mapping[str, str]) -> OurNames:
     """Find the format of a file by its names, and our name of each that is a weight."""
     counters = [name for name in names if COUNTERS.match(name)]
     inside = {name: name for name in names if not COUNTERS.match(name)}  # unwrapped -> in the file
-    notes = [f"left out {_some(counters)} that count something"] if counters else []
+    notes = [f"left out counters: {_some(counters)}"] if counters else []
     while wrapped := _unwrap(inside):
-        outside = [theirs for theirs in inside.values() if theirs not in wrapped.values()]
-        notes += [f"left out {_some(outside)} beside the network"] if outside else []
+        kept = set(wrapped.values())
+        outside = [theirs for theirs in inside.values() if theirs not in kept]
+        notes += [f"left out what is beside the network: {_some(outside)}"] if outside else []
         inside = wrapped
     kind = _detect(inside, metadata)
     ours = {}

@@ -1,7 +1,6 @@
 """What an MMPose config says of a recipe - codec, augmentation, test - in our words.
 
-Networks are in `mmpose_network.py`, the optimizer in `mmpose_schedule.py`, files in
-`mmpose_data.py`. Tables hold the paths of 1.x and of 0.x side by side: a config has one of them.
+Tables hold the paths of 1.x and of 0.x side by side: a config has one of them.
 """
 
 from collections.abc import Iterator
