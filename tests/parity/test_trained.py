@@ -23,7 +23,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from reference import FOLDER, found, read
-from typed_commands import Stats, as_published, evaluated, typed
+from typed_commands import Stats, Tested, as_published, evaluated, typed
 
 from pose_train.config import Config
 from pose_train.read_config import load_config
@@ -143,13 +143,18 @@ def test_the_command(
             words, config = words_of(protocol), load_config("project.yaml")
             annotations = find_data(config, words)
             ours = typed(capsys, "project.yaml", Path(form.name), annotations, out, *words)
-            results, stats = files_of(network, protocol)
-            if results.is_file():
-                in_order = config.recipe == "topdown"
-                seen.append(f"{protocol}: {check_rows(ours.rows, read(results), in_order)}")
-            if stats.is_file():
-                seen.append(f"{protocol}: {check_numbers(ours.stats, read(stats)['stats'])}")
+            seen += compare(ours, network, protocol, in_order=config.recipe == "topdown")
     print(*seen, sep="\n")  # pytest -rP shows it
+
+
+def compare(ours: Tested, network: Path, protocol: str, *, in_order: bool) -> list[str]:
+    """Compare rows and numbers with those of MMPose that there are; say how near they are."""
+    (results, stats), seen = files_of(network, protocol), []
+    if results.is_file():
+        seen.append(f"{protocol}: {check_rows(ours.rows, read(results), in_order)}")
+    if stats.is_file():
+        seen.append(f"{protocol}: {check_numbers(ours.stats, read(stats)['stats'])}")
+    return seen
 
 
 def pairs_of(forms: list[Path], protocols: list[str]) -> list[tuple[Path, str]]:

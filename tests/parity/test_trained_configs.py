@@ -7,12 +7,10 @@ numbers, to which a project.yaml written by hand comes, too.
 from pathlib import Path
 
 import pytest
-from reference import found, read
+from reference import found
 from test_trained import (
     annotations_of,
-    check_numbers,
-    check_rows,
-    files_of,
+    compare,
     forms_of,
     networks,
     protocols_of,
@@ -49,8 +47,10 @@ def test_the_config_of_a_checkpoint(
     if not protocols:
         pytest.skip(f"no results and no numbers in {network.name} among these reference numbers")
     monkeypatch.chdir(network)
-    project, seen = load_config("project.yaml"), []
-    root, annotations = found(Path(project.data.root or "")), found(annotations_of(project))
+    project = load_config("project.yaml")
+    seen: list[str] = []
+    root, annotations = found(Path(project.data.root or "")), annotations_of(project)
+    found(root / project.data.val.images)
     yaml, out = tmp_path / "mine.yaml", tmp_path / "results.json"
     for i, form in enumerate(forms):
         protocol = protocols[i % len(protocols)]
@@ -58,10 +58,5 @@ def test_the_config_of_a_checkpoint(
             yaml.write_text(typed_init(capsys, form), encoding="utf-8")
             words = ["--data-root", str(root), *words_of(protocol)]
             ours = typed(capsys, yaml, Path(form.name), annotations, out, *words)
-            results, stats = files_of(network, protocol)
-            if results.is_file():
-                in_order = project.recipe == "topdown"
-                seen.append(f"{protocol}: {check_rows(ours.rows, read(results), in_order)}")
-            if stats.is_file():
-                seen.append(f"{protocol}: {check_numbers(ours.stats, read(stats)['stats'])}")
+            seen += compare(ours, network, protocol, in_order=project.recipe == "topdown")
     print(*seen, sep="\n")  # pytest -rP shows it

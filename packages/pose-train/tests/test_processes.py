@@ -96,13 +96,12 @@ while not os.path.exists(last):
     time.sleep(0.001)
 kills = 0
 while True:
-    time.sleep(random.uniform(0.0, 0.6))
-    done, status = os.waitpid(pid, os.WNOHANG)
-    if done:
-        assert status == 0, status
+    time.sleep(random.uniform(0.0, 0.15))
+    os.kill(pid, signal.SIGKILL)  # until it is waited for, it is there
+    status = end(pid)
+    if status == 0:  # it had come to its end by itself
         break
-    os.kill(pid, signal.SIGKILL)
-    assert end(pid) == signal.SIGKILL
+    assert status == signal.SIGKILL, status
     torch.load(last, weights_only=True)
     kills += 1
     pid = start(resume)
