@@ -23,7 +23,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from reference import FOLDER, found, read
-from typed_commands import Stats, Tested, as_published, evaluated, typed
+from typed_commands import Stats, Outcome, as_published, evaluated, typed
 
 from pose_train.config import Config
 from pose_train.read_config import load_config
@@ -147,7 +147,7 @@ def test_the_command(
     print(*seen, sep="\n")  # pytest -rP shows it
 
 
-def compare(ours: Tested, network: Path, protocol: str, *, in_order: bool) -> list[str]:
+def compare(ours: Outcome, network: Path, protocol: str, *, in_order: bool) -> list[str]:
     """Compare rows and numbers with those of MMPose that there are; say how near they are."""
     (results, stats), seen = files_of(network, protocol), []
     if results.is_file():

@@ -18,7 +18,7 @@ DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.js
 Stats = dict[str, float | None]
 
 
-class Tested(NamedTuple):
+class Outcome(NamedTuple):
     """What one test wrote: COCO result rows, and what they are worth, all digits of ten numbers."""
 
     rows: list[dict[str, Any]]
@@ -43,7 +43,7 @@ def save_published(state: dict[str, torch.Tensor], file: Path, version: str) -> 
 
 def run_test(
     capsys: pytest.CaptureFixture[str], source: str | Path, weights: Path, root: Path, *words: str
-) -> Tested:
+) -> Outcome:
     """Type `pose-train test` for a folder laid out like COCO, and leave the rows in it."""
     words = ("--data-root", str(root), *words)
     return typed(capsys, source, weights, root / ANNOTATIONS, root / "results.json", *words)
@@ -56,7 +56,7 @@ def typed(
     annotations: Path,
     out: Path,
     *words: str,
-) -> Tested:
+) -> Outcome:
     """Type `pose-train test`, and hold the table it prints against pose-eval on what it wrote.
 
     annotations: where the test looks for them.
@@ -72,7 +72,7 @@ def typed(
     stats = evaluated(capsys, out, annotations)
     table = dict(line.split()[:2] for line in printed.splitlines() if line[:2] in ("AP", "AR"))
     assert table == {n: "-" if value is None else f"{value:.3f}" for n, value in stats.items()}
-    return Tested(rows, stats)
+    return Outcome(rows, stats)
 
 
 def evaluated(
