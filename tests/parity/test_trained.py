@@ -23,7 +23,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from reference import FOLDER, found, read
-from typed_commands import Stats, Outcome, as_published, evaluated, typed
+from typed_commands import Outcome, Stats, as_published, evaluated, typed
 
 from pose_train.config import Config
 from pose_train.read_config import load_config
