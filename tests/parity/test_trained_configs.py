@@ -7,10 +7,9 @@ numbers, to which a project.yaml written by hand comes, too.
 from pathlib import Path
 
 import pytest
-from reference import found
 from test_trained import (
-    annotations_of,
     compare,
+    find_data,
     forms_of,
     networks,
     protocols_of,
@@ -49,14 +48,13 @@ def test_the_config_of_a_checkpoint(
     monkeypatch.chdir(network)
     project = load_config("project.yaml")
     seen: list[str] = []
-    root, annotations = found(Path(project.data.root or "")), annotations_of(project)
-    found(root / project.data.val.images)
     yaml, out = tmp_path / "mine.yaml", tmp_path / "results.json"
     for i, form in enumerate(forms):
         protocol = protocols[i % len(protocols)]
         with subtests.test(f"{protocol} of {form.name}"):
             yaml.write_text(typed_init(capsys, form), encoding="utf-8")
-            words = ["--data-root", str(root), *words_of(protocol)]
+            annotations = find_data(project, words_of(protocol))
+            words = ["--data-root", str(project.data.root), *words_of(protocol)]
             ours = typed(capsys, yaml, Path(form.name), annotations, out, *words)
             seen += compare(ours, network, protocol, in_order=project.recipe == "topdown")
     print(*seen, sep="\n")  # pytest -rP shows it

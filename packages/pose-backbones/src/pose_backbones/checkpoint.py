@@ -108,8 +108,7 @@ def load_checkpoint(
         notes.append(f"left out another head: {_some([names.theirs[n] for n in other])}")
         state = {name: state[name] for name in state if name.startswith("backbone.")}
     # Without a head of ours in it, the file is of a backbone.
-    rest = [name for name in state if not name.startswith("backbone.")]
-    is_backbone = is_bare or not any(name in own for name in rest)
+    is_backbone = is_bare or not any(name in own for name in _outside_backbone(state))
     if is_backbone:
         state = {n: t for n, t in state.items() if n in own or not CLASSIFIER_ONLY.match(n)}
     report = LoadReport(
@@ -200,7 +199,7 @@ def _other_head(
 
     A head for another task can always be; another head for keypoints only where that is asked for.
     """
-    rest = [name for name in state if not name.startswith("backbone.")]
+    rest = _outside_backbone(state)
     if any(name in own for name in rest):
         return []
     return rest if reinit_head or not any(map(POSE_HEAD.match, rest)) else []
@@ -213,6 +212,10 @@ def keypoint_layers(model: nn.Module) -> re.Pattern[str]:
     """
     inside = getattr(getattr(model, "backbone", model), "keypoint_layers", ())
     return re.compile("|".join([r"head\.", *(rf"(backbone\.)?{layer}\." for layer in inside)]))
+
+
+def _outside_backbone(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith("backbone.")]
 
 
 def _check_fit(

@@ -88,11 +88,10 @@ def load_trained(
 
 def _epoch(file: Checkpoint) -> int | None:
     """Return after how many epochs a checkpoint of ours was saved."""
-    at = {name: file.content.get(name) for name in ("epoch", "batch", "config")}
-    epoch, batch = at["epoch"], at["batch"]
-    if not isinstance(epoch, int) or not isinstance(batch, int) or at["config"] is None:
-        return None
-    return Progress(epoch, batch).epochs_begun
+    epoch, batch = file.content.get("epoch"), file.content.get("batch")
+    if "config" in file.content and isinstance(epoch, int) and isinstance(batch, int):
+        return Progress(epoch, batch).epochs_begun
+    return None
 
 
 def _create(
