@@ -20,7 +20,7 @@ from pose_data import (
     load_detections,
     warp_affine,
 )
-from pose_data.transforms import (
+from pose_data.samples.crop import (
     NO_AUGMENTATION,
     AugmentationParams,
     box_to_center_scale,

@@ -10,9 +10,9 @@ from reference import Numbers, data_dir, found, read
 
 from pose_codecs import MSRAHeatmap
 from pose_data import COCO, Persons, TopDown, combine, load_aic, load_coco, merge
-from pose_data.mixture import keypoint_indices, map_keypoints
+from pose_data.combine import keypoint_indices, map_keypoints
+from pose_data.samples.crop import NO_AUGMENTATION
 from pose_data.skeleton import AIC, COCO_AIC, SKELETONS
-from pose_data.transforms import NO_AUGMENTATION
 
 Case = dict[str, Any]
 

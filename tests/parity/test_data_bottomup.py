@@ -9,9 +9,9 @@ from reference import FOLDER, Numbers, data_file, found, read
 
 from pose_codecs import encode_people, keypoint_indices
 from pose_data import BottomUp, Persons, SceneAugmentation, load_coco, warp_affine
-from pose_data.pictures import read_picture
-from pose_data.scene import SceneParams, resize_for_test, scene_matrix, translation_reach
-from pose_data.transforms import flip_points, transform_points
+from pose_data.images.decode import read_picture
+from pose_data.samples.crop import flip_points, transform_points
+from pose_data.samples.scene import SceneParams, resize_for_test, scene_matrix, translation_reach
 
 Case = dict[str, Any]
 

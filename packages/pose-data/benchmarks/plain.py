@@ -11,8 +11,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from pose_data import Augmentation, Persons, SceneAugmentation
-from pose_data.scene import sample_scene, scene_matrix
-from pose_data.transforms import (
+from pose_data.samples.crop import (
     box_to_center_scale,
     crop_matrix,
     fix_aspect,
@@ -22,6 +21,7 @@ from pose_data.transforms import (
     sample_augmentation,
     transform_points,
 )
+from pose_data.samples.scene import sample_scene, scene_matrix
 
 
 class PlainTopDown:

@@ -23,15 +23,15 @@ from pose_data import (
     merge,
     synthesize,
 )
-from pose_data.masks import decode_rle, trained_pixels
-from pose_data.scene import (
+from pose_data.samples.crop import transform_points
+from pose_data.samples.masks import decode_rle, trained_pixels
+from pose_data.samples.scene import (
     SceneParams,
     resize_for_test,
     sample_scene,
     scene_matrix,
     translation_reach,
 )
-from pose_data.transforms import transform_points
 
 STRAIGHT = SceneParams(scale=1.0, rotation=0.0, shift=(0, 0), flip=False)
 MAPS = ((32, 32), (64, 64))

@@ -9,9 +9,9 @@ import pytest
 
 from pose_data import load_aic, load_coco
 from pose_data.__main__ import main
-from pose_data.scene import SceneAugmentation
-from pose_data.show import augmented_scenes
-from pose_data.stats import statistics
+from pose_data.samples.scene import SceneAugmentation
+from pose_data.view.gallery import augmented_scenes
+from pose_data.view.stats import statistics
 
 # pycocotools 2.0.11 under numpy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
-from pose_data.pictures import BrokenPictures, PictureCache, read_picture
+from pose_data.images.decode import BrokenPictures, PictureCache, read_picture
 
 
 def smooth(h: int = 48, w: int = 64, channels: int = 3) -> NDArray[np.uint8]:

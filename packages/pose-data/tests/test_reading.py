@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from pose_data import DatasetError, Regions, load_coco, reading
-from pose_data import cache as cache_module
-from pose_data.cache import cache_path
-from pose_data.reading import read_json, read_pieces
+from pose_data import DatasetError, Regions, load_coco
+from pose_data.formats import cache as cache_module
+from pose_data.formats import json as reading
+from pose_data.formats.cache import cache_path
+from pose_data.formats.json import read_json, read_pieces
 
 # pycocotools 2.0.11 under numpy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

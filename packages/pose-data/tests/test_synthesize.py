@@ -10,12 +10,12 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO as CocoFile
 
-from pose_data.cartoons import HARD, MOST_PEOPLE, Scene, _polygons, synthesize_image
 from pose_data.errors import DatasetError
-from pose_data.figures import sample_figure
-from pose_data.shapes import JOINTS, body_shapes, cover
 from pose_data.skeleton import AIC, COCO, CROWDPOSE, MPII, Skeleton
-from pose_data.synthesize import custom_skeleton, synthesize
+from pose_data.synthetic.cartoons import HARD, MOST_PEOPLE, Scene, _polygons, synthesize_image
+from pose_data.synthetic.figures import sample_figure
+from pose_data.synthetic.shapes import JOINTS, body_shapes, cover
+from pose_data.synthetic.synthesize import custom_skeleton, synthesize
 
 SIZE = (200, 150)
 # pycocotools 2.0.11 under numpy 2

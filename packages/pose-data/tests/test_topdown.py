@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose_data import COCO, Augmentation, DatasetError, Persons, TopDown, draw_people, inverse
-from pose_data.transforms import NO_AUGMENTATION
+from pose_data.samples.crop import NO_AUGMENTATION
 
 SIZE = (96, 128)
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pose_data import inverse, warp_affine
-from pose_data.transforms import crop_matrix, transform_points, udp_matrix
-from pose_data.warp import WARPS
+from pose_data.images.warp import WARPS
+from pose_data.samples.crop import crop_matrix, transform_points, udp_matrix
 
 # Of OpenCV 4.11's warpAffine on the warps below; 4.14 and 5.0 give it too, through "opencv4".
 OPENCV_4_CRC = 4004029744

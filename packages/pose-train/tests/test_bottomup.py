@@ -14,8 +14,8 @@ import torch
 from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_data import Persons, keypoints_to_image, load_coco, synthesize
-from pose_data.scene import Resized, resize_for_test
-from pose_data.transforms import transform_points
+from pose_data.samples.crop import transform_points
+from pose_data.samples.scene import Resized, resize_for_test
 from pose_eval import evaluate
 from pose_train import bottomup, testing
 from pose_train.__main__ import main

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from pose_data import load_coco, synthesize
-from pose_data.coco import Persons
+from pose_data.persons import Persons
 from pose_eval import Report
 from pose_train.config import Config
 from pose_train.pictures import draw_pair, find_mistakes, slowest, spread, worst

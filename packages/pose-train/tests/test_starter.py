@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pose_data import synthesize
-from pose_data.synthesize import custom_skeleton
+from pose_data.synthetic.synthesize import custom_skeleton
 from pose_train import load_config
 from pose_train.config import ConfigError
 from pose_train.starter import starter_config

@@ -1,25 +1,26 @@
 """COCO-format keypoint data: annotations to samples, transforms, synthetic people."""
 
-from pose_data.aic import convert_aic, load_aic
-from pose_data.bottomup import BottomUp
-from pose_data.cartoons import EASY, HARD, Scene, synthesize_image
-from pose_data.check import check
-from pose_data.coco import Persons, Source, load_coco
-from pose_data.detections import load_detections, whole_image_boxes
-from pose_data.draw import draw_people
+from pose_data.check.findings import Finding
+from pose_data.check.run import check
+from pose_data.combine import combine, epoch_rows, merge
 from pose_data.errors import DatasetError
-from pose_data.findings import Finding
+from pose_data.formats.aic import convert_aic, load_aic
+from pose_data.formats.coco import load_coco
+from pose_data.formats.detections import load_detections, whole_image_boxes
+from pose_data.images.decode import start_worker
+from pose_data.images.warp import warp_affine
 from pose_data.infer import infer_skeleton
-from pose_data.mixture import combine, epoch_rows, merge
-from pose_data.pictures import read_image, start_worker
+from pose_data.persons import Persons, Source, read_image
 from pose_data.regions import Regions
 from pose_data.sampler import GroupedBatches
-from pose_data.scene import SceneAugmentation
+from pose_data.samples.bottomup import BottomUp
+from pose_data.samples.crop import Augmentation, inverse, keypoints_to_image
+from pose_data.samples.scene import SceneAugmentation
+from pose_data.samples.topdown import TopDown
 from pose_data.skeleton import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, Skeleton
-from pose_data.synthesize import custom_skeleton, synthesize
-from pose_data.topdown import TopDown
-from pose_data.transforms import Augmentation, inverse, keypoints_to_image
-from pose_data.warp import warp_affine
+from pose_data.synthetic.cartoons import EASY, HARD, Scene, synthesize_image
+from pose_data.synthetic.synthesize import custom_skeleton, synthesize
+from pose_data.view.draw import draw_people
 
 __version__ = "0.1.0"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pose_data.columns import integers, objects
 from pose_data.errors import DatasetError
-from pose_data.reading import read_json
+from pose_data.formats.json import read_json
+from pose_data.formats.records import integers, objects
 from pose_data.writing import write_json
 
 

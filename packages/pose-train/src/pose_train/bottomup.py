@@ -17,7 +17,7 @@ import pose_codecs.torch as codecs
 from pose_backbones import PoseOutput, create_model
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import COCO, BottomUp, GroupedBatches, Persons
-from pose_data.mixture import draw_rows
+from pose_data.combine import draw_rows
 from pose_train.checkpoints import Training, restore_checkpoint
 from pose_train.config import Config, ConfigError, Model
 from pose_train.losses import BottomUpLoss, bottomup_loss

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
-from pose_data.reading import read_json
+from pose_data.formats.json import read_json
 from pose_train.config import ConfigError
 from pose_train.inputs import Input, without_suffix
 

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pose_data import DatasetError, draw_people
-from pose_data.pictures import read_picture
+from pose_data.images.decode import read_picture
 from pose_train.boxes import PERSON, Boxes, Known, PictureFile, known_of
 from pose_train.config import ConfigError
 from pose_train.films import Film, Image, read_frames, stated_frames

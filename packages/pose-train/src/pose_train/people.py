@@ -21,7 +21,7 @@ from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
 from pose_data import BottomUp, keypoints_to_image, start_worker
-from pose_data.scene import resize_for_test
+from pose_data.samples.scene import resize_for_test
 from pose_train.predict import finite_maps, normalize
 
 Size = tuple[int, int]

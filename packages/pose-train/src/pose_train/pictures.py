@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import Persons, draw_people
-from pose_data.pictures import read_picture
+from pose_data.images.decode import read_picture
 from pose_eval import Report
 from pose_eval.breakdown import by_image
 from pose_train.words import counted

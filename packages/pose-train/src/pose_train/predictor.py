@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose_codecs import AssociativeEmbedding
 from pose_data import DatasetError, keypoints_to_image, warp_affine
-from pose_data.headers import read_header
-from pose_data.pictures import read_picture
-from pose_data.scene import resize_for_test
-from pose_data.topdown import PADDING
-from pose_data.transforms import box_to_center_scale, crop_matrix, fix_aspect, udp_matrix
+from pose_data.images.decode import read_picture
+from pose_data.images.headers import read_header
+from pose_data.samples.crop import box_to_center_scale, crop_matrix, fix_aspect, udp_matrix
+from pose_data.samples.scene import resize_for_test
+from pose_data.samples.topdown import PADDING
 from pose_eval import rescore
 from pose_train.people import find_people, stack_test_samples
 from pose_train.predict import finite_maps, predict_heatmaps

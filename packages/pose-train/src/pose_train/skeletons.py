@@ -3,7 +3,7 @@
 from typing import Any
 
 from pose_data import AIC, COCO, Skeleton
-from pose_data.mixture import union
+from pose_data.combine import union
 from pose_train.config import Data
 
 

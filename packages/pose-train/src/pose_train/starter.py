@@ -10,7 +10,7 @@ import yaml
 
 from pose_backbones import create_model, list_models
 from pose_data import Persons, load_coco
-from pose_data.reading import read_json
+from pose_data.formats.json import read_json
 from pose_train.config import ConfigError
 from pose_train.words import counted
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import BottomUp, Persons, Skeleton, TopDown
-from pose_data.mixture import keypoint_indices
+from pose_data.combine import keypoint_indices
 from pose_eval import Report, evaluate, read_ground_truth
 from pose_train.config import Config, ConfigError
 from pose_train.people import find_people, scene_loader, scene_rows

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pose_data.aic import convert_aic
+from pose_data.formats.aic import convert_aic
 
 HELP = "Write AI Challenger's original annotations as COCO keypoint annotations."
 

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from pose_data.aic import load_aic
-from pose_data.coco import Persons, load_coco
-from pose_data.reading import opens_list
+from pose_data.formats.aic import load_aic
+from pose_data.formats.coco import load_coco
+from pose_data.formats.json import opens_list
+from pose_data.persons import Persons
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

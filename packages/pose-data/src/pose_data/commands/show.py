@@ -7,7 +7,12 @@ import numpy as np
 
 from pose_data.commands.loading import add_data, load, size
 from pose_data.errors import DatasetError
-from pose_data.show import annotated_pictures, augmented_samples, augmented_scenes, write_gallery
+from pose_data.view.gallery import (
+    annotated_pictures,
+    augmented_samples,
+    augmented_scenes,
+    write_gallery,
+)
 
 HELP = "Draw annotated pictures and augmented samples, to .html or .png."
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import add_data, load
-from pose_data.stats import statistics
+from pose_data.view.stats import statistics
 from pose_data.writing import write_bytes
 
 HELP = "Count joints, visibility, box sizes and crowding."

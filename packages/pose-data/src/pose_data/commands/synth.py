@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from pose_data.cartoons import EASY, HARD
 from pose_data.commands.loading import size
 from pose_data.errors import DatasetError
 from pose_data.skeleton import COCO, SKELETONS
-from pose_data.synthesize import custom_skeleton, synthesize
+from pose_data.synthetic.cartoons import EASY, HARD
+from pose_data.synthetic.synthesize import custom_skeleton, synthesize
 
 HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's form."
 

@@ -160,7 +160,7 @@ def _converter(theirs: Theirs, path: str) -> tuple[int, list[Any]]:
 def _aic_by_name(mix: str) -> list[list[int]]:
     """Return the mapping of AIC's keypoints for which names are enough."""
     from pose_data import AIC, COCO
-    from pose_data.mixture import union
+    from pose_data.combine import union
 
     target = (union(COCO, AIC) if mix == "combine" else COCO).keypoints
     return [[i, target.index(name)] for i, name in enumerate(AIC.keypoints) if name in target]

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.coco import Persons
 from pose_data.errors import DatasetError
-from pose_data.pictures import (
+from pose_data.images.decode import (
     BrokenPictures,
     Decode,
     Picture,
@@ -19,7 +18,9 @@ from pose_data.pictures import (
     check_decode,
     possible_reduction,
 )
-from pose_data.transforms import (
+from pose_data.images.warp import Warp, check_warp, warp_affine
+from pose_data.persons import Persons
+from pose_data.samples.crop import (
     NO_AUGMENTATION,
     Augmentation,
     AugmentationParams,
@@ -35,7 +36,6 @@ from pose_data.transforms import (
     transform_points,
     udp_matrix,
 )
-from pose_data.warp import Warp, check_warp, warp_affine
 
 Encode = Callable[[Floats, Floats], tuple[Floats, Floats]]
 PADDING = 1.25  # of a box, as published

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.columns import (
+from pose_data.errors import DatasetError
+from pose_data.formats.json import Piece, collector_paused, read_pieces
+from pose_data.formats.records import (
     Columns,
     Records,
     check_numbers,
@@ -20,9 +22,7 @@ from pose_data.columns import (
     segmentations,
     strings,
 )
-from pose_data.errors import DatasetError
-from pose_data.headers import read_header
-from pose_data.reading import Piece, collector_paused, read_pieces
+from pose_data.images.headers import read_header
 from pose_data.regions import Regions, starts, take_regions
 from pose_data.skeleton import COCO
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_data.annotations import Annotations
+from pose_data.formats.annotations import Annotations
 from pose_data.regions import Regions
 
 VERSION = 1

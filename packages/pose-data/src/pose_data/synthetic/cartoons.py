@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.figures import Figure, random_colour, sample_figure, shaded, skin_colour
-from pose_data.shapes import (
+from pose_data.skeleton import COCO
+from pose_data.synthetic.figures import Figure, random_colour, sample_figure, shaded, skin_colour
+from pose_data.synthetic.shapes import (
     CIRCLE,
     Shape,
     body_shapes,
@@ -24,7 +25,6 @@ from pose_data.shapes import (
     showing_parts,
     sixteenths,
 )
-from pose_data.skeleton import COCO
 
 Image = NDArray[np.uint8]
 Layer = tuple[list[Shape], Figure | None]  # shapes of a person, or of an object

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.coco import Persons
 from pose_data.errors import DatasetError
-from pose_data.warp import MAX_SIDE
+from pose_data.images.warp import MAX_SIDE
 
 Decode = Literal["exact", "fast"]
 DECODES: tuple[Decode, ...] = ("exact", "fast")
@@ -41,15 +40,6 @@ def check_decode(name: str) -> None:
     """Raise ValueError unless `name` is a way to decode."""
     if name not in DECODES:
         raise ValueError(f"decode must be one of {', '.join(DECODES)}, got {name!r}")
-
-
-def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
-    """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
-    w, h = persons.image_sizes[persons.image_index[index]].tolist()
-    try:
-        return read_picture(persons.image_path(index), (w, h)).pixels
-    except DatasetError as error:
-        raise DatasetError(f"{persons.where(index)}: {error}") from error
 
 
 def read_picture(path: Path, size: tuple[int, int] | None = None, reduce: int = 1) -> Picture:

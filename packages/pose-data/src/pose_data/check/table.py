@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.check.findings import Findings
 from pose_data.errors import DatasetError
-from pose_data.findings import Findings
+from pose_data.formats.json import read_pieces
 from pose_data.infer import infer_skeleton, unnamed_skeleton
-from pose_data.reading import read_pieces
 from pose_data.skeleton import Skeleton
 
 _EXPECTED = ("keypoints", "bbox", "area", "iscrowd", "num_keypoints", "category_id")

@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.coco import Persons
 from pose_data.errors import DatasetError
-from pose_data.masks import trained_pixels
-from pose_data.pictures import (
+from pose_data.images.decode import (
     BrokenPictures,
     Decode,
     Picture,
@@ -21,7 +19,11 @@ from pose_data.pictures import (
     possible_reduction,
     read_picture,
 )
-from pose_data.scene import (
+from pose_data.images.warp import Warp, check_warp, warp_affine
+from pose_data.persons import Persons
+from pose_data.samples.crop import Floats, flip_points, mirror_matrix, transform_points
+from pose_data.samples.masks import trained_pixels
+from pose_data.samples.scene import (
     SceneAugmentation,
     SceneParams,
     Size,
@@ -29,8 +31,6 @@ from pose_data.scene import (
     sample_scene,
     scene_matrix,
 )
-from pose_data.transforms import Floats, flip_points, mirror_matrix, transform_points
-from pose_data.warp import Warp, check_warp, warp_affine
 
 EncodePeople = Callable[[Floats, Floats, Size], tuple[Floats, NDArray[np.int32]]]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from pose_data.check_annotations import FEW, look_like_corners
-from pose_data.check_table import Table, as_number, as_numbers, is_one_of
+from pose_data.check.annotations import FEW, look_like_corners
+from pose_data.check.findings import Findings
+from pose_data.check.table import Table, as_number, as_numbers, is_one_of
 from pose_data.errors import DatasetError
-from pose_data.findings import Findings
-from pose_data.reading import opens_list, read_pieces
+from pose_data.formats.json import opens_list, read_pieces
 
 
 def check_results(path: Path, table: Table, findings: Findings) -> None:

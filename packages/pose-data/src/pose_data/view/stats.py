@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data import svg
-from pose_data.coco import Persons
-from pose_data.page import card, cards, page
+from pose_data.persons import Persons
+from pose_data.view import svg
+from pose_data.view.page import card, cards, page
 
 _COLOURS = ("#2f6fde", "#f0a13a", "#c9d0da")  # visible, occluded, not labelled
 _LEFT, _RIGHT, _MIDDLE = "#f08028", "#3399ff", "#00b45a"  # as draw_people has them

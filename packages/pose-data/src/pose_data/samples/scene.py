@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.ranges import between, check_ranges, within
-from pose_data.transforms import Floats, three_points
+from pose_data.samples.crop import Floats, three_points
 
 Size = tuple[int, int]
 

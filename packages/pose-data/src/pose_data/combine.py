@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.coco import Persons, as_source
 from pose_data.errors import DatasetError
+from pose_data.persons import Persons, as_source
 from pose_data.regions import Regions, join_regions
 from pose_data.skeleton import SKELETONS, Skeleton, plain_name
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pose_data.check_table import Table
+from pose_data.check.findings import Findings
+from pose_data.check.table import Table
 from pose_data.errors import DatasetError
-from pose_data.findings import Findings
-from pose_data.headers import Header, read_header
+from pose_data.images.headers import Header, read_header
 
 _TAIL = 1 << 16  # bytes at the end of a JPEG in which its end marker must be; some cameras append
 

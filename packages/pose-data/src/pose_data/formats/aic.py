@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.annotations import Annotations
-from pose_data.cache import cached
-from pose_data.coco import Persons, announced, check_folder, load_coco, usable_persons
-from pose_data.columns import check_numbers, objects
 from pose_data.errors import DatasetError
-from pose_data.headers import read_header
-from pose_data.reading import collector_paused, opens_list, read_pieces
+from pose_data.formats.annotations import Annotations
+from pose_data.formats.cache import cached
+from pose_data.formats.coco import announced, check_folder, load_coco, usable_persons
+from pose_data.formats.json import collector_paused, opens_list, read_pieces
+from pose_data.formats.records import check_numbers, objects
+from pose_data.images.headers import read_header
+from pose_data.persons import Persons
 from pose_data.regions import Regions, starts
 from pose_data.skeleton import AIC
 from pose_data.writing import write_json

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from pose_data.check_annotations import check_table
-from pose_data.check_pictures import check_pictures
-from pose_data.check_results import check_results
-from pose_data.check_table import Table, read_table
+from pose_data.check.annotations import check_table
+from pose_data.check.findings import Finding, Findings
+from pose_data.check.pictures import check_pictures
+from pose_data.check.results import check_results
+from pose_data.check.table import Table, read_table
 from pose_data.errors import DatasetError
-from pose_data.findings import Finding, Findings
 
 
 def check(

@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pose_data.cartoons import EASY, Scene, synthesize_image
 from pose_data.errors import DatasetError
-from pose_data.shapes import JOINTS
 from pose_data.skeleton import AIC, COCO, Skeleton, plain_name
+from pose_data.synthetic.cartoons import EASY, Scene, synthesize_image
+from pose_data.synthetic.shapes import JOINTS
 
 _IN_ORDER = ("nose", "shoulder", "hip", "wrist", "ankle", "elbow", "knee", "eye", "ear")
 _CHAINS = (

@@ -20,7 +20,7 @@ from pose_data import (
     load_coco,
     merge,
 )
-from pose_data.mixture import union
+from pose_data.combine import union
 
 
 def persons(folder: Path, skeleton: Skeleton, count: int = 3, first_id: int = 1) -> Persons:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.figures import FACE, SIDES, Array, Colour, Figure, shaded
+from pose_data.synthetic.figures import FACE, SIDES, Array, Colour, Figure, shaded
 
 _TURNS = np.arange(20) * (np.pi / 10)
 CIRCLE = np.stack([np.cos(_TURNS), np.sin(_TURNS)], axis=1)  # (20, 2)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.check_table import Table
-from pose_data.findings import Findings
+from pose_data.check.findings import Findings
+from pose_data.check.table import Table
 from pose_data.skeleton import plain_name
 
 FEW = 10  # persons below which nothing is said about a file as a whole

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from pose_data.bottomup import BottomUp
-from pose_data.coco import Persons
-from pose_data.draw import draw_people
 from pose_data.errors import DatasetError
-from pose_data.page import cards, page
-from pose_data.pictures import read_picture
-from pose_data.scene import SceneAugmentation
-from pose_data.topdown import TopDown
-from pose_data.transforms import Augmentation
+from pose_data.images.decode import read_picture
+from pose_data.persons import Persons
+from pose_data.samples.bottomup import BottomUp
+from pose_data.samples.crop import Augmentation
+from pose_data.samples.scene import SceneAugmentation
+from pose_data.samples.topdown import TopDown
+from pose_data.view.draw import draw_people
+from pose_data.view.page import cards, page
 from pose_data.writing import write_bytes
 
 Image = NDArray[np.uint8]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pose_data import COCO, Augmentation, SceneAugmentation, keypoints_to_image
-from pose_data.transforms import (
+from pose_data.samples.crop import (
     box_to_center_scale,
     crop_matrix,
     fix_aspect,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.coco import Persons, announced
-from pose_data.columns import integers, numbers, objects, scalars
 from pose_data.errors import DatasetError
-from pose_data.reading import opens_list, read_pieces
+from pose_data.formats.coco import announced
+from pose_data.formats.json import opens_list, read_pieces
+from pose_data.formats.records import integers, numbers, objects, scalars
+from pose_data.persons import Persons
 
 
 def load_detections(

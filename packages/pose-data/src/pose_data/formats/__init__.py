@@ -1,0 +1,1 @@
+"""Files of annotations and boxes, one file per format, and what they share in reading JSON."""

@@ -1,0 +1,1 @@
+"""Picture files: headers, decoding, warping. Nothing here knows of annotations."""

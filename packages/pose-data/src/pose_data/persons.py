@@ -1,0 +1,108 @@
+"""The persons of a set of images, one row each: what loaders return and datasets take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.errors import DatasetError
+from pose_data.images.decode import read_picture
+from pose_data.regions import Regions
+from pose_data.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Source:
+    """One annotation file among several: its rows stand together, in the order of the sources.
+
+    ratio: how often each of its persons comes in an epoch, on average.
+    """
+
+    name: str
+    annotation_file: Path
+    num_persons: int
+    num_images: int
+    ratio: float = 1.0
+
+
+@dataclass(frozen=True)
+class Persons:
+    """The N annotated persons of I pictures, one row each, picture by picture.
+
+    image_ids (I,), file_names (I), image_sizes (I, 2) as (w, h): every picture of the file.
+    ids (N,) annotation ids, image_index (N,) rows of the picture arrays, bbox_xyxy (N, 4) clipped
+    to the picture, area (N,), keypoints (N, K, 2), visible (N, K) with COCO's 0 (not labelled),
+    1 (occluded) and 2 (visible). scores (N,) of detected boxes, None for annotated ones.
+    regions: every annotation of the file, crowds and unlabelled persons too, in the same pictures.
+    sources: the files these persons come from, where `merge` or `combine` joined several.
+    notices: what was derived or left out, one sentence each.
+    """
+
+    annotation_file: Path
+    image_dir: Path
+    skeleton: Skeleton
+    image_ids: NDArray[np.int64]
+    file_names: NDArray[np.str_] | tuple[str, ...]
+    image_sizes: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+    bbox_xyxy: NDArray[np.float32]
+    area: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+    visible: NDArray[np.float32]
+    scores: NDArray[np.float32] | None = None
+    regions: Regions | None = None
+    sources: tuple[Source, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image_path(self, index: int) -> Path:
+        """Return the picture of person `index`."""
+        return self.image_dir / str(self.file_names[self.image_index[index]])
+
+    def where(self, index: int) -> str:
+        """Name the record of person `index`, for messages: its file and annotation id."""
+        file = self.annotation_file
+        if self.sources:
+            file = self.sources[self.source_index[index]].annotation_file
+        return f"{file} annotation id {self.ids[index]}"
+
+    @property
+    def source_index(self) -> NDArray[np.int64]:
+        """Which of the sources each person comes from (N,)."""
+        counts = [source.num_persons for source in self.sources] or [len(self)]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def describe(self) -> str:
+        """Count persons and pictures, one line for each source."""
+        lines = []
+        for source in self.sources or (as_source(self),):
+            ratio = "" if source.ratio == 1 else f", {source.ratio:g} x per epoch"
+            counts = f"{source.num_persons} persons in {source.num_images} pictures"
+            lines.append(f"{source.name}: {counts}{ratio}")
+        if len(lines) > 1:
+            lines.append(f"together: {len(self)} persons, {self.skeleton.num_keypoints} keypoints")
+        return "\n".join(lines)
+
+
+def as_source(persons: Persons, ratio: float = 1.0) -> Source:
+    """Describe persons that came from one file."""
+    return Source(
+        persons.annotation_file.name,
+        persons.annotation_file,
+        len(persons),
+        len(persons.image_ids),
+        ratio,
+    )
+
+
+def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
+    """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
+    w, h = persons.image_sizes[persons.image_index[index]].tolist()
+    try:
+        return read_picture(persons.image_path(index), (w, h)).pixels
+    except DatasetError as error:
+        raise DatasetError(f"{persons.where(index)}: {error}") from error

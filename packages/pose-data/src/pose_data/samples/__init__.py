@@ -1,0 +1,1 @@
+"""What a network is trained and tested on: one file per recipe, and the geometry it needs."""

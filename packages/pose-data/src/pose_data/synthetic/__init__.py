@@ -1,0 +1,1 @@
+"""Cartoon people, drawn and labelled: for demos and tests."""
