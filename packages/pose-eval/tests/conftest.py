@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pose_eval import evaluate
+
 NAMES = [f"joint{k}" for k in range(17)]
 Content = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -15,6 +17,21 @@ Rows = list[dict[str, Any]]
 def random_set() -> Callable[..., tuple[Content, Rows]]:
     """Return a function of a seed that makes ground truth and rows."""
     return make_random_set
+
+
+@pytest.fixture
+def small_set() -> tuple[Content, Rows]:
+    """Return ground truth of 4 images with 2 persons each, and a row for each, a little off."""
+    return make_small_set()
+
+
+@pytest.fixture(scope="session")
+def base() -> dict[str, float | None]:
+    """Return the numbers of the small set, of which nothing is odd."""
+    gt, rows = make_small_set()
+    report = evaluate(rows, gt)
+    assert report.warnings == ()
+    return report.stats
 
 
 def make_random_set(seed: int, boxes: bool = False) -> tuple[Content, Rows]:
@@ -80,3 +97,34 @@ def _row(rng: np.random.Generator, person: dict[str, Any], boxes: bool) -> dict[
     if boxes:
         row["bbox"] = [x, y, w * float(rng.uniform(0.5, 2)), h]
     return row
+
+
+def make_small_set() -> tuple[Content, Rows]:
+    """Return ground truth of 4 images with 2 persons each, and a row for each, a little off."""
+    images = [{"id": 100 + i, "width": 640, "height": 480} for i in range(4)]
+    annotations: Rows = []
+    rows: Rows = []
+    for i in range(8):
+        keypoints = [v for k in range(17) for v in (100 + 7 * k + 40 * i, 90 + 9 * k, 2)]
+        annotations.append(
+            {
+                "id": 11 + i,
+                "image_id": 100 + i // 2,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": 9000.0 + 200 * i,
+                "bbox": [100 + 40 * i, 90, 112, 144],
+                "num_keypoints": 17,
+                "keypoints": keypoints,
+            }
+        )
+        moved = [v + (1.5 * (i % 4) if k % 3 < 2 else 0) for k, v in enumerate(keypoints)]
+        row = {
+            "image_id": 100 + i // 2,
+            "category_id": 1,
+            "keypoints": moved,
+            "score": 0.9 - i / 20,
+        }
+        rows.append(row)
+    category = {"id": 1, "name": "person", "keypoints": NAMES, "skeleton": [[1, 2]]}
+    return {"images": images, "annotations": annotations, "categories": [category]}, rows

@@ -97,7 +97,7 @@ def test_nothing_to_find_is_none_with_a_warning() -> None:
     report = evaluate(rows, gt)
     assert set(report.stats.values()) == {None}
     assert "nothing-to-find" in codes(report)
-    assert "= -1.000" in report.table()
+    assert report.table().count("= -") == 10
     assert json.loads(report.to_json())["stats"]["AP"] is None
 
 
@@ -153,12 +153,6 @@ def test_bad_ground_truth_is_named() -> None:
     twice["annotations"][1]["id"] = 1
     with pytest.raises(ResultsError, match="annotation id 1 occurs 2 times"):
         evaluate(rows, twice)
-    no_area = copy.deepcopy(gt)
-    del no_area["annotations"][2]["area"]
-    with pytest.raises(
-        ResultsError, match=r"annotation 2 \(id 3, image 1\): has no area; --area bbox"
-    ):
-        evaluate(rows, no_area)
     with pytest.raises(ResultsError, match="has no list `images`"):
         evaluate(rows, {"annotations": []})
 

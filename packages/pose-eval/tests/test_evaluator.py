@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pose_eval import Evaluator, ResultsError, SettingsError, evaluate
@@ -49,30 +48,6 @@ def test_an_image_in_several_parts_gives_one_outcome_in_any_order(
             evaluator.merge(other)
         outcomes.append(evaluator.report().stats)
     assert all(outcome == outcomes[0] for outcome in outcomes)
-
-
-def test_arrays(random_set: Callable[..., Any]) -> None:
-    gt, rows = random_set(3, boxes=True)
-    expected = evaluate(rows, gt)
-    arrays = {
-        "image_id": np.array([row["image_id"] for row in rows]),
-        "keypoints": np.array([row["keypoints"] for row in rows], np.float64).reshape(-1, 17, 3),
-        "score": np.array([row["score"] for row in rows]),
-        "bbox": np.array([row["bbox"] for row in rows]),
-    }
-    assert evaluate(arrays, gt).stats == expected.stats
-    evaluator = Evaluator(gt)
-    evaluator.add({key: value[:7] for key, value in arrays.items()})
-    evaluator.add({key: value[7:] for key, value in arrays.items()})
-    assert evaluator.report().stats == expected.stats
-    with pytest.raises(ResultsError, match="results has no array score"):
-        evaluator.add({"keypoints": arrays["keypoints"], "image_id": arrays["image_id"]})
-    with pytest.raises(ResultsError, match=r"score has 2 rows, keypoints has"):
-        evaluator.add(arrays | {"score": [0.5, 0.5]})
-    arrays["keypoints"][4, 2, 0] = np.nan
-    with pytest.raises(ResultsError, match=r"results row 4 .*keypoints\[6\] must be a finite numb"):
-        evaluator.add(arrays)
-    assert evaluator.report().stats == expected.stats, "what was refused left no trace"
 
 
 def test_what_cannot_be_merged(random_set: Callable[..., Any]) -> None:

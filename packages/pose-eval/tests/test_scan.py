@@ -138,10 +138,24 @@ def test_both_ways_of_reading_give_the_same(
     files[0].write_text(json.dumps(rows))
     with pytest.raises(ResultsError, match=r"results\.json row 4 .*score must be a finite number"):
         evaluate(*files)
+    rows[4]["score"] = 0.5
     del gt["annotations"][2]["area"]
+    files[0].write_text(json.dumps(rows))
     files[1].write_text(json.dumps(gt))
-    with pytest.raises(ResultsError, match=r"gt\.json annotation 2 .*has no area"):
-        evaluate(*files)
+    assert "1 annotations have no area (first: annotation 2)" in evaluate(*files).warnings[0]
+
+
+def test_files_with_more_joints_are_scanned(
+    random_set: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gt, rows = random_set(5)
+    wanted = evaluate(rows, gt, joints="0-11")
+    for module in (ground_truth, results):
+        monkeypatch.setattr(module, "FAST_FROM", 0)
+    monkeypatch.setattr(results, "parse_rows", None)
+    for change in (lambda k: [*k, 1, 2, 3], lambda k: k[:-3]):
+        other = [{**row, "keypoints": change(row["keypoints"])} for row in rows]
+        assert evaluate(json.dumps(other).encode(), gt, joints="0-11").stats == wanted.stats
 
 
 def test_without_numba_the_numbers_are_the_same(

@@ -80,3 +80,22 @@ def test_bad_annotations(file: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "annotation 0 (id 0): track must be an integer or a string" in capsys.readouterr().err
     assert main(["sigmas", str(file), "--by", "id"]) == 1
     assert "no person has eye, hip annotated twice" in capsys.readouterr().err
+
+
+def test_by_an_attribute(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As CVAT and others write it: what they know of a person is in `attributes`."""
+    assert main(["sigmas", str(file)]) == 0
+    wanted = capsys.readouterr().out
+    content = json.loads(file.read_text())
+    content["categories"].append({"id": 2, "name": "car"})
+    content["annotations"].insert(0, {"id": [3], "image_id": 0, "category_id": 2})
+    for row in content["annotations"]:
+        row["attributes"] = {"track": {"id": f"p{row.pop('person_id', 0)}"}, "occluded": False}
+    for ids in (True, False):
+        file.write_text(json.dumps(content))
+        assert main(["sigmas", str(file), "--by", "attributes.track.id"]) == 0
+        assert capsys.readouterr().out == wanted
+        assert main(["sigmas", str(file), "--by", "attributes.occluded"]) == 1
+        assert f"annotation 1 (id {0 if ids else 1}): attributes.occ" in capsys.readouterr().err
+        for row in content["annotations"][1:]:
+            row.pop("id", None)

@@ -1,9 +1,9 @@
 """COCO-format keypoint data: annotations to samples, transforms, synthetic people."""
 
-from pose_data.check.findings import Finding
 from pose_data.check.run import check
 from pose_data.combine import combine, epoch_rows, merge
 from pose_data.errors import DatasetError
+from pose_data.findings import Finding
 from pose_data.formats.aic import convert_aic, load_aic
 from pose_data.formats.coco import load_coco
 from pose_data.formats.detections import load_detections, whole_image_boxes

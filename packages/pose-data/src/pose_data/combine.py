@@ -56,11 +56,13 @@ def merge(
         image_index=np.concatenate(
             [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
         ),
+        category_ids=np.concatenate([part.category_ids for part in parts]),
         bbox_xyxy=np.concatenate([part.bbox_xyxy for part in parts]),
         area=np.concatenate([part.area for part in parts]),
         keypoints=np.concatenate([part.keypoints for part in parts]),
         visible=np.concatenate([part.visible for part in parts]),
         regions=_joined_regions(parts, first_image.tolist()),
+        categories=parts[0].categories,
         sources=tuple(as_source(part, r) for part, r in zip(parts, ratios, strict=True)),
         notices=tuple(notice for part in parts for notice in part.notices),
     )

@@ -1,15 +1,15 @@
 """Find out the skeleton of a file: a shipped one by its names, else what the names let on."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pose_data.errors import DatasetError
-from pose_data.skeleton import COCO, SKELETONS, Skeleton, plain_name
+from pose_data.sides import names_a_side, side_pairs
+from pose_data.skeleton import COCO, SKELETONS, Skeleton, plain_name, with_flip_pairs
 
 DEFAULT_SIGMA = 0.067  # the mean of COCO's
 _RENAMED = {"head": "top_head"}  # CrowdPose's own files, and MMPose's skeleton of them
-_OTHER_SIDE = {"left": "right", "l": "r", "lt": "rt", "lft": "rgt"}
 _LOWER = {
     *("hip", "knee", "ankle", "foot", "feet", "toe", "heel", "leg", "thigh", "shin", "calf"),
     *("pelvis", "crotch", "hoof"),
@@ -22,18 +22,29 @@ _UPPER = {
 
 
 def infer_skeleton(categories: Sequence[dict[str, Any]]) -> tuple[Skeleton, tuple[str, ...]]:
-    """Return the skeleton of a COCO file's `categories`, and notices of what was inferred.
+    """Return the skeleton of the first of a COCO file's `categories` with `keypoints`, and notices.
 
-    The first category with `keypoints` counts. The names of a shipped skeleton give that one; else
-    left and right are paired by name, links are the category's `skeleton` (1-based), halves and
-    sigmas come from the names where they tell. Raises DatasetError where no category has keypoints.
+    See `skeleton_of`. Raises DatasetError where no category has keypoints.
     """
     category = next((c for c in categories if isinstance(c, dict) and c.get("keypoints")), None)
     if category is None:
         raise DatasetError("no category has `keypoints`: give the skeleton")
+    return skeleton_of(category)
+
+
+def skeleton_of(
+    category: Mapping[str, Any], flip_pairs: Sequence[Sequence[str]] | None = None
+) -> tuple[Skeleton, tuple[str, ...]]:
+    """Return the skeleton of a category with `keypoints`, and notices of what was inferred.
+
+    The names of a shipped skeleton give that one; else left and right are paired by name, links are
+    the category's `skeleton` (1-based), halves and sigmas come from the names where they tell.
+    flip_pairs: names of what mirrors each other, where the names alone mislead. Raises DatasetError
+    for wrong names, and without flip_pairs where a name could mirror several others.
+    """
     title = f"category {category.get('name', '')!r}"
     names = category["keypoints"]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise DatasetError(f"{title}: keypoints must be a list of names, got {names!r:.60}")
     plain = [plain_name(name) for name in names]
     for place, name in enumerate(plain):
@@ -41,16 +52,20 @@ def infer_skeleton(categories: Sequence[dict[str, Any]]) -> tuple[Skeleton, tupl
             raise DatasetError(f"{title}: keypoint {names[place]!r} stands there twice")
     for known in SKELETONS.values():
         if known.keypoints in (tuple(plain), tuple(_RENAMED.get(name, name) for name in plain)):
-            return known, ()
-    links = _links(category.get("skeleton") or [], len(names), title)
-    return _inferred(str(category.get("name") or "custom"), tuple(names), links)
+            return known if flip_pairs is None else with_flip_pairs(known, flip_pairs), ()
+    links, wrong = _links(category.get("skeleton") or [], len(names))
+    own_title = str(category.get("name") or "custom")
+    skeleton, notices = _inferred(own_title, tuple(names), links, flip_pairs)
+    return skeleton, (*notices, *(f"{title}: {text}" for text in wrong))
 
 
 def _inferred(
-    title: str, names: tuple[str, ...], links: tuple[tuple[int, int], ...]
-) -> tuple[Skeleton, tuple[str, ...]]:
+    title: str,
+    names: tuple[str, ...],
+    links: tuple[tuple[int, int], ...],
+    flip_pairs: Sequence[Sequence[str]] | None,
+) -> tuple[Skeleton, list[str]]:
     """Infer all that the names tell, and say it in words."""
-    pairs = _flip_pairs(names)
     words = [set(plain_name(name).split("_")) for name in names]
     words = [found | {re.sub(r"s$|\d+$", "", word) for word in found} for found in words]
     lower = tuple(i for i, found in enumerate(words) if found & _LOWER)
@@ -58,14 +73,19 @@ def _inferred(
     coco = zip(COCO.keypoints, COCO.sigmas, strict=True)
     known_sigmas = {name.split("_")[-1]: sigma for name, sigma in coco}
     sigmas = [next((known_sigmas[w] for w in found if w in known_sigmas), None) for found in words]
-    alone = sorted(set(range(len(names))) - {i for pair in pairs for i in pair})
+    found_sigmas = tuple(DEFAULT_SIGMA if sigma is None else sigma for sigma in sigmas)
+    pairs = _flip_pairs(names, title) if flip_pairs is None else ()
+    skeleton = Skeleton(title, names, pairs, links, upper, lower, found_sigmas)
+    if flip_pairs is not None:
+        skeleton = with_flip_pairs(skeleton, flip_pairs)
+    alone = [name for i, name in enumerate(names) if skeleton.flip_indices[i] == i]
     halves = set(upper) | set(lower)
     without_sigma = [name for name, sigma in zip(names, sigmas, strict=True) if sigma is None]
     notices = [
-        f"skeleton of {title!r}, by its names: left-right pairs "
-        + (", ".join(f"{names[a]} <-> {names[b]}" for a, b in pairs) or "none")
-        + "; not mirrored: "
-        + (", ".join(names[i] for i in alone) or "none"),
+        f"skeleton of {title!r}, by {'its names' if flip_pairs is None else 'flip_pairs'}: "
+        "left-right pairs "
+        + (", ".join(f"{names[a]} <-> {names[b]}" for a, b in skeleton.flip_pairs) or "none")
+        + f"; not mirrored: {', '.join(alone) or 'none'}",
         f"skeleton of {title!r}: {len(links)} links; lower body "
         + (", ".join(names[i] for i in lower) or "unknown")
         + "; in neither half "
@@ -76,9 +96,10 @@ def _inferred(
             f"skeleton of {title!r}: sigma {DEFAULT_SIGMA} (the mean of COCO's) for "
             + ", ".join(without_sigma)
         )
-    found_sigmas = tuple(DEFAULT_SIGMA if sigma is None else sigma for sigma in sigmas)
-    skeleton = Skeleton(title, names, pairs, links, upper, lower, found_sigmas)
-    return skeleton, tuple(notices)
+    if flip_pairs is None and (lone := [name for name in alone if names_a_side(name)]):
+        have = "has a side but no partner" if len(lone) == 1 else "have a side but no partner"
+        notices.append(f"skeleton of {title!r}: {', '.join(lone)} {have}")
+    return skeleton, notices
 
 
 def unnamed_skeleton(count: int) -> tuple[Skeleton, tuple[str, ...]]:
@@ -90,36 +111,28 @@ def unnamed_skeleton(count: int) -> tuple[Skeleton, tuple[str, ...]]:
     return Skeleton("unnamed", names, (), (), (), (), (DEFAULT_SIGMA,) * count), (notice,)
 
 
-def _flip_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """Pair left_x with right_x, l_x with r_x, xL with xR, lx with rx."""
-    place = {plain_name(name): index for index, name in enumerate(names)}
-    pairs = []
-    for name, index in place.items():
-        words = name.split("_")
-        candidates = [
-            "_".join([*words[:i], _OTHER_SIDE[word], *words[i + 1 :]])
-            for i, word in enumerate(words)
-            if word in _OTHER_SIDE
-        ]
-        if name.startswith("left"):
-            candidates.append("right" + name[4:])
-        elif name.startswith("l"):
-            candidates.append("r" + name[1:])
-        other = next((place[c] for c in candidates if c in place), None)
-        if other is not None:
-            pairs.append((index, other))
+def _flip_pairs(names: tuple[str, ...], title: str) -> tuple[tuple[int, int], ...]:
+    """Pair left with right by name; raises DatasetError with a question where that is not clear."""
+    pairs, unclear = side_pairs(names)
+    if unclear:
+        name, others = next(iter(unclear.items()))
+        raise DatasetError(
+            f"category {title!r}: which of {', '.join(names[i] for i in others)} mirrors "
+            f"{names[name]}? Rename the others, or list what mirrors what in the config, as in "
+            f"data.flip_pairs: [[{', '.join(sorted((names[name], names[others[0]])))}], ...]"
+        )
     return tuple(pairs)
 
 
-def _links(value: object, count: int, title: str) -> tuple[tuple[int, int], ...]:
-    """Return a category's `skeleton` with indices from 0."""
+def _links(value: Any, count: int) -> tuple[tuple[tuple[int, int], ...], list[str]]:
+    """Return a category's `skeleton` with indices from 0; where it is wrong, none and a notice."""
     links = []
-    for pair in value if isinstance(value, list) else [value]:
+    for pair in value if isinstance(value, list | tuple) else [value]:
         numbers = list(pair) if isinstance(pair, list | tuple) else []
         if len(numbers) != 2 or not all(type(n) is int and 1 <= n <= count for n in numbers):
-            raise DatasetError(
-                f"{title}: skeleton must hold pairs of keypoint numbers from 1 to {count}, "
-                f"got {pair!r:.60}"
-            )
+            return (), [
+                "its `skeleton` is left out: it must hold pairs of keypoint numbers from 1 to "
+                f"{count}, got {pair!r:.60}"
+            ]
         links.append((numbers[0] - 1, numbers[1] - 1))
-    return tuple(links)
+    return tuple(links), []

@@ -2,14 +2,31 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.images.decode import read_picture
+from pose_data.images.headers import Exif
 from pose_data.regions import Regions
 from pose_data.skeleton import Skeleton
+
+
+class Category(NamedTuple):
+    """A category of a file: names of its keypoints, () for none, links as the file has them.
+
+    num_keypoints: of its names, else of its first annotation with some; 0 for boxes alone.
+    is_used: whether an annotation of it has keypoints.
+    """
+
+    id: int
+    name: str
+    keypoints: tuple[str, ...] = ()
+    links: Any = None
+    num_keypoints: int = 0
+    is_used: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,10 +48,12 @@ class Persons:
     """The N annotated persons of I pictures, one row each, picture by picture.
 
     image_ids (I,), file_names (I), image_sizes (I, 2) as (w, h): every picture of the file.
-    ids (N,) annotation ids, image_index (N,) rows of the picture arrays, bbox_xyxy (N, 4) clipped
-    to the picture, area (N,), keypoints (N, K, 2), visible (N, K) with COCO's 0 (not labelled),
-    1 (occluded) and 2 (visible). scores (N,) of detected boxes, None for annotated ones.
+    ids (N,) annotation ids, image_index (N,) rows of the picture arrays, category_ids (N,),
+    bbox_xyxy (N, 4) clipped to the picture, area (N,), keypoints (N, K, 2), visible (N, K) with
+    COCO's 0 (not labelled), 1 (occluded) and 2 (visible). scores (N,) of detected boxes, None for
+    annotated ones.
     regions: every annotation of the file, crowds and unlabelled persons too, in the same pictures.
+    categories: those of the persons.
     sources: the files these persons come from, where `merge` or `combine` joined several.
     notices: what was derived or left out, one sentence each.
     """
@@ -47,12 +66,14 @@ class Persons:
     image_sizes: NDArray[np.int64]
     ids: NDArray[np.int64]
     image_index: NDArray[np.int64]
+    category_ids: NDArray[np.int64]
     bbox_xyxy: NDArray[np.float32]
     area: NDArray[np.float32]
     keypoints: NDArray[np.float32]
     visible: NDArray[np.float32]
     scores: NDArray[np.float32] | None = None
     regions: Regions | None = None
+    categories: tuple[Category, ...] = ()
     sources: tuple[Source, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -99,10 +120,10 @@ def as_source(persons: Persons, ratio: float = 1.0) -> Source:
     )
 
 
-def read_image(persons: Persons, index: int) -> NDArray[np.uint8]:
+def read_image(persons: Persons, index: int, exif: Exif = "auto") -> NDArray[np.uint8]:
     """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
     w, h = persons.image_sizes[persons.image_index[index]].tolist()
     try:
-        return read_picture(persons.image_path(index), (w, h)).pixels
+        return read_picture(persons.image_path(index), (w, h), exif=exif).pixels
     except DatasetError as error:
         raise DatasetError(f"{persons.where(index)}: {error}") from error

@@ -4,7 +4,8 @@ The shipped skeletons carry MMPose's published names, links, halves and sigmas.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pose_data.errors import DatasetError
 
@@ -12,6 +13,8 @@ from pose_data.errors import DatasetError
 @dataclass(frozen=True)
 class Skeleton:
     """Describe K keypoints; every index below is a position in `keypoints`.
+
+    Raises DatasetError where a keypoint is in two flip pairs: a mirror would lose one of them.
 
     flip_pairs: (left, right) indices that swap when the picture is mirrored.
     links: index pairs joined by a line when a person is drawn.
@@ -26,6 +29,11 @@ class Skeleton:
     upper_body: tuple[int, ...]
     lower_body: tuple[int, ...]
     sigmas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        used = [index for pair in self.flip_pairs for index in pair]
+        if twice := [self.keypoints[index] for index in used if used.count(index) > 1]:
+            raise DatasetError(f"skeleton {self.name}: {twice[0]} is in two flip pairs")
 
     @property
     def num_keypoints(self) -> int:
@@ -49,6 +57,23 @@ class Skeleton:
                     f"{', '.join(self.keypoints)}"
                 )
         return tuple(known[plain_name(name)] for name in names)
+
+
+def with_flip_pairs(skeleton: Skeleton, pairs: Sequence[Sequence[str]]) -> Skeleton:
+    """Return the skeleton with other flip pairs, (left, right) by name.
+
+    Raises DatasetError for what is no pair of its keypoints, and for a keypoint in two of them.
+    """
+    if wrong := [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2]:
+        raise DatasetError(f"flip_pairs: {wrong[0]!r} is no pair of names")
+    try:
+        found = tuple(
+            (*skeleton.indices([left]), *skeleton.indices([right])) for left, right in pairs
+        )
+        changed = replace(skeleton, flip_pairs=found)
+    except DatasetError as error:
+        raise DatasetError(f"flip_pairs: {error}") from None
+    return skeleton if changed.flip_indices == skeleton.flip_indices else changed
 
 
 def plain_name(name: str) -> str:

@@ -50,15 +50,12 @@ def analyse(report: Report, *, replicates: int = 1000, seed: int = 0) -> Analysi
     """Analyse a report; replicates: of the bootstrap, 0 for no intervals."""
     intervals = bootstrap(report, replicates, seed) if replicates else {}
     categories = []
-    for category, described in enumerate(report.gt.categories):
-        matches = report.matches[category]
-        if not len(matches.persons) and not len(matches.detections):
-            continue
+    for category, name in report.measured():
         diagnosis = diagnose(report, category=category)
         categories.append(
             CategoryAnalysis(
                 index=category,
-                name=described.name,
+                name=name,
                 diagnosis=diagnosis,
                 joints=by_joint(report, diagnosis),
                 groups={

@@ -19,6 +19,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what is evaluated").add_argument
     add("--protocol", default="coco", choices=PROTOCOLS, help="whose numbers (coco)")
     add("--sigmas", help="coco, crowdpose, aic, mpii, a file, or 0.026,0.025,... (coco)")
+    add("--category", metavar="NAMES", help="names or ids of categories between commas (all)")
     add("--joints", help="a subset: 5-16, or names between commas")
     add("--area", choices=("ann", "bbox"), help="area of a person: annotated, or 0.53 w h")
     add("--areas", help="ranges: small=0:1024,large=9216:1e10 (medium and large)")
@@ -27,6 +28,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("--images", help="image ids between commas, or a file of them")
     add("--unknown-images", choices=("error", "drop"), default="error")
     add("--unknown-categories", choices=("error", "drop"), default="error")
+    add("--match-images", choices=("file_name", "stem"), help="what image_id of the results is")
     add_suppression(parser)
 
 
@@ -58,7 +60,7 @@ def read_reports(args: argparse.Namespace, results: Sequence[str]) -> list[Repor
     reports = []
     for path in results:
         name = path if names.count(Path(path).name) > 1 else ""
-        table, notes = _table(args, path, full, name)
+        table, notes = _table(args, path, full, settings.joints, name)
         table = restrict(table, settings, keep)
         if args.nms or args.score:
             table = suppress(table, settings, how)
@@ -69,8 +71,8 @@ def read_reports(args: argparse.Namespace, results: Sequence[str]) -> list[Repor
 
 def read_checked(args: argparse.Namespace) -> tuple[Results, list[str]]:
     """Read both files without evaluating them; returns the results and all warnings."""
-    full, _, _, _, warnings = _prepared(args, [args.results])
-    table, notes = _table(args, args.results, full, "")
+    full, _, settings, _, warnings = _prepared(args, [args.results])
+    table, notes = _table(args, args.results, full, settings.joints, "")
     return table, [*warnings, *notes]
 
 
@@ -95,16 +97,19 @@ def _prepared(
         args.oks,
         args.max_dets,
         args.images,
+        args.category,
     )
 
 
 def _table(
-    args: argparse.Namespace, path: str, gt: GroundTruth, name: str
+    args: argparse.Namespace, path: str, gt: GroundTruth, joints: Sequence[int] | None, name: str
 ) -> tuple[Results, list[str]]:
     return read_results(
         path,
         gt,
         unknown_images=args.unknown_images,
         unknown_categories=args.unknown_categories,
+        match_images=args.match_images,
+        joints=joints,
         name=name,
     )

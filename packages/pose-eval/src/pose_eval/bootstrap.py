@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_eval.categories import category_names
 from pose_eval.report import Report
 from pose_eval.summary import area_suffix
 from pose_eval.tables import Floats, Matches
@@ -24,7 +25,7 @@ class Interval:
 
 
 def bootstrap(report: Report, replicates: int = 1000, seed: int = 0) -> dict[str, Interval]:
-    """Return the interval of every number of the report that has a value, by name.
+    """Return the interval of every number of the report that has a value, by name (AP, AP/cat).
 
     Images are drawn with replacement, as many as there are; each replicate is evaluated exactly.
     The interval is the percentile one, of 95 %. Same seed, same numbers.
@@ -32,7 +33,7 @@ def bootstrap(report: Report, replicates: int = 1000, seed: int = 0) -> dict[str
     drawn = replicate_stats(report, replicates, seed)
     return {
         name: interval(value, drawn[name])
-        for name, value in report.stats.items()
+        for name, value in report.all_stats().items()
         if value is not None and name in drawn
     }
 
@@ -85,6 +86,8 @@ def _stats_of(report: Report, weights: NDArray[np.int32]) -> dict[str, Floats]:
         for name, oks in (("50", 0.5), ("75", 0.75)):
             if (thresholds == oks).any():
                 stats[kind + name] = _mean(values[:, 0, thresholds == oks])
+        for c, category in enumerate(category_names(report.gt) if shape[0] > 1 else ()):
+            stats[f"{kind}/{category}"] = _mean(values[c, 0])
     return stats
 
 

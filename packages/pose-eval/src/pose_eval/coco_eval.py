@@ -61,8 +61,11 @@ class COCOeval:
         self._dt_ids = np.arange(1, len(self._results.row) + 1)
         if hasattr(cocoDt, "dataset"):
             self._dt_ids = np.array([row["id"] for row in rows], np.int64)[self._results.row]
-        listed = [c["id"] for c in content["categories"]] if isinstance(content, dict) else []
-        ids = sorted(listed) or [c.id for c in self._gt.categories]
+        # Also the categories without joints, which pycocotools counts, too.
+        entries = content.get("categories") if isinstance(content, dict) else None
+        known = {c.id for c in self._gt.categories}
+        listed = {e["id"] for e in entries or [] if isinstance(e.get("id"), type(min(known)))}
+        ids = sorted(known | listed)
         self.params = Params(self._gt.image_ids.tolist(), ids)
         self.evalImgs: list[dict[str, Any] | None] = []
         self.eval: dict[str, Any] = {}

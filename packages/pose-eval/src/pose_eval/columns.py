@@ -1,22 +1,22 @@
-"""Rows of JSON as arrays: the form in which ground truth and results are checked.
+"""Rows as arrays: the form in which ground truth and results are checked.
 
-Two ways lead here, with the same columns at the end: `scan` reads a file of the usual form fast;
-`rows_to_columns` takes Python objects and finds the words for whatever is wrong with them.
+Three ways lead here, with the same columns at the end: `scan` reads a file of the usual form fast;
+rows.py takes Python objects and finds the words for whatever is wrong with them; arrays.py takes
+arrays.
 """
 
-import math
+import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_eval.powers import words_of
-from pose_eval.source import DUPLICATE, PADDING
+from pose_eval.source import PADDING
 from pose_eval.tables import Bools, Floats, Ints, ResultsError
 
 SHOWN = 5  # how many bad rows an error lists
@@ -30,10 +30,11 @@ FLOATS = ("score", "area")
 class Columns:
     """One row for each object, M in all.
 
-    ids: `image_id`, `category_id`, `id` (where the objects have them): integers, or any type. ints:
-    `iscrowd`, `num_keypoints`, `ignore`. floats: `score`, `area`. keypoints (M, 3 K), shorter rows
-    filled up with zeros. bbox (M, 4), NaN where there is none. has: which rows have a key. notes:
-    by code, how many rows needed a reading that deserves a warning.
+    ids: `image_id`, `category_id`, `id` (where the objects have them): integers or text; objects
+    where both occur, or None for missing. ints: `iscrowd`, `num_keypoints`, `ignore`. floats:
+    `score`, `area`. keypoints (M, 3 K), shorter rows filled up with zeros. bbox (M, 4), NaN where
+    there is none. has: which rows have a key. notes: by code, how many rows needed a reading that
+    deserves a warning.
     """
 
     ids: dict[str, NDArray[Any]]
@@ -90,10 +91,9 @@ def scan(
         if key not in required:
             floats[:, i] = np.nan  # nobody looks at it, so it may be anything
     column = {key: ints[:count, i] for i, key in enumerate(kernels.INTS)}
-    if "score" not in required and not (
-        np.isin(column["iscrowd"], (0, 1)).all() and (column["num_keypoints"] >= 0).all()
-    ):
+    if "score" not in required and not np.isin(column["iscrowd"], (0, 1)).all():
         return None
+    has["num_keypoints"] &= column["num_keypoints"] >= 0
     columns = Columns(
         ids={key: column[key] for key in IDS if key in required},
         ints={key: column[key] for key in INTS},
@@ -104,6 +104,13 @@ def scan(
         notes=Counter(),
     )
     return columns, int(end)
+
+
+def joints_of_first(data: NDArray[np.uint8], start: int) -> int:
+    """Return the number of joints in the first row at data[start], 0 where it is not plain."""
+    first = re.search(rb'"keypoints"\s*:\s*\[([^\]]*)\]', data[start : start + 10**6].tobytes())
+    numbers = first[1].count(b",") + 1 if first else 0
+    return 0 if numbers % 3 else numbers // 3
 
 
 def count_byte(data: NDArray[np.uint8], byte: int) -> int:
@@ -125,59 +132,12 @@ def _estimate(data: NDArray[np.uint8], start: int, num_joints: int) -> int:
     return int(min(1.3 * likely + 1000, most + 1))
 
 
-def rows_to_columns(
-    rows: Sequence[Any],
-    label: str,
-    required: Sequence[str],
-    optional: Sequence[str],
-    joints: Mapping[Any, int],
-    numbers: Sequence[int] | None = None,
-) -> Columns:
-    """Check Python rows and return their columns.
-
-    label: what a row is called in messages, "results.json row". required, optional: the keys to
-    read; others are not looked at. joints: by category id, its number of joints. numbers: what the
-    rows are called, if not 0, 1, 2, ... Raises ResultsError that lists the first bad rows.
-    """
-    count = len(rows)
-    width = 3 * max(joints.values(), default=0)
-    reader = _RowReader(required, optional, joints)
-    ids: dict[str, list[Any]] = {key: [None] * count for key in IDS if key in required}
-    ints = {key: np.zeros(count, np.int64) for key in INTS}
-    floats = {key: np.full(count, np.nan) for key in FLOATS}
-    keypoints, bbox = np.zeros((count, width)), np.full((count, 4), np.nan)
-    has = {key: np.zeros(count, np.bool_) for key in (*IDS, *INTS, *FLOATS, "keypoints", "bbox")}
-    problems = []
-    for number, row in enumerate(rows):
-        try:
-            values = reader.read(row)
-        except _Problem as problem:
-            called = number if numbers is None else numbers[number]
-            problems.append(f"{label} {called}{_which(row)}: {problem}")
-            continue
-        for key, value in values.items():
-            has[key][number] = True
-            if key in ids:
-                ids[key][number] = value
-            elif key in ints:
-                ints[key][number] = value
-            elif key in floats:
-                floats[key][number] = value
-            elif key == "keypoints":
-                keypoints[number, : len(value)] = value
-            elif key == "bbox":
-                bbox[number] = value
-    raise_problems(problems)
-    arrays = {key: id_array(values) for key, values in ids.items()}
-    return Columns(arrays, ints, floats, keypoints, bbox, has, reader.notes)
-
-
 def id_array(values: Sequence[Any]) -> NDArray[Any]:
-    """Return ids as an array of integers or of strings; of objects where both occur."""
-    kinds = {isinstance(value, str) for value in values}
-    if kinds == {True}:
+    """Return ids as an array of integers or of strings; of objects where both or None occur."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
         return np.array(values, np.str_)
-    return np.array(values, np.int64 if kinds <= {False} else object)
+    return np.array(values, np.int64 if kinds <= {int} else object)
 
 
 def lookup(ids: NDArray[Any], known: NDArray[Any]) -> Ints:
@@ -190,162 +150,25 @@ def lookup(ids: NDArray[Any], known: NDArray[Any]) -> Ints:
     return np.array([index.get(key, -1) for key in ids.tolist()], np.int64)
 
 
+def fitted(keypoints: Floats, num_joints: int) -> Floats:
+    """Return keypoints (M, 3 K) of so many joints: the first ones, or filled up with zeros."""
+    width = 3 * num_joints
+    if keypoints.shape[1] == width:
+        return keypoints
+    found = np.zeros((len(keypoints), width))
+    found[:, : keypoints.shape[1]] = keypoints[:, :width]
+    return found
+
+
+def some(texts: Sequence[str], limit: int) -> str:
+    """Return the first texts between commas, and how many there are."""
+    more = f", ... ({len(texts)} in all)" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more
+
+
 def raise_problems(problems: Sequence[str]) -> None:
     """Raise a ResultsError that lists the first problems and counts the rest, if there are any."""
     if problems:
         rest = len(problems) - SHOWN
         more = [f"and {rest} more ({len(problems)} in all)"] if rest > 0 else []
         raise ResultsError("\n".join([*problems[:SHOWN], *more]))
-
-
-class _Problem(Exception):
-    """What is wrong with one row."""
-
-
-@dataclass
-class _RowReader:
-    """Reads rows strictly; counts in `notes` what it read in spite of an odd form."""
-
-    required: Sequence[str]
-    optional: Sequence[str]
-    joints: Mapping[Any, int]
-
-    def __post_init__(self) -> None:
-        self.notes: Counter[str] = Counter()
-
-    def read(self, row: Any) -> dict[str, Any]:
-        """Return the values of a row by key; raises _Problem."""
-        if not isinstance(row, Mapping):
-            raise _Problem(f"must be an object, got {_shown(row)}")
-        if DUPLICATE in row:
-            raise _Problem(f"has the key {row[DUPLICATE]!r} more than once")
-        missing = [key for key in self.required if key not in row]
-        if missing:
-            raise _Problem(f"has no {', '.join(missing)}" + _instead(missing, row))
-        values = {key: self._id(key, row[key]) for key in self.required if key in IDS}
-        for key in (*self.required, *self.optional):
-            if key not in row:
-                continue
-            if key in INTS:
-                values[key] = _integer(key, row[key])
-            elif key in FLOATS:
-                values[key] = _number(key, row[key])
-            elif key == "keypoints":
-                values[key] = self._keypoints(row[key], values["category_id"])
-            elif key == "bbox" and (key in self.required or not _is_empty(row[key])):
-                values[key] = _numbers(key, row[key])
-                if len(values[key]) != 4:
-                    raise _Problem(f"bbox has {len(values[key])} numbers, not 4 (x, y, w, h)")
-        return values
-
-    def _id(self, key: str, value: Any) -> Any:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, float | np.floating) and value == value // 1:
-            self.notes["float-ids"] += 1
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise _Problem(f"{key} must be an integer or a string, got {_shown(value)}")
-        if not -(2**63) <= value < 2**63:
-            raise _Problem(f"{key} has {len(str(value))} digits, more than an id can have")
-        return int(value)
-
-    def _keypoints(self, value: Any, category: Any) -> Any:
-        values = _numbers("keypoints", value)
-        joints = self.joints.get(category)
-        if joints is None or len(values) == 3 * joints:
-            return values if joints is not None else ()
-        hint = ""
-        if len(values) == 2 * joints:
-            hint = "; they look like x, y without a third number"
-        raise _Problem(
-            f"keypoints has {len(values)} numbers, the ground truth has {joints} joints "
-            f"({3 * joints} numbers){hint}"
-        )
-
-
-def _which(row: Any) -> str:
-    """Return " (image 139)" or " (id 7, image 139)" for messages."""
-    if not isinstance(row, Mapping):
-        return ""
-    parts = [f"id {row['id']}"] if "id" in row and "score" not in row else []
-    parts += [f"image {row['image_id']}"] if "image_id" in row else []
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _instead(missing: Sequence[str], row: Mapping[Any, Any]) -> str:
-    """Return a hint where a key seems to be there under another name."""
-    if "area" in missing:
-        return "; --area bbox takes 0.53 w h of the bbox instead"
-    others = {
-        "score": ("scores", "confidence"),
-        "image_id": ("image", "img_id"),
-        "category_id": ("category", "label"),
-        "keypoints": ("keypoint", "kpts", "pose"),
-    }
-    found = [(key, other) for key in missing for other in others.get(key, ()) if other in row]
-    return "".join(f"; `{other}` should be called `{key}`" for key, other in found)
-
-
-def _shown(value: Any) -> str:
-    """Return a value for a message, as JSON writes it and not too long."""
-    words = {None: "null", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    if isinstance(value, Mapping):
-        return "an object"
-    if isinstance(value, list | tuple):
-        return "a list"
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, list | tuple) and not value
-
-
-def _integer(key: str, value: Any) -> int:
-    if key == "ignore":  # of interest only for the warning that it is not looked at
-        return int(bool(value))
-    if key == "iscrowd" and isinstance(value, bool):
-        return int(value)
-    number = _number(key, value)
-    most = 1 if key == "iscrowd" else 10**6
-    if number != number // 1 or not 0 <= number <= most:
-        allowed = "0 or 1" if key == "iscrowd" else "a whole number from 0 to a million"
-        raise _Problem(f"{key} must be {allowed}, got {_shown(value)}")
-    return int(number)
-
-
-def _number(key: str, value: Any) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            raise _Problem(f"{key} must be a finite number, got one beyond 1e308") from None
-        if math.isfinite(number):
-            return number
-    raise _Problem(f"{key} must be a finite number, got {_shown(value)}")
-
-
-def _numbers(key: str, value: Any) -> Any:
-    """Return a list of numbers as it is after checking each; an array flat."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
-        value = value.astype(np.float64).ravel()
-        if np.isfinite(value).all():
-            return value
-        value = value.tolist()
-    if not isinstance(value, list | tuple):
-        raise _Problem(f"{key} must be a list of numbers, got {_shown(value)}")
-    kinds = set(map(type, value))
-    if kinds <= {int, float}:
-        try:
-            if math.isfinite(sum(map(abs, value))):
-                return value
-        except OverflowError:  # an integer beyond the range of doubles
-            pass
-    for at, number in enumerate(value):
-        if isinstance(number, list | tuple):
-            raise _Problem(f"{key} must be a flat list of numbers, but {key}[{at}] is a list")
-        _number(f"{key}[{at}]", number)
-    return [float(number) for number in value]

@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pose_eval.ground_truth import read_ground_truth
 from pose_eval.results import parse_rows, read_results
+from pose_eval.rows import Problem, read_id
 from pose_eval.source import name_of, read_bytes
 from pose_eval.tables import GroundTruth, ResultsError
 
@@ -28,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
         rows = len(table.row)
     else:
         content = parse_rows(read_bytes(args.file, name), name)
-        if isinstance(content, Mapping) and "annotations" in content:
+        if isinstance(content, Mapping):
             gt, warnings = read_ground_truth(content, area_from=args.area, name=name)
             _say([*warnings], f"{name}: {len(gt.ids)} annotations in {len(gt.image_ids)} images")
             return 0
@@ -53,12 +55,11 @@ def assumed(rows: Any, name: str) -> GroundTruth:
     images: dict[Any, None] = {}
     joints: dict[Any, int] = {}
     for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, Mapping):
-            image, category = row.get("image_id"), row.get("category_id")
-            keypoints = row.get("keypoints")
-            if isinstance(image, int | str) and not isinstance(image, bool):
-                images[image] = None
-            if isinstance(category, int | str) and isinstance(keypoints, list) and keypoints:
+        keypoints = row.get("keypoints") if isinstance(row, Mapping) else None
+        if isinstance(keypoints, list) and keypoints:
+            image, category = _id(row.get("image_id")), _id(row.get("category_id"))
+            images |= {} if image is None else {image: None}
+            if category is not None:
                 joints.setdefault(category, len(keypoints) // 3)
     categories = [
         {"id": key, "keypoints": [f"joint {k}" for k in range(count)]}
@@ -72,3 +73,11 @@ def assumed(rows: Any, name: str) -> GroundTruth:
         "annotations": [],
     }
     return read_ground_truth(content)[0]
+
+
+def _id(value: Any) -> Any:
+    """Return an id, None for what is none: the row is refused for it elsewhere."""
+    try:
+        return read_id("id", value, Counter())
+    except Problem:
+        return None

@@ -18,7 +18,7 @@ def run(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     report_a, report_b = read_reports(args, (args.a, args.b))
     comparison = compare(report_a, report_b, replicates=args.bootstrap, seed=args.seed)
-    failures = failed(report_b.stats, comparison, args.fail_below, args.fail_drop)
+    failures = failed(report_b.all_stats(), comparison, args.fail_below, args.fail_drop)
     if args.format == "json":
         content = comparison.section() | {"failed": failures}
         output = json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -33,19 +33,24 @@ def run(argv: Sequence[str]) -> int:
 def text(comparison: Comparison, digits: int = 3) -> str:
     """Return a table of the numbers and one of the images that changed most."""
     wide = digits + 4
+    names = max([10, *map(len, comparison.changes)])
     lines = [
         f"a = {comparison.name_a}",
         f"b = {comparison.name_b}",
         "",
-        f"{'':10s} {'a':>{wide}s} {'b':>{wide}s} {'b - a':>{wide + 1}s}  "
+        f"{'':{names}s} {'a':>{wide}s} {'b':>{wide}s} {'b - a':>{wide + 1}s}  "
         f"{'95 % interval':^{2 * wide + 4}s}  p",
     ]
     for name, c in comparison.changes.items():
         lines.append(
-            f"{name:10s} {c.a:{wide}.{digits}f} {c.b:{wide}.{digits}f} "
+            f"{name:{names}s} {c.a:{wide}.{digits}f} {c.b:{wide}.{digits}f} "
             f"{c.delta:+{wide + 1}.{digits}f}  "
             f"[{c.low:+{wide}.{digits}f}, {c.high:+{wide}.{digits}f}]  {c.p:.3f}"
         )
+    lines += [
+        f"{name:{names}s} {'-':>{wide}s} {'-':>{wide}s} {'-':>{wide + 1}s}"
+        for name in comparison.unmeasured
+    ]
     lines += [
         "",
         f"paired bootstrap over images, {comparison.replicates} replicates, "

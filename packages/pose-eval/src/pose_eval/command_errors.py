@@ -1,13 +1,11 @@
 """pose-eval errors RESULTS --gt GT: what goes wrong at the joints, and what it costs."""
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from pose_eval.arguments import add_output, add_settings, read_reports
 from pose_eval.errors import LABELS, NO_FLIPS, REPAIRS, Diagnosis, diagnose
-from pose_eval.output import emit
-from pose_eval.report import Report
+from pose_eval.output import emit, gain, json_by_category, number, text_by_category
 from pose_eval.settings import parse_joints
 from pose_eval.tables import SettingsError
 
@@ -27,25 +25,22 @@ def run(argv: Sequence[str]) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
     report = read_reports(args, [args.results])[0]
-    diagnoses = []
-    for category, described in enumerate(report.gt.categories):
-        flip = None if args.flip_pairs is None else pairs(args.flip_pairs, described.joint_names)
-        diagnoses.append(diagnose(report, category=category, flip=flip))
+
+    def measure(category: int) -> Diagnosis:
+        names = report.gt.categories[category].joint_names
+        flip = None if args.flip_pairs is None else pairs(args.flip_pairs, names)
+        return diagnose(report, category=category, flip=flip)
+
+    found = report.each(measure)
     if args.format == "json":
-        categories = {
-            described.name: diagnosis.section()
-            for described, diagnosis in zip(report.gt.categories, diagnoses, strict=True)
-        }
-        # As in the JSON of an evaluation, with one category its entry stands alone.
-        content = next(iter(categories.values())) if len(categories) == 1 else categories
-        output = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        output = json_by_category(report, {name: d.section() for name, d in found.items()})
     else:
-        output = "\n".join(text(report, d, args.digits) for d in diagnoses)
+        output = text_by_category(report, {name: text(d, args.digits) for name, d in found.items()})
     emit(output, args.out)
     return 0
 
 
-def text(report: Report, diagnosis: Diagnosis, digits: int = 3) -> str:
+def text(diagnosis: Diagnosis, digits: int = 3) -> str:
     """Return the shares of labels for each joint, and AP with each kind of error repaired."""
     counts = diagnosis.counts()[1:]
     wide = max(10, *(len(name) for name in diagnosis.joint_names))
@@ -66,25 +61,17 @@ def text(report: Report, diagnosis: Diagnosis, digits: int = 3) -> str:
         f"{'repaired':11s} {'':30s} {'alone':>8s} {'AP':>9s}   {'with all above':>14s} {'AP':>9s}",
     ]
     now = diagnosis.repaired["now"]["AP"]
-    lines.append(f"{'nothing':11s} {'':30s} {_number(now, digits):>18s}")
+    lines.append(f"{'nothing':11s} {'':30s} {number(now, digits):>18s}")
     before = now
     for name in REPAIRS:
         alone, together = diagnosis.repaired[name]["AP"], diagnosis.cumulated[name]["AP"]
         lines.append(
-            f"{name:11s} {MEANING[name]:30s} {_gain(now, alone, digits):>8s} "
-            f"{_number(alone, digits):>9s}   {_gain(before, together, digits):>14s} "
-            f"{_number(together, digits):>9s}"
+            f"{name:11s} {MEANING[name]:30s} {gain(now, alone, digits):>8s} "
+            f"{number(alone, digits):>9s}   {gain(before, together, digits):>14s} "
+            f"{number(together, digits):>9s}"
         )
         before = together
     return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _gain(before: float | None, after: float | None, digits: int) -> str:
-    return "-" if before is None or after is None else f"{after - before:+.{digits}f}"
 
 
 def pairs(text: str, names: Sequence[str]) -> list[tuple[int, int]]:

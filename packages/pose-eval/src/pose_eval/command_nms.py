@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pose_eval.arguments import add_suppression
 from pose_eval.command_check import assumed
+from pose_eval.ground_truth import read_ground_truth
 from pose_eval.output import emit
 from pose_eval.results import parse_rows, read_results
 from pose_eval.settings import Settings
@@ -23,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
     how = parse_suppression(args.nms or "oks", args.score, args.nms_area, args.max_dets)
     name = name_of(args.file, "results")
     rows = parse_rows(read_bytes(args.file, name), name)
-    found = _suppressed(rows, name, args.sigmas, how) if rows != [] else []
+    found = _suppressed(rows, name, args, how) if rows != [] else []
     text = "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n" if found else "[]\n"
     emit(text, args.out)
     if args.out is not None:
@@ -31,13 +34,16 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _suppressed(rows: Any, name: str, sigmas: Any, how: Suppression) -> list[dict[str, Any]]:
+def _suppressed(
+    rows: Any, name: str, args: argparse.Namespace, how: Suppression
+) -> list[dict[str, Any]]:
     """Return the rows that remain; raises ResultsError naming the row that is bad."""
-    gt = assumed(rows, name)
+    gt = assumed(rows, name) if args.gt is None else read_ground_truth(args.gt)[0]
     table, warnings = read_results(rows, gt, name=name)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    settings = Settings(sigmas_of_categories(sigmas, gt.categories, None, "coco"))
+    used = np.unique(table.category)
+    settings = Settings(sigmas_of_categories(args.sigmas, gt.categories, None, "coco", used))
     kept = suppress(table, settings, how)
     # Whatever else a row holds stays in it; only the score is new.
     return [
@@ -56,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("file", help="results: a list of rows; - is stdin")
     add_suppression(found)
     found.add_argument("--sigmas", help="coco, crowdpose, aic, mpii, a file, or numbers (coco)")
+    found.add_argument("--gt", help="annotations: the names of categories, if --sigmas has names")
     found.add_argument(
         "--max-dets", type=int, help="of an image, for soft (20) and nearby (30, 0: all)"
     )

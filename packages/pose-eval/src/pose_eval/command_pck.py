@@ -1,26 +1,23 @@
 """pose-eval pck RESULTS --gt GT: PCK, AUC, EPE and NME."""
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from pose_eval.arguments import add_output, add_settings, read_reports
-from pose_eval.output import emit
+from pose_eval.output import emit, json_by_category, number, text_by_category
 from pose_eval.pck_persons import PckReport, pck_report
-from pose_eval.tables import SettingsError
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
     report = read_reports(args, [args.results])[0]
-    if len(report.gt.categories) > 1:
-        raise SettingsError("pck is for ground truth of one category with joints")
-    found = pck_report(report, norm=args.norm, thresholds=args.thr, auc_pixels=args.auc_pixels)
+    how = {"norm": args.norm, "thresholds": args.thr, "auc_pixels": args.auc_pixels}
+    found = report.each(lambda category: pck_report(report, category=category, **how))
     if args.format == "json":
-        output = json.dumps(found.section(), indent=2, allow_nan=False) + "\n"
+        output = json_by_category(report, {name: p.section() for name, p in found.items()})
     else:
-        output = text(found, args.digits)
+        output = text_by_category(report, {n: text(p, args.digits) for n, p in found.items()})
     emit(output, args.out)
     return 0
 
@@ -31,13 +28,13 @@ def text(found: PckReport, digits: int = 3) -> str:
     lines = [f"{'PCK':{wide}s}" + "".join(f"{f'@{thr:g}':>9s}" for thr in found.pck)]
     for k, name in enumerate(found.joint_names):
         values = (joints[k] for joints, _ in found.pck.values())
-        cells = ["-" if v is None else f"{v:.{digits}f}" for v in values]
-        lines.append(f"{name:{wide}s}" + "".join(f"{cell:>9s}" for cell in cells))
-    means = "".join(f"{mean:9.{digits}f}" for _, mean in found.pck.values())
+        lines.append(f"{name:{wide}s}" + "".join(f"{number(v, digits):>9s}" for v in values))
+    means = "".join(f"{number(mean, digits):>9s}" for _, mean in found.pck.values())
     lines += [
         f"{'mean':{wide}s}{means}",
         "",
-        f"AUC {found.auc:.{digits}f}   EPE {found.epe:.{digits}f} px   NME {found.nme:.{digits}f}",
+        f"AUC {number(found.auc, digits)}   EPE {number(found.epe, digits)} px   "
+        f"NME {number(found.nme, digits)}",
         f"{found.persons} persons, {found.unpaired} without a detection (wrong in PCK and AUC, not "
         f"in EPE and NME); norm: {found.norm}",
     ]

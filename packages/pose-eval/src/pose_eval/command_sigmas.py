@@ -20,6 +20,10 @@ def run(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     name = name_of(args.file, "annotations")
     content = parse_json(read_bytes(args.file, name), name)
+    rows = content.get("annotations") if isinstance(content, dict) else None
+    if isinstance(rows, list) and any(isinstance(r, dict) and r.get("id") is None for r in rows):
+        rows = [{**r, "id": n} if isinstance(r, dict) else r for n, r in enumerate(rows)]
+        content = {**content, "annotations": rows}
     gt, _ = read_ground_truth(content, area_from=args.area, name=name)
     if len(gt.categories) != 1:
         raise ResultsError(f"{name} has {len(gt.categories)} categories with joints; give one")
@@ -52,19 +56,32 @@ def text(found: Spread, names: Sequence[str]) -> str:
 
 def _persons(rows: Any, gt: GroundTruth, key: str, name: str) -> Any:
     """Return the number of the person of each annotation of gt; raises ResultsError."""
-    by_id = {row["id"]: row for row in rows if isinstance(row, dict) and "id" in row}
+    by_id = {
+        row["id"]: (number, row)
+        for number, row in enumerate(rows)
+        if isinstance(row["id"], int | float | str)  # boxes of other categories may have any
+    }
     numbers: dict[tuple[Any, str], int] = {}
     found = []
-    for number, annotation in enumerate(gt.ids.tolist()):
-        value = by_id[annotation].get(key)
+    for annotation, image in zip(gt.ids.tolist(), gt.image.tolist(), strict=True):
+        number, row = by_id[annotation]
+        value = _value(row, key)
         if not isinstance(value, int | str) or isinstance(value, bool):
             raise ResultsError(
                 f"{name} annotation {number} (id {annotation}): {key} must be an integer or a "
                 f"string that the annotations of one person share, got {value!r}"
             )
-        image = int(gt.image[number])
         found.append(numbers.setdefault((image, repr(value)), len(numbers)))
     return np.array(found, np.int64)
+
+
+def _value(row: Any, path: str) -> Any:
+    """Return what a row holds under a key, or under KEY.KEY in the objects within."""
+    if path in row:
+        return row[path]
+    key, dot, rest = path.partition(".")
+    inner = row.get(key)
+    return _value(inner, rest) if dot and isinstance(inner, dict) else None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
         "--by",
         metavar="KEY",
         default="person_id",
-        help="key of an annotation that is the same for one person of an image (person_id)",
+        help="key of an annotation that is the same for one person of an image (person_id); "
+        "attributes.KEY for one of its attributes",
     )
     found.add_argument("--area", choices=("ann", "bbox"), default="ann", help="as in pose-eval")
     found.add_argument("--format", choices=("text", "json"), default="text")

@@ -46,8 +46,8 @@ class ImageChange:
 class Comparison:
     """What changed from results a to results b.
 
-    changes: by name, of the numbers that both have. images: by falling size of their change, those
-    without change left out.
+    changes: by name, of the numbers that both have. unmeasured: the names of the others. images:
+    by falling size of their change, those without change left out.
     """
 
     name_a: str
@@ -55,6 +55,7 @@ class Comparison:
     replicates: int
     seed: int
     changes: dict[str, Change]
+    unmeasured: tuple[str, ...]
     images: tuple[ImageChange, ...]
 
     def section(self, most: int = 20) -> dict[str, Any]:
@@ -87,12 +88,15 @@ def compare(a: Report, b: Report, *, replicates: int = 1000, seed: int = 0) -> C
         )
     drawn_a, drawn_b = (replicate_stats(report, replicates, seed) for report in (a, b))
     changes = {}
-    for name, value in a.stats.items():
-        other = b.stats[name]
+    stats_a, stats_b = a.all_stats(), b.all_stats()
+    for name, value in stats_a.items():
+        other = stats_b[name]
         if value is not None and other is not None and name in drawn_a:
             changes[name] = _change(value, other, drawn_b[name] - drawn_a[name])
-    images = _images(a, b)
-    return Comparison(a.results.name, b.results.name, replicates, seed, changes, images)
+    without = tuple(name for name in a.stats if name not in changes)
+    return Comparison(
+        a.results.name, b.results.name, replicates, seed, changes, without, _images(a, b)
+    )
 
 
 def _change(a: float, b: float, drawn: Floats) -> Change:

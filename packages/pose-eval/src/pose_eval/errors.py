@@ -5,7 +5,6 @@ ICCV 2017. The labels of joints are those of their tool, coco-analyze; its areas
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_eval.categories import category_index
 from pose_eval.matching import match_category
 from pose_eval.report import Report
 from pose_eval.settings import Settings
+from pose_eval.sides import mirror
 from pose_eval.summary import accumulate, coco_stats
 from pose_eval.tables import Bools, Floats, GroundTruth, Ints, Matches, Results, take
 
@@ -81,17 +82,18 @@ class Diagnosis:
 
 
 def diagnose(
-    report: Report, *, category: int = 0, flip: Sequence[tuple[int, int]] | None = None
+    report: Report, *, category: int | str = 0, flip: Sequence[tuple[int, int]] | None = None
 ) -> Diagnosis:
     """Label every joint of every matched detection and find what each kind of error costs.
 
-    category: an index. flip: pairs of joints that mirror each other; by default those whose names
-    differ in left and right. A joint is compared with its own place, that of its mirror joint
-    (inversion), and the same two of all other persons of the image (swap); the most similar place
-    gives the label, miss if none reaches 0.5. A repaired joint is moved to its annotated place; a
-    repaired score is the OKS, below 0 for all but the best detection of a person; duplicates and
-    background are removed, missed persons not counted.
+    category: an index, or a name or id as text. flip: pairs of joints that mirror each other; by
+    default those whose names differ in left and right. A joint is compared with its own place, that
+    of its mirror joint (inversion), and the same two of all other persons of the image (swap); the
+    most similar place gives the label, miss if none reaches 0.5. A repaired joint is moved to its
+    annotated place; a repaired score is the OKS, below 0 for all but the best detection of a
+    person; duplicates and background are removed, missed persons not counted.
     """
+    category = category_index(report.gt, category)
     gt, names = report.gt, report.gt.categories[category].joint_names
     num_joints = len(report.settings.sigmas[category])
     flips = mirror(names) if flip is None else flip
@@ -133,20 +135,6 @@ def diagnose(
         repaired=alone,
         cumulated=upto,
     )
-
-
-def mirror(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs of joints whose names differ in left and right (or L and R) alone."""
-    pattern = re.compile(r"(?<![a-zA-Z])(l|r)(?![a-zA-Z])|(left|right)", re.IGNORECASE)
-    other = {"l": "r", "r": "l", "left": "right", "right": "left"}
-
-    def mirrored(name: str) -> str:
-        return pattern.sub(lambda found: other[found[0]], name)
-
-    lower = [name.lower() for name in names]
-    position = {name: k for k, name in enumerate(lower)}
-    pairs = ((k, position.get(mirrored(name), k)) for k, name in enumerate(lower))
-    return [(a, b) for a, b in pairs if a < b]
 
 
 def pair_values(matches: Matches, detections: Ints, persons: Ints) -> Floats:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pose_eval import hints
+from pose_eval.categories import choose_categories, parse_categories
 from pose_eval.ground_truth import read_ground_truth
 from pose_eval.matching import match_category
 from pose_eval.report import Report
@@ -31,6 +32,7 @@ from pose_eval.tables import (
     Results,
     SettingsError,
 )
+from pose_eval.zero_ap import why_zero
 
 
 def evaluate(
@@ -45,31 +47,45 @@ def evaluate(
     oks: Any = None,
     max_dets: int = 20,
     images: Any = None,
+    categories: Any = None,
     unknown_images: str = "error",
     unknown_categories: str = "error",
+    match_images: str | None = None,
 ) -> Report:
     """Evaluate keypoint results against COCO ground truth.
 
     results: rows with image_id, category_id, keypoints (x, y, score per joint) and score; gt: a
-    COCO annotation object. Both as a path ("-": the standard input), bytes, an open file or the
-    Python objects; results also as a mapping of arrays (see read_results).
+    COCO annotation object. Both as a path ("-": the standard input), bytes, an open file, the
+    Python objects or a mapping of arrays (see read_results, read_ground_truth).
 
     sigmas: a name (coco, crowdpose, aic, mpii), a file, or one number per joint; COCO's by default.
     protocol: coco, xtcoco or crowdpose, see the README. joints: names or "5-16". area: "ann" or
     "bbox" (0.53 w h). areas: {"small": (0, 1024), ...}, with "all" added. oks: thresholds.
-    images: ids, or a file of them. unknown_images, unknown_categories: "error" or "drop".
+    images: ids, or a file of them. categories: names or ids, in a list or between commas.
+    unknown_images, unknown_categories: "error" or "drop". match_images: "file_name" or "stem",
+    where the results' image_id is that of the file.
 
     Raises ResultsError naming file and row, SettingsError for an argument that makes no sense;
     nothing is silently dropped.
     """
-    plan = prepare(gt, sigmas, protocol, joints, area, areas, oks, max_dets, images)
+    plan = prepare(gt, sigmas, protocol, joints, area, areas, oks, max_dets, images, categories)
     full, truth, settings, keep, warnings = plan
-    policies = [checked("unknown_images", unknown_images, ("error", "drop"))]
-    policies.append(checked("unknown_categories", unknown_categories, ("error", "drop")))
-    table, notes = read_results(
-        results, full, unknown_images=policies[0], unknown_categories=policies[1]
-    )
+    how = checked_policies(unknown_images, unknown_categories, match_images)
+    table, notes = read_results(results, full, joints=settings.joints, **how)
     return report_of(truth, restrict(table, settings, keep), settings, [*warnings, *notes])
+
+
+def checked_policies(
+    unknown_images: str, unknown_categories: str, match_images: str | None
+) -> dict[str, Any]:
+    """Return arguments of read_results; raises SettingsError."""
+    if match_images is not None:
+        checked("match_images", match_images, ("file_name", "stem"))
+    return {
+        "unknown_images": checked("unknown_images", unknown_images, ("error", "drop")),
+        "unknown_categories": checked("unknown_categories", unknown_categories, ("error", "drop")),
+        "match_images": match_images,
+    }
 
 
 def prepare(
@@ -82,6 +98,7 @@ def prepare(
     oks: Any,
     max_dets: int,
     images: Any,
+    categories: Any = None,
 ) -> tuple[GroundTruth, GroundTruth, Settings, Bools | None, list[str]]:
     """Return all ground truth, the part that is evaluated, settings, chosen images, warnings."""
     protocol = checked("protocol", protocol, PROTOCOLS)
@@ -94,17 +111,20 @@ def prepare(
     full, warnings = read_ground_truth(gt, area_from=area_from, recount=recount)
     if protocol == "crowdpose":
         warnings += hints.of_crowd_index(full)
+    picked = None if categories is None else parse_categories(categories, full.categories)
+    truth = full if picked is None else choose_categories(full, picked)
     chosen = None
     if joints is not None:
-        if len(full.categories) > 1:
-            raise SettingsError("joints can be chosen only where there is one category with joints")
-        chosen = parse_joints(joints, full.categories[0].joint_names)
+        if len(truth.categories) > 1:
+            raise SettingsError("joints can be chosen only of one category; --category chooses it")
+        chosen = parse_joints(joints, truth.categories[0].joint_names)
     default = "crowdpose" if protocol == "crowdpose" else "coco"
-    values = sigmas_of_categories(sigmas, full.categories, chosen, default)
+    used = np.unique(truth.category) if len(truth.category) else None
+    values = sigmas_of_categories(sigmas, truth.categories, chosen, default, used)
     for category_sigmas in values:
         warnings += hints.of_sigmas(category_sigmas)
-    settings = Settings(values, protocol, thresholds, ranges, max_dets, area_from, chosen)
-    truth = full if chosen is None else choose_joints(full, chosen)
+    settings = Settings(values, protocol, thresholds, ranges, max_dets, area_from, chosen, picked)
+    truth = truth if chosen is None else choose_joints(truth, chosen)
     keep = None if images is None else parse_images(images, full.image_ids)
     return full, truth if keep is None else choose_images(truth, keep), settings, keep, warnings
 
@@ -155,7 +175,10 @@ def restrict(results: Results, settings: Settings, keep: Bools | None) -> Result
     rows = np.ones(len(results.row), np.bool_)
     if settings.protocol != "coco":  # xtcocotools leaves out poses without a joint score above 0
         rows &= (results.keypoints[..., 2] > 0).any(axis=1)
-    image = results.image
+    image, category = results.image, results.category
+    if settings.categories is not None:
+        rows &= np.isin(category, settings.categories)
+        category = np.searchsorted(settings.categories, category)
     if keep is not None:
         rows &= keep[image]
         image = (np.cumsum(keep) - 1)[image]
@@ -163,11 +186,11 @@ def restrict(results: Results, settings: Settings, keep: Bools | None) -> Result
     if settings.joints is not None:
         keypoints = np.ascontiguousarray(keypoints[:, list(settings.joints)])
     if rows.all():
-        return replace(results, image=image, keypoints=keypoints)
+        return replace(results, image=image, category=category, keypoints=keypoints)
     return Results(
         name=results.name,
         image=image[rows],
-        category=results.category[rows],
+        category=category[rows],
         keypoints=keypoints[rows],
         scores=results.scores[rows],
         bbox=None if results.bbox is None else results.bbox[rows],
@@ -194,7 +217,7 @@ def report_of(
         "ignored_persons": int(np.count_nonzero(ignored)),
         "detections_beyond_max_dets": len(results.scores) - sum(len(m.detections) for m in matches),
     }
-    return Report(
+    report = Report(
         stats=stats,
         protocol=settings.protocol,
         counts=counts,
@@ -205,3 +228,4 @@ def report_of(
         matches=matches,
         curves=curves,
     )
+    return replace(report, warnings=(*report.warnings, *why_zero(report)))

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from pose_eval import hints
-from pose_eval.evaluate import prepare, report_of, restrict
+from pose_eval.evaluate import checked_policies, prepare, report_of, restrict
 from pose_eval.report import Report
 from pose_eval.results import read_results
-from pose_eval.settings import checked
 from pose_eval.sigmas import Sigmas
 from pose_eval.tables import Results, ResultsError, SettingsError
 
@@ -44,16 +43,15 @@ class Evaluator:
         oks: Any = None,
         max_dets: int = 20,
         images: Any = None,
+        categories: Any = None,
         unknown_images: str = "error",
         unknown_categories: str = "error",
+        match_images: str | None = None,
     ) -> None:
         """Read the ground truth; the arguments are those of `evaluate`."""
-        plan = prepare(gt, sigmas, protocol, joints, area, areas, oks, max_dets, images)
+        plan = prepare(gt, sigmas, protocol, joints, area, areas, oks, max_dets, images, categories)
         self._full, self._gt, self._settings, self._keep, self._warnings = plan
-        self._unknown_images = checked("unknown_images", unknown_images, ("error", "drop"))
-        self._unknown_categories = checked(
-            "unknown_categories", unknown_categories, ("error", "drop")
-        )
+        self._how = checked_policies(unknown_images, unknown_categories, match_images)
         self._own = _Part([])
         self._others: list[_Part] = []
         self._notes: list[str] = []
@@ -64,11 +62,7 @@ class Evaluator:
         Raises ResultsError, and then adds nothing; row numbers count from the first of this call.
         """
         table, notes = read_results(
-            results,
-            self._full,
-            unknown_images=self._unknown_images,
-            unknown_categories=self._unknown_categories,
-            hint=False,
+            results, self._full, joints=self._settings.joints, hint=False, **self._how
         )
         if len(table.scores):
             self._own.tables.append(table)

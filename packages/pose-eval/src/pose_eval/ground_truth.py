@@ -1,6 +1,6 @@
-"""Read and check a COCO annotation file."""
+"""Read and check ground truth: a COCO annotation file, its content, or arrays."""
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_eval import hints
-from pose_eval.columns import Columns, id_array, lookup, raise_problems, rows_to_columns, scan
+from pose_eval.annotations import build
+from pose_eval.arrays import arrays_to_columns, finite, ids_of, is_arrays
+from pose_eval.category_entries import Categories, read_categories
+from pose_eval.columns import Columns, joints_of_first, scan
+from pose_eval.foreign import foreign_object
+from pose_eval.images import Images, read_images, sorted_images
 from pose_eval.powers import words_of
+from pose_eval.rows import in_kind, rows_to_columns
 from pose_eval.source import (
+    DUPLICATE,
     PADDING,
     first_byte,
     is_content,
@@ -19,56 +26,89 @@ from pose_eval.source import (
     parse_text,
     read_bytes,
 )
-from pose_eval.tables import Category, Floats, GroundTruth, ResultsError
+from pose_eval.tables import GroundTruth, Ints, ResultsError
 
 FAST_FROM = 1 << 20  # bytes; smaller files are read before numba is even loaded
+OPTIONAL = ("id", "category_id", "bbox", "keypoints", "iscrowd", "num_keypoints", "ignore")
 
 
 def read_ground_truth(
     source: Any, *, area_from: str = "ann", recount: bool = False, name: str = ""
 ) -> tuple[GroundTruth, list[str]]:
-    """Return the ground truth in a source (see source.Source) and warnings about it.
+    """Return the ground truth in a source and warnings about it.
 
+    source: as source.Source says, or a mapping of arrays: `images` (I,) ids, `categories` as in a
+    COCO file, and of the annotations `keypoints` (N, K, 3), image_id, category_id, id, area,
+    iscrowd, num_keypoints (N,), bbox (N, 4); also `name`, `file_names` (I,), `image_sizes` (I, 2).
     area_from: "ann", or "bbox" for 0.53 w h. recount: count labelled joints instead of trusting
     `num_keypoints`. name: for messages, instead of the file's. Raises ResultsError that names file,
     annotation and key.
     """
-    name = name or name_of(source, "ground truth")
-    required = ["image_id", "category_id", "id", "bbox", "keypoints"]
-    required += ["area"] if area_from == "ann" else []
-    content: Any = source
-    columns: Columns | None = None
-    if not is_content(source):
+    notes: Counter[str] = Counter()
+    optional = (*OPTIONAL, "area") if area_from == "ann" else OPTIONAL
+    if is_arrays(source):
+        name = name or str(source.get("name") or "ground truth")
+        images, warnings = _images_of_arrays(source, name, notes)
+        rows = _a_row_of_each_category(source, name)
+        categories, more = read_categories(source.get("categories"), rows, name, notes)
+        columns = arrays_to_columns(source, name, ("image_id",), optional, categories.joints)
+        numbers = np.arange(len(columns))
+    else:
+        name = name or name_of(source, "ground truth")
+        content, scanned = _content(source, name, optional)
+        images, warnings = read_images(content["images"], name, notes)
+        rows = content["annotations"]
+        categories, more = read_categories(content.get("categories"), rows, name, notes)
+        columns, numbers = scanned or _columns(rows, name, optional, categories)
+    notes.update(columns.notes)
+    more += [hints.read_ids(code, name, count) for code, count in notes.items() if count]
+    gt, found = build(name, images, categories, columns, numbers, area_from, recount)
+    return gt, [*warnings, *more, *found, *hints.of_ground_truth(gt)]
+
+
+def _content(
+    source: Any, name: str, optional: Sequence[str]
+) -> tuple[Mapping[str, Any], tuple[Columns, Ints] | None]:
+    """Return the content of a source, and its annotations as columns if the scanner reads them."""
+    if is_content(source):
+        content = source
+    else:
         data = read_bytes(source, name)
-        scanned = _scan(data, required, name) if len(data) > FAST_FROM else None
-        content, columns = scanned or (parse_json(data, name), None)
+        scanned = _scan(data, optional, name) if len(data) > FAST_FROM else None
+        if scanned is not None:
+            return scanned[0], (scanned[1], np.arange(len(scanned[1])))
+        content = parse_json(data, name)
     _check_shape(content, name)
-    all_categories = _categories(content["categories"], content["annotations"], name)
-    joints = {c.id: len(c.joint_names) for c in all_categories}
-    if columns is None:
-        # Annotations of a category without any joints (boxes of cars, say) take no part.
-        numbers = [
-            n
-            for n, row in enumerate(content["annotations"])
-            if not (isinstance(row, Mapping) and _joints_of(joints, row.get("category_id")) == 0)
-        ]
-        columns = rows_to_columns(
-            [content["annotations"][n] for n in numbers],
-            f"{name} annotation",
-            required,
-            ("iscrowd", "num_keypoints", "ignore"),
-            joints,
-            numbers,
-        )
-    categories = tuple(c for c in all_categories if c.joint_names)
-    gt, warnings = _build(name, content["images"], categories, columns, area_from, recount)
-    if columns.notes["float-ids"]:
-        warnings.append(hints.float_ids(name, columns.notes["float-ids"]))
-    return gt, warnings + hints.of_ground_truth(gt)
+    return content, None
+
+
+def _columns(
+    rows: Sequence[Any], name: str, optional: Sequence[str], categories: Categories
+) -> tuple[Columns, Ints]:
+    """Return annotations as columns, and their numbers in the file.
+
+    Those of a category without any joints (boxes of cars, say) take no part.
+    """
+
+    def joints_of(row: Any) -> int | None:
+        key = row.get("category_id") if isinstance(row, Mapping) else None
+        is_id = isinstance(key, int | float | str)
+        return categories.joints.get(in_kind(key, categories.integers)) if is_id else None
+
+    numbers = [number for number, row in enumerate(rows) if joints_of(row) != 0]
+    columns = rows_to_columns(
+        [rows[number] for number in numbers],
+        f"{name} annotation",
+        ("image_id",),
+        optional,
+        categories.joints,
+        numbers=numbers,
+    )
+    return columns, np.array(numbers, np.int64)
 
 
 def _scan(
-    data: NDArray[np.uint8], required: Sequence[str], name: str
+    data: NDArray[np.uint8], keys: Sequence[str], name: str
 ) -> tuple[dict[str, Any], Columns] | None:
     """Return the content without its annotations, and these as columns; None if json must do it."""
     try:
@@ -78,13 +118,9 @@ def _scan(
     word = np.frombuffer(b"annotations", np.uint8)
     words = words_of(data)
     start = kernels.find_value(data, words, first_byte(data), word)
-    if start < 0:
-        return None
-    first = re.search(rb'"keypoints"\s*:\s*\[([^\]]*)\]', data[start : start + 10**6].tobytes())
-    numbers = first[1].count(b",") + 1 if first else 0
-    if not numbers or numbers % 3:
-        return None
-    scanned = scan(data, start, numbers // 3, required)
+    joints = joints_of_first(data, start) if start >= 0 else 0
+    required = {"image_id", *keys} - {"iscrowd", "num_keypoints", "ignore"}
+    scanned = scan(data, start, joints, sorted(required)) if joints else None
     if scanned is None:
         return None
     columns, end = scanned
@@ -92,10 +128,10 @@ def _scan(
     try:
         content = parse_text(rest.decode(), name)
         _check_shape(content, name)
-        categories = _categories(content["categories"], [], name)
+        categories, _ = read_categories(content.get("categories"), [], name, Counter())
     except (ResultsError, UnicodeDecodeError):
         return None
-    same = all(3 * len(c.joint_names) == numbers for c in categories)
+    same = categories.integers and set(categories.joints.values()) == {joints}
     return (content, columns) if same and rest.count(b'"annotations"') == 1 else None
 
 
@@ -110,176 +146,43 @@ def _check_shape(content: Any, name: str) -> None:
             f"{name} must be a COCO object with images, annotations and categories, "
             f"got {type(content).__name__}"
         )
-    if "\0duplicate" in content:
-        raise ResultsError(f"{name} has the key {content[chr(0) + 'duplicate']!r} more than once")
-    for key in ("images", "annotations", "categories"):
+    if DUPLICATE in content:
+        raise ResultsError(f"{name} has the key {content[DUPLICATE]!r} more than once")
+    if other := foreign_object(content):
+        raise ResultsError(f"{name} {other}")
+    for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
             kind = "no list" if key not in content else "something else than a list as"
             raise ResultsError(f"{name} has {kind} `{key}`; is it a COCO annotation file?")
 
 
-def _joints_of(joints: Mapping[Any, int], category: Any) -> int | None:
-    return joints.get(category) if isinstance(category, int | str) else None
+def _images_of_arrays(
+    arrays: Mapping[str, Any], name: str, notes: Counter[str]
+) -> tuple[Images, list[str]]:
+    if arrays.get("images") is None:
+        raise ResultsError(f"{name} has no array images")
+    given = np.asarray(arrays["images"])
+    if given.ndim != 1:
+        raise ResultsError(f"{name}: images must be an array of ids (I,), got shape {given.shape}")
+    ids = ids_of(given, f"{name}: images", notes)
+    names = arrays.get("file_names")
+    sizes = arrays.get("image_sizes")
+    found = np.zeros((len(ids), 2)) if sizes is None else np.asarray(sizes)
+    found = finite(found, f"{name}: image_sizes")
+    named = [""] * len(ids) if names is None else [str(each) for each in names]
+    if len(named) != len(ids) or found.shape != (len(ids), 2):
+        raise ResultsError(
+            f"{name}: file_names and image_sizes must have a row for each of the {len(ids)} images"
+        )
+    return sorted_images(name, ids, named, found, None)
 
 
-def _categories(entries: list[Any], annotations: list[Any], name: str) -> list[Category]:
-    """Return all categories by id; where one lists no joints, its annotations tell how many."""
-    if not entries:
-        raise ResultsError(f"{name} has no categories: its list `categories` is empty")
-    categories: dict[Any, Category] = {}
-    for number, entry in enumerate(entries):
-        where = f"{name} category {number}"
-        if not isinstance(entry, Mapping) or "id" not in entry:
-            raise ResultsError(f"{where} must be an object with an id")
-        key = entry["id"]
-        if isinstance(key, bool) or not isinstance(key, int | str):
-            raise ResultsError(f"{where}: id must be an integer or a string, got {key!r}")
-        if not isinstance(key, str) and not -(2**63) <= key < 2**63:
-            raise ResultsError(f"{where}: id has more digits than an id can have")
-        if key in categories:
-            raise ResultsError(f"{where}: category id {key} occurs more than once")
-        names = entry.get("keypoints", [])
-        if not isinstance(names, list):
-            raise ResultsError(f"{where} (id {key}): keypoints must be a list of joint names")
-        if not names:
-            names = [f"joint {k}" for k in range(_num_joints(key, annotations))]
-        joint_names = tuple(str(joint) for joint in names)
-        links = _links(entry.get("skeleton"), len(joint_names))
-        categories[key] = Category(key, str(entry.get("name", key)), joint_names, links)
-    if not any(c.joint_names for c in categories.values()):
-        raise ResultsError(f"{name} has no category with keypoints")
-    if len({isinstance(key, str) for key in categories}) > 1:
-        raise ResultsError(f"{name}: category ids are integers and strings; use one kind")
-    return [categories[key] for key in sorted(categories)]
-
-
-def _num_joints(category: Any, annotations: list[Any]) -> int:
-    for row in annotations:
-        if isinstance(row, Mapping) and row.get("category_id") == category:
-            keypoints = row.get("keypoints")
-            if isinstance(keypoints, list) and keypoints:
-                return len(keypoints) // 3
-    return 0
-
-
-def _links(skeleton: Any, num_joints: int) -> tuple[tuple[int, int], ...]:
-    """Return COCO's pairs, which count from 1; those of joints that do not exist are left out."""
-    pairs = skeleton if isinstance(skeleton, list) else []
-    valid = set(range(1, num_joints + 1))
-    return tuple(
-        (pair[0] - 1, pair[1] - 1)
-        for pair in pairs
-        if isinstance(pair, list) and len(pair) == 2 and all(p in valid for p in pair)
-    )
-
-
-def _images(entries: list[Any], name: str) -> tuple[NDArray[Any], list[Any]]:
-    """Return the image ids in sorted order and the entries in that order."""
-    problems = []
-    seen: dict[Any, int] = {}
-    for number, entry in enumerate(entries):
-        key = entry.get("id") if isinstance(entry, Mapping) else None
-        if isinstance(key, float) and key == key // 1:
-            key = int(key)
-        if isinstance(key, bool) or not isinstance(key, int | str):
-            problems.append(f"{name} image {number} must be an object with an id")
-        elif not isinstance(key, str) and not -(2**63) <= key < 2**63:
-            problems.append(f"{name} image {number}: id has more digits than an id can have")
-        elif key in seen:
-            problems.append(
-                f"{name} image {number}: image id {key} occurs more than once "
-                f"(first in image {seen[key]})"
-            )
-        else:
-            seen[key] = number
-    raise_problems(problems)
-    if not entries:
-        raise ResultsError(f"{name} has no images: its list `images` is empty")
-    if len({isinstance(key, str) for key in seen}) > 1:
-        raise ResultsError(f"{name}: image ids are integers and strings; use one kind")
-    ids = id_array(sorted(seen))
-    return ids, [entries[seen[key]] for key in ids.tolist()]
-
-
-def _build(
-    name: str,
-    image_entries: list[Any],
-    categories: tuple[Category, ...],
-    columns: Columns,
-    area_from: str,
-    recount: bool,
-) -> tuple[GroundTruth, list[str]]:
-    """Return the table and the warnings about readings that pycocotools does without a word."""
-    image_ids, entries = _images(image_entries, name)
-    image = lookup(columns.ids["image_id"], image_ids)
-    category = lookup(columns.ids["category_id"], id_array([c.id for c in categories]))
-    _check_rows(name, columns, image, category)
-    keypoints = columns.poses()
-    counted = (keypoints[..., 2] > 0).sum(axis=1)
-    stored = columns.has["num_keypoints"]
-    num_keypoints = np.where(stored & (not recount), columns.ints["num_keypoints"], counted)
-    wh = columns.bbox[:, 2:]
-    area = columns.floats["area"] if area_from == "ann" else wh[:, 0] * wh[:, 1] * 0.53
-    gt = GroundTruth(
-        name=name,
-        categories=categories,
-        image_ids=image_ids,
-        file_names=tuple(str(e.get("file_name", "")) for e in entries),
-        image_sizes=_sizes(entries),
-        crowd_index=_crowd_index(entries),
-        ids=columns.ids["id"],
-        image=image,
-        category=category,
-        keypoints=keypoints,
-        bbox=columns.bbox,
-        area=np.ascontiguousarray(area),
-        crowd=columns.ints["iscrowd"] != 0,
-        num_keypoints=num_keypoints.astype(np.int64),
-    )
-    differs = stored & ~gt.crowd & ((num_keypoints == 0) != (counted == 0))
-    overwritten = (columns.ints["ignore"] != 0) & ~gt.crowd & (num_keypoints > 0)
-    return gt, hints.of_flags(gt, differs, overwritten)
-
-
-def _check_rows(name: str, columns: Columns, image: Any, category: Any) -> None:
-    """Raise ResultsError for annotations of unknown images or categories, bad areas, equal ids."""
-    ids, image_ids = columns.ids["id"], columns.ids["image_id"]
-
-    def where(row: Any) -> str:
-        return f"{name} annotation {row} (id {ids[row]}, image {image_ids[row]})"
-
-    found = [f"{where(r)}: this image is not in `images`" for r in np.flatnonzero(image < 0)]
-    category_ids = columns.ids["category_id"]
-    for row in np.flatnonzero(category < 0):
-        found.append(f"{where(row)}: category_id {category_ids[row]} is not in `categories`")
-    for row in np.flatnonzero(columns.floats["area"] < 0):
-        area = columns.floats["area"][row]
-        found.append(f"{where(row)}: area must not be negative, got {area:g}")
-    for row in np.flatnonzero((columns.bbox[:, 2:] < 0).any(axis=1)):
-        box = columns.bbox[row].tolist()
-        found.append(f"{where(row)}: bbox must be x, y, w, h with w and h not negative, got {box}")
-    if ids.dtype == object:
-        raise ResultsError(f"{name}: annotation ids are integers and strings; use one kind")
-    kinds, index, counts = np.unique(ids, return_index=True, return_counts=True)
-    for at in np.flatnonzero(counts > 1):
-        found.append(f"{where(index[at])}: annotation id {kinds[at]} occurs {counts[at]} times")
-    raise_problems(found)
-
-
-def _sizes(entries: list[Any]) -> Floats:
-    """Return width and height of each image, 0 where they are missing or no numbers."""
-    sizes = [(e.get("width", 0), e.get("height", 0)) for e in entries]
-    if {type(side) for size in sizes for side in size} <= {int, float}:
-        return np.array(sizes, np.float64)
-    return np.array([[_number(side) for side in size] for size in sizes])
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _crowd_index(entries: list[Any]) -> Floats | None:
-    """Return CrowdPose's crowdIndex of each image, None where no image has one."""
-    if not any("crowdIndex" in entry for entry in entries):
-        return None
-    return np.array([_number(e["crowdIndex"]) if "crowdIndex" in e else np.nan for e in entries])
+def _a_row_of_each_category(arrays: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return rows that tell which categories there are, and how many joints all of them have."""
+    keypoints = arrays["keypoints"]
+    numbers = keypoints.shape[1] * (3 if keypoints.ndim == 3 else 1) if keypoints.ndim > 1 else 0
+    key = arrays.get("category_id")
+    ids: list[Any] = [None]
+    if key is not None:
+        ids = np.unique(ids_of(np.asarray(key), f"{name}: category_id", Counter())).tolist()
+    return [{"category_id": each, "keypoints": [0] * numbers} for each in ids]

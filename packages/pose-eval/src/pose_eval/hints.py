@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pose_eval.settings import ALL
 from pose_eval.tables import Bools, Floats, GroundTruth, Results
 
 FEW = 0.9  # share of the rows that must look wrong before a warning about all of them
@@ -17,9 +18,12 @@ def warning(code: str, text: str) -> str:
     return f"{text} [{code}]"
 
 
-def float_ids(name: str, count: int) -> str:
-    """Warn that ids such as 139.0 were read as 139."""
-    return warning("float-ids", f"{name}: {count} ids are written like 139.0; read as integers")
+def read_ids(code: str, name: str, count: int) -> str:
+    """Warn that ids such as 139.0 were read as 139 (float-ids), or "1" as 1 (text-ids)."""
+    if code == "float-ids":
+        return warning("float-ids", f"{name}: {count} ids are written like 139.0; read as integers")
+    text = f'{name}: {count} category ids are written like "1", others like 1; read as the same'
+    return warning("text-ids", text)
 
 
 def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
@@ -56,7 +60,7 @@ def of_ground_truth(gt: GroundTruth) -> list[str]:
     counted = ~gt.crowd & (gt.num_keypoints > 0)
     labelled = gt.keypoints[..., 2] > 0
     if not counted.any():
-        text = f"{gt.name} has no person with labelled keypoints: every number is -1"
+        text = f"{gt.name} has no person with labelled keypoints: nothing is measured"
         warnings.append(warning("nothing-to-find", text))
     odd = np.flatnonzero(~np.isin(gt.keypoints[..., 2], (0, 1, 2)).all(axis=1))
     if len(odd):
@@ -69,6 +73,19 @@ def of_ground_truth(gt: GroundTruth) -> list[str]:
     if len(zero):
         text = f"{gt.name}: {len(zero)} persons have area 0 ({_first(gt, zero)}): OKS is 0 or 1"
         warnings.append(warning("odd-area", text))
+    huge = np.flatnonzero(counted & (gt.area > ALL.high))
+    if len(huge):
+        text = (
+            f"{gt.name}: {len(huge)} persons have an area above 1e10 ({_first(gt, huge)}): ignored"
+        )
+        warnings.append(warning("odd-area", text))
+    negative = np.flatnonzero((gt.bbox[:, 2:] < 0).any(axis=1))
+    if len(negative):
+        text = f"{gt.name}: {len(negative)} boxes have a negative size ({_first(gt, negative)})"
+        warnings.append(warning("negative-boxes", text))
+    if gt.ids.dtype.kind == "i" and (counted & (gt.ids == 0)).any():
+        text = f"{gt.name}: an annotation has id 0: it counts; pycocotools never finds it"
+        warnings.append(warning("id-zero", text))
     box_area = gt.bbox[:, 2] * gt.bbox[:, 3]
     usable = counted & (box_area > 100) & (gt.area > 0)
     if usable.any() and float(np.median(gt.area[usable] / box_area[usable])) < 0.01:

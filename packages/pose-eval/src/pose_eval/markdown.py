@@ -5,6 +5,7 @@ from typing import Any
 
 from pose_eval.analysis import Analysis, CategoryAnalysis
 from pose_eval.errors import LABELS, REPAIRS
+from pose_eval.output import category_rows, gain, number
 
 
 def markdown(analysis: Analysis, digits: int = 3) -> str:
@@ -20,8 +21,11 @@ def markdown(analysis: Analysis, digits: int = 3) -> str:
     ]
     if report.warnings:
         lines += ["", "Warnings:", "", *(f"- {_plain(line)}" for line in report.warnings)]
+    if len(report.gt.categories) > 1:
+        header, *rows = category_rows(report, digits)
+        lines += ["", *table(header, ([_plain(name), *cells] for name, *cells in rows))]
     for category in analysis.categories:
-        if len(analysis.categories) > 1:
+        if len(report.gt.categories) > 1:
             lines += ["", f"# {_plain(category.name)}"]
         lines += _category(category, digits)
     return "\n".join(lines) + "\n"
@@ -31,19 +35,21 @@ def appendix(analysis: Analysis, digits: int, breakdown: bool) -> str:
     """Return what text output shows below the table of pycocotools."""
     lines = ["", *_numbers(analysis, digits)] if analysis.intervals else []
     for category in analysis.categories if breakdown else ():
-        if len(analysis.categories) > 1:
+        if len(analysis.report.gt.categories) > 1:
             lines += ["", f"# {_plain(category.name)}"]
         lines += _category(category, digits)
     return "\n".join(lines) + "\n"
 
 
 def _numbers(analysis: Analysis, digits: int) -> list[str]:
+    report = analysis.report
     header: list[Any] = ["number", "value"]
     if analysis.intervals:
         header += ["95 % interval"]
+    further = {k: v for k, v in report.all_stats().items() if k in analysis.intervals}
     rows = []
-    for name, value in analysis.report.stats.items():
-        row = [name, number(value, digits)]
+    for name, value in (report.stats | further).items():
+        row = [_plain(name), number(value, digits)]
         if analysis.intervals:
             found = analysis.intervals.get(name)
             row.append(f"{found.low:.{digits}f} to {found.high:.{digits}f}" if found else "-")
@@ -103,16 +109,6 @@ def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> list[str]:
     lines = ["| " + " | ".join(str(cell) for cell in header) + " |"]
     lines.append("|---|" + "---:|" * (len(header) - 1))
     return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-
-
-def number(value: float | None, digits: int) -> str:
-    """Return a number, or a dash for None."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def gain(before: float | None, after: float | None, digits: int) -> str:
-    """Return the signed difference, or a dash."""
-    return "-" if before is None or after is None else f"{after - before:+.{digits}f}"
 
 
 def _plain(text: str) -> str:

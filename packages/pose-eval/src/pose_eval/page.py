@@ -10,9 +10,10 @@ import numpy as np
 from pose_eval import charts
 from pose_eval.analysis import Analysis, CategoryAnalysis, worst_images
 from pose_eval.errors import LABELS, NO_FLIPS, REPAIRS
-from pose_eval.markdown import gain, number
+from pose_eval.output import category_rows, gain, number
 from pose_eval.pictures import COLOURS, DETECTED, MISSED, WAY, WRONG, figure
 from pose_eval.report import Report
+from pose_eval.tables import Ints
 
 CURVES = ((0.5, "#2f6fb3"), (0.75, "#3a9d6b"), (0.95, "#d1405a"))
 MEANING = {
@@ -90,9 +91,12 @@ def page(analysis: Analysis, digits: int = 3, images_dir: Path | None = None) ->
         *(f'<p class="warning">{escape(line)}</p>' for line in report.warnings),
         _head(analysis, digits),
     ]
-    names = [category.name for category in report.gt.categories]
+    several = len(report.gt.categories) > 1
+    if several:
+        head, *rows = ([escape(cell) for cell in row] for row in category_rows(report, digits))
+        parts += ["<h2>Categories</h2>", f'<div class="card scroll">{_table(head, rows)}</div>']
     for category in analysis.categories:
-        if len(names) > 1:
+        if several:
             parts.append(f"<h2>Category {escape(category.name)}</h2>")
         parts += _category(report, category, digits)
         parts += _worst(report, category, images_dir)
@@ -181,13 +185,15 @@ def _curves(report: Report, index: int) -> str:
     curves, thresholds = report.curves, np.asarray(report.settings.thresholds)
     recalls = curves.recalls.tolist()
     lines: dict[str, tuple[Sequence[float], Sequence[float], str]] = {}
+    if curves.recall[0, index, 0] < 0:
+        return '<p class="note">No person of this category counts, so there is no curve.</p>'
     for oks, colour in CURVES:
         at = np.flatnonzero(thresholds == oks)
         if len(at):
-            precision = np.maximum(curves.precision[at[0], :, index, 0], 0)
+            precision = curves.precision[at[0], :, index, 0]
             name = f"OKS {oks:.2f}, AP {precision.mean():.3f}"
             lines[name] = (recalls, precision.tolist(), colour)
-    mean = np.maximum(curves.precision[..., index, 0], 0).mean(axis=0)
+    mean = curves.precision[..., index, 0].mean(axis=0)
     lines[f"mean of {len(thresholds)}, AP {mean.mean():.3f}"] = (recalls, mean.tolist(), "#1f2933")
     return charts.curves(lines)
 
@@ -196,15 +202,18 @@ def _stacks(category: CategoryAnalysis) -> str:
     counts = category.diagnosis.counts()[1:]
     rows = []
     for name, column in zip(category.diagnosis.joint_names, counts.T, strict=True):
-        total = max(int(column.sum()), 1)
-        rows.append((name, (column / total).tolist(), f"{100 * column[0] / total:.0f} %"))
-    total = max(int(counts.sum()), 1)
-    whole = counts.sum(axis=1)
-    rows.append(("all", (whole / total).tolist(), f"{100 * whole[0] / total:.0f} %"))
+        rows.append((name, *_shares(column)))
+    rows.append(("all", *_shares(counts.sum(axis=1))))
     key = charts.legend(dict(zip(LABELS[1:], COLOURS[1:], strict=True)))
     if not category.diagnosis.flips:
         key += f'<p class="note">{NO_FLIPS[0].upper()}{NO_FLIPS[1:]}.</p>'
     return charts.stacks(rows, COLOURS[1:], title="errors of each joint") + key
+
+
+def _shares(counts: Ints) -> tuple[list[float], str]:
+    """Return the share of each label, and that of the first as text."""
+    total = int(counts.sum())
+    return (counts / max(total, 1)).tolist(), f"{100 * counts[0] / total:.0f} %" if total else "-"
 
 
 def _repairs(category: CategoryAnalysis, digits: int) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pose_eval.categories import category_index
 from pose_eval.pck import auc, epe, nme, pck
 from pose_eval.report import Report
 from pose_eval.settings import parse_joints
@@ -15,7 +16,7 @@ NORMS = ("bbox", "bbox-wh", "area")
 
 @dataclass(frozen=True)
 class PckReport:
-    """PCK of each joint and their mean at each threshold; AUC, EPE and NME.
+    """PCK of each joint and their mean at each threshold; AUC, EPE and NME; None if not measured.
 
     persons: that count. unpaired: those without a detection, whose joints are wrong in pck and auc
     and not measured in epe and nme. unmeasured: those left out for want of a norm.
@@ -23,10 +24,10 @@ class PckReport:
 
     norm: str
     joint_names: tuple[str, ...]
-    pck: dict[float, tuple[tuple[float | None, ...], float]]
-    auc: float
-    epe: float
-    nme: float
+    pck: dict[float, tuple[tuple[float | None, ...], float | None]]
+    auc: float | None
+    epe: float | None
+    nme: float | None
     persons: int
     unpaired: int
     unmeasured: int
@@ -57,7 +58,7 @@ def pck_report(
     norm: str = "bbox",
     thresholds: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5),
     auc_pixels: float = 30.0,
-    category: int = 0,
+    category: int | str = 0,
 ) -> PckReport:
     """Measure a report's detections joint by joint.
 
@@ -65,7 +66,9 @@ def pck_report(
     low. norm: bbox, the longer side; bbox-wh, x by width and y by height, as MMPose does; area, its
     square root; or two joints "left_shoulder,right_hip", their annotated distance, where a person
     who lacks one is left out. auc_pixels: the mean of the PCK at 0, 1/20, ... of so many pixels.
+    category: an index, or a name or id as text.
     """
+    category = category_index(report.gt, category)
     gt, matches = report.gt, report.matches[category]
     total = len(report.settings.sigmas[category])
     names = gt.categories[category].joint_names[:total]
@@ -79,18 +82,20 @@ def pck_report(
     length = _norm(report, persons, norm, names)
     usable = (length != 0).all(axis=1)
     measured = mask & (rows >= 0)[:, None]
+    known = (mask & usable[:, None]).any()  # else pck gives 0 for nothing, as MMPose's does
     near = np.where(np.isinf(found), 0, found)  # for means, from which these are left out
     table = {}
     for thr in thresholds:
         per_joint, mean = pck(found, placed, mask, thr, length)
-        table[thr] = (tuple(None if np.isnan(v) else float(v) for v in per_joint), mean)
+        joints = tuple(None if np.isnan(v) else float(v) for v in per_joint)
+        table[thr] = (joints, mean if known else None)
     return PckReport(
         norm=norm,
         joint_names=names,
         pck=table,
-        auc=auc(found, placed, mask, auc_pixels),
-        epe=epe(near, placed, measured),
-        nme=nme(near, placed, measured, length),
+        auc=auc(found, placed, mask, auc_pixels) if mask.any() else None,
+        epe=epe(near, placed, measured) if measured.any() else None,
+        nme=nme(near, placed, measured, length) if measured[usable].any() else None,
         persons=len(persons),
         unpaired=int((rows < 0).sum()),
         unmeasured=int((~usable).sum()),

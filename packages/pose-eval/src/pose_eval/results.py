@@ -1,25 +1,32 @@
-"""Read and check a results file."""
+"""Read and check results."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_eval import hints
+from pose_eval.arrays import arrays_to_columns, is_arrays
 from pose_eval.columns import (
     SHOWN,
     Columns,
     count_byte,
+    fitted,
     id_array,
+    joints_of_first,
     lookup,
     raise_problems,
-    rows_to_columns,
     scan,
+    some,
 )
+from pose_eval.foreign import foreign_object
 from pose_eval.ground_truth import FAST_FROM
+from pose_eval.images import images_by_name
+from pose_eval.rows import rows_to_columns
 from pose_eval.source import (
     PADDING,
     first_byte,
@@ -40,6 +47,8 @@ def read_results(
     *,
     unknown_images: str = "error",
     unknown_categories: str = "error",
+    match_images: str | None = None,
+    joints: Sequence[int] | None = None,
     name: str = "",
     hint: bool = True,
 ) -> tuple[Results, list[str]]:
@@ -48,18 +57,17 @@ def read_results(
     source: as source.Source says, or a Results, or a mapping of arrays: image_id (M,), keypoints
     (M, K, 3), score (M,), category_id (M,) unless there is one category, bbox (M, 4) if wanted.
     unknown_images, unknown_categories: "error", or "drop" for rows that the ground truth does not
-    know. name: for messages, instead of the file's. hint: look for what is odd, too. Raises
-    ResultsError that names file, row, image and key.
+    know. match_images: "file_name" or "stem" where image_id is one of those. joints: those that are
+    evaluated; rows may have more or fewer joints than the ground truth as long as they have these.
+    name: for messages, instead of the file's. hint: look for what is odd, too. Raises ResultsError
+    that names file, row, image and key.
     """
     if isinstance(source, Results):
         return source, []
     name = name or name_of(source, "results")
-    columns = _columns(source, name, gt)
-    warnings = []
-    if columns.notes["float-ids"]:
-        warnings.append(hints.float_ids(name, columns.notes["float-ids"]))
-    image = lookup(columns.ids["image_id"], gt.image_ids)
-    category = lookup(columns.ids["category_id"], id_array([c.id for c in gt.categories]))
+    columns = _columns(source, name, gt, None if joints is None else max(joints) + 1)
+    warnings = [hints.read_ids(code, name, n) for code, n in columns.notes.items() if n]
+    image, category = _indices(columns, gt, match_images)
     use_bbox, notes = _boxes(name, columns)
     warnings += notes
     keep = np.ones(len(columns), np.bool_)
@@ -69,7 +77,7 @@ def read_results(
     ):
         unknown = np.flatnonzero(index < 0)
         if len(unknown):
-            text = _unknown(name, gt, columns, what, unknown)
+            text = _unknown(name, gt, columns, what, unknown, match_images)
             if policy != "drop":
                 raise ResultsError(f"{text}; --unknown-{_PLURAL[what]} drop leaves such rows out")
             text = text.splitlines()[-1] + "; these rows are left out"
@@ -90,38 +98,58 @@ def read_results(
     return results, warnings + (hints.of_results(results, gt) if hint else [])
 
 
-def _columns(source: Any, name: str, gt: GroundTruth) -> Columns:
-    joints = {c.id: len(c.joint_names) for c in gt.categories}
-    if isinstance(source, Mapping) and isinstance(source.get("keypoints"), np.ndarray):
-        source = _rows_of_arrays(source, name, gt)
+def _indices(columns: Columns, gt: GroundTruth, match_images: str | None) -> tuple[Ints, Ints]:
+    """Return image and category of each row as indices into the ground truth, -1 for unknown."""
+    ids = columns.ids["image_id"]
+    if match_images is None:
+        image = lookup(ids, gt.image_ids)
+    else:
+        image = images_by_name(ids, gt.file_names, match_images, gt.name)
+    return image, lookup(columns.ids["category_id"], id_array([c.id for c in gt.categories]))
+
+
+def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Columns:
+    """Return the rows of a source, all with as many joints as the ground truth has.
+
+    least: of rows with another number, as in rows.rows_to_columns.
+    """
+    joints: dict[Any, int] = {c.id: len(c.joint_names) for c in gt.categories}
+    if is_arrays(source):
+        if len(joints) == 1 and source.get("category_id") is None:
+            source = {**source, "category_id": np.full(source["keypoints"].shape[:1], *joints)}
+        return arrays_to_columns(source, name, REQUIRED, ("bbox",), joints, least)
     content: Any = source
     if not is_content(source):
         data = read_bytes(source, name)
         if len(data) > FAST_FROM and len(set(joints.values())) == 1:
-            scanned = _scan(data, next(iter(joints.values())))
+            scanned = _scan(data, next(iter(joints.values())), least)
             if scanned is not None:
                 return scanned
         content = parse_rows(data, name)
     if isinstance(content, Mapping):
+        if other := foreign_object(content):
+            raise ResultsError(f"{name} {other}")
         keys = ", ".join(str(key) for key in list(content)[:5]) or "no keys"
         swapped = "annotations" in content and "images" in content
         hint = "; is this the ground truth?" if swapped else ""
         raise ResultsError(f"{name} must be a list of results, got an object with {keys}{hint}")
     if not isinstance(content, list | tuple):
         raise ResultsError(f"{name} must be a list of results, got {type(content).__name__}")
-    return rows_to_columns(content, f"{name} row", REQUIRED, ("bbox",), joints)
+    return rows_to_columns(content, f"{name} row", REQUIRED, ("bbox",), joints, least=least)
 
 
-def _scan(data: NDArray[np.uint8], num_joints: int) -> Columns | None:
-    scanned = scan(data, first_byte(data), num_joints, REQUIRED)
+def _scan(data: NDArray[np.uint8], num_joints: int, least: int | None) -> Columns | None:
+    start = first_byte(data)
+    count = joints_of_first(data, start) if least else num_joints
+    scanned = scan(data, start, count, REQUIRED) if count >= (least or 1) else None
     if scanned is None or data[scanned[1] : -PADDING].tobytes().strip(b" \t\r\n"):
         return None
     columns, end = scanned
-    if data[first_byte(data)] == ord("{"):  # JSON lines: a line break between rows, and only there
+    if data[start] == ord("{"):  # JSON lines: a line break between rows, and only there
         last = end - PADDING + len(data[end - PADDING : end].tobytes().rstrip(b" \t\r\n"))
         if count_byte(data[:last], ord("\n")) != len(columns) - 1:
             return None
-    return columns
+    return replace(columns, keypoints=fitted(columns.keypoints, num_joints))
 
 
 def parse_rows(data: NDArray[np.uint8], name: str) -> Any:
@@ -137,28 +165,6 @@ def parse_rows(data: NDArray[np.uint8], name: str) -> Any:
     if isinstance(first, dict) and "image_id" in first:
         return [parse_text(line, f"{name} line {n}") for n, line in lines]
     return parse_text(text, name)
-
-
-def _rows_of_arrays(arrays: Mapping[str, Any], name: str, gt: GroundTruth) -> list[Any]:
-    """Return arrays as rows, so that the same checks find the same words."""
-    keypoints = np.asarray(arrays["keypoints"])
-    if keypoints.ndim not in (2, 3):
-        shape = keypoints.shape
-        raise ResultsError(f"{name}: keypoints must be an array (M, K, 3), got shape {shape}")
-    count = len(keypoints)
-    columns = {"keypoints": keypoints.reshape(count, -1)}
-    for key in ("image_id", "category_id", "score", "bbox"):
-        value = arrays.get(key)
-        if value is None and key == "category_id" and len(gt.categories) == 1:
-            value = np.full(count, gt.categories[0].id)
-        if value is None and key == "bbox":
-            continue
-        if value is None:
-            raise ResultsError(f"{name} has no array {key}")
-        if len(value) != count:
-            raise ResultsError(f"{name}: {key} has {len(value)} rows, keypoints has {count}")
-        columns[key] = value if key == "bbox" else np.asarray(value).tolist()
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _boxes(name: str, columns: Columns) -> tuple[bool, list[str]]:
@@ -186,28 +192,39 @@ def _boxes(name: str, columns: Columns) -> tuple[bool, list[str]]:
 _PLURAL = {"image": "images", "category": "categories"}
 
 
-def _unknown(name: str, gt: GroundTruth, columns: Columns, what: str, rows: Ints) -> str:
+def _unknown(
+    name: str, gt: GroundTruth, columns: Columns, what: str, rows: Ints, match_images: str | None
+) -> str:
     """Return the first rows of unknown images or categories, and all such ids."""
+    known = gt.image_ids.tolist() if what == "image" else [c.id for c in gt.categories]
+    if what == "image" and match_images is not None:
+        known = list(gt.file_names)
     ids = columns.ids[f"{what}_id"]
     images = columns.ids["image_id"]
     lines = [
         f"{name} row {row} (image {images[row]}): {what}_id {_quoted(ids[row])} is not in {gt.name}"
         for row in rows[:SHOWN]
     ]
-    known = gt.image_ids.tolist() if what == "image" else [c.id for c in gt.categories]
-    listed = _some([_quoted(key) for key in Counter(ids[rows].tolist())], 20)
+    listed = some([_quoted(key) for key in Counter(ids[rows].tolist())], 20)
     text = f"{name}: unknown {what}_id in {len(rows)} of {len(columns)} rows: {listed}"
     if len(rows) == len(columns):
-        text += f" ({gt.name} has {_some([_quoted(key) for key in known], 5)})"
+        text += f" ({gt.name} has {some([_quoted(key) for key in known], 5)})"
     if {isinstance(key, str) for key in ids[rows].tolist()} != {isinstance(known[0], str)}:
         text += "; one file has strings as ids, the other integers"
+        text += _matching(ids[rows], gt) if what == "image" else ""
     return "\n".join([*lines, text])
+
+
+def _matching(ids: NDArray[Any], gt: GroundTruth) -> str:
+    """Return a hint if ids are names of files."""
+    for how in ("file_name", "stem"):
+        try:
+            if (images_by_name(ids, gt.file_names, how, gt.name) >= 0).any():
+                return f"; --match-images {how} looks them up by name"
+        except ResultsError:
+            pass
+    return ""
 
 
 def _quoted(key: Any) -> str:
     return f'"{key}"' if isinstance(key, str) else str(key)
-
-
-def _some(texts: Sequence[str], limit: int) -> str:
-    more = f", ... ({len(texts)} in all)" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more

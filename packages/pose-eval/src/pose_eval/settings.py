@@ -34,7 +34,7 @@ class Settings:
     protocol: coco, xtcoco or crowdpose. sigmas: one tuple for each category of the ground truth, as
     long as it has joints. thresholds: of OKS. areas: the first is "all". max_dets: detections of an
     image and category that take part. area_from: "ann" (the area of the annotation) or "bbox"
-    (0.53 w h). joints: the joints of the file that are evaluated, None for all.
+    (0.53 w h). joints, categories: those of the file that are evaluated (indices), None for all.
     """
 
     sigmas: tuple[tuple[float, ...], ...]
@@ -44,6 +44,7 @@ class Settings:
     max_dets: int = 20
     area_from: str = "ann"
     joints: tuple[int, ...] | None = None
+    categories: tuple[int, ...] | None = None
 
     def variances(self, category: int) -> Floats:
         """Return (2 sigma)^2 of each joint of a category, as pycocotools computes it."""

@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,41 +37,53 @@ def sigmas_of_categories(
     categories: Sequence[Category],
     joints: Sequence[int] | None = None,
     default: str = "coco",
+    used: Collection[int] | None = None,
 ) -> tuple[tuple[float, ...], ...]:
     """Return the sigmas of each category, of the chosen joints alone if `joints` is given.
 
-    None takes those named `default` for a category with as many joints. Raises SettingsError.
+    None takes those named `default` for a category with as many joints. used: indices of those that
+    somebody is annotated with; sigmas that do not fit another do not matter. Raises SettingsError.
     """
     if isinstance(sigmas, str | Path):
         sigmas = read_sigmas(sigmas)
     found = []
-    for category in categories:
-        count = len(category.joint_names)
-        given = sigmas
-        if isinstance(sigmas, Mapping):
-            given = sigmas.get(category.name, sigmas.get(str(category.id)))
-            if given is None:
-                raise SettingsError(
-                    f"no sigmas for category {category.name!r}; there are some for "
-                    + ", ".join(sigmas)
-                )
-            if isinstance(given, str | Path):
-                given = read_sigmas(given)
-        if given is None:
-            given = SIGMAS[default]
-            if len(given) != count:
-                raise SettingsError(_unknown_joints(category, count))
-        values = _checked(given)
-        if joints is not None and len(values) == len(joints) != count:
-            found.append(values)
-            continue
-        if len(values) != count:
-            raise SettingsError(
-                f"category {category.name!r} of the ground truth has {count} joints but there are "
-                f"{len(values)} sigmas; give one sigma per joint"
-            )
-        found.append(values if joints is None else tuple(values[k] for k in joints))
+    for index, category in enumerate(categories):
+        try:
+            values = _of_category(sigmas, category, joints, default)
+        except SettingsError:
+            if used is None or index in used:
+                raise
+            values = (0.067,) * len(category.joint_names if joints is None else joints)
+        found.append(values)
     return tuple(found)
+
+
+def _of_category(
+    sigmas: Sigmas | None, category: Category, joints: Sequence[int] | None, default: str
+) -> tuple[float, ...]:
+    count = len(category.joint_names)
+    given = sigmas
+    if isinstance(sigmas, Mapping):
+        given = sigmas.get(category.name, sigmas.get(str(category.id)))
+        if given is None:
+            raise SettingsError(
+                f"no sigmas for category {category.name!r}; there are some for " + ", ".join(sigmas)
+            )
+        if isinstance(given, str | Path):
+            given = read_sigmas(given)
+    if given is None:
+        given = SIGMAS[default]
+        if len(given) != count:
+            raise SettingsError(_unknown_joints(category, count))
+    values = _checked(given)
+    if joints is not None and len(values) == len(joints) != count:
+        return values
+    if len(values) != count:
+        raise SettingsError(
+            f"category {category.name!r} of the ground truth has {count} joints but there are "
+            f"{len(values)} sigmas; give one sigma per joint"
+        )
+    return values if joints is None else tuple(values[k] for k in joints)
 
 
 def read_sigmas(text: str | Path) -> Any:
@@ -87,6 +99,10 @@ def read_sigmas(text: str | Path) -> Any:
         return _parsed(name.split(","), name)
     path = Path(name)
     if not path.exists():
+        try:
+            return [float(name)]  # of a category with one joint
+        except ValueError:
+            pass
         near = difflib.get_close_matches(name.lower(), SIGMAS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise SettingsError(

@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_eval.foreign import foreign_bytes, foreign_text
 from pose_eval.tables import ResultsError
 
 # A path ("-" is the standard input), the bytes of a file, an open file, or the content itself.
@@ -51,6 +52,8 @@ def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
             data = _padded(gzip.decompress(data[:-PADDING].data))
         except (OSError, EOFError, zlib.error) as error:
             raise ResultsError(f"{name} is a damaged or truncated gzip file: {error}") from None
+    if other := foreign_bytes(data[:8].tobytes()):
+        raise ResultsError(f"{name} {other}")
     if data[:3].tobytes() == b"\xef\xbb\xbf":
         data = data[3:]
     elif data[:2].tobytes() in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
@@ -81,6 +84,13 @@ def parse_text(text: str, name: str) -> Any:
     except RecursionError:
         raise ResultsError(f"{name} is nested too deeply to be read") from None
     except json.JSONDecodeError as error:
+        if other := foreign_text(text):
+            raise ResultsError(f"{name} {other}") from None
+        if error.msg == "Extra data" and text.lstrip()[:1] in "[{":
+            where = f"from line {error.lineno}, column {error.colno} on"
+            raise ResultsError(
+                f"{name} is not JSON: a second value or other text follows the first, {where}"
+            ) from None
         cut = text.rstrip()[-1:] not in ("]", "}")
         hint = "; the file seems to be cut off" if cut and text.lstrip()[:1] in "[{" else ""
         raise ResultsError(f"{name} is not JSON: {error}{hint}") from None

@@ -1,6 +1,7 @@
 """Precision-recall curves and the numbers read from them, as pycocotools computes them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -128,6 +129,17 @@ def coco_stats(curves: Curves, settings: Settings) -> dict[str, float | None]:
             value = average(curves, settings, areas.index(name), None)
             stats[kind + area_suffix(name)] = None if value == -1 else value
     return stats
+
+
+def curves_of(curves: Curves, category: int) -> Curves:
+    """Return the curves of one category (an index) alone."""
+    one = slice(category, category + 1)
+    return replace(
+        curves,
+        precision=curves.precision[:, :, one],
+        scores=curves.scores[:, :, one],
+        recall=curves.recall[:, one],
+    )
 
 
 def area_suffix(name: str) -> str:

@@ -1,24 +1,28 @@
-"""The findings that the picture files allow, without decoding them."""
+"""The findings that the image files allow, without decoding them."""
 
 from pathlib import Path
 
-from pose_data.check.findings import Findings
-from pose_data.check.table import Table
 from pose_data.errors import DatasetError
-from pose_data.images.headers import Header, read_header
+from pose_data.findings import SHOWN, Findings
+from pose_data.formats.coco import Annotations
+from pose_data.images.headers import Header, applied_orientation, read_header, upright_size
+from pose_data.images.missing import why_missing
 
 _TAIL = 1 << 16  # bytes at the end of a JPEG in which its end marker must be; some cameras append
 
 
-def check_pictures(table: Table, image_dir: Path, findings: Findings) -> None:
-    """Compare every picture of the table with its file."""
+def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> None:
+    """Compare every image of the table with its file."""
     if not image_dir.is_dir():
         findings.add("missing-picture", f"image folder {image_dir} does not exist")
         return
+    missing, untold, stored = 0, [], 0
     for name, size in zip(table.file_names, table.image_sizes.tolist(), strict=True):
         path = image_dir / name
         if not name or not path.is_file():
-            findings.add("missing-picture", str(path))
+            why = f": {why_missing(image_dir, name)}" if missing < SHOWN else ""
+            findings.add("missing-picture", f"{path}{why}")
+            missing += 1
             continue
         try:
             header = read_header(path)
@@ -28,6 +32,13 @@ def check_pictures(table: Table, image_dir: Path, findings: Findings) -> None:
         if header.format == "jpeg" and not _has_end(path):
             findings.add("truncated-picture", str(path))
         _check_header(path, header, (size[0], size[1]), findings)
+        if header.orientation != 1 and applied_orientation(header, (size[0], size[1])) == 1:
+            stored += 1
+        elif header.orientation != 1 and upright_size(header) == (header.width, header.height):
+            untold.append(f"{path}: orientation {header.orientation}")
+    for record in untold:
+        others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
+        findings.add("exif-rotation", record + others)
 
 
 def _has_end(path: Path) -> bool:
@@ -45,13 +56,7 @@ def _check_header(
         kind = {1: "grey", 2: "grey with alpha", 4: "CMYK" if header.format == "jpeg" else "alpha"}
         depth = f", {header.bits} bits" * (header.bits != 8)
         findings.add("not-rgb", f"{path}: {kind.get(header.channels, 'colour')}{depth}")
-    is_turned = header.orientation >= 5 and stored[0] != stored[1]
-    if is_turned and size == stored[::-1]:
-        findings.add("exif-size", f"{path}: orientation {header.orientation}")
-        return
-    if header.orientation != 1:
-        findings.add("exif-rotation", f"{path}: orientation {header.orientation}")
-    if all(value > 0 for value in size) and size != stored:
+    if all(value > 0 for value in size) and size not in (stored, upright_size(header)):
         findings.add(
             "size-differs",
             f"{path}: {stored[0]} x {stored[1]}, written {size[0]:g} x {size[1]:g}",

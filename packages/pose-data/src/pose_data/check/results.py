@@ -1,90 +1,124 @@
 """The findings of a results or detections file held against the annotations."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pose_data.check.annotations import FEW, look_like_corners
-from pose_data.check.findings import Findings
-from pose_data.check.table import Table, as_number, as_numbers, is_one_of
+from pose_data.check.hypotheses import explain
 from pose_data.errors import DatasetError
+from pose_data.findings import Findings
+from pose_data.formats.annotations import listed
+from pose_data.formats.coco import Annotations
 from pose_data.formats.json import opens_list, read_pieces
+from pose_data.formats.records import Columns, Rows, joined
+from pose_data.persons import Category
+from pose_data.regions import starts, take_ragged
 
 
-def check_results(path: Path, table: Table, findings: Findings) -> None:
+def check_results(
+    path: Path, found: Annotations, categories: Sequence[Category], findings: Findings
+) -> None:
     """Report why rows of a results file would not count; raises DatasetError if it is none."""
     if not opens_list(path):
         raise DatasetError(f"{path} must be a list of results")
-    rows: list[dict[str, Any]] = []
-    for piece in read_pieces(path):
-        rows += [row for row in piece.value if isinstance(row, dict)]
-        if odd := len(piece.value) - len(rows[piece.first :]):
-            findings.add("wrong-type", f"{path}: rows that are no objects", odd)
-    if not rows:
+    what = f"{path} result"
+    pieces = [
+        _columns(Rows(piece.value, what, piece.first, findings), found, categories)
+        for piece in read_pieces(path)
+    ]
+    columns = joined(pieces)
+    if not len(columns["image_id"]):
         findings.add("no-persons", f"{path} holds no results")
         return
-    _check_membership(path, rows, table, findings)
-    scores = [as_number(row.get("score")) for row in rows]
-    for number, score in enumerate(scores):
-        if score != score:
-            findings.add("no-score", f"{path} result {number}")
-    if len(rows) > 1 and len(set(scores)) == 1:
-        findings.add("equal-scores", f"{path}: all {scores[0]:g}")
-    _check_values(path, rows, table, findings)
-    _check_boxes(path, rows, table, findings)
-
-
-def _check_membership(
-    path: Path, rows: list[dict[str, Any]], table: Table, findings: Findings
-) -> None:
-    known = set(table.image_ids)
-    image_ids = [row.get("image_id") for row in rows]
-    strangers = [(i, image) for i, image in enumerate(image_ids) if not is_one_of(image, known)]
-    if len(strangers) == len(rows):
+    known = np.isin(columns["image_id"], found.image_ids)
+    if not known.any():
         findings.add(
             "image-ids-disjoint",
-            f"{path}: {strangers[0][1]!r} ...; annotations: {table.image_ids[:3]} ...",
+            f"{path}: results of {listed(columns['image_id'])}; images {listed(found.image_ids)}",
         )
-    else:
-        for number, image_id in strangers:
-            findings.add("unknown-image", f"{path} result {number}: image_id {image_id!r}")
-    persons = {number for number, count in table.categories.items() if count} or {1}
-    for number, row in enumerate(rows):
-        if not is_one_of(row.get("category_id"), persons):
-            findings.add("wrong-category", f"{path} result {number}: {row.get('category_id')!r}")
+    elif not known.all():
+        text = f"{path}: image_id {listed(columns['image_id'][~known])}"
+        findings.add("unknown-image", text, int((~known).sum()))
+    scores = columns["score"]
+    if len(scores) > 1 and (scores == scores[0]).all():
+        findings.add("equal-scores", f"{path}: all {scores[0]:g}")
+    _check_boxes(path, columns, known, found, findings)
+    _check_places(path, columns, known, found, findings)
 
 
-def _check_values(path: Path, rows: list[dict[str, Any]], table: Table, findings: Findings) -> None:
-    width = 3 * table.skeleton.num_keypoints
-    largest = 0.0
-    for number, row in enumerate(rows):
-        for key, count in (("keypoints", width), ("bbox", 4)):
-            if key not in row:
-                continue
-            values = as_numbers(row[key])
-            if values is None:
-                findings.add("wrong-type", f"{path} result {number}: {key} must be finite numbers")
-            elif len(values) != count:
-                slug = "keypoint-count" if key == "keypoints" else "wrong-type"
-                findings.add(
-                    slug, f"{path} result {number}: {key}: {len(values)} numbers, not {count}"
-                )
-            elif len(values):
-                xy = values.reshape(-1, 3)[:, :2] if key == "keypoints" else values
-                largest = max(largest, float(xy.max()))
-    if 0 < largest <= 1.5:
-        findings.add("normalised-coordinates", f"{path}: nothing beyond {largest:.3g}")
+def _columns(rows: Rows, found: Annotations, categories: Sequence[Category]) -> Columns:
+    """Read some rows; those with a value that cannot be read are reported and left out."""
+    points, counts, _ = rows.lists("keypoints")
+    bbox, box_counts, _ = rows.lists("bbox", 4)
+    boxes = np.full((len(rows), 4), np.nan)
+    boxes[box_counts > 0] = bbox.reshape(-1, 4)
+    image_id, _ = rows.integers("image_id")
+    category, lacks = rows.integers("category_id", required=False, text=True)
+    own = {each.id: 3 * each.num_keypoints for each in categories}
+    category[lacks] = -1
+    for i in np.flatnonzero(~np.isin(category, list(own))).tolist():
+        shown = "missing" if lacks[i] else category[i]
+        rows.refuse(
+            i, f"category_id is {shown}, there are {listed(np.array(list(own)))}", "wrong-category"
+        )
+    for i in np.flatnonzero(counts).tolist():
+        width = own.get(int(category[i]), counts[i])
+        if counts[i] != width:
+            text = f"keypoints must be {width} numbers, got {counts[i]}"
+            rows.refuse(i, text, "keypoint-count")
+    score, lacks_score = rows.scalars("score")
+    for i in np.flatnonzero(lacks_score).tolist():
+        rows.refuse(i, "score is missing", "no-score")
+    kept = np.flatnonzero(~rows.is_bad)
+    _, elements = take_ragged(starts(counts), kept)
+    columns = {"image_id": image_id, "score": score, "bbox": boxes, "point_count": counts}
+    return {key: each[kept] for key, each in columns.items()} | {"points": points[elements]}
 
 
-def _check_boxes(path: Path, rows: list[dict[str, Any]], table: Table, findings: Findings) -> None:
+def _check_boxes(
+    path: Path, columns: Columns, known: np.ndarray, found: Annotations, findings: Findings
+) -> None:
     """Report boxes that look like corners."""
-    size_of = dict(zip(table.image_ids, table.image_sizes.tolist(), strict=True))
-    boxes, sizes = [], []
-    for row in rows:
-        box = as_numbers(row.get("bbox"))
-        if box is not None and len(box) == 4 and is_one_of(row.get("image_id"), size_of):
-            boxes.append(box)
-            sizes.append(size_of[row["image_id"]])
-    if len(boxes) >= FEW and look_like_corners(np.array(boxes), np.array(sizes)):
+    has_box = known & ~np.isnan(columns["bbox"][:, 0])
+    boxes = columns["bbox"][has_box]
+    sizes = found.image_sizes[_rows(columns["image_id"][has_box], found)]
+    if len(boxes) >= FEW and look_like_corners(boxes, np.where(sizes > 0, sizes, np.inf)):
         findings.add("xyxy-boxes", f"{path}: {boxes[0].tolist()} ...")
+
+
+def _check_places(
+    path: Path, columns: Columns, known: np.ndarray, found: Annotations, findings: Findings
+) -> None:
+    """Report coordinates that fit the annotations only after a change, and which."""
+    count = 3 * found.skeleton.num_keypoints
+    rows = np.flatnonzero(known & (columns["point_count"] == count))
+    if not len(rows):
+        return
+    _, elements = take_ragged(starts(columns["point_count"]), rows)
+    points = columns["points"][elements].reshape(len(rows), -1, 3)  # (M, K, 3)
+    regions = found.regions
+    persons = np.flatnonzero(~regions.is_crowd & (regions.visible > 0).any(axis=1))
+    truth = np.concatenate([regions.keypoints, regions.visible[..., None]], axis=2)[persons]
+    sentence = explain(
+        points,
+        columns["bbox"][rows],
+        _rows(columns["image_id"][rows], found),
+        truth.astype(np.float64),
+        regions.bbox_xywh[persons],
+        regions.image_index[persons],
+        found.image_sizes.astype(np.float64),
+        np.array(found.skeleton.sigmas),
+    )
+    if sentence is not None:
+        findings.add("wrong-coordinates", f"{path}: {sentence}")
+    elif 0 < points[..., :2].max() <= 1.5:
+        text = f"{path}: nothing beyond {points[..., :2].max():.3g}"
+        findings.add("normalised-coordinates", text)
+
+
+def _rows(image_ids: np.ndarray, found: Annotations) -> np.ndarray:
+    """Return the row of each image id, all of which are known."""
+    order = np.argsort(found.image_ids)
+    return order[np.searchsorted(found.image_ids, image_ids, sorter=order)]

@@ -1,14 +1,15 @@
-"""Find out what is wrong with an annotation file, its pictures and a results file."""
+"""Find out what is wrong with an annotation file, its images and a results file."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pose_data.check.annotations import check_table
-from pose_data.check.findings import Finding, Findings
+from pose_data.check.annotations import check_annotations
 from pose_data.check.pictures import check_pictures
 from pose_data.check.results import check_results
-from pose_data.check.table import Table, read_table
 from pose_data.errors import DatasetError
+from pose_data.findings import Finding, Findings
+from pose_data.formats.annotations import read_table
+from pose_data.formats.coco import choose
 
 
 def check(
@@ -16,27 +17,26 @@ def check(
     image_dir: str | Path | None = None,
     *,
     results: str | Path | None = None,
+    categories: Sequence[int | str] | None = None,
+    flip_pairs: Sequence[Sequence[str]] | None = None,
 ) -> list[Finding]:
     """Return what is wrong with a COCO keypoint file, errors first; an empty list where nothing is.
 
-    image_dir: look at its pictures too (headers and ends of files, nothing is decoded). results: a
+    It is read as load_coco reads it, by the same functions; what that refuses is an error here.
+    image_dir: look at its images too (headers and ends of files, nothing is decoded). results: a
     results or detections file to hold against the annotations. Broken files are findings, too.
     """
-    findings = Findings()
-    table = _readable(lambda: read_table(Path(annotations), findings), findings)
-    if table is None:
-        return findings.sorted()
-    check_table(table, findings)
-    if image_dir is not None:
-        check_pictures(table, Path(image_dir), findings)
-    if results is not None:
-        _readable(lambda: check_results(Path(results), table, findings), findings)
-    return findings.sorted()
-
-
-def _readable(read: Any, findings: Findings) -> Table | None:
+    path, findings = Path(annotations), Findings()
+    folder = None if image_dir is None else Path(image_dir)
     try:
-        return read()
+        table = read_table(path, folder, findings)
+        found = choose(table, path, findings, categories=categories, flip_pairs=flip_pairs)
+        check_annotations(found, findings)
+        if folder is not None:
+            check_pictures(found, folder, findings)
+        if results is not None:
+            check_results(Path(results), found, table.categories, findings)
     except DatasetError as error:
-        findings.add("unreadable", str(error))
-        return None
+        if str(error) not in findings.notices():  # not reported by the reader itself
+            findings.add("unreadable", str(error))
+    return findings.sorted()

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.formats.annotations import Annotations
+from pose_data.findings import Findings
+from pose_data.formats.annotations import Table, fill_sizes
 from pose_data.formats.cache import cached
-from pose_data.formats.coco import announced, check_folder, load_coco, usable_persons
+from pose_data.formats.coco import announced, check_folder, choose, load_coco, usable_persons
 from pose_data.formats.json import collector_paused, opens_list, read_pieces
-from pose_data.formats.records import check_numbers, objects
-from pose_data.images.headers import read_header
-from pose_data.persons import Persons
-from pose_data.regions import Regions, starts
+from pose_data.formats.records import Columns, Rows, wrong_numbers
+from pose_data.persons import Category, Persons
 from pose_data.skeleton import AIC
 from pose_data.writing import write_json
 
@@ -37,11 +36,13 @@ def load_aic(annotation_file: str | Path, image_dir: str | Path, *, cache: bool 
     if not opens_list(path):
         return load_coco(path, folder, skeleton=AIC, cache=cache)
 
-    def read() -> Annotations:
-        return read_original(path, folder)
-
-    found = cached(path, AIC.num_keypoints, read) if cache else read()
-    return announced(usable_persons(found, path, folder, AIC))
+    findings = Findings(is_strict=True)
+    if cache:
+        table = cached(path, folder, findings, read_original)
+    else:
+        table = read_original(path, folder, findings)
+    found = choose(table, path, findings, skeleton=AIC)
+    return announced(usable_persons(found, path, folder, findings))
 
 
 def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | Path) -> int:
@@ -54,7 +55,8 @@ def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | P
     check_folder(folder)
     if not opens_list(path):
         raise DatasetError(f"{path} is an object, not a list of pictures: converted already?")
-    found = read_original(path, folder)
+    findings = Findings(is_strict=True)
+    found = choose(read_original(path, folder, findings), path, findings, skeleton=AIC)
     regions = found.regions
     images = [
         {"id": int(number), "file_name": str(name), "width": int(width), "height": int(height)}
@@ -91,49 +93,55 @@ def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | P
 
 
 @collector_paused()
-def read_original(path: Path, image_dir: Path) -> Annotations:
+def read_original(path: Path, image_dir: Path | None, findings: Findings) -> Table:
     """Read an original AIC file; ids are counted from 1 in file order. Raises DatasetError."""
     names: list[str] = []
     image_index: list[int] = []
     boxes: list[list[float]] = []
     points: list[list[float]] = []
     for piece in read_pieces(path):
-        for number, record in enumerate(objects(piece.value, f"{path} image", piece.first)):
-            where = f"{path} image {piece.first + number}"
-            for box, person in _people(record, where):
+        records = Rows(piece.value, f"{path} image", piece.first, findings).records
+        for number, record in enumerate(records):
+            for box, person in _people(record, f"{path} image {piece.first + number}"):
                 image_index.append(len(names))
                 boxes.append(box)
                 points.append(person)
             names.append(f"{record['image_id']}.jpg")
-    headers = [read_header(image_dir / name) for name in names]
     count = len(boxes)
     corners = np.array(boxes, np.float64).reshape(-1, 4)  # (R, 4) x1 y1 x2 y2
     table = np.array(points, np.float32).reshape(count, AIC.num_keypoints, 3)
     keypoints, visible = _coco_codes(table)
-    nothing = np.zeros(count, np.int64)
-    regions = Regions(
-        ids=np.arange(1, count + 1),
-        image_index=np.array(image_index, np.int64),
-        is_crowd=np.zeros(count, bool),
-        num_keypoints=(visible > 0).sum(axis=1),
-        bbox_xywh=np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
-        area=np.full(count, np.nan),
-        keypoints=keypoints,
-        visible=visible,
-        polygon_first=starts(nothing),
-        point_first=np.zeros(1, np.int64),
-        points=np.zeros((0, 2)),
-        rle_first=starts(nothing),
-        rle_bytes=np.zeros(0, np.uint8),
-    )
-    return Annotations(
-        image_ids=np.arange(1, len(names) + 1),
-        file_names=np.array(names, np.str_),
-        image_sizes=np.array([(h.width, h.height) for h in headers], np.int64).reshape(-1, 2),
-        regions=regions,
-        categories=(),
-        notices=(),
-    )
+    images: Columns = {
+        "id": np.arange(1, len(names) + 1),
+        "name": np.array(names, np.str_),
+        "size": np.zeros((len(names), 2), np.int64),
+        "number": np.arange(len(names)),
+    }
+    zeros, none = np.zeros(count, np.int64), np.zeros(count, bool)
+    side = corners[:, 2:] - corners[:, :2]
+    rows: Columns = {
+        "number": np.arange(count),
+        "is_used": ~none,
+        "id": np.arange(1, count + 1),
+        "image_index": np.array(image_index, np.int64),
+        "category_id": zeros + 1,
+        "is_crowd": none,
+        "num_keypoints": (visible > 0).sum(axis=1),
+        "bbox_xywh": np.concatenate([corners[:, :2], side], axis=1),
+        "area": 0.53 * side.prod(axis=1),
+        "points": np.concatenate([keypoints, visible[..., None]], axis=2).ravel(),
+        "point_count": zeros + 3 * AIC.num_keypoints,
+        "lacks_area": ~none,
+        "polygon_count": zeros,
+        "vertex_count": np.zeros(0, np.int64),
+        "vertices": np.zeros((0, 2)),
+        "rle_count": zeros,
+        "rle_bytes": np.zeros(0, np.uint8),
+        "rle_size": np.zeros((count, 2), np.int64),
+    }
+    fill_sizes(images, path, image_dir, findings)
+    category = Category(1, "person", AIC.keypoints, None, AIC.num_keypoints, is_used=True)
+    return Table(images, rows, (category,), has_read_sizes=True)
 
 
 def _people(record: dict[str, Any], where: str) -> list[tuple[list[float], list[float]]]:
@@ -148,8 +156,13 @@ def _people(record: dict[str, Any], where: str) -> list[tuple[list[float], list[
         odd = sorted(boxes.keys() ^ points.keys())[0]
         raise DatasetError(f"{where}: {odd} has not both a box and keypoints")
     for person in boxes:
-        check_numbers(boxes[person], 4, f"box of {person}", where)
-        check_numbers(points[person], 3 * AIC.num_keypoints, f"keypoints of {person}", where)
+        for what, value, width in (
+            ("box", boxes[person], 4),
+            ("keypoints", points[person], 3 * AIC.num_keypoints),
+        ):
+            if not value or (problem := wrong_numbers(value, width)):
+                problem = problem if value else f"must be {width} numbers, got none"
+                raise DatasetError(f"{where}: {what} of {person} {problem}")
         codes = set(points[person][2::3]) - {1, 2, 3}
         if codes:
             raise DatasetError(

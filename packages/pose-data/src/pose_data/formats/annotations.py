@@ -1,4 +1,8 @@
-"""Turn a COCO keypoint file into arrays: every picture, every annotation, what was missing."""
+"""A COCO keypoint file as a table: every image, every annotation, and what had to be derived.
+
+This is the only reader of such files: `load_coco` chooses persons from its table, `check` looks at
+all of it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,301 +12,264 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.findings import Findings
+from pose_data.formats.categories import read_categories
 from pose_data.formats.json import Piece, collector_paused, read_pieces
-from pose_data.formats.records import (
-    Columns,
-    Records,
-    check_numbers,
-    column,
-    integers,
-    joined,
-    numbers,
-    objects,
-    scalars,
-    segmentations,
-    strings,
-)
-from pose_data.images.headers import read_header
-from pose_data.regions import Regions, starts, take_regions
-from pose_data.skeleton import COCO
+from pose_data.formats.records import Columns, Rows, joined
+from pose_data.formats.segmentations import segmentations
+from pose_data.images.headers import read_header, upright_size
+from pose_data.persons import Category
+from pose_data.regions import starts
 
-MAX_SIDE = 1 << 16  # pixels; a larger picture is a mistake
+MAX_SIDE = 1 << 16  # pixels; a larger image is a mistake
+
+# Of annotations: what is derived where it is missing, and from what.
+_DERIVED = {
+    "lacks_keypoints": "have no keypoints: taken for persons without labels",
+    "lacks_bbox": "have no bbox: the labelled keypoints, a tenth wider on each side",
+    "lacks_area": "have no area: 0.53 * width * height of the bbox",
+    "lacks_iscrowd": "have no iscrowd: 0",
+    "lacks_num_keypoints": "have no num_keypoints: counted",
+    "boxed": "without labels have no segmentation to mask them out by: the bbox",
+}
 
 
 @dataclass(frozen=True)
-class Annotations:
-    """What a keypoint file holds: I pictures (sizes as (w, h)), R regions, its categories.
+class Table:
+    """What a keypoint file holds, before anything is chosen from it.
 
-    notices: one sentence for each thing that the file lacks and that was derived.
+    images: id, name, size (I, 2) as (w, h), 0 where unknown. rows: of each annotation what
+    `_annotation_columns` says; keypoints are ragged, since categories may differ in their number.
+    has_read_sizes: whether sizes are those of the files in the image folder.
     """
 
-    image_ids: NDArray[np.int64]
-    file_names: NDArray[np.str_]
-    image_sizes: NDArray[np.int64]
-    regions: Regions
-    categories: tuple[dict[str, Any], ...]
-    notices: tuple[str, ...]
+    images: Columns
+    rows: Columns
+    categories: tuple[Category, ...]
+    has_read_sizes: bool = False
 
 
 @collector_paused()
-def read_annotations(path: Path, image_dir: Path, num_keypoints: int | None = None) -> Annotations:
-    """Read a COCO keypoint file, gzip allowed; raises DatasetError naming the file and record.
+def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
+    """Read a COCO keypoint file, gzip allowed; reports to findings, raises DatasetError.
 
-    num_keypoints: K; None for that of the file's categories, else that of its first record. Of a
-    file with other categories too, those annotations are taken whose category has keypoints. Sizes
-    of pictures that the file does not give are read from the pictures.
+    image_dir: None where sizes that the file does not give stay unknown.
     """
     images: list[Columns] = []
     rows: list[Columns] = []
-    categories: tuple[dict[str, Any], ...] = ()
+    listed: list[Any] = []
+    seen = set()
     for piece in read_pieces(path):
+        seen.add(piece.key)
         if piece.key == "":
-            raise DatasetError(
+            findings.stop(
+                "not-coco",
                 f"{path} must be an object with `images` and `annotations`, got a list; results "
-                "are for load_detections, AI Challenger's original files for load_aic"
+                "are for load_detections, AI Challenger's original files for load_aic",
             )
         if piece.key == "images":
-            images.append(_image_columns(_listed(piece, path), f"{path} image", piece.first))
+            records = Rows(_listed(piece, path, findings), f"{path} image", piece.first, findings)
+            images.append(_image_columns(records))
         elif piece.key == "annotations":
-            records = _listed(piece, path)
-            rows.append(_annotation_columns(records, path, piece.first, num_keypoints))
-        elif piece.key == "categories":
-            categories = tuple(_listed(piece, path))
-    missing = [
-        f"`{key}`" for key, found in (("images", images), ("annotations", rows)) if not found
-    ]
-    if missing:
-        raise DatasetError(f"{path} has no {' and no '.join(missing)}: not a COCO annotation file")
-
-    notices: list[str] = []
-    image_ids, file_names, sizes = _finished_images(joined(images), path, image_dir, notices)
-    widths = {piece["keypoints"].shape[1] for piece in rows} - {0}
-    declared = num_keypoints or _declared_keypoints(categories) or max(widths, default=0) // 3
-    if not widths and any(len(piece["id"]) > 0 for piece in rows):
-        raise DatasetError(f"{path}: no annotation has keypoints; is it COCO's instances file?")
-    declared = declared or COCO.num_keypoints  # of a file without annotations
-    if not widths <= {3 * declared}:
-        raise _wrong_count(path, declared)
-    for piece_columns in rows:
-        if piece_columns["keypoints"].shape[1] == 0:  # a piece of persons without the key
-            shape = (len(piece_columns["id"]), 3 * declared)
-            piece_columns["keypoints"] = np.zeros(shape, np.float32)
-    regions = _finished_regions(joined(rows), path, image_ids, sizes, categories, notices)
-    return Annotations(image_ids, file_names, sizes, regions, categories, tuple(notices))
+            what = f"{path} annotation"
+            records = Rows(_listed(piece, path, findings), what, piece.first, findings)
+            rows.append(_annotation_columns(records))
+        elif piece.key == "categories" and piece.value is not None:
+            listed += _listed(piece, path, findings)
+    if missing := [f"`{key}`" for key in ("images", "annotations") if key not in seen]:
+        text = f"{path} has no {' and no '.join(missing)}: not a COCO annotation file"
+        findings.stop("not-coco", text)
+    image_columns = _distinct_images(joined(images), path, findings)
+    columns = joined(rows)
+    _number(columns, path, findings)
+    categories = read_categories(listed, columns, path, findings)
+    columns["image_index"] = _image_rows(columns, image_columns["id"], path, findings)
+    columns["is_used"] &= columns["image_index"] >= 0
+    _say_what_was_derived(columns, path, findings)
+    if count := fill_sizes(image_columns, path, image_dir, findings):
+        text = f"{path}: {count} images have no width and height: read from the images"
+        findings.add("missing-field", text, count)
+    return Table(image_columns, columns, categories, count > 0)
 
 
-def _listed(piece: Piece, path: Path) -> Records:
+def _listed(piece: Piece, path: Path, findings: Findings) -> list[Any]:
     if not isinstance(piece.value, list):
-        raise DatasetError(f"{path}: `{piece.key}` must be a list")
-    return objects(piece.value, f"{path} {piece.key.removesuffix('s')}", piece.first)
+        findings.stop("not-coco", f"{path}: `{piece.key}` must be a list")
+    return list(piece.value)
 
 
-def _image_columns(records: Records, where: str, first: int) -> Columns:
-    sizes = [integers(records, key, where, first, default=0) for key in ("width", "height")]
-    names = strings(records, "file_name", where, first)
+def _image_columns(rows: Rows) -> Columns:
+    ids, _ = rows.integers("id")
+    sizes = np.stack(
+        [rows.integers(key, required=False)[0] for key in ("width", "height")], axis=1
+    )  # (n, 2)
+    for i in np.flatnonzero(((sizes < 0) | (sizes > MAX_SIDE)).any(axis=1)).tolist():
+        w, h = sizes[i]
+        rows.refuse(i, f"width and height must be 1 to {MAX_SIDE}, got {w} x {h}")
+    names = np.array(rows.texts("file_name"), np.str_)
+    sizes[(sizes == 0).any(axis=1)] = 0
+    number = np.arange(rows.first, rows.first + len(rows))
+    columns = {"id": ids, "name": names, "size": sizes, "number": number}
+    return {key: values[~rows.is_bad] for key, values in columns.items()}
+
+
+def _annotation_columns(rows: Rows) -> Columns:
+    """Read some annotations (n,); points (P,) float32 are x, y, v behind one another.
+
+    is_used: what can be read; number: places in the file; point_count: keypoints of each.
+    """
+    bbox, box_counts, lacks_bbox = rows.lists("bbox", 4)
+    points, counts, lacks_keypoints = rows.lists("keypoints")
+    first = starts(counts)
+    is_v = (np.arange(len(points)) - np.repeat(first[:-1], counts)) % 3 == 2
+    counted = np.concatenate([[0], np.cumsum((points > 0) & is_v)])
+    counted = counted[first[1:]] - counted[first[:-1]]  # (n,) labelled keypoints
+    boxes = np.zeros((len(rows), 4))
+    boxes[box_counts > 0] = bbox.reshape(-1, 4)
+    _fill_boxes(boxes, np.flatnonzero(box_counts == 0), points, first)
+    given, lacks_num_keypoints = rows.integers("num_keypoints", required=False)
+    lacks_num_keypoints |= given < 0
+    num_keypoints = np.where(lacks_num_keypoints | (counts == 0), counted, given)
+    is_crowd, lacks_iscrowd = rows.flags("iscrowd")
+    area, lacks_area = rows.scalars("area", least=0)
+    image_id, _ = rows.integers("image_id")
+    category_id, lacks_category = rows.integers("category_id", required=False, text=True)
+    ids, lacks_id = rows.integers("id", required=False)
+    is_ignored = is_crowd | (num_keypoints == 0)
+    masks = segmentations(rows, is_ignored & ~rows.is_bad, boxes)
     return {
-        "id": integers(records, "id", where, first),
-        "name": np.array(names, np.str_),
-        "size": np.stack(sizes, axis=1),  # (n, 2), 0 where missing
-    }
-
-
-def _annotation_columns(
-    records: Records, path: Path, first: int, num_keypoints: int | None
-) -> Columns:
-    """Read one piece of `annotations`; keypoints (n, 3K), K as found there, 0 where none has."""
-    where = f"{path} annotation"
-    bbox = numbers(records, "bbox", 4, where, first)
-    keypoints, lacks_keypoints = _keypoint_columns(records, path, first, num_keypoints)
-    counted = (keypoints[:, 2::3] > 0).sum(axis=1)
-    given = integers(records, "num_keypoints", where, first, default=-1)
-    is_crowd = integers(records, "iscrowd", where, first, default=-1)
-    labelled = np.where(given < 0, counted, given)
-    lacks_box = np.isnan(bbox[:, 0])
-    bbox[lacks_box] = _boxes_around(keypoints[lacks_box])
-    ignored = (is_crowd > 0) | (labelled == 0)
-    return {
-        "number": np.arange(first, first + len(records)),
-        "id": integers(records, "id", where, first),
-        "image_id": integers(records, "image_id", where, first),
-        "category_id": integers(records, "category_id", where, first, default=-1),
-        "is_crowd": is_crowd > 0,
-        "num_keypoints": labelled,
-        "bbox_xywh": bbox,
-        "area": scalars(records, "area", where, first),
-        "keypoints": keypoints.astype(np.float32),
+        "number": np.arange(rows.first, rows.first + len(rows)),
+        "is_used": ~rows.is_bad,
+        "id": ids,
+        "lacks_id": lacks_id,
+        "image_id": image_id,
+        "category_id": category_id,
+        "lacks_category": lacks_category,
+        "odd_id": rows.has_odd_id,
+        "is_crowd": is_crowd,
+        "num_keypoints": num_keypoints,
+        "bbox_xywh": boxes,
+        "area": np.where(lacks_area, 0.53 * boxes[:, 2] * boxes[:, 3], area),
+        "points": points.astype(np.float32),
+        "point_count": counts,
         "lacks_keypoints": lacks_keypoints,
-        "lacks_box": lacks_box,
-        "lacks_iscrowd": is_crowd < 0,
-        "lacks_num_keypoints": given < 0,
-        **segmentations(records, ignored, bbox, where, first),
+        "lacks_bbox": lacks_bbox,
+        "lacks_area": lacks_area,
+        "lacks_iscrowd": lacks_iscrowd,
+        "lacks_num_keypoints": lacks_num_keypoints,
+        **masks,
     }
 
 
-def _keypoint_columns(
-    records: Records, path: Path, first: int, num_keypoints: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return keypoints (n, 3K) of zeros where a record has none, and which have none."""
-    values = column(records, "keypoints")
-    lacks = np.array([value is None for value in values], bool)
-    lengths = {
-        len(value) if isinstance(value, list) else 0 for value in values if value is not None
-    }
-    if not lengths:
-        return np.zeros((len(records), 0)), lacks
-    width = lengths.pop()
-    if lengths or width == 0 or width % 3:
-        raise _wrong_count(path, num_keypoints)
-    found = numbers(records, "keypoints", width, f"{path} annotation", first)
-    found[lacks] = 0
-    return found, lacks
-
-
-def _boxes_around(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the extent of the labelled keypoints (n, 3K), a tenth wider on each side; 0 for none.
+def _fill_boxes(
+    boxes: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    points: NDArray[np.float64],
+    first: NDArray[np.int64],
+) -> None:
+    """Set some boxes (n, 4) to the extent of their labelled keypoints, a tenth wider on each side.
 
     Heads and feet reach beyond their keypoints.
     """
-    is_labelled = keypoints[:, 2::3] > 0  # (n, K)
-    boxes = []
-    for axis in range(2):
-        values = keypoints[:, axis::3]
-        low = np.where(is_labelled, values, np.inf).min(axis=1, initial=np.inf)
-        high = np.where(is_labelled, values, -np.inf).max(axis=1, initial=-np.inf)
-        boxes.append((low - 0.1 * (high - low), 1.2 * (high - low)))
-    (x, w), (y, h) = boxes
-    found = np.stack([x, y, w, h], axis=1)
-    return np.where(is_labelled.any(axis=1, keepdims=True), found, 0.0)
+    counts = np.diff(first)[rows]
+    for count in np.unique(counts[(counts > 0) & (counts % 3 == 0)]).tolist():  # most often one
+        chosen = rows[counts == count]
+        each = points[first[chosen, None] + np.arange(count)].reshape(len(chosen), -1, 3)
+        is_labelled = each[..., 2:] > 0  # (m, K, 1)
+        low = np.where(is_labelled, each[..., :2], np.inf).min(axis=1)
+        high = np.where(is_labelled, each[..., :2], -np.inf).max(axis=1)
+        some = is_labelled.any(axis=(1, 2))
+        low, side = low[some], (high - low)[some]
+        boxes[chosen[some]] = np.concatenate([low - 0.1 * side, 1.2 * side], axis=1)
 
 
-def _declared_keypoints(categories: tuple[dict[str, Any], ...]) -> int | None:
-    """Return the number of keypoints of the first category that has some."""
-    counts = [len(c["keypoints"]) for c in categories if isinstance(c.get("keypoints"), list)]
-    return next((count for count in counts if count), None)
+def _distinct_images(columns: Columns, path: Path, findings: Findings) -> Columns:
+    """Return the images without those listed twice; ids of two images are refused."""
+    ids, names = columns["id"], columns["name"]
+    _, first, row = np.unique(ids, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[row] != np.arange(len(ids)))
+    for i in again[names[again] != names[first[row[again]]]].tolist():
+        other = names[first[row[i]]]
+        findings.add(
+            "duplicate-image-id",
+            f"{path} image {columns['number'][i]} (id {ids[i]}): the id stands there for the "
+            f"second time, of {other} and of {names[i]}; `pose-data fix` numbers them",
+        )
+    twice = again[names[again] == names[first[row[again]]]]
+    if len(twice):
+        text = f"{path}: {len(twice)} images are listed twice, id {ids[twice[0]]} for one"
+        findings.add("image-twice", text, len(twice))
+    kept = first[row] == np.arange(len(ids))
+    return {key: values[kept] for key, values in columns.items()}
 
 
-def _wrong_count(path: Path, num_keypoints: int | None) -> DatasetError:
-    """Find the first annotation whose keypoints are not 3K numbers, K as declared or most."""
-    categories: tuple[dict[str, Any], ...] = ()
-    found: list[tuple[int, Any]] = []
-    for piece in read_pieces(path):
-        if piece.key == "categories":
-            categories = tuple(_listed(piece, path))
-        elif piece.key == "annotations":
-            found += [
-                (piece.first + i, record["keypoints"])
-                for i, record in enumerate(piece.value)
-                if record.get("keypoints") is not None
-            ]
-    lengths = [len(keypoints) for _, keypoints in found if isinstance(keypoints, list)]
-    width = 3 * (num_keypoints or _declared_keypoints(categories) or max(lengths, default=0) // 3)
-    for number, keypoints in found:
+def _number(columns: Columns, path: Path, findings: Findings) -> None:
+    """Give annotations without id one, and report ids that are there twice."""
+    ids, lacks = columns["id"], columns["lacks_id"]
+    if lacks.any():
+        ids[lacks] = max(int(ids[~lacks].max(initial=0)), 0) + 1 + np.arange(lacks.sum())
+        text = f"{path}: {lacks.sum()} annotations have no id: numbered in the order of the file"
+        findings.add("missing-field", text, int(lacks.sum()))
+    used = np.flatnonzero(columns["is_used"])
+    _, first, row = np.unique(ids[used], return_index=True, return_inverse=True)
+    for place in np.flatnonzero(first[row] != np.arange(len(used))).tolist():
+        i = used[place]
+        findings.add(
+            "duplicate-annotation-id",
+            f"{path} annotation {columns['number'][i]} (id {ids[i]}): the id stands there for the "
+            "second time; `pose-data fix` numbers them",
+        )
+
+
+def fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: Findings) -> int:
+    """Set the sizes that a file does not give to those of the images; returns how many."""
+    unknown = np.flatnonzero((images["size"] == 0).any(axis=1))
+    for i in unknown:
+        if image_dir is None:
+            break
         try:
-            check_numbers(keypoints, width, "keypoints", f"{path} annotation {number}")
+            images["size"][i] = upright_size(read_header(image_dir / str(images["name"][i])))
         except DatasetError as error:
-            return error
-    return DatasetError(f"{path}: keypoints must be {width} numbers in every annotation")
+            findings.add("no-size", f"{path} image {images['number'][i]}: {error}")
+    return len(unknown)
 
 
-def _finished_images(
-    columns: Columns, path: Path, image_dir: Path, notices: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
-    """Return ids, names and sizes (I, 2), the missing sizes from the pictures."""
-    ids, names, sizes = columns["id"], columns["name"], columns["size"]
-    values, counts = np.unique(ids, return_counts=True)
-    if len(values) < len(ids):
-        twice = values[counts > 1][0]
-        place = np.flatnonzero(ids == twice)[1]
-        raise DatasetError(f"{path} image {place}: id {twice} stands there for the second time")
-    unknown = np.flatnonzero((sizes == 0).any(axis=1))
-    for place in unknown:
-        header = read_header(image_dir / names[place])
-        sizes[place] = header.width, header.height
-    if len(unknown):
-        notices.append(
-            f"{path}: {len(unknown)} images have no width and height: read from the pictures"
-        )
-    absurd = np.flatnonzero(((sizes < 1) | (sizes > MAX_SIDE)).any(axis=1))
-    if len(absurd):
-        w, h = sizes[absurd[0]]
-        raise DatasetError(
-            f"{path} image {absurd[0]}: width and height must be 1 to {MAX_SIDE}, got {w} x {h}"
-        )
-    return ids, names, sizes
-
-
-def _finished_regions(
-    columns: Columns,
-    path: Path,
-    image_ids: NDArray[np.int64],
-    image_sizes: NDArray[np.int64],
-    categories: tuple[dict[str, Any], ...],
-    notices: list[str],
-) -> Regions:
-    """Check the columns against the pictures, and return the regions of the right category."""
-    image_index = _rows_of(columns["image_id"], image_ids, columns["number"], path)
-    _check_rle_sizes(columns, image_sizes[image_index], path)
-    count = columns["keypoints"].shape[1] // 3
-    keypoints = columns["keypoints"].reshape(-1, count, 3)  # (R, K, 3)
-    regions = Regions(
-        ids=columns["id"],
-        image_index=image_index,
-        is_crowd=columns["is_crowd"],
-        num_keypoints=columns["num_keypoints"],
-        bbox_xywh=columns["bbox_xywh"],
-        area=columns["area"],
-        keypoints=np.ascontiguousarray(keypoints[..., :2]),
-        visible=np.ascontiguousarray(keypoints[..., 2]),
-        polygon_first=starts(columns["polygon_count"]),
-        point_first=starts(columns["point_count"]),
-        points=columns["points"],
-        rle_first=starts(columns["rle_count"]),
-        rle_bytes=columns["rle_bytes"],
-    )
-    others = [c["id"] for c in categories if "id" in c and not c.get("keypoints")]
-    kept = ~np.isin(columns["category_id"], others if len(others) < len(categories) else [])
-    if not kept.all():
-        notices.append(
-            f"{path}: {(~kept).sum()} annotations of categories without keypoints left out"
-        )
-        regions = take_regions(regions, np.flatnonzero(kept))
-    for key, what in (
-        ("lacks_keypoints", "have no keypoints: taken for persons without labels"),
-        ("lacks_box", "have no bbox: the labelled keypoints, a tenth wider on each side"),
-        ("lacks_iscrowd", "have no iscrowd: 0"),
-        ("lacks_num_keypoints", "have no num_keypoints: counted"),
-        ("boxed", "without labels have no segmentation to mask them out by: the box"),
-    ):
-        if count := int((columns[key] & kept).sum()):
-            notices.append(f"{path}: {count} annotations {what}")
-    return regions
-
-
-def _rows_of(
-    wanted: NDArray[np.int64], ids: NDArray[np.int64], numbers: NDArray[np.int64], path: Path
+def _image_rows(
+    columns: Columns, ids: NDArray[np.int64], path: Path, findings: Findings
 ) -> NDArray[np.int64]:
-    """Return the rows of the pictures with the wanted ids; raises where one is not there."""
-    if not len(wanted):
-        return np.zeros(0, np.int64)
+    """Return the row of each annotation's image, -1 where it is not there."""
+    wanted, used = columns["image_id"], columns["is_used"]
     order = np.argsort(ids, kind="stable")
     places = np.searchsorted(ids, wanted, sorter=order)
-    rows = order[np.minimum(places, len(ids) - 1)] if len(ids) else np.zeros(len(wanted), np.int64)
-    is_missing = ids[rows] != wanted if len(ids) else np.ones(len(wanted), bool)
-    if is_missing.any():
-        bad = int(np.argmax(is_missing))
-        raise DatasetError(
-            f"{path} annotation {numbers[bad]}: image_id {wanted[bad]} is not in `images`"
+    rows = np.append(order, -1)[np.minimum(places, len(ids))]  # (R,)
+    found = np.where(np.append(ids, 0)[rows] == wanted, rows, -1)
+    lost = np.flatnonzero((found < 0) & used)
+    if len(lost) == used.sum() > 0:
+        findings.add(
+            "image-ids-disjoint",
+            f"{path}: annotations are of the images {listed(wanted[lost])}, none of which is in "
+            f"`images` ({listed(ids) or 'empty'})",
         )
-    return rows.astype(np.int64)
+    elif len(lost):
+        findings.add(
+            "unknown-image",
+            f"{path}: {len(lost)} annotations left out, whose image_id is not in `images`: "
+            f"annotation ids {listed(columns['id'][lost])}",
+            len(lost),
+        )
+    return found.astype(np.int64)
 
 
-def _check_rle_sizes(columns: Columns, sizes: NDArray[np.int64], path: Path) -> None:
-    has_rle = columns["rle_count"] > 0
-    wrong = has_rle & (columns["rle_size"] != sizes[:, ::-1]).any(axis=1)
-    if wrong.any():
-        bad = int(np.argmax(wrong))
-        h, w = columns["rle_size"][bad]
-        raise DatasetError(
-            f"{path} annotation {columns['number'][bad]}: the segmentation's size is {h} x {w}, "
-            f"the picture's {sizes[bad, 1]} x {sizes[bad, 0]} (h x w)"
-        )
+def _say_what_was_derived(columns: Columns, path: Path, findings: Findings) -> None:
+    used = columns["is_used"]
+    for key, what in _DERIVED.items():
+        if count := int((columns[key] & used).sum()):
+            findings.add("missing-field", f"{path}: {count} annotations {what}", count)
+    if count := int((columns["odd_id"] & used).sum()):
+        text = f'{path}: {count} annotations have ids like 139.0 or "1", read as integers'
+        findings.add("odd-ids", text, count)
+
+
+def listed(values: NDArray[Any]) -> str:
+    """Return the first few values for a message."""
+    return ", ".join(map(str, values[:5].tolist())) + ", ..." * (len(values) > 5)

@@ -1,8 +1,7 @@
-"""Keep the arrays of a large annotation file beside it, so that it is parsed once.
+"""Keep the table of a large annotation file beside it, so that it is parsed once.
 
-The file is a plain .npz: numbers and text, never pickled objects. It counts only as long as size
-and time of the annotation file, the version of this layout and the number of keypoints are those
-it was made with.
+The cache is a plain .npz: numbers and text, never pickled objects. It counts only as long as size
+and time of the annotation file and the version of this layout are those it was made with.
 """
 
 import json
@@ -10,18 +9,17 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pose_data.formats.annotations import Annotations
-from pose_data.regions import Regions
+from pose_data.findings import Findings
+from pose_data.formats.annotations import Table, read_table
+from pose_data.persons import Category
 
-VERSION = 1
+VERSION = 2
 SMALLEST = 4 << 20  # bytes of an annotation file below which a cache saves nothing one would notice
-_ARRAYS = ("image_ids", "file_names", "image_sizes")
 
 
 def cache_path(annotation_file: Path) -> Path:
@@ -29,55 +27,72 @@ def cache_path(annotation_file: Path) -> Path:
     return annotation_file.with_name(annotation_file.name + ".cache.npz")
 
 
-def cached(
-    annotation_file: Path, num_keypoints: int | None, read: Callable[[], Annotations]
-) -> Annotations:
-    """Return what `read` returns, from the cache where it holds, and write the cache where not.
+Read = Callable[[Path, Path | None, Findings], Table]
 
-    A cache that cannot be written is a notice, not an error: data are often on read-only discs.
+
+def cached(
+    annotation_file: Path, image_dir: Path, findings: Findings, read: Read = read_table
+) -> Table:
+    """Return what `read` does, from the cache where it holds, and write the cache where not.
+
+    A cache that cannot be written is a finding, not an error: data are often on read-only discs.
     """
     try:
         state = annotation_file.stat()
     except OSError:
-        return read()  # which says what is wrong
+        return read(annotation_file, image_dir, findings)  # which says what is wrong
     if state.st_size < SMALLEST:
-        return read()
-    key = f"{VERSION} {state.st_size} {state.st_mtime_ns} {num_keypoints}".encode()
-    found = _load(cache_path(annotation_file), key)
+        return read(annotation_file, image_dir, findings)
+    key = f"{VERSION} {state.st_size} {state.st_mtime_ns}".encode()
+    found = _load(cache_path(annotation_file), key, image_dir, findings)
     if found is not None:
         return found
-    found = read()
-    problem = _save(cache_path(annotation_file), key, found)
-    if problem is None:
-        return found
-    notice = f"{annotation_file}: no cache beside it, it is parsed each time: {problem}"
-    return replace(found, notices=(*found.notices, notice))
+    found = read(annotation_file, image_dir, findings)
+    problem = _save(cache_path(annotation_file), key, image_dir, found, findings)
+    if problem is not None:
+        text = f"{annotation_file}: no cache beside it, it is parsed each time: {problem}"
+        findings.add("no-cache", text)
+    return found
 
 
-def _load(path: Path, key: bytes) -> Annotations | None:
+def _load(path: Path, key: bytes, image_dir: Path, findings: Findings) -> Table | None:
     """Return what a cache holds; None where there is none, or another file's, or a damaged one."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if stored["key"].tobytes() != key:
                 return None
             about = json.loads(stored["about"].tobytes())
-            regions = Regions(**{f.name: stored[f"regions.{f.name}"] for f in fields(Regions)})
-            arrays = {name: stored[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            if about["sizes_of"] not in (None, str(image_dir.resolve())):
+                return None
+            arrays = {name: stored[name] for name in stored.files}
+            categories = tuple(
+                Category(**each | {"keypoints": tuple(each["keypoints"])})
+                for each in about["categories"]
+            )
+            found = about["findings"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
-    return Annotations(
-        **arrays,
-        regions=regions,
-        categories=tuple(about["categories"]),
-        notices=tuple(about["notices"]),
-    )
+    for slug, records, count in found:
+        for record in records:
+            findings.add(slug, record, 0)
+        findings.by_slug[slug].count += count
+    parts = ({}, {})  # type: tuple[dict[str, Any], dict[str, Any]]
+    for name, values in arrays.items():
+        part, _, column = name.partition(".")
+        if column:
+            parts[part == "rows"][column] = values
+    return Table(*parts, categories, about["sizes_of"] is not None)
 
 
-def _save(path: Path, key: bytes, found: Annotations) -> str | None:
+def _save(path: Path, key: bytes, image_dir: Path, found: Table, findings: Findings) -> str | None:
     """Write a cache under a temporary name and rename it; returns why it could not be written."""
-    about = {"categories": found.categories, "notices": found.notices}
-    arrays: dict[str, Any] = {name: getattr(found, name) for name in _ARRAYS}
-    arrays |= {f"regions.{f.name}": getattr(found.regions, f.name) for f in fields(Regions)}
+    about = {
+        "sizes_of": str(image_dir.resolve()) if found.has_read_sizes else None,
+        "categories": [each._asdict() for each in found.categories],
+        "findings": [(f.slug, f.records, f.count) for f in findings.by_slug.values()],
+    }
+    arrays: dict[str, Any] = {f"images.{name}": each for name, each in found.images.items()}
+    arrays |= {f"rows.{name}": each for name, each in found.rows.items()}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     arrays["key"] = np.frombuffer(key, np.uint8)
     scratch = None

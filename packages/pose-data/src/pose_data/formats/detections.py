@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.findings import Findings
 from pose_data.formats.coco import announced
 from pose_data.formats.json import opens_list, read_pieces
-from pose_data.formats.records import integers, numbers, objects, scalars
+from pose_data.formats.records import Rows
 from pose_data.persons import Persons
 
 
@@ -21,12 +22,13 @@ def load_detections(
     *,
     score_threshold: float = 0.0,
     per_image: int | None = None,
-    category_id: int = 1,
+    category_id: int | None = None,
 ) -> Persons:
     """Load a COCO results file of boxes (`image_id`, `category_id`, `bbox`, `score`).
 
     pictures: loaded annotations, for their images; the persons in them do not matter. Kept are
-    boxes of the category with score >= score_threshold, of each picture the `per_image` best.
+    boxes of the category (None for those of the annotations, and where the file has boxes of one
+    category alone, for those) with score >= score_threshold, of each picture the `per_image` best.
     Row i of the file has id i among those of the category (MMPose); boxes are not clipped (MMPose);
     keypoints are zeros, unlabelled. Empty boxes are left out, with a notice.
 
@@ -39,7 +41,11 @@ def load_detections(
             f"{per_image}"
         )
     image_id, category, bbox, score = _read_rows(path)
-    rows = np.flatnonzero(category == category_id)
+    own = [each.id for each in pictures.categories] or [1]
+    wanted = own if category_id is None else [category_id]
+    if category_id is None and len(own) == 1 and len(np.unique(category)) == 1:
+        category = np.full_like(category, own[0])  # a detector's classes have ids of their own
+    rows = np.flatnonzero(np.isin(category, wanted))
     ids = np.arange(len(rows))
     image_index = _image_rows(image_id[rows], pictures, rows, path)
     bbox, score = bbox[rows], score[rows]
@@ -50,12 +56,14 @@ def load_detections(
     notices = []
     if len(rows) < len(category):
         others = len(category) - len(rows)
-        notices.append(f"{path}: {others} boxes of other categories than {category_id} left out")
+        listed = ", ".join(map(str, wanted))
+        notices.append(f"{path}: {others} boxes of other categories than {listed} left out")
     if is_empty.any():
         notices.append(f"{path}: {is_empty.sum()} empty boxes left out")
     box = bbox.astype(np.float32)  # before the sum, as MMPose does
     corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (M, 4)
-    return announced(_boxes(pictures, path, ids, image_index, corners, score, kept, notices))
+    columns = ids, image_index, category[rows], corners, score
+    return announced(_boxes(pictures, path, columns, kept, notices))
 
 
 def whole_image_boxes(pictures: Persons) -> Persons:
@@ -65,20 +73,20 @@ def whole_image_boxes(pictures: Persons) -> Persons:
     corners[:, 2:] = pictures.image_sizes
     order = np.arange(count)
     path = pictures.annotation_file
-    return _boxes(pictures, path, order, order, corners, np.ones(count), order, [])
+    own = pictures.categories[0].id if pictures.categories else 1
+    columns = order, order, np.full(count, own), corners, np.ones(count)
+    return _boxes(pictures, path, columns, order, [])
 
 
 def _boxes(
     pictures: Persons,
     path: Path,
-    ids: NDArray[np.int64],
-    image_index: NDArray[np.int64],
-    corners: NDArray[np.float32],
-    score: NDArray[np.float64],
+    columns: tuple[NDArray[Any], ...],
     kept: NDArray[np.int64],
     notices: list[str],
 ) -> Persons:
-    """Return rows `kept` as persons without labels."""
+    """Return rows `kept` as persons without labels: ids, images, categories, corners, scores."""
+    ids, image_index, category_ids, corners, score = columns
     count = pictures.skeleton.num_keypoints
     side = corners[kept, 2:] - corners[kept, :2]
     return replace(
@@ -86,6 +94,7 @@ def _boxes(
         annotation_file=path,
         ids=ids[kept],
         image_index=image_index[kept],
+        category_ids=category_ids[kept],
         bbox_xyxy=corners[kept],
         area=side.prod(axis=1),
         keypoints=np.zeros((len(kept), count, 2), np.float32),
@@ -103,27 +112,18 @@ def _read_rows(
     """Return image ids, categories (M,), boxes (M, 4) and scores (M,) of a results file."""
     if not opens_list(path):
         raise DatasetError(f"{path} must be a list of detections")
-    columns: list[tuple[NDArray[Any], ...]] = []
+    findings, pieces = Findings(is_strict=True), []
     for piece in read_pieces(path):
-        where = f"{path} detection"
-        records = objects(piece.value, where, piece.first)
-        bbox = numbers(records, "bbox", 4, where, piece.first)  # (n, 4)
-        score = scalars(records, "score", where, piece.first)
-        for key, values in (("bbox", bbox[:, 0]), ("score", score)):
-            if np.isnan(values).any():
-                bad = piece.first + int(np.argmax(np.isnan(values)))
-                raise DatasetError(f"{where} {bad}: {key} is missing")
-        columns.append(
-            (
-                integers(records, "image_id", where, piece.first),
-                integers(records, "category_id", where, piece.first, default=1),
-                bbox,
-                score,
-            )
-        )
-    image_id, category, bbox, score = (
-        np.concatenate(column) for column in zip(*columns, strict=True)
-    )
+        rows = Rows(piece.value, f"{path} detection", piece.first, findings)
+        bbox, _, lacks_bbox = rows.lists("bbox", 4)
+        for i in np.flatnonzero(lacks_bbox).tolist():
+            rows.refuse(i, "bbox is missing")
+        category, lacks_category = rows.integers("category_id", required=False)
+        category[lacks_category] = 1
+        image_id, _ = rows.integers("image_id")
+        score, _ = rows.scalars("score", required=True)
+        pieces.append((image_id, category, bbox.reshape(-1, 4), score))
+    image_id, category, bbox, score = (np.concatenate(each) for each in zip(*pieces, strict=True))
     return image_id, category, bbox, score
 
 

@@ -39,7 +39,9 @@ class Piece(NamedTuple):
 def read_json(path: Path) -> Any:
     """Return the whole content of a JSON file, gzip allowed; raises DatasetError."""
     data = read_bytes(path)
-    return _value(path, data, _SPACE.match(data).end())[0]  # type: ignore[union-attr]
+    value, position = _value(path, data, _skip_space(data, 0))
+    _check_end(path, data, position)
+    return value
 
 
 def read_pieces(path: Path) -> Iterator[Piece]:
@@ -58,8 +60,7 @@ def read_pieces(path: Path) -> Iterator[Piece]:
     else:
         _value(path, data, position)  # says what is wrong, if it is not JSON at all
         raise DatasetError(f"{path} must hold a JSON object or list")
-    if _skip_space(data, position) != len(data):
-        raise _not_json(path, data, position, "Extra data")
+    _check_end(path, data, position)
 
 
 @contextmanager
@@ -110,14 +111,24 @@ def _unpacked(data: bytes) -> bytes:
     return unpacked if len(unpacked) == size else gzip.decompress(data)
 
 
+def _check_end(path: Path, data: bytes, position: int) -> None:
+    position = _skip_space(data, position)
+    if position != len(data):
+        raise _not_json(path, data, position, "Extra data behind the end")
+
+
 def _object_pieces(path: Path, data: bytes, position: int) -> Generator[Piece, None, int]:
     """Yield the values of the object that opens at `position`; returns where it ends."""
+    seen = set()
     position = _skip_space(data, position + 1)
     while data[position : position + 1] != b"}":
         match = _KEY.match(data, position)
         if match is None:
             raise _not_json(path, data, position, "Expecting a key in double quotes and a colon")
         key, position = str(json.loads(match[1])), match.end()
+        if key in seen:
+            raise DatasetError(f"{path} has the key {key!r} twice")
+        seen.add(key)
         if data[position : position + 1] == b"[":
             position = yield from _list_pieces(path, data, position, key)
         else:
@@ -135,12 +146,17 @@ def _list_pieces(path: Path, data: bytes, position: int, key: str) -> Generator[
     """Yield the list that opens at `position`, in pieces; returns where it ends."""
     position, first = position + 1, 0
     while match := _BETWEEN_RECORDS.search(data, position + PIECE):
+        text = b"[" + data[position : match.start() + 1] + b"]"
         try:
-            value = orjson.loads(b"[" + data[position : match.start() + 1] + b"]")
+            value = orjson.loads(text)
         except ValueError:
             # The list ends before that place, or the place is inside a record, or there is a NaN,
             # which is not JSON: Python's parser takes it, and who reads the record can name it.
             break
+        # Of a key that an object has twice, orjson keeps the last. Each key has a quote and a
+        # colon behind it; where that does not add up (they may be in text), look closer.
+        if _count_keys(value) != text.count(b'":') + text.count(b'" :'):
+            _decode(path, text.decode())
         yield Piece(key, value, first)
         position, first = match.end(), first + len(value)
     # `position` stands behind the bracket or comma before the next record: read on from there as
@@ -163,7 +179,9 @@ def _value(path: Path, data: bytes, position: int, prefix: bytes = b"") -> tuple
             bad = position + error.start - len(prefix)
             raise DatasetError(f"{path} is not UTF-8 at byte {bad}") from error
         try:
-            value, stop = json.JSONDecoder().raw_decode(text)
+            value, stop = _decode(path, text)
+        except DatasetError:
+            raise
         except (ValueError, RecursionError) as error:
             if end < len(data) and not isinstance(error, RecursionError):
                 window *= 4
@@ -176,6 +194,32 @@ def _value(path: Path, data: bytes, position: int, prefix: bytes = b"") -> tuple
             window *= 4  # a number may go on behind the window
             continue
         return value, position + len(text[:stop].encode()) - len(prefix)
+
+
+def _count_keys(value: Any) -> int:
+    """Count the keys of all objects in a value; those in lists that begin with a number are not."""
+    if isinstance(value, dict):
+        return len(value) + sum(
+            _count_keys(each) for each in value.values() if type(each) in (dict, list)
+        )
+    if not value or type(value[0]) not in (dict, list):
+        return 0
+    return sum(map(_count_keys, value)) if type(value[0]) is dict else _count_keys(value[0])
+
+
+def _decode(path: Path, text: str) -> tuple[Any, int]:
+    """Parse the one value that text begins with; returns it and where it ends."""
+
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in found if names.count(name) > 1)
+            own = f" with the id {found['id']!r:.60}" if "id" in found else ""
+            raise DatasetError(f"{path}: an object{own} has the key {twice!r} twice")
+        return found
+
+    return json.JSONDecoder(object_pairs_hook=checked).raw_decode(text)
 
 
 def _skip_space(data: bytes, position: int) -> int:

@@ -1,87 +1,166 @@
-"""Turn lists of JSON records into columns of numbers, and name the record that is wrong.
-
-`where` says what the records are ("gt.json annotation"), `first` the place of the first one in its
-list.
-"""
+"""Columns of JSON records: ids, numbers, text. What cannot be read is reported by its record."""
 
 from array import array
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 
-from pose_data.errors import DatasetError
+from pose_data.findings import Findings
 
-Records = list[dict[str, Any]]
+Bools = NDArray[np.bool_]
 Columns = dict[str, NDArray[Any]]
-LARGEST = 1e9  # of a coordinate, in pixels: far beyond any picture, within any type
+LARGEST = 1e9  # of a coordinate, in pixels: far beyond any image, within any type
+_FLOATS_HOLD = 2**53  # whole numbers exactly, up to there
 
 
-def objects(values: list[Any], where: str, first: int) -> Records:
-    """Return the list, all of whose items must be objects."""
-    if set(map(type, values)) - {dict}:
-        bad = next(i for i, value in enumerate(values) if not isinstance(value, dict))
-        kind = type(values[bad]).__name__
-        raise DatasetError(f"{where} {first + bad} must be an object, got {kind}")
-    return values
+class Rows:
+    """Some consecutive records of a list in a file, read column by column.
+
+    what: of the records, for messages ("gt.json annotation"); first: the place of the first one in
+    its list. A value that cannot be read is reported, which raises DatasetError where the findings
+    are strict, and marks its record in is_bad (n,); of a marked record nothing more is said. null
+    is the same as missing.
+    """
+
+    def __init__(self, records: list[Any], what: str, first: int, findings: Findings) -> None:
+        self.records = [each if isinstance(each, dict) else {} for each in records]
+        self.what, self.first, self.findings = what, first, findings
+        self.is_bad = np.zeros(len(records), bool)
+        self.has_odd_id = np.zeros(len(records), bool)  # 139.0, or "139" where that is read
+        for i, each in enumerate(records):
+            if not isinstance(each, dict):
+                self.refuse(i, f"must be an object, got {type(each).__name__}")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def name(self, i: int) -> str:
+        """Name a record in messages: its place in the list, and its id."""
+        own = self.records[i].get("id")
+        return f"{self.what} {self.first + i}" + (f" (id {own})" if type(own) is int else "")
+
+    def refuse(self, i: int, text: str, slug: str = "wrong-type") -> None:
+        """Report a record that cannot be used."""
+        if not self.is_bad[i]:
+            self.is_bad[i] = True
+            self.findings.add(slug, f"{self.name(i)}: {text}")
+
+    def column(self, key: str) -> tuple[list[Any], Bools]:
+        """Return what each record has under a key, None for nothing, and which have nothing."""
+        values = [record.get(key) for record in self.records]
+        if None not in values:
+            return values, np.zeros(len(values), bool)
+        return values, np.array([value is None for value in values], bool)
+
+    def integers(
+        self, key: str, *, required: bool = True, text: bool = False
+    ) -> tuple[NDArray[np.int64], Bools]:
+        """Return integers (n,), 0 where missing, and which are missing; text: "7" is 7, too."""
+        values, is_missing = self.column(key)
+        for i in np.flatnonzero(is_missing).tolist() if required else ():
+            self.refuse(i, f"{key} is missing")
+        if set(map(type, values)) <= {int, type(None)}:
+            try:
+                return np.array([value or 0 for value in values], np.int64), is_missing
+            except OverflowError:
+                pass
+        found = np.zeros(len(values), np.int64)
+        for i in np.flatnonzero(~is_missing).tolist():
+            whole = whole_number(values[i], text=text)
+            if whole is None:
+                self.refuse(i, f"{key} must be an integer, got {values[i]!r:.60}")
+            else:
+                found[i] = whole
+                self.has_odd_id[i] |= not isinstance(values[i], int)
+        return found, is_missing
+
+    def flags(self, key: str) -> tuple[Bools, Bools]:
+        """Return which records have 1 or true, and where it is missing."""
+        values, is_missing = self.column(key)
+        found = np.zeros(len(values), bool)
+        if set(map(type, values)) <= {int} and set(values) <= {0, 1}:
+            return np.array(values, bool), is_missing
+        for i in np.flatnonzero(~is_missing).tolist():
+            if isinstance(values[i], int | float) and values[i] in (0, 1):
+                found[i] = values[i] == 1
+            else:
+                self.refuse(i, f"{key} must be 0 or 1, got {values[i]!r:.60}")
+        return found, is_missing
+
+    def scalars(
+        self, key: str, *, least: float = -np.inf, required: bool = False
+    ) -> tuple[NDArray[np.float64], Bools]:
+        """Return numbers from `least` on (n,), NaN where missing, and which are missing."""
+        values, is_missing = self.column(key)
+        for i in np.flatnonzero(is_missing).tolist() if required else ():
+            self.refuse(i, f"{key} is missing")
+        if set(map(type, values)) <= {int, float}:
+            numbers = flat_numbers([values])
+            if numbers is not None and _is_between(numbers, least).all():
+                return numbers, is_missing
+        found = np.full(len(values), np.nan)
+        for i in np.flatnonzero(~is_missing).tolist():
+            number = flat_numbers([[values[i]]])
+            is_number = number is not None and not isinstance(values[i], bool)
+            if is_number and _is_between(number, least).all():  # type: ignore[arg-type]
+                found[i] = values[i]
+            else:
+                wanted = "a number" if least == -np.inf else f"a number from {least:g} on"
+                self.refuse(i, f"{key} must be {wanted}, got {values[i]!r:.60}")
+        return found, is_missing
+
+    def texts(self, key: str) -> list[str]:
+        """Return text, "" where it is missing."""
+        values, is_missing = self.column(key)
+        if set(map(type, values)) <= {str}:
+            return values
+        for i, value in enumerate(values):
+            if not isinstance(value, str):
+                wrong = "is missing" if is_missing[i] else f"must be text, got {value!r:.60}"
+                self.refuse(i, f"{key} {wrong}")
+        return [value if isinstance(value, str) else "" for value in values]
+
+    def lists(
+        self, key: str, width: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], Bools]:
+        """Return lists of numbers behind one another, their lengths (n,), and which are missing.
+
+        width: of each list, None for any. An empty list is a missing one; booleans are 0 and 1, as
+        in numpy. Missing and refused ones have length 0.
+        """
+        values, is_missing = self.column(key)
+        filled = [[] if value is None else value for value in values]
+        flat, counts = flat_numbers(filled), np.zeros(0, np.int64)
+        if flat is not None:
+            counts = np.array(list(map(len, filled)), np.int64)
+            has_width = width is None or bool(np.isin(counts, (0, width)).all())
+            if has_width and (np.abs(flat) <= LARGEST).all():  # not NaN either
+                return flat, counts, counts == 0
+        for i in np.flatnonzero(~is_missing).tolist():
+            problem = wrong_numbers(values[i], width)
+            if problem:
+                self.refuse(i, f"{key} {problem}")
+                filled[i] = []
+        flat = flat_numbers(filled)
+        assert flat is not None
+        counts = np.array(list(map(len, filled)), np.int64)
+        return flat, counts, (counts == 0) & ~self.is_bad
 
 
-def column(records: Records, key: str) -> list[Any]:
-    """Return what each record has under `key`, None where nothing."""
-    try:
-        return list(map(itemgetter(key), records))
-    except KeyError:
-        return [record.get(key) for record in records]
+def _is_between(numbers: NDArray[np.float64], least: float) -> Bools:
+    return (numbers >= least) & (np.abs(numbers) <= LARGEST**2)  # not NaN either
 
 
-def integers(
-    records: Records, key: str, where: str, first: int, default: int | None = None
-) -> NDArray[np.int64]:
-    """Return the integers under `key` (n,); a missing one is an error where there is no default."""
-    values = column(records, key)
-    if None in values:
-        if default is None:
-            raise DatasetError(f"{where} {first + values.index(None)} has no {key}")
-        values = [default if value is None else value for value in values]
-    array = _array(values)
-    if array is not None and array.ndim == 1:
-        if array.dtype.kind in "ib":
-            return array.astype(np.int64)
-        # 1.0 for 1, as some tools write; up to what floats hold exactly.
-        if array.dtype.kind == "f" and ((np.abs(array) < 2**53) & (array == np.trunc(array))).all():
-            return array.astype(np.int64)
-    is_good = [_is_whole(value) for value in values]
-    bad = is_good.index(False)
-    raise DatasetError(f"{where} {first + bad}: {key} must be an integer, got {values[bad]!r:.60}")
-
-
-def _is_whole(value: object) -> bool:
+def whole_number(value: object, *, text: bool = False) -> int | None:
+    """Return an id or a count as an integer; None for what is none, booleans among it."""
+    if text and isinstance(value, str) and value.isdecimal() and value.isascii():
+        value = int(value[:20])
     if isinstance(value, float):
-        return abs(value) < 2**53 and value == int(value)
-    return isinstance(value, int) and -(2**63) <= value < 2**63
-
-
-def numbers(records: Records, key: str, width: int, where: str, first: int) -> NDArray[np.float64]:
-    """Return `width` numbers of each record (n, width), NaN where it has none."""
-    values = column(records, key)
-    if None in values:
-        fill = [np.nan] * width
-        filled = [fill if value is None else value for value in values]
-    else:
-        filled = values
-    found = flat_numbers(filled)
-    if found is not None and set(map(len, filled)) <= {width}:
-        table = found.reshape(-1, width)  # (n, width)
-        is_bad = np.flatnonzero(~(np.abs(table) <= LARGEST).all(axis=1))
-        if all(values[i] is None for i in is_bad):
-            return table
-    for i, value in enumerate(values):
-        if value is not None:
-            check_numbers(value, width, key, f"{where} {first + i}")
-    raise AssertionError(f"{where}: every {key} is right, together they are not")
+        return int(value) if abs(value) < _FLOATS_HOLD and value == int(value) else None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_integer and -(2**63) <= value < 2**63 else None  # type: ignore[operator, return-value]
 
 
 def flat_numbers(lists: Iterable[Any]) -> NDArray[np.float64] | None:
@@ -95,150 +174,19 @@ def flat_numbers(lists: Iterable[Any]) -> NDArray[np.float64] | None:
     return np.frombuffer(numbers, np.float64).copy()
 
 
-def check_numbers(value: object, width: int, key: str, where: str) -> None:
-    """Raise DatasetError where a value is not `width` finite numbers."""
-    array = _array(value)
-    if array is None or array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
-        raise DatasetError(f"{where}: {key} must be {width} numbers, got {value!r:.60}")
-    if array.shape != (width,):
-        raise DatasetError(f"{where}: {key} must be {width} numbers, got {array.size}")
-    if not np.isfinite(array).all():
-        raise DatasetError(f"{where}: {key} holds NaN or infinity")
-    if not _are_small(array):
-        raise DatasetError(f"{where}: {key} holds a value beyond {LARGEST:g}")
-
-
-def _are_small(array: NDArray[Any]) -> bool:
-    return bool((np.abs(array) <= LARGEST).all())
-
-
-def scalars(records: Records, key: str, where: str, first: int) -> NDArray[np.float64]:
-    """Return one number of each record (n,), NaN where it has none."""
-    values = column(records, key)
-    array = _array([np.nan if value is None else value for value in values])
-    if array is not None and array.ndim == 1 and array.dtype.kind in "iuf":
-        found = array.astype(np.float64)
-        is_bad = np.flatnonzero(~(np.abs(found) <= LARGEST**2))
-        if all(values[i] is None for i in is_bad):
-            return found
-    for i, value in enumerate(values):
-        is_number = isinstance(value, int | float) and abs(value) <= LARGEST**2
-        if value is not None and not is_number:
-            raise DatasetError(f"{where} {first + i}: {key} must be a number, got {value!r:.60}")
-    raise AssertionError(f"{where}: every {key} is right, together they are not")
-
-
-def strings(records: Records, key: str, where: str, first: int) -> list[str]:
-    """Return the text under `key` of each record."""
-    values = column(records, key)
-    if set(map(type, values)) - {str}:
-        bad = next(i for i, value in enumerate(values) if not isinstance(value, str))
-        if values[bad] is None:
-            raise DatasetError(f"{where} {first + bad} has no {key}")
-        raise DatasetError(f"{where} {first + bad}: {key} must be text, got {values[bad]!r:.60}")
-    return values
-
-
-def segmentations(
-    records: Records,
-    wanted: NDArray[np.bool_],
-    bbox_xywh: NDArray[np.float64],
-    where: str,
-    first: int,
-) -> Columns:
-    """Collect the segmentations of the wanted records as ragged columns, one count per record.
-
-    A missing one becomes the box. Columns: polygon_count (n,), point_count (polygons,), points
-    (P, 2), rle_count (n,) bytes, rle_bytes, rle_size (n, 2) as (h, w), boxed (n,) bool.
-    """
-    count = len(records)
-    polygon_count, rle_count = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    rle_size, boxed = np.zeros((count, 2), np.int64), np.zeros(count, bool)
-    coordinates: list[list[float]] = []
-    point_count: list[int] = []
-    packed: list[bytes] = []
-    for i in np.flatnonzero(wanted).tolist():
-        value = records[i].get("segmentation")
-        if isinstance(value, dict):
-            data, rle_size[i] = _packed_rle(value, f"{where} {first + i}")
-            packed.append(data)
-            rle_count[i] = len(data)
-            continue
-        if not value:
-            boxed[i] = True
-            value = _box_polygon(bbox_xywh[i])
-        before = len(coordinates)
-        for polygon in _polygons(value, f"{where} {first + i}"):
-            if (size := len(polygon)) >= 6:
-                coordinates.append(polygon)
-                point_count.append(size // 2)
-        polygon_count[i] = len(coordinates) - before
-    points = flat_numbers(coordinates)
-    if points is None or not _are_small(points):
-        raise _bad_polygon(records, wanted, where, first)
-    return {
-        "polygon_count": polygon_count,
-        "point_count": np.array(point_count, np.int64),
-        "points": points.reshape(-1, 2),
-        "rle_count": rle_count,
-        "rle_bytes": np.frombuffer(b"".join(packed), np.uint8),
-        "rle_size": rle_size,
-        "boxed": boxed,
-    }
-
-
-def _polygons(value: Any, where: str) -> list[list[float]]:
-    """Return the polygons of a segmentation; fewer than three points enclose nothing."""
-    if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
-        raise DatasetError(
-            f"{where}: segmentation must be a list of polygons or an RLE object, got {value!r:.60}"
-        )
-    if any(len(polygon) % 2 for polygon in value):
-        raise DatasetError(f"{where}: a polygon has an odd number of values")
-    return value  # pycocotools takes two points for a box: whoever reads on leaves those out
-
-
-def _packed_rle(value: dict[str, Any], where: str) -> tuple[bytes, tuple[int, int]]:
-    """Return the compressed counts of an RLE object and its (h, w)."""
-    size, counts = value.get("size"), value.get("counts")
-    check_numbers(size, 2, "size of the segmentation", where)
-    height, width = int(size[0]), int(size[1])  # type: ignore[index]
-    if isinstance(counts, str):
-        return counts.encode(), (height, width)
-    if not isinstance(counts, list) or set(map(type, counts)) != {int} or min(counts) < 0:
-        raise DatasetError(f"{where}: counts of the segmentation must be text or whole numbers")
-    if sum(counts) != height * width:
-        raise DatasetError(
-            f"{where}: counts of the segmentation add up to {sum(counts)}, its size "
-            f"{height} x {width} to {height * width}"
-        )
-    return rle.frPyObjects(value, height, width)["counts"], (height, width)
-
-
-def _box_polygon(bbox_xywh: NDArray[np.float64]) -> list[list[float]]:
-    x, y, w, h = bbox_xywh.tolist()
-    return [[x, y, x + w, y, x + w, y + h, x, y + h]] if w > 0 and h > 0 else []  # NaN: none
-
-
-def _bad_polygon(
-    records: Records, wanted: NDArray[np.bool_], where: str, first: int
-) -> DatasetError:
-    for i in np.flatnonzero(wanted):
-        value = records[i].get("segmentation")
-        for polygon in value if isinstance(value, list) else []:
-            try:
-                check_numbers(polygon, len(polygon), "a polygon", f"{where} {first + i}")
-            except DatasetError as error:
-                return error
-    return DatasetError(f"{where} {first}: a segmentation does not hold numbers")
-
-
-def _array(values: object) -> NDArray[Any] | None:
-    """Return the values as numpy sees them; None where they are ragged or too large."""
-    try:
-        return np.array(values)
-    except (ValueError, OverflowError):
-        return None
+def wrong_numbers(value: object, width: int | None) -> str | None:
+    """Say what is wrong with a list of `width` coordinates; None for nothing."""
+    wanted = "a list of numbers" if width is None else f"{width} numbers"
+    numbers = flat_numbers([value])
+    if numbers is None:
+        return f"must be {wanted}, got {value!r:.60}"
+    if width is not None and len(numbers) not in (0, width):
+        return f"must be {wanted}, got {len(numbers)}"
+    if not np.isfinite(numbers).all():
+        return "holds NaN or infinity"
+    if (np.abs(numbers) > LARGEST).any():
+        return f"holds a value beyond {LARGEST:g}"
+    return None
 
 
 def joined(pieces: list[Columns]) -> Columns:
