@@ -72,7 +72,7 @@ def test_a_file_without_people(tmp_path: Path) -> None:
     ("bad", "message"),
     [
         ({"image_id": 3}, r"aic\.json image 1 has no image_id \(text\)"),
-        (3, "image 1 must be an object"),
+        (3, "image 1: must be an object"),
         ({"image_id": "bb"}, r"image 1 \(bb\) needs the objects human_annotations"),
         (record("bb", human1=([1, 2, 3], POINTS)), r"\(bb\): box of human1 must be 4 numbers"),
         (record("bb", human1=([1, 2, 3, 4], POINTS[:-3])), "keypoints of human1 must be 42"),

@@ -17,6 +17,7 @@ def person(number: int, **changes: Any) -> dict[str, Any]:
     row = {
         "id": number,
         "image_id": 7,
+        "category_id": 1,
         "bbox": [10.0, 5.0, 30.0, 40.0],
         "area": 900.0,
         "iscrowd": 0,
@@ -67,12 +68,11 @@ def test_missing_area_and_counts_are_derived(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_id": 8}, r"gt\.json annotation 1: image_id 8 is not in `images`"),
-        ({"keypoints": [1.0] * 48}, r"annotation 1: keypoints must be 51 numbers"),
-        ({"keypoints": "none"}, r"annotation 1: keypoints must be 51 numbers"),
-        ({"keypoints": [float("nan")] * 51}, r"annotation 1: keypoints holds NaN"),
-        ({"bbox": [1, 2, 3]}, r"annotation 1: bbox must be 4 numbers"),
-        ({"bbox": "none"}, r"annotation 1: bbox must be 4 numbers"),
+        ({"keypoints": [1.0] * 48}, r"annotation 1 \(id 2\): keypoints must be 51 numbers"),
+        ({"keypoints": "none"}, r"annotation 1 \(id 2\): keypoints must be a list of numbers"),
+        ({"keypoints": [float("nan")] * 51}, r"annotation 1 \(id 2\): keypoints holds NaN"),
+        ({"bbox": [1, 2, 3]}, r"annotation 1 \(id 2\): bbox must be 4 numbers"),
+        ({"bbox": "none"}, r"annotation 1 \(id 2\): bbox must be 4 numbers"),
     ],
 )
 def test_unusable_records_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -83,9 +83,9 @@ def test_unusable_records_are_named(tmp_path: Path, changes: dict[str, Any], mes
 def test_missing_keys_are_named(tmp_path: Path) -> None:
     row = person(1)
     del row["image_id"]
-    with pytest.raises(DatasetError, match="annotation 0 has no image_id"):
+    with pytest.raises(DatasetError, match="image_id is missing"):
         load(tmp_path, row)
-    with pytest.raises(DatasetError, match="image 0 has no file_name"):
+    with pytest.raises(DatasetError, match="file_name is missing"):
         load(tmp_path, images=[{"id": 1, "height": 3}])
 
 
@@ -114,7 +114,7 @@ def test_the_skeleton_given_and_the_one_in_the_file(tmp_path: Path) -> None:
     assert notices("Nose", "tail") == ""
     assert "calls 'rear' what the given skeleton mouse calls 'tail'" in notices("nose", "rear")
     assert "names 3 keypoints, mouse 2" in notices("a", "b", "c")
-    with pytest.raises(DatasetError, match="annotation 0: keypoints must be 51 numbers, got 6"):
+    with pytest.raises(DatasetError, match="keypoints must be 51 numbers, got 6"):
         load_coco(file, tmp_path, skeleton=COCO)
 
 

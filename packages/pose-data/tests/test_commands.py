@@ -1,16 +1,17 @@
 """The command line, on synthetic people."""
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import pytest
 
-from pose_data import load_aic, load_coco
+from pose_data import BottomUp, load_aic, load_coco
 from pose_data.__main__ import main
 from pose_data.samples.scene import SceneAugmentation
-from pose_data.view.gallery import augmented_scenes
+from pose_data.view.gallery import augmented_samples
 from pose_data.view.stats import statistics
 
 # pycocotools 2.0.11 under numpy 2
@@ -100,7 +101,12 @@ def test_stats_of_nobody(tmp_path: Path, data: Path) -> None:
 def test_show(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--pictures", "3", "--samples", "2", "--draws", "2", "--input-size", "48x64"]
     assert main(["show", *train(data), "-o", str(tmp_path / "a.html"), *options]) == 0
-    assert parsed(tmp_path / "a.html").tags.count("img") == 3 + 2 * 2
+    page = parsed(tmp_path / "a.html")
+    assert page.tags.count("img") == 3 + 2, "the draws of a person are one image"
+    text = (tmp_path / "a.html").read_text()
+    assert "the person&#x27;s left" in text
+    assert re.search(r"<figcaption>\d{12}\.jpg, annotation id \d+<", text)
+    assert "image id" not in text
     assert main(["show", *train(data), "-o", str(tmp_path / "a.png"), *options]) == 0
     assert cv2.imread(str(tmp_path / "a.png")).std() > 10
     assert main(["show", *train(data), "-o", str(tmp_path / "a.tiff"), *options]) == 2
@@ -116,11 +122,11 @@ def test_show_whole_pictures_as_samples(data: Path, tmp_path: Path) -> None:
     options = ["--pictures", "2", "--samples", "1", "--draws", "3", "--input-size", "64x64"]
     page = tmp_path / "page.html"
     assert main(["show", *train(data), "-o", str(page), *options, "--bottom-up"]) == 0
-    assert parsed(page).tags.count("img") == 2 + 3
+    assert parsed(page).tags.count("img") == 2 + 1
 
     far = SceneAugmentation(flip_prob=0, rotate=0, scale=(3, 3), translate=0)
     persons = load_coco(*train(data))
-    (shown,) = augmented_scenes(persons, [0], input_size=(64, 64), augmentation=far, draws=1)
+    (shown,) = augmented_samples(BottomUp(persons, (64, 64), [(64, 64)], augment=far), [0], 1)
     assert shown.image[0, 0].tolist() == [100, 30, 100], "the loss does not look beside the picture"
     assert shown.image[32, 32].tolist() != [100, 30, 100]
 
@@ -132,7 +138,7 @@ def test_aic_and_its_conversion(tmp_path: Path) -> None:
     )
     file, images = out / "keypoint_train_annotations.json", out / "keypoint_train_images"
     converted = tmp_path / "aic_train.json"
-    assert main(["convert-aic", str(file), str(images), str(converted)]) == 0
+    assert main(["convert", str(file), str(converted), "--images", str(images)]) == 0
     assert main(["check", str(converted), "--images", str(images)]) == 0
     original, again = load_aic(file, images), load_aic(converted, images)
     assert (original.keypoints == again.keypoints).all()
@@ -195,6 +201,37 @@ def test_split_keeps_groups_together(tmp_path: Path) -> None:
     other = ["split", str(file), str(tmp_path / "new"), "--group", "(nothing)"]
     assert main(other) == 2
     assert main(["split", str(file), str(tmp_path / "new"), "--val", "1.5"]) == 2
+
+
+def test_split_keeps_one_picture_under_two_ids_together(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"sub/{i % 5}.jpg"} for i in range(10)]
+    images[7]["file_name"] = "sub\\2.jpg"
+    file = tmp_path / "all.json"
+    rows = [{"id": i, "image_id": i} for i in range(10)]
+    file.write_text(json.dumps({"images": images, "annotations": rows, "licenses": [1]}))
+    assert main(["split", str(file), str(tmp_path), "--val", "0.4"]) == 0
+    sides = [json.loads((tmp_path / f"all_{part}.json").read_text()) for part in ("train", "val")]
+    numbers = [{image["id"] % 5 for image in side["images"]} for side in sides]
+    assert (len(numbers[0]), len(numbers[1])) == (3, 2)
+    assert not numbers[0] & numbers[1]
+    assert [len(side["annotations"]) for side in sides] == [6, 4]
+    assert sides[0]["licenses"] == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"images": [], "annotations": []} {"images": [], "annotations": []}',
+        '{"images": [], "annotations": [], "annotations": [{"id": 1}]}',
+        '{"images": [{"id": null}, {"id": 2}], "annotations": []}',
+        '{"images": [{"id": 1}, 2], "annotations": []}',
+    ],
+)
+def test_split_refuses_what_it_would_lose(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "all.json"
+    file.write_text(text)
+    assert main(["split", str(file), str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["synth"], ["synth", "x", "--size", "3"]])

@@ -68,7 +68,7 @@ def test_whole_pictures(pictures: Persons) -> None:
     ("rows", "message"),
     [
         ({}, "must be a list of detections"),
-        ([row(4, 0.5), 3], "detection 1 must be an object"),
+        ([row(4, 0.5), 3], "detection 1: must be an object"),
         ([row(4, 0.5), row(5, 0.5)], r"detection 1: image_id 5 is not an image .*1 of 2"),
         ([row(4, 0.5, bbox=[1, 2, 3])], "detection 0: bbox must be 4 numbers, got 3"),
         ([row(4, 0.5, bbox=[1, 2, 3, None])], "detection 0: bbox must be 4 numbers"),

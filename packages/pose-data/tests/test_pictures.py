@@ -73,18 +73,6 @@ def cmyk_jpeg() -> bytes:
     return b"\xff\xd8" + quantization + frame + dc + ac + scan + b"\x00" + b"\xff\xd9"
 
 
-def test_the_exif_orientation_is_ignored(tmp_path: Path) -> None:
-    """The stored pixels are what COCO's annotations refer to."""
-    path = write(tmp_path / "a.jpg", smooth())
-    tiff = b"II*\x00\x08\x00\x00\x00" + struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 6, 0, 0)
-    exif = b"Exif\x00\x00" + tiff
-    data = path.read_bytes()
-    app1 = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
-    path.write_bytes(data[:2] + app1 + data[2:])
-    assert cv2.imread(str(path)).shape[:2] == (64, 48)  # the tag works: others turn it
-    assert read_picture(path).pixels.shape[:2] == (48, 64)
-
-
 @pytest.mark.parametrize("reduce", [2, 4, 8])
 def test_a_jpeg_is_decoded_smaller_on_its_grid(tmp_path: Path, reduce: int) -> None:
     """A reduced pixel is the mean of the block that its matrix says, also at odd sizes."""
@@ -151,7 +139,7 @@ def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
 def test_another_size_than_annotated(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jpg", smooth())
     broken(path, r"is 64x48, the annotations say 64x50$", (64, 50))
-    broken(path, r"is 64x48, the annotations say 48x64; it looks turned: .* EXIF", (48, 64))
+    broken(path, r"is 64x48, the annotations say 48x64; it looks turned: was its EXIF", (48, 64))
 
 
 def test_too_long_a_side(tmp_path: Path) -> None:

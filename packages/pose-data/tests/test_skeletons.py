@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pose_data import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, DatasetError, Skeleton, infer_skeleton
-from pose_data.infer import DEFAULT_SIGMA
-from pose_data.skeleton import SKELETONS, plain_name
+from pose_data.infer import DEFAULT_SIGMA, skeleton_of
+from pose_data.skeleton import SKELETONS, plain_name, with_flip_pairs
 
 
 def category(*names: str, links: Any = (), **more: Any) -> list[dict[str, Any]]:
@@ -53,6 +53,9 @@ def test_known_names_give_the_known_skeleton() -> None:
         ("lpaw", "rpaw"),
         ("leftpaw", "rightpaw"),
         ("hind-left-paw", "hind-right-paw"),
+        ("LF_paw", "RF_paw"),
+        ("Vorderpfote links", "Vorderpfote rechts"),
+        ("左耳", "右耳"),
     ],
 )
 def test_left_and_right_by_name(left: str, right: str) -> None:
@@ -82,16 +85,78 @@ def test_what_else_the_names_tell() -> None:
         ([], "no category has `keypoints`"),
         ([{"id": 1, "name": "person"}], "no category has `keypoints`"),
         (category("a", "b", "A"), "keypoint 'A' stands there twice"),
-        (category("a", "b", links=[[0, 1]]), r"numbers from 1 to 2, got \[0, 1\]"),
-        (category("a", "b", links=[[1, 3]]), "numbers from 1 to 2"),
-        (category("a", "b", links=[[1, 2, 2]]), "pairs of keypoint numbers"),
-        (category("a", "b", links=["ab"]), "pairs of keypoint numbers"),
+        (
+            category("ll", "lr", "rl", "rr"),
+            r"which of lr, rl mirrors ll\?.*: \[\[ll, lr\], \.\.\.\]",
+        ),
         ([{"name": "x", "keypoints": ["a", 3]}], "must be a list of names"),
     ],
 )
 def test_bad_categories(categories: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         infer_skeleton(categories)
+
+
+@pytest.mark.parametrize("links", [[[0, 1]], [[1, 2], [1, 3]], [[1, 2, 2]], ["ab"], 3, [[True, 2]]])
+def test_wrong_links_are_left_out_and_said(links: Any) -> None:
+    skeleton, notices = infer_skeleton([{"keypoints": ["a", "b"], "skeleton": links}])
+    assert skeleton.links == ()
+    assert "`skeleton` is left out: it must hold pairs of keypoint numbers from 1 to" in notices[-1]
+
+
+def test_a_mirror_exchanges_all_sides_of_a_name() -> None:
+    """As in AFLW; each name once had its first side exchanged, and two became the same."""
+    corners = [f"{a}_eye_{b}_corner" for a in ("left", "right") for b in ("left", "right")]
+    skeleton, _ = infer_skeleton(category("left_ear", *corners))
+    assert skeleton.flip_indices == (0, 4, 3, 2, 1)
+
+
+def test_sides_without_partners_are_said() -> None:
+    names = ("L1", "left_ear", "right_ear", "bright", "left_foot")
+    assert infer_skeleton(category(*names))[1][-1].endswith(": left_foot has a side but no partner")
+    names += ("hand_r",)
+    assert infer_skeleton(category(*names))[1][-1].endswith(
+        ": left_foot, hand_r have a side but no partner"
+    )
+
+
+def test_flip_pairs_may_be_given() -> None:
+    mouse = category("nose", "port", "lee", "left_ear", "right_ear")[0]
+    skeleton, notices = skeleton_of(mouse, [["lee", "port"]])
+    assert skeleton.flip_pairs == ((2, 1),)
+    assert (
+        "by flip_pairs: left-right pairs lee <-> port; not mirrored: nose, left_ear" in notices[0]
+    )
+    assert skeleton_of(mouse, [])[0].flip_pairs == ()
+    unclear = category("ll", "lr", "rl", "rr")[0]
+    skeleton, _ = skeleton_of(unclear, [("lr", "rr"), ("ll", "rl")])
+    assert skeleton.flip_pairs == ((1, 3), (0, 2))
+
+
+def test_given_flip_pairs_of_known_names() -> None:
+    pairs = [(COCO.keypoints[right], COCO.keypoints[left]) for left, right in COCO.flip_pairs]
+    assert with_flip_pairs(COCO, pairs) is COCO, "the same pairs, however they are written"
+    assert skeleton_of({"keypoints": COCO.keypoints}, [("Left Eye", "Right Eye")])[0] == (
+        with_flip_pairs(COCO, [("left_eye", "right_eye")])
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (
+            [("left_eye", "right_leg")],
+            "flip_pairs: skeleton coco has no keypoint 'right_leg'; it has nose, left_eye",
+        ),
+        ([("left_eye",)], r"flip_pairs: \('left_eye',\) is no pair of names"),
+        (["lr"], "'lr' is no pair"),
+        ([("left_eye", "left_eye")], "flip_pairs: skeleton coco: left_eye is in two flip pairs"),
+        ([("left_eye", "right_eye"), ("nose", "right_eye")], "right_eye is in two flip pairs"),
+    ],
+)
+def test_wrong_flip_pairs_are_named(pairs: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        with_flip_pairs(COCO, pairs)
 
 
 def test_names_are_found_however_they_are_written() -> None:

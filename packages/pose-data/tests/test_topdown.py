@@ -31,6 +31,7 @@ def persons(tmp_path: Path) -> Persons:
         file_names=("a.png",),
         image_sizes=np.array([[160, 200]]),
         ids=np.array([1]),
+        category_ids=np.array([1]),
         image_index=np.array([0]),
         bbox_xyxy=np.array([[10, 90, 120, 160]], np.float32),
         area=np.array([5000], np.float32),

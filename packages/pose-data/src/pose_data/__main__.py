@@ -1,16 +1,20 @@
-"""The command line: pose-data check | stats | show | synth | convert-aic | split."""
+"""The command line: pose-data COMMAND, each of COMMANDS in a file of `commands`."""
 
 import argparse
 import sys
 
 from pose_data import DatasetError, __version__
-from pose_data.commands import check, convert_aic, show, split, stats, synth
+from pose_data.commands import check, convert, filter, fix, merge, show, split, stats, synth
 
-COMMANDS = (check, stats, show, synth, convert_aic, split)
+COMMANDS = (check, stats, show, synth, convert, fix, merge, filter, split)
+_EDITING = ("convert", "fix", "merge", "filter")  # exit with 1 where the data are bad
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 `check` found errors, 2 bad arguments or bad input."""
+    """Run a command; returns 0 done, 1 the data are bad, 2 bad arguments, 130 stopped by Ctrl-C.
+
+    stats, show, synth and split return 2 for bad data too.
+    """
     parser = argparse.ArgumentParser(
         prog="pose-data", description="Check, look at, make and convert keypoint annotations."
     )
@@ -26,9 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return run[args.command](args)
-    except DatasetError as error:
+    except (DatasetError, OSError) as error:
         print(f"pose-data: {error}", file=sys.stderr)
-        return 2
+        return 1 if args.command in _EDITING else 2
+    except KeyboardInterrupt:
+        print("pose-data: stopped; nothing half written is left", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -166,7 +166,8 @@ def convert(persons: Persons, skeleton: Skeleton, same: Same | None = None) -> P
     keypoints, visible = map_keypoints(persons.keypoints, persons.visible, indices)
     regions = persons.regions
     if regions is not None:
-        of_all = map_keypoints(regions.keypoints, regions.visible, indices)
+        points = regions.keypoints.astype(np.float32, copy=False)
+        of_all = map_keypoints(points, regions.visible, indices)
         regions = replace(regions, keypoints=of_all[0], visible=of_all[1])
     return replace(
         persons, skeleton=skeleton, keypoints=keypoints, visible=visible, regions=regions

@@ -1,5 +1,23 @@
-"""The one error type of this package."""
+"""The one error type of this package, and where it happened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class DatasetError(ValueError):
     """Annotations or pictures that cannot be used; the message names the file and the record."""
+
+
+@contextmanager
+def reading(where: object) -> Iterator[None]:
+    """Turn what goes wrong inside into a DatasetError that says where.
+
+    For content that is taken as it comes, without a check of each value.
+    """
+    try:
+        yield
+    except DatasetError as error:
+        raise DatasetError(f"{where}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        problem = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(f"{where}: a value is missing or wrong: {problem}") from error

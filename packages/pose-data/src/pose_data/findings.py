@@ -101,6 +101,7 @@ KINDS: dict[str, Kind] = {
     "inferred": Kind("note", "what the names of keypoints let on", ""),
     "other-categories": Kind("note", "annotations of other categories", ""),
     "other-names": Kind("note", "names differ from those of the given skeleton", ""),
+    "no-segmentation": Kind("note", "regions without labels are masked by their bbox", ""),
     "no-cache": Kind("note", "the file is parsed each time", ""),
     "unknown-image": Kind(
         "error", "image_id is not in `images`", "Add the image, or remove the annotation."
@@ -204,7 +205,9 @@ KINDS: dict[str, Kind] = {
         "no left-right pairs in the keypoints' names",
         "Name them left_x and right_x, or train and test without flips.",
     ),
-    "missing-picture": Kind("error", "the file of an image is missing", "Check the image folder."),
+    "missing-picture": Kind(
+        "error", "the file of an image is missing", "Check the folder and the names."
+    ),
     "broken-picture": Kind("error", "a file is empty or no picture", "Fetch it again."),
     "truncated-picture": Kind(
         "error", "a JPEG ends too early: its lower part decodes to grey", "Fetch it again."
@@ -216,13 +219,8 @@ KINDS: dict[str, Kind] = {
     ),
     "exif-rotation": Kind(
         "warning",
-        "a picture carries an EXIF rotation; its stored pixels are used",
-        "Viewers turn it: if it was annotated as seen, the labels are turned against the pixels.",
-    ),
-    "exif-size": Kind(
-        "error",
-        "width and height are those of the picture after its EXIF rotation",
-        "Rotate the stored pixels (exiftran -a, jpegtran) and remove the tag.",
+        "an image has an EXIF orientation, and its size does not tell which way up it is meant",
+        "It is read upright. If the annotations are of the stored pixels: data.exif=ignore.",
     ),
     "not-rgb": Kind(
         "warning",
@@ -231,6 +229,20 @@ KINDS: dict[str, Kind] = {
     ),
     "no-score": Kind(
         "error", "a result has no score", "AP ranks by score: write one with each row."
+    ),
+    "boxes-in-some-rows": Kind(
+        "error",
+        "row 0 has a bbox, another row none: the area of a detection comes from all or none",
+        "Write bbox with each row, or with none.",
+    ),
+    "boxes-alone": Kind(
+        "warning",
+        "rows have a bbox and no keypoints",
+        "For a top-down network's boxes that is right; pose-eval evaluates keypoints.",
+    ),
+    "equal-rows": Kind("warning", "the keypoints of all results are equal", "Look at the network."),
+    "missing-images": Kind(
+        "warning", "most images with persons have no row", "They count as missed."
     ),
     "equal-scores": Kind(
         "warning", "all scores are equal: AP cannot rank them", "Write the network's confidence."
@@ -245,6 +257,7 @@ class Finding:
     slug: str
     count: int = 0
     records: list[str] = field(default_factory=list)
+    has_more: bool = False
 
     @property
     def is_error(self) -> bool:
@@ -255,7 +268,7 @@ class Finding:
         word = "error" if self.is_error else "warning"
         lines = [f"{word} {self.slug} ({self.count}): {kind.meaning}"]
         lines += [f"    {record}" for record in self.records]
-        if self.count > len(self.records):
+        if self.has_more:
             lines.append(f"    ... {self.count} in all")
         return "\n".join([*lines, f"    -> {kind.advice}"])
 
@@ -278,6 +291,8 @@ class Findings:
         finding.count += count
         if len(finding.records) < SHOWN:
             finding.records.append(record)
+        else:
+            finding.has_more = True
 
     def stop(self, slug: str, record: str) -> NoReturn:
         """Report what a file cannot be read beyond, strict or not; raises DatasetError."""

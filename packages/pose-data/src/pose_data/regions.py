@@ -20,7 +20,7 @@ class Regions:
 
     ids (R,), image_index (R,) rows of the images, category_ids (R,), is_crowd (R,), num_keypoints
     (R,), bbox_xywh (R, 4) and area (R,) as in the file, derived where it has none, keypoints
-    (R, K, 2), visible (R, K).
+    (R, K, 2), float64 where float32 would change them, visible (R, K).
 
     Segmentations are kept where something is masked out by them: crowds, and persons without
     keypoints. Region r has the polygons `polygon_first[r]` to `polygon_first[r + 1]`; polygon p
@@ -35,7 +35,7 @@ class Regions:
     num_keypoints: NDArray[np.int64]
     bbox_xywh: NDArray[np.float64]
     area: NDArray[np.float64]
-    keypoints: NDArray[np.float32]
+    keypoints: NDArray[np.floating]
     visible: NDArray[np.float32]
     polygon_first: NDArray[np.int64]
     point_first: NDArray[np.int64]

@@ -67,10 +67,8 @@ def with_flip_pairs(skeleton: Skeleton, pairs: Sequence[Sequence[str]]) -> Skele
     if wrong := [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2]:
         raise DatasetError(f"flip_pairs: {wrong[0]!r} is no pair of names")
     try:
-        found = tuple(
-            (*skeleton.indices([left]), *skeleton.indices([right])) for left, right in pairs
-        )
-        changed = replace(skeleton, flip_pairs=found)
+        found = [skeleton.indices(list(pair)) for pair in pairs]
+        changed = replace(skeleton, flip_pairs=tuple((left, right) for left, right in found))
     except DatasetError as error:
         raise DatasetError(f"flip_pairs: {error}") from None
     return skeleton if changed.flip_indices == skeleton.flip_indices else changed

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from pose_data.errors import DatasetError
-from pose_data.formats.json import read_json
-from pose_data.formats.records import integers, objects
+from pose_data.fix import id_key, read_plain
 from pose_data.writing import write_json
 
 
@@ -29,16 +28,20 @@ def split(
     path, folder = Path(annotation_file), Path(out)
     if not 0 < val < 1:
         raise DatasetError(f"val must be between 0 and 1, got {val}")
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
-    ):
-        raise DatasetError(f"{path} needs lists `images` and `annotations` to be split")
-    images = objects(content["images"], f"{path} image", 0)
-    ids = integers(images, "id", f"{path} image", 0).tolist()
-    annotations = objects(content["annotations"], f"{path} annotation", 0)
-    image_of = integers(annotations, "image_id", f"{path} annotation", 0).tolist()
-    keys = [_group_of(image, group, f"{path} image {i}") for i, image in enumerate(images)]
+    content = read_plain(path)
+    images, annotations = content["images"], content["annotations"]
+    ids = [id_key(image.get("id")) for image in images]
+    image_of = [id_key(row.get("image_id")) for row in annotations]
+    if None in ids:
+        raise DatasetError(f"{path} image {ids.index(None)} has no id: see `pose-data fix`")
+    # One file under two ids is one picture: it goes by the id it has first.
+    first: dict[str, str] = {}
+    for image, number in zip(images, ids, strict=True):
+        first.setdefault(_name_of(image), str(number))
+    keys = [
+        first[_name_of(image)] if group is None else _group_of(image, group, f"{path} image {i}")
+        for i, image in enumerate(images)
+    ]
     names = sorted(set(keys))
     if len(names) < 2:
         raise DatasetError(f"{path}: {len(names)} groups of pictures cannot be divided")
@@ -71,10 +74,13 @@ def split(
     return targets[0], targets[1]
 
 
-def _group_of(image: dict[str, Any], group: str | None, where: str) -> str:
-    """Return what a picture must stay together with; itself without a pattern."""
-    if group is None:
-        return str(image.get("id"))
+def _name_of(image: dict[str, Any]) -> str:
+    """Return the file of a picture, its id where it names none."""
+    return str(image.get("file_name") or f"id {image['id']}").replace("\\", "/")
+
+
+def _group_of(image: dict[str, Any], group: str, where: str) -> str:
+    """Return what a picture must stay together with."""
     match = re.search(group, str(image.get("file_name")))
     if match is None or match.re.groups < 1 or match[1] is None:
         raise DatasetError(

@@ -25,6 +25,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.chmod(scratch, 0o644)
         os.replace(scratch, path)
     except OSError as error:
+        raise DatasetError(f"cannot write {path}: {error.strerror}") from error
+    finally:  # Ctrl-C too leaves nothing
         if scratch is not None:
             Path(scratch).unlink(missing_ok=True)
-        raise DatasetError(f"cannot write {path}: {error.strerror}") from error

@@ -16,6 +16,8 @@ from pose_data.formats.records import Columns, Rows, joined
 from pose_data.persons import Category
 from pose_data.regions import starts, take_ragged
 
+MOST = 20  # rows of an image that take part in an evaluation
+
 
 def check_results(
     path: Path, found: Annotations, categories: Sequence[Category], findings: Findings
@@ -44,6 +46,8 @@ def check_results(
     scores = columns["score"]
     if len(scores) > 1 and (scores == scores[0]).all():
         findings.add("equal-scores", f"{path}: all {scores[0]:g}")
+    if known.any():
+        _check_rows(path, columns, found, findings)
     _check_boxes(path, columns, known, found, findings)
     _check_places(path, columns, known, found, findings)
 
@@ -77,13 +81,38 @@ def _columns(rows: Rows, found: Annotations, categories: Sequence[Category]) -> 
     return {key: each[kept] for key, each in columns.items()} | {"points": points[elements]}
 
 
+def _check_rows(path: Path, columns: Columns, found: Annotations, findings: Findings) -> None:
+    """Report rows that lack what others have, and images that have no rows."""
+    has_points, has_box = columns["point_count"] > 0, ~np.isnan(columns["bbox"][:, 0])
+    if not has_points.any():
+        findings.add("boxes-alone", f"{path}: all rows", len(has_points))
+    elif not has_points.all():
+        text = f"{path}: {(~has_points).sum()} rows have no keypoints, others have"
+        findings.add("keypoint-count", text, int((~has_points).sum()))
+    elif has_box[0] and not has_box.all():
+        text = f"{path}: {(~has_box).sum()} rows have no bbox, row 0 has one"
+        findings.add("boxes-in-some-rows", text, int((~has_box).sum()))
+    counts = columns["point_count"]
+    if len(counts) >= FEW and (counts == counts[0]).all() and counts[0]:
+        poses = columns["points"].reshape(len(counts), -1)
+        if (poses == poses[0]).all():
+            findings.add("equal-rows", f"{path}: {poses[0, :6].tolist()} ...", len(poses))
+    regions = found.regions
+    wanted = np.unique(regions.image_index[~regions.is_ignored])
+    missing = int((~np.isin(found.image_ids[wanted], columns["image_id"])).sum())
+    if 2 * missing > len(wanted):
+        findings.add("missing-images", f"{path}: {missing} of {len(wanted)} images with persons")
+
+
 def _check_boxes(
     path: Path, columns: Columns, known: np.ndarray, found: Annotations, findings: Findings
 ) -> None:
     """Report boxes that look like corners."""
     has_box = known & ~np.isnan(columns["bbox"][:, 0])
     boxes = columns["bbox"][has_box]
-    sizes = found.image_sizes[_rows(columns["image_id"][has_box], found)]
+    order = np.argsort(found.image_ids)
+    place = np.searchsorted(found.image_ids, columns["image_id"][has_box], sorter=order)
+    sizes = found.image_sizes[order[place]]
     if len(boxes) >= FEW and look_like_corners(boxes, np.where(sizes > 0, sizes, np.inf)):
         findings.add("xyxy-boxes", f"{path}: {boxes[0].tolist()} ...")
 
@@ -92,23 +121,28 @@ def _check_places(
     path: Path, columns: Columns, known: np.ndarray, found: Annotations, findings: Findings
 ) -> None:
     """Report coordinates that fit the annotations only after a change, and which."""
-    count = 3 * found.skeleton.num_keypoints
-    rows = np.flatnonzero(known & (columns["point_count"] == count))
+    rows = np.flatnonzero(known & (columns["point_count"] == 3 * found.skeleton.num_keypoints))
+    order = np.argsort(found.image_ids)
+    place_of = np.argsort(order)  # of an image in the order of the ids
+    image = np.searchsorted(found.image_ids[order], columns["image_id"])
+    rows = rows[np.lexsort((-columns["score"][rows], image[rows]))]
+    rank = np.arange(len(rows)) - np.searchsorted(image[rows], image[rows])
+    rows = rows[rank < MOST]
     if not len(rows):
         return
     _, elements = take_ragged(starts(columns["point_count"]), rows)
     points = columns["points"][elements].reshape(len(rows), -1, 3)  # (M, K, 3)
     regions = found.regions
-    persons = np.flatnonzero(~regions.is_crowd & (regions.visible > 0).any(axis=1))
+    persons = np.flatnonzero(~regions.is_ignored & (regions.visible > 0).any(axis=1))
     truth = np.concatenate([regions.keypoints, regions.visible[..., None]], axis=2)[persons]
     sentence = explain(
         points,
         columns["bbox"][rows],
-        _rows(columns["image_id"][rows], found),
+        image[rows],
         truth.astype(np.float64),
         regions.bbox_xywh[persons],
-        regions.image_index[persons],
-        found.image_sizes.astype(np.float64),
+        place_of[regions.image_index[persons]],
+        found.image_sizes[order].astype(np.float64),
         np.array(found.skeleton.sigmas),
     )
     if sentence is not None:
@@ -116,9 +150,3 @@ def _check_places(
     elif 0 < points[..., :2].max() <= 1.5:
         text = f"{path}: nothing beyond {points[..., :2].max():.3g}"
         findings.add("normalised-coordinates", text)
-
-
-def _rows(image_ids: np.ndarray, found: Annotations) -> np.ndarray:
-    """Return the row of each image id, all of which are known."""
-    order = np.argsort(found.image_ids)
-    return order[np.searchsorted(found.image_ids, image_ids, sorter=order)]

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from pose_data.check.findings import KINDS
 from pose_data.check.run import check
+from pose_data.findings import KINDS
 
 HELP = "Say what is wrong with an annotation file, its pictures and results; exit code 1 if so."
 

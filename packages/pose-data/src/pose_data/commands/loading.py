@@ -1,6 +1,7 @@
 """The arguments that several commands share."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from pose_data.formats.aic import load_aic
@@ -28,3 +29,18 @@ def size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 192x256 (width x height)")
     return int(width), int(height)
+
+
+def new_path(text: str) -> Path:
+    """Return a path that nothing has yet: these commands overwrite nothing."""
+    if Path(text).exists():
+        raise argparse.ArgumentTypeError(f"{text} exists; nothing was written")
+    return Path(text)
+
+
+def say(out: Path, counts: Mapping[str, int]) -> None:
+    """Print what was written, and how often each thing was done."""
+    print(out)
+    for what, count in counts.items():
+        if count:
+            print(f"  {count} {what}")

@@ -2,15 +2,24 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pose_data.commands.loading import add_data, load, size
+from pose_data.commands.loading import add_data, load
+from pose_data.commands.loading import size as parse_size
 from pose_data.errors import DatasetError
+from pose_data.images.headers import EXIFS
+from pose_data.samples.bottomup import BottomUp
+from pose_data.samples.crop import Augmentation
+from pose_data.samples.scene import SceneAugmentation
+from pose_data.samples.topdown import TopDown
+from pose_data.view.draw import legend
 from pose_data.view.gallery import (
+    MASKED,
     annotated_pictures,
     augmented_samples,
-    augmented_scenes,
+    keep_points,
     write_gallery,
 )
 
@@ -27,9 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--draws", type=int, default=4, help="augmentations of each sample (4)")
     parser.add_argument(
-        "--input-size", type=size, help="of samples (192x256; 512x512 with --bottom-up)"
+        "--input-size", type=parse_size, help="of samples (192x256; 512x512 with --bottom-up)"
     )
     parser.add_argument("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
+    parser.add_argument(
+        "--names", action="store_true", help="write keypoint names, in larger images"
+    )
+    parser.add_argument("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -46,27 +59,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows = np.sort(rng.permutation(len(persons))[: args.samples])
         images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
+    options: Any = {"seed": args.seed, "exif": args.exif}
+    dataset: TopDown | BottomUp
     if args.bottom_up:
-        drawn = augmented_scenes(
-            persons,
-            np.unique(persons.image_index[rows]).tolist(),
-            input_size=args.input_size or (512, 512),
-            draws=args.draws,
-            seed=args.seed,
-        )
+        size = args.input_size or (512, 512)
+        dataset = BottomUp(persons, size, (size,), augment=SceneAugmentation(), **options)
+        rows = np.searchsorted(dataset.images, np.unique(persons.image_index[rows]))
     else:
-        drawn = augmented_samples(
-            persons,
-            rows.tolist(),
-            input_size=args.input_size or (192, 256),
-            draws=args.draws,
-            seed=args.seed,
-        )
-    groups = [
-        ("As annotated", annotated_pictures(persons, images.tolist())),
-        ("As training sees them", drawn),
-    ]
+        size = args.input_size or (192, 256)
+        dataset = TopDown(persons, size, keep_points, Augmentation(), **options)
+    names = args.names
+    annotated = annotated_pictures(persons, images.tolist(), names=names, exif=args.exif)
+    drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=names)
+    groups = [("As annotated", annotated), ("As training sees them", drawn)]
     title = f"{args.annotations.name}: {persons.skeleton.name}"
-    write_gallery(args.out, title, [group for group in groups if group[1]])
+    key = [*legend(persons.skeleton), MASKED]
+    write_gallery(args.out, title, [group for group in groups if group[1]], key)
     print(args.out)
     return 0

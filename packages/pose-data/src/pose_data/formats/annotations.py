@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.formats.categories import read_categories
+from pose_data.formats.foreign import foreign
 from pose_data.formats.json import Piece, collector_paused, read_pieces
 from pose_data.formats.records import Columns, Rows, joined
 from pose_data.formats.segmentations import segmentations
@@ -30,8 +31,9 @@ _DERIVED = {
     "lacks_area": "have no area: 0.53 * width * height of the bbox",
     "lacks_iscrowd": "have no iscrowd: 0",
     "lacks_num_keypoints": "have no num_keypoints: counted",
-    "boxed": "without labels have no segmentation to mask them out by: the bbox",
 }
+_SETTLED = {"image_id", "lacks_id", "lacks_category", "odd_id", "boxed", *_DERIVED} - {"lacks_area"}
+_BOXED = "annotations without labels have no segmentation to mask them out by: the bbox"
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
 
     image_dir: None where sizes that the file does not give stay unknown.
     """
+    if what := foreign(path):
+        findings.stop("not-coco", what)
     images: list[Columns] = []
     rows: list[Columns] = []
-    listed: list[Any] = []
+    entries: list[Any] = []
     seen = set()
     for piece in read_pieces(path):
         seen.add(piece.key)
@@ -75,20 +79,22 @@ def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
             records = Rows(_listed(piece, path, findings), what, piece.first, findings)
             rows.append(_annotation_columns(records))
         elif piece.key == "categories" and piece.value is not None:
-            listed += _listed(piece, path, findings)
+            entries += _listed(piece, path, findings)
     if missing := [f"`{key}`" for key in ("images", "annotations") if key not in seen]:
         text = f"{path} has no {' and no '.join(missing)}: not a COCO annotation file"
         findings.stop("not-coco", text)
     image_columns = _distinct_images(joined(images), path, findings)
     columns = joined(rows)
     _number(columns, path, findings)
-    categories = read_categories(listed, columns, path, findings)
+    categories = read_categories(entries, columns, path, findings)
     columns["image_index"] = _image_rows(columns, image_columns["id"], path, findings)
     columns["is_used"] &= columns["image_index"] >= 0
     _say_what_was_derived(columns, path, findings)
     if count := fill_sizes(image_columns, path, image_dir, findings):
         text = f"{path}: {count} images have no width and height: read from the images"
         findings.add("missing-field", text, count)
+    for key in [key for key in columns if key in _SETTLED]:
+        del columns[key]
     return Table(image_columns, columns, categories, count > 0)
 
 
@@ -114,22 +120,26 @@ def _image_columns(rows: Rows) -> Columns:
 
 
 def _annotation_columns(rows: Rows) -> Columns:
-    """Read some annotations (n,); points (P,) float32 are x, y, v behind one another.
+    """Read some annotations (n,); points (P,) are x, y, v behind one another.
 
-    is_used: what can be read; number: places in the file; point_count: keypoints of each.
+    is_used: what can be read; number: places in the file; point_count: values in `points` of each.
     """
     bbox, box_counts, lacks_bbox = rows.lists("bbox", 4)
     points, counts, lacks_keypoints = rows.lists("keypoints")
     first = starts(counts)
-    is_v = (np.arange(len(points)) - np.repeat(first[:-1], counts)) % 3 == 2
-    counted = np.concatenate([[0], np.cumsum((points > 0) & is_v)])
-    counted = counted[first[1:]] - counted[first[:-1]]  # (n,) labelled keypoints
+    if (counts % 3 == 0).all():
+        before = starts(points[2::3] > 0)  # labelled keypoints before each
+        counted = before[first[1:] // 3] - before[first[:-1] // 3]  # (n,)
+    else:  # some records are wrong, and refused if their category is taken
+        ends = zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
+        counted = np.array([(points[a + 2 : b : 3] > 0).sum() for a, b in ends], np.int64)
     boxes = np.zeros((len(rows), 4))
     boxes[box_counts > 0] = bbox.reshape(-1, 4)
-    _fill_boxes(boxes, np.flatnonzero(box_counts == 0), points, first)
+    lacks_bbox |= (boxes == 0).all(axis=1) & (counted > 0)  # as some tools write where none is
+    _fill_boxes(boxes, np.flatnonzero(lacks_bbox), points, first)
     given, lacks_num_keypoints = rows.integers("num_keypoints", required=False)
     lacks_num_keypoints |= given < 0
-    num_keypoints = np.where(lacks_num_keypoints | (counts == 0), counted, given)
+    num_keypoints = np.where(lacks_num_keypoints, counted, given)
     is_crowd, lacks_iscrowd = rows.flags("iscrowd")
     area, lacks_area = rows.scalars("area", least=0)
     image_id, _ = rows.integers("image_id")
@@ -150,7 +160,7 @@ def _annotation_columns(rows: Rows) -> Columns:
         "num_keypoints": num_keypoints,
         "bbox_xywh": boxes,
         "area": np.where(lacks_area, 0.53 * boxes[:, 2] * boxes[:, 3], area),
-        "points": points.astype(np.float32),
+        "points": _narrowed(points),
         "point_count": counts,
         "lacks_keypoints": lacks_keypoints,
         "lacks_bbox": lacks_bbox,
@@ -161,6 +171,15 @@ def _annotation_columns(rows: Rows) -> Columns:
     }
 
 
+def _narrowed(points: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Return float32 where that holds the same numbers, as it does COCO's whole pixels.
+
+    Evaluation must see the numbers of the file; float32 is half the memory.
+    """
+    narrow = points.astype(np.float32)
+    return narrow if (narrow == points).all() else points
+
+
 def _fill_boxes(
     boxes: NDArray[np.float64],
     rows: NDArray[np.int64],
@@ -169,7 +188,7 @@ def _fill_boxes(
 ) -> None:
     """Set some boxes (n, 4) to the extent of their labelled keypoints, a tenth wider on each side.
 
-    Heads and feet reach beyond their keypoints.
+    Heads and feet reach beyond their keypoints; no side is below a tenth of the other.
     """
     counts = np.diff(first)[rows]
     for count in np.unique(counts[(counts > 0) & (counts % 3 == 0)]).tolist():  # most often one
@@ -179,8 +198,9 @@ def _fill_boxes(
         low = np.where(is_labelled, each[..., :2], np.inf).min(axis=1)
         high = np.where(is_labelled, each[..., :2], -np.inf).max(axis=1)
         some = is_labelled.any(axis=(1, 2))
-        low, side = low[some], (high - low)[some]
-        boxes[chosen[some]] = np.concatenate([low - 0.1 * side, 1.2 * side], axis=1)
+        low, extent = low[some], (high - low)[some]
+        side = np.maximum(1.2 * extent, 0.1 * extent.max(axis=1, keepdims=True))
+        boxes[chosen[some]] = np.concatenate([low - (side - extent) / 2, side], axis=1)
 
 
 def _distinct_images(columns: Columns, path: Path, findings: Findings) -> Columns:
@@ -265,6 +285,8 @@ def _say_what_was_derived(columns: Columns, path: Path, findings: Findings) -> N
     for key, what in _DERIVED.items():
         if count := int((columns[key] & used).sum()):
             findings.add("missing-field", f"{path}: {count} annotations {what}", count)
+    if count := int((columns["boxed"] & used).sum()):
+        findings.add("no-segmentation", f"{path}: {count} {_BOXED}", count)
     if count := int((columns["odd_id"] & used).sum()):
         text = f'{path}: {count} annotations have ids like 139.0 or "1", read as integers'
         findings.add("odd-ids", text, count)

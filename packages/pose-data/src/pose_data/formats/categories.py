@@ -53,11 +53,8 @@ def read_categories(
         record = rows.records[i]
         title = str(record.get("name") or numbers[i])
         count = len(names[i]) or int(counted)
-        found.append(
-            Category(
-                int(numbers[i]), title, names[i], record.get("skeleton"), count, bool((own & is_labelled).any())
-            )
-        )
+        links, is_used = record.get("skeleton"), bool((own & is_labelled).any())
+        found.append(Category(int(numbers[i]), title, names[i], links, count, is_used))
     if len({each.id for each in found}) < len(found):
         findings.stop("wrong-type", f"{path}: two categories have the same id")
     _leave_out_strangers(found, columns, path, findings)

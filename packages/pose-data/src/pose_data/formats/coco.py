@@ -17,7 +17,7 @@ from pose_data.formats.records import Bools
 from pose_data.infer import skeleton_of, unnamed_skeleton
 from pose_data.persons import Category, Persons
 from pose_data.regions import Regions, starts, take_ragged
-from pose_data.skeleton import COCO, Skeleton, plain_name
+from pose_data.skeleton import COCO, Skeleton, plain_name, with_flip_pairs
 
 _log = logging.getLogger("pose_data")
 
@@ -146,10 +146,12 @@ def _skeleton(
             return given
         count = chosen[0].num_keypoints if chosen else 0
         own, notices = unnamed_skeleton(count or COCO.num_keypoints)
+        own = own if flip_pairs is None else with_flip_pairs(own, flip_pairs)
     else:
         try:
             category = {"name": chosen[0].name, "keypoints": list(chosen[0].keypoints)}
-            own, notices = skeleton_of(category | {"skeleton": chosen[0].links}, flip_pairs)
+            pairs = () if given is not None else flip_pairs  # of a given one they are known
+            own, notices = skeleton_of(category | {"skeleton": chosen[0].links}, pairs)
         except DatasetError as error:
             findings.stop("ambiguous-sides", f"{path}: {error}")
     if given is None:
@@ -185,30 +187,38 @@ def _check_rle_sizes(
 
 
 def _regions(table: Table, kept: NDArray[np.int64], count: int) -> Regions:
-    """Return the kept annotations, with keypoints (R, K, 2); those that have none, zeros."""
-    rows = table.rows
-    _, elements = take_ragged(starts(rows["point_count"]), kept)
-    points = np.zeros((len(kept), 3 * count), np.float32)
-    points[rows["point_count"][kept] > 0] = rows["points"][elements].reshape(-1, 3 * count)
+    """Return the kept annotations, with keypoints (R, K, 2), zeros for those that have none."""
+    rows = dict(table.rows)
+    if len(kept) < len(rows["id"]):
+        ragged = {"points": "point_count", "rle_bytes": "rle_count"}
+        for values, counts in ragged.items():
+            rows[values] = rows[values][take_ragged(starts(rows[counts]), kept)[1]]
+        polygons = take_ragged(starts(rows["polygon_count"]), kept)[1]
+        vertices = take_ragged(starts(rows["vertex_count"]), polygons)[1]
+        rows |= {"vertex_count": rows["vertex_count"][polygons]}
+        rows |= {"vertices": rows["vertices"][vertices]}
+        others = rows.keys() - {*ragged, "vertex_count", "vertices"}
+        rows |= {key: rows[key][kept] for key in others}
+    points = rows["points"]
+    if len(points) < 3 * count * len(kept):
+        points = np.zeros((len(kept), 3 * count), points.dtype)
+        points[rows["point_count"] > 0] = rows["points"].reshape(-1, 3 * count)
     poses = points.reshape(-1, count, 3)  # (R, K, 3)
-    polygon_first, polygons = take_ragged(starts(rows["polygon_count"]), kept)
-    point_first, vertices = take_ragged(starts(rows["vertex_count"]), polygons)
-    rle_first, packed = take_ragged(starts(rows["rle_count"]), kept)
     return Regions(
-        ids=rows["id"][kept],
-        image_index=rows["image_index"][kept],
-        category_ids=rows["category_id"][kept],
-        is_crowd=rows["is_crowd"][kept],
-        num_keypoints=rows["num_keypoints"][kept],
-        bbox_xywh=rows["bbox_xywh"][kept],
-        area=rows["area"][kept],
+        ids=rows["id"],
+        image_index=rows["image_index"],
+        category_ids=rows["category_id"],
+        is_crowd=rows["is_crowd"],
+        num_keypoints=rows["num_keypoints"],
+        bbox_xywh=rows["bbox_xywh"],
+        area=rows["area"],
         keypoints=np.ascontiguousarray(poses[..., :2]),
-        visible=np.ascontiguousarray(poses[..., 2]),
-        polygon_first=polygon_first,
-        point_first=point_first,
-        points=rows["vertices"][vertices],
-        rle_first=rle_first,
-        rle_bytes=rows["rle_bytes"][packed],
+        visible=np.ascontiguousarray(poses[..., 2], np.float32),
+        polygon_first=starts(rows["polygon_count"]),
+        point_first=starts(rows["vertex_count"]),
+        points=rows["vertices"],
+        rle_first=starts(rows["rle_count"]),
+        rle_bytes=rows["rle_bytes"],
     )
 
 
@@ -245,7 +255,7 @@ def usable_persons(found: Annotations, path: Path, image_dir: Path, findings: Fi
         category_ids=regions.category_ids[rows],
         bbox_xyxy=np.concatenate([low, high], axis=1).astype(np.float32),
         area=np.where(has_area, area, derived).astype(np.float32),
-        keypoints=regions.keypoints[rows],
+        keypoints=regions.keypoints[rows].astype(np.float32),
         visible=regions.visible[rows],
         regions=regions,
         categories=found.categories,

@@ -2,36 +2,42 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
-from pose_data.errors import DatasetError
-from pose_data.formats.animals import Animal, Found, Mark, Point, group_marks, image_size
+from pose_data.errors import DatasetError, reading
+from pose_data.formats.animals import Animal, Found, Point, image_size, joined
 
 
-def read_cvat(sources: list[Path], images: Path | None = None) -> Found:
+def read_cvat(files: list[Path], images: Path | None = None) -> Found:
     """Read annotations.xml; `images` is needed only where it says no sizes.
 
     Frames of a video are called frame_000000.PNG, as CVAT exports them. Shapes that are outside are
     not there; occluded points have v 1. Raises DatasetError.
     """
-    found = Found(images or Path())
-    for path in sources:
+    folder = images or Path()
+    found = Found(folder)
+    for path in files:
         root = _root(path)
         for label in root.iter("label"):
             _add_label(label, found)
-        tracked: dict[int, list[ET.Element]] = {}
+        tracked: dict[str, list[ET.Element]] = {}
         for track in root.iter("track"):
             for shape in track:
                 shape.attrib = {**track.attrib, **shape.attrib}  # label and group are the track's
-                tracked.setdefault(int(shape.get("frame", 0)), []).append(shape)
+                tracked.setdefault(f"frame_{shape.get('frame', ''):0>6}.PNG", []).append(shape)
+        if tracked and len(files) > 1:
+            raise DatasetError("videos one at a time, then `pose-data merge --prefix`")
         size = [root.findtext(f".//original_size/{side}") for side in ("width", "height")]
-        frames = [(f"frame_{frame:06d}.PNG", size, tracked[frame]) for frame in sorted(tracked)]
+        frames = [(name, size, tracked[name]) for name in sorted(tracked)]
         for image in root.iter("image"):
             name = image.get("name", "").replace("\\", "/")
             frames.append((name, [image.get("width"), image.get("height")], list(image)))
         for name, sides, shapes in frames:
-            animals = _animals(shapes, f"{path}: {name}", found)
-            found.add(name, image_size(found.folder / name, *sides), animals)
+            with reading(f"{path} image {name}"):
+                numbered = enumerate(shapes)
+                parts = [part for i, each in numbered for part in _parts(each, i, found.notes)]
+                found.images.append((name, image_size(folder / name, *sides), joined(parts)))
     return found
 
 
@@ -64,40 +70,29 @@ def _add_label(label: ET.Element, found: Found) -> None:
         ]
 
 
-def _animals(shapes: list[ET.Element], where: str, found: Found) -> list[Animal]:
-    """Return the animals of an image: skeletons with the box of their group, and grouped shapes."""
-    marks, skeletons, animals = [], [], []
-    for shape in shapes:
-        label, group = shape.get("label", ""), shape.get("group_id")
-        if shape.tag == "skeleton":
-            points = {p.get("label", ""): _points(p, where)[0] for p in shape.iter("points")}
-            if any(v for _, _, v in points.values()):
-                skeletons.append((Animal(label, points), group))
-        elif shape.tag in ("attribute", "tag") or shape.get("outside") == "1":
-            continue
-        elif shape.tag == "box":
-            corners = [float(shape.get(key, "nan")) for key in ("xtl", "ytl", "xbr", "ybr")]
-            x, y, right, bottom = corners
-            marks.append(Mark(label, group, box=[x, y, right - x, bottom - y]))
-        elif shape.tag == "points":
-            listed = _points(shape, where)
-            if len(listed) == 1:
-                marks.append(Mark(label, group, point=listed[0]))
-            else:
-                animals.append(Animal(label, {f"point_{i}": p for i, p in enumerate(listed, 1)}))
-        else:
-            found.notes[f"shapes left out: {shape.tag}"] += 1
-    for animal, group in skeletons:
-        boxes = [mark for mark in marks if mark.box and group and mark.group == group]
-        marks = [mark for mark in marks if mark not in boxes]
-        animals.append(animal._replace(box=boxes[0].box if boxes else None))
-    return animals + group_marks(marks, where)
+def _parts(shape: ET.Element, number: int, notes: Counter[str]) -> list[Animal]:
+    """Return what a shape says of an animal: a skeleton, a point, a box, or some points at once."""
+    label, group = shape.get("label", ""), shape.get("group_id")
+    if shape.tag == "skeleton":
+        points = {p.get("label", ""): _points(p)[0] for p in shape.iter("points")}
+        is_there = any(v for _, _, v in points.values())
+        return [Animal(label, points, group=group or f"shape {number}")] if is_there else []
+    if shape.tag in ("attribute", "tag") or shape.get("outside") == "1":
+        return []
+    if shape.tag == "box":
+        x, y, right, bottom = (float(shape.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+        return [Animal(label, {}, [x, y, right - x, bottom - y], group)]
+    if shape.tag == "points":
+        listed = _points(shape)
+        if len(listed) == 1:
+            return [Animal("", {label: listed[0]}, group=group)]
+        points = {f"point_{i}": point for i, point in enumerate(listed, 1)}
+        return [Animal(label, points, group=group or f"shape {number}")]
+    notes[f"shapes left out: {shape.tag}"] += 1
+    return []
 
 
-def _points(shape: ET.Element, where: str) -> list[Point]:
+def _points(shape: ET.Element) -> list[Point]:
     visible = 0 if shape.get("outside") == "1" else 1 if shape.get("occluded") == "1" else 2
-    try:
-        pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-        return [(float(x), float(y), visible) if visible else (0, 0, 0) for x, y in pairs]
-    except ValueError:
-        raise DatasetError(f"{where}: points must be x,y;x,y, got {shape.get('points')}") from None
+    pairs = [pair.split(",") for pair in shape.attrib["points"].split(";")]
+    return [(float(x), float(y), visible) if visible else (0, 0, 0) for x, y in pairs]

@@ -153,9 +153,7 @@ def _list_pieces(path: Path, data: bytes, position: int, key: str) -> Generator[
             # The list ends before that place, or the place is inside a record, or there is a NaN,
             # which is not JSON: Python's parser takes it, and who reads the record can name it.
             break
-        # Of a key that an object has twice, orjson keeps the last. Each key has a quote and a
-        # colon behind it; where that does not add up (they may be in text), look closer.
-        if _count_keys(value) != text.count(b'":') + text.count(b'" :'):
+        if _may_repeat_keys(value, text):
             _decode(path, text.decode())
         yield Piece(key, value, first)
         position, first = match.end(), first + len(value)
@@ -196,15 +194,16 @@ def _value(path: Path, data: bytes, position: int, prefix: bytes = b"") -> tuple
         return value, position + len(text[:stop].encode()) - len(prefix)
 
 
-def _count_keys(value: Any) -> int:
-    """Count the keys of all objects in a value; those in lists that begin with a number are not."""
-    if isinstance(value, dict):
-        return len(value) + sum(
-            _count_keys(each) for each in value.values() if type(each) in (dict, list)
-        )
-    if not value or type(value[0]) not in (dict, list):
-        return 0
-    return sum(map(_count_keys, value)) if type(value[0]) is dict else _count_keys(value[0])
+def _may_repeat_keys(records: list[Any], text: bytes) -> bool:
+    """Tell whether an object in the text may have a key twice, of which orjson keeps the last.
+
+    Each key has a quote and a colon behind it; where that does not add up (they may also be in
+    strings, and in objects deeper down), somebody must look closer.
+    """
+    count = sum(map(len, records))
+    if text.count(b"{") != len(records):
+        count += sum(len(v) for record in records for v in record.values() if type(v) is dict)
+    return count != text.count(b'":') and count != text.count(b'" :')
 
 
 def _decode(path: Path, text: str) -> tuple[Any, int]:

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,10 @@ class Rows:
 
     def column(self, key: str) -> tuple[list[Any], Bools]:
         """Return what each record has under a key, None for nothing, and which have nothing."""
-        values = [record.get(key) for record in self.records]
+        try:
+            values = list(map(itemgetter(key), self.records))
+        except KeyError:
+            values = [record.get(key) for record in self.records]
         if None not in values:
             return values, np.zeros(len(values), bool)
         return values, np.array([value is None for value in values], bool)
@@ -63,7 +67,8 @@ class Rows:
             self.refuse(i, f"{key} is missing")
         if set(map(type, values)) <= {int, type(None)}:
             try:
-                return np.array([value or 0 for value in values], np.int64), is_missing
+                filled = [value or 0 for value in values] if is_missing.any() else values
+                return np.array(filled, np.int64), is_missing
             except OverflowError:
                 pass
         found = np.zeros(len(values), np.int64)
@@ -131,7 +136,7 @@ class Rows:
         in numpy. Missing and refused ones have length 0.
         """
         values, is_missing = self.column(key)
-        filled = [[] if value is None else value for value in values]
+        filled = [[] if v is None else v for v in values] if is_missing.any() else list(values)
         flat, counts = flat_numbers(filled), np.zeros(0, np.int64)
         if flat is not None:
             counts = np.array(list(map(len, filled)), np.int64)

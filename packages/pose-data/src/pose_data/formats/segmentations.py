@@ -1,5 +1,6 @@
 """Segmentations of COCO's three forms, as far as something is masked out by them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: NDArray[np.float64]) -> 
     (P, 2), rle_count (n,) bytes, rle_bytes, rle_size (n, 2) as (h, w), boxed (n,) bool.
     """
     count = len(rows)
-    polygon_count, rle_count = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    rle_size, boxed = np.zeros((count, 2), np.int64), np.zeros(count, bool)
-    polygons: list[list[float]] = []
+    rle_count, rle_size = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
+    boxed = np.zeros(count, bool)
+    polygons: dict[int, list[list[float]]] = {}  # of the records that have some
     packed: list[bytes] = []
     for i in np.flatnonzero(wanted).tolist():
         value = rows.records[i].get("segmentation")
@@ -33,22 +34,34 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: NDArray[np.float64]) -> 
         if isinstance(found, str):
             rows.refuse(i, f"segmentation {found}")
         elif isinstance(found, list):
-            polygons += found
-            polygon_count[i] = len(found)
+            polygons[i] = found
         else:
             packed.append(found[0])
             rle_count[i], rle_size[i] = len(found[0]), found[1]
-    vertices = flat_numbers(polygons)
+    vertices = _vertices(polygons.values())
+    if vertices is None:  # one of them is wrong, and that is rare: look for it
+        for i in [i for i, found in polygons.items() if _vertices([found]) is None]:
+            rows.refuse(i, f"segmentation holds what is no number up to {_FARTHEST:g}")
+            polygons[i] = []
+        vertices = _vertices(polygons.values())
     assert vertices is not None
+    polygon_count = np.zeros(count, np.int64)
+    polygon_count[list(polygons)] = list(map(len, polygons.values()))
     return {
         "polygon_count": polygon_count,
-        "vertex_count": np.array([len(each) // 2 for each in polygons], np.int64),
+        "vertex_count": np.array([len(p) // 2 for each in polygons.values() for p in each], int),
         "vertices": vertices.reshape(-1, 2),
         "rle_count": rle_count,
         "rle_bytes": np.frombuffer(b"".join(packed), np.uint8),
         "rle_size": rle_size,
         "boxed": boxed,
     }
+
+
+def _vertices(polygons: Iterable[list[list[float]]]) -> NDArray[np.float64] | None:
+    """Put the coordinates of all polygons behind one another; None where some are none."""
+    numbers = flat_numbers(polygon for each in polygons for polygon in each)
+    return numbers if numbers is not None and (np.abs(numbers) <= _FARTHEST).all() else None
 
 
 def _box_polygon(bbox_xywh: NDArray[np.float64]) -> list[list[float]]:
@@ -60,9 +73,6 @@ def _polygons(value: Any) -> list[list[float]] | str:
     """Return the polygons, or what is wrong; fewer than three points enclose nothing."""
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         return f"must be a list of polygons or an RLE object, got {value!r:.60}"
-    numbers = flat_numbers(value)
-    if numbers is None or not (np.abs(numbers) <= _FARTHEST).all():
-        return f"must have polygons of finite numbers up to {_FARTHEST:g}, got {value!r:.60}"
     if any(len(polygon) % 2 for polygon in value):
         return "has a polygon with an odd number of values"
     # pycocotools takes two points for a box.
@@ -82,7 +92,7 @@ def _packed_rle(value: dict[str, Any]) -> tuple[bytes, tuple[int, int]] | str:
             runs = run_lengths(data)
         except ValueError:
             return f"has counts that are no run lengths: {counts!r:.60}"
-    elif isinstance(counts, list) and all(type(n) is int and n >= 0 for n in counts):
+    elif isinstance(counts, list) and set(map(type, counts)) == {int} and min(counts) >= 0:
         data, runs = b"", counts
     else:
         return "has counts that are neither text nor whole numbers"

@@ -1,5 +1,6 @@
 """Read pictures: one function that decodes or says why not; what a process keeps of its results."""
 
+import io
 import logging
 from collections import OrderedDict
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.images.headers import Exif, Header, applied_orientation, jpeg_header
 from pose_data.images.warp import MAX_SIDE
 
 Decode = Literal["exact", "fast"]
@@ -21,19 +23,25 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # cv2.flip's code; 5 to 8 are transposed before
 _log = logging.getLogger("pose_data")
 
 
 class Picture(NamedTuple):
-    """Pixels (H / n, W / n, 3) uint8 BGR, rounded up; each stands for n x n stored ones."""
+    """Pixels (H / n, W / n, 3) uint8 BGR, rounded up; each stands for n x n of the image.
+
+    corner: x, y at which the first of these blocks begins: below 0 where it is not a whole one.
+    """
 
     pixels: NDArray[np.uint8]
     reduced_by: int
+    corner: tuple[int, int] = (0, 0)
 
     def matrix(self) -> NDArray[np.float64]:
-        """Return the (3, 3) matrix from these pixels to the stored ones; centres at integers."""
+        """Return the (3, 3) matrix from these pixels to the image's; centres at integers."""
         n, shift = self.reduced_by, (self.reduced_by - 1) / 2
-        return np.array([[n, 0, shift], [0, n, shift], [0, 0, 1]], np.float64)
+        x, y = self.corner
+        return np.array([[n, 0, shift + x], [0, n, shift + y], [0, 0, 1]], np.float64)
 
 
 def check_decode(name: str) -> None:
@@ -42,12 +50,13 @@ def check_decode(name: str) -> None:
         raise ValueError(f"decode must be one of {', '.join(DECODES)}, got {name!r}")
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None, reduce: int = 1) -> Picture:
-    """Decode the stored pixels of a picture as 8-bit BGR.
+def read_picture(
+    path: Path, size: tuple[int, int] | None = None, reduce: int = 1, exif: Exif = "auto"
+) -> Picture:
+    """Decode an image as 8-bit BGR, turned upright as `applied_orientation` says.
 
-    Grey pictures get three channels, 16 bits become 8, CMYK becomes BGR, alpha is left out. The
-    EXIF orientation is ignored: COCO's annotations refer to the stored pixels. `reduce` 2, 4 or 8
-    decodes a JPEG at that fraction of its size; other formats come in full.
+    Grey images get three channels, 16 bits become 8, CMYK becomes BGR, alpha is left out. `reduce`
+    2, 4 or 8 decodes a JPEG at that fraction of its size; other formats come in full.
 
     size: the (w, h) that the annotations give, None where unknown. Raises DatasetError for a file
     that is missing, empty, cut short or no picture, for one of another size and for one with a side
@@ -63,7 +72,8 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, reduce: int = 
         raise DatasetError(f"image {path} is empty (0 bytes)")
     if _is_cut_short(data):
         raise DatasetError(f"image {path} is cut short: it ends in the middle of the data")
-    reduce = reduce if data[:2] == b"\xff\xd8" else 1
+    header = jpeg_header(io.BytesIO(data)) if data[:2] == b"\xff\xd8" else None
+    reduce = 1 if header is None else reduce
     try:
         flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -71,8 +81,26 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, reduce: int = 
         raise DatasetError(f"image {path} cannot be decoded: {error.err}") from error
     if pixels is None:
         raise DatasetError(f"image {path} cannot be decoded: no picture, or damaged")
-    _check_size(pixels.shape[1], pixels.shape[0], size, reduce, f"image {path}")
-    return Picture(pixels.astype(np.uint8, copy=False), reduce)
+    picture = Picture(pixels.astype(np.uint8, copy=False), reduce)
+    question = "was its EXIF orientation lost after it was annotated"
+    if header is not None:
+        picture = _upright(picture, header, applied_orientation(header, size, exif))
+        question = f"is exif={exif} right" if header.orientation >= 5 else question
+    _check_size(picture.pixels.shape, size, reduce, f"image {path}", question)
+    return picture
+
+
+def _upright(picture: Picture, header: Header, orientation: int) -> Picture:
+    """Turn a picture by an EXIF orientation; reduced, its incomplete blocks may come first."""
+    pixels, n = picture.pixels, picture.reduced_by
+    h, w = header.height, header.width
+    if orientation >= 5:
+        pixels, w, h = cv2.transpose(pixels), h, w  # type: ignore[assignment]
+    flip = _FLIPS.get(orientation)
+    if flip is None:
+        return Picture(pixels, n)
+    corner = w - n * pixels.shape[1] if flip else 0, h - n * pixels.shape[0] if flip < 1 else 0
+    return Picture(cv2.flip(pixels, flip), n, corner)  # type: ignore[arg-type]
 
 
 def _is_cut_short(data: bytes) -> bool:
@@ -97,13 +125,16 @@ def _first_scan(data: bytes) -> int:
     return position if is_scan else len(data)
 
 
-def _check_size(w: int, h: int, size: tuple[int, int] | None, reduce: int, where: str) -> None:
+def _check_size(
+    shape: tuple[int, ...], size: tuple[int, int] | None, reduce: int, where: str, question: str
+) -> None:
+    h, w = shape[:2]
     if max(w, h) * reduce > MAX_SIDE + reduce:
         raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")
     if size is None or (w, h) == (-(-size[0] // reduce), -(-size[1] // reduce)):
         return
     turned = (h, w) == (-(-size[0] // reduce), -(-size[1] // reduce))
-    hint = "; it looks turned: are the annotations made for its EXIF orientation?" if turned else ""
+    hint = f"; it looks turned: {question}?" * turned
     found = f"{w}x{h}" if reduce == 1 else f"{w}x{h} when reduced by {reduce}"
     raise DatasetError(f"{where} is {found}, the annotations say {size[0]}x{size[1]}{hint}")
 
@@ -127,13 +158,15 @@ class PictureCache:
     def __reduce__(self) -> tuple[type["PictureCache"], tuple[float]]:
         return PictureCache, (self.megabytes,)
 
-    def read(self, path: Path, size: tuple[int, int], reduce: int = 1) -> Picture:
+    def read(
+        self, path: Path, size: tuple[int, int], reduce: int = 1, exif: Exif = "auto"
+    ) -> Picture:
         """Return what read_picture does, whose pixels must not be changed; raises DatasetError."""
         key = (path, reduce)
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
-        picture = read_picture(path, size, reduce)
+        picture = read_picture(path, size, reduce, exif)
         picture.pixels.flags.writeable = False
         self._held[key] = picture
         self._bytes += picture.pixels.nbytes

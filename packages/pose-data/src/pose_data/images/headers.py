@@ -1,12 +1,15 @@
-"""Read what the first bytes of a picture file say: size, channels, bit depth, EXIF orientation."""
+"""Read what the first bytes of an image file say: size, channels, bit depth, EXIF orientation."""
 
 import struct
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import cv2
 
 from pose_data.errors import DatasetError
+
+Exif = Literal["auto", "apply", "ignore"]
+EXIFS: tuple[Exif, ...] = ("auto", "apply", "ignore")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette decodes to three
@@ -25,6 +28,29 @@ class Header(NamedTuple):
     orientation: int = 1
 
 
+def check_exif(name: str) -> None:
+    """Raise ValueError unless `name` is a way to treat EXIF orientations."""
+    if name not in EXIFS:
+        raise ValueError(f"exif must be one of {', '.join(EXIFS)}, got {name!r}")
+
+
+def upright_size(header: Header, exif: Exif = "apply") -> tuple[int, int]:
+    """Return (w, h) of an image whose size no annotation gives: upright, unless `ignore`."""
+    turned = exif != "ignore" and header.orientation >= 5
+    return (header.height, header.width) if turned else (header.width, header.height)
+
+
+def applied_orientation(header: Header, size: tuple[int, int] | None, exif: Exif = "auto") -> int:
+    """Return which EXIF orientation to apply when an image is read; 1 leaves the stored pixels.
+
+    auto: images are turned upright, as browsers and annotation tools show them, unless `size`, the
+    (w, h) that the annotations give, is that of the stored pixels and not of the upright image.
+    """
+    stored = header.width, header.height
+    is_stored = size == stored != upright_size(header)
+    return 1 if exif == "ignore" or (exif == "auto" and is_stored) else header.orientation
+
+
 def read_header(path: Path) -> Header:
     """Return the header of a picture without decoding it (formats but JPEG and PNG are decoded).
 
@@ -35,7 +61,7 @@ def read_header(path: Path) -> Header:
             start = file.read(8)
             file.seek(0)
             if start[:2] == b"\xff\xd8":
-                header = _jpeg(file)
+                header = jpeg_header(file)
             elif start == _PNG:
                 header = _png(file)
             else:
@@ -50,8 +76,8 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def _jpeg(file: BinaryIO) -> Header | None:
-    """Walk the segments up to the frame header, which holds the size; None where it is missing."""
+def jpeg_header(file: BinaryIO) -> Header | None:
+    """Walk a JPEG's segments up to the frame header, with the size; None where it is missing."""
     file.seek(2)
     orientation = 1
     while True:

@@ -19,10 +19,11 @@ from pose_data.images.decode import (
     possible_reduction,
     read_picture,
 )
+from pose_data.images.headers import Exif, check_exif
 from pose_data.images.warp import Warp, check_warp, warp_affine
 from pose_data.persons import Persons
+from pose_data.regions import trained_pixels
 from pose_data.samples.crop import Floats, flip_points, mirror_matrix, transform_points
-from pose_data.samples.masks import trained_pixels
 from pose_data.samples.scene import (
     SceneAugmentation,
     SceneParams,
@@ -51,9 +52,9 @@ class BottomUp:
     max_people: of more with labelled keypoints, those with a keypoint in the sample come first and
     the others are left out (the published code raises).
 
-    Samples are drawn with an rng made from the seed and the key. warp, decode and max_broken are
-    those of TopDown; decode="fast" reads a JPEG at a fraction of its size where even the smallest
-    region that `augment` can draw, or the largest test size, has fewer pixels than that.
+    Samples are drawn with an rng made from the seed and the key. warp, decode, exif and max_broken
+    are those of TopDown; decode="fast" reads a JPEG at a fraction of its size where even the
+    smallest region that `augment` can draw, or the largest test size, has fewer pixels than that.
     """
 
     persons: Persons
@@ -66,12 +67,14 @@ class BottomUp:
     seed: int = 0
     warp: Warp = "cv2"
     decode: Decode = "exact"
+    exif: Exif = "auto"
     max_broken: int = 10
     broken: BrokenPictures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_warp(self.warp)
         check_decode(self.decode)
+        check_exif(self.exif)
         if self.augment is not None and self.persons.regions is None:
             raise ValueError("persons have no regions to train on: they are boxes, not annotations")
         if not all(factor > 0 for factor in self.scale_factors) or not self.scale_factors:
@@ -191,7 +194,8 @@ class BottomUp:
         regions, rows = self.persons.regions, self._regions(index)
         assert regions is not None
         rows = rows[~regions.is_crowd[rows] | (regions.num_keypoints[rows] > 0)]
-        keypoints, visible = regions.keypoints[rows], regions.visible[rows]
+        keypoints = regions.keypoints[rows].astype(np.float32, copy=False)
+        visible = regions.visible[rows]
         labelled = visible > 0
         if labelled[self.max_people :].any():  # else the slots behind are empty, and allowed
             points = transform_points(keypoints, matrix)
@@ -229,7 +233,7 @@ class BottomUp:
                 ratio = 1 / scene_matrix(size, smallest, self.input_size, self.augment.side)[0, 0]
             reduce = int(possible_reduction(np.array(ratio)))
         try:
-            return read_picture(self._image_path(index), size, reduce)
+            return read_picture(self._image_path(index), size, reduce, self.exif)
         except DatasetError as error:
             image_id = self.persons.image_ids[self.images[index]]
             raise DatasetError(f"{self._file(index)} image id {image_id}: {error}") from error

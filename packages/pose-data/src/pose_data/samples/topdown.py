@@ -18,6 +18,7 @@ from pose_data.images.decode import (
     check_decode,
     possible_reduction,
 )
+from pose_data.images.headers import Exif, check_exif
 from pose_data.images.warp import Warp, check_warp, warp_affine
 from pose_data.persons import Persons
 from pose_data.samples.crop import (
@@ -54,6 +55,8 @@ class TopDown:
     the same bytes under every OpenCV. udp: unbiased crops, for UDP heatmaps.
     decode: "fast" reads a JPEG at 1/2, 1/4 or 1/8 of its size where the boxes of all its persons,
     before augmentation, have at least that many pixels per input pixel; "exact" never does.
+    exif: "auto" turns an image upright by its EXIF orientation, unless the annotations' width and
+    height are those of the stored pixels; "apply" always does, "ignore" never.
     cache_mb: decoded pictures that each process keeps, for the next person of the same picture.
     max_broken: how many pictures that cannot be read each process replaces in training (logged,
     the other person drawn from the same key) before it raises DatasetError; testing always raises.
@@ -67,6 +70,7 @@ class TopDown:
     warp: Warp = "cv2"
     udp: bool = False
     decode: Decode = "exact"
+    exif: Exif = "auto"
     cache_mb: float = 96.0
     max_broken: int = 10
     _pictures: PictureCache = field(init=False, repr=False, compare=False)
@@ -75,6 +79,7 @@ class TopDown:
     def __post_init__(self) -> None:
         check_warp(self.warp)
         check_decode(self.decode)
+        check_exif(self.exif)
         object.__setattr__(self, "_pictures", PictureCache(self.cache_mb))
         object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
 
@@ -109,7 +114,8 @@ class TopDown:
         width, height = persons.image_sizes[row].tolist()
         reduce = int(self._reduce[row]) if self.decode == "fast" else 1
         try:
-            picture = self._pictures.read(persons.image_path(index), (width, height), reduce)
+            path, size = persons.image_path(index), (width, height)
+            picture = self._pictures.read(path, size, reduce, self.exif)
         except DatasetError as error:
             raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
@@ -150,7 +156,7 @@ class TopDown:
         whole: NDArray[np.float64],
         mirrored: bool,
     ) -> NDArray[np.uint8]:
-        """Warp the picture; `matrix` is from the picture once mirrored, `whole` from the stored."""
+        """Warp the picture; `matrix` is from the picture once mirrored, `whole` before that."""
         if self.decode == "fast":
             whole = whole @ picture.matrix()
             crop = warp_affine(picture.pixels, whole, self.input_size, self.warp)

@@ -1,4 +1,4 @@
-"""Pictures of what is in a set of persons, and of what training makes of them."""
+"""Pages and sheets of images: what is in a set of persons, and what training makes of them."""
 
 import base64
 from collections.abc import Sequence
@@ -9,146 +9,118 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 
 from pose_data.errors import DatasetError
 from pose_data.images.decode import read_picture
+from pose_data.images.headers import Exif
 from pose_data.persons import Persons
+from pose_data.regions import trained_pixels
 from pose_data.samples.bottomup import BottomUp
-from pose_data.samples.crop import Augmentation
-from pose_data.samples.scene import SceneAugmentation
+from pose_data.samples.crop import Floats
 from pose_data.samples.topdown import TopDown
-from pose_data.view.draw import draw_people
-from pose_data.view.page import cards, page
+from pose_data.view.draw import LETTER, bgr, draw_people, write_text
+from pose_data.view.page import cards, colour_key, page
 from pose_data.writing import write_bytes
 
 Image = NDArray[np.uint8]
-_BOX, _CROWD = (255, 255, 255), (200, 60, 200)  # BGR
+Key = Sequence[tuple[str, str]]  # colours and their meaning
+MASKED = ("#c83cc8", "masked out: nothing is learnt there")
+_GROUND: dict[str, Any] = {"constant_values": 60}  # of sheets, for np.pad
 
 
 class Shown(NamedTuple):
-    """A picture (H, W, 3) BGR and what to say below it."""
+    """An image (H, W, 3) BGR, or several that belong together, and what to say below it."""
 
     image: Image
     caption: str
 
 
-def annotated_pictures(persons: Persons, images: Sequence[int], height: int = 300) -> list[Shown]:
-    """Return pictures by row with all that is annotated: skeletons, boxes, masks of the ignored."""
-    shown = []
+def annotated_pictures(
+    persons: Persons, images: Sequence[int], *, names: bool = False, exif: Exif = "auto"
+) -> list[Shown]:
+    """Return images by row with all that is annotated: skeletons, boxes, masks of the ignored."""
+    shown, height = [], 720 if names else 300
     for row in images:
         w, h = persons.image_sizes[row].tolist()
-        image = read_picture(persons.image_dir / str(persons.file_names[row]), (w, h)).pixels
+        path = persons.image_dir / str(persons.file_names[row])
+        image = read_picture(path, (w, h), exif=exif).pixels
         scale = height / image.shape[0]
         size = (max(1, round(image.shape[1] * scale)), height)
         who = np.flatnonzero(persons.image_index == row)
-        ignored = _ignored_mask(persons, row)
         canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        if ignored is not None:
-            _tint(canvas, cv2.resize(ignored, size, interpolation=cv2.INTER_NEAREST) > 0)
+        if persons.regions is not None:
+            rows = np.flatnonzero(persons.regions.image_index == row)
+            trained = trained_pixels(persons.regions, rows, (w, h))  # (H, W), 0 or 255
+            _tint(canvas, cv2.resize(trained, size, interpolation=cv2.INTER_NEAREST) == 0)
         for x1, y1, x2, y2 in np.rint(persons.bbox_xyxy[who] * scale).astype(int).tolist():
-            cv2.rectangle(canvas, (x1, y1), (x2, y2), _BOX, 1)
+            for grey, thick in ((0, 3), (255, 1)):  # seen on any ground
+                cv2.rectangle(canvas, (x1, y1), (x2, y2), (grey, grey, grey), thick)
         points = (persons.keypoints[who] + 0.5) * np.float32(scale) - np.float32(0.5)
         drawn = draw_people(
-            np.asarray(canvas, np.uint8), points, persons.visible[who], persons.skeleton
+            np.asarray(canvas, np.uint8),
+            points,
+            persons.visible[who],
+            persons.skeleton,
+            names=names,
         )
-        masked = "; masked out: violet" if ignored is not None else ""
         plural = "s" * (len(who) != 1)
-        text = f"image id {persons.image_ids[row]}, {len(who)} person{plural}{masked}"
-        shown.append(Shown(drawn, text))
+        shown.append(Shown(drawn, f"{persons.file_names[row]}, {len(who)} person{plural}"))
     return shown
 
 
 def augmented_samples(
-    persons: Persons,
-    rows: Sequence[int],
-    *,
-    input_size: tuple[int, int] = (192, 256),
-    augmentation: Augmentation | None = None,
-    draws: int = 4,
-    seed: int = 0,
+    dataset: TopDown | BottomUp, indices: Sequence[int], draws: int = 4, *, names: bool = False
 ) -> list[Shown]:
-    """Return top-down samples as training sees them, `draws` of each person, labels drawn in."""
-    augment = Augmentation() if augmentation is None else augmentation
-    dataset = TopDown(persons, input_size, _keep_points, augment, seed)
-    shown = []
-    for row in rows:
-        for epoch in range(draws):
-            sample = dataset[(epoch, row)]
-            image = np.asarray(cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR), np.uint8)
-            points, weights = sample["heatmaps"][None], sample["weights"][None]
-            drawn = draw_people(image, points, weights, persons.skeleton)
-            shown.append(Shown(drawn, f"{_short(persons, row)}, draw {epoch + 1}"))
-    return shown
+    """Return samples as training sees them, `draws` of each side by side, labels drawn in.
 
-
-def augmented_scenes(
-    persons: Persons,
-    images: Sequence[int],
-    *,
-    input_size: tuple[int, int] = (512, 512),
-    augmentation: SceneAugmentation | None = None,
-    draws: int = 4,
-    seed: int = 0,
-) -> list[Shown]:
-    """Return bottom-up samples as training sees them, `draws` of each picture by row.
-
-    Labels are drawn in; where the loss does not look is violet.
+    A TopDown must encode with `keep_points`, a BottomUp have maps of its input's size: where the
+    loss does not look is violet. Samples with names are twice as large.
     """
-    augment = SceneAugmentation() if augmentation is None else augmentation
-    dataset = BottomUp(persons, input_size, (input_size,), augment=augment, seed=seed)
+    persons, zoom = dataset.persons, 2 if names else 1
     shown = []
-    for index in np.searchsorted(dataset.images, images).tolist():
+    for index in indices if draws > 0 else ():
+        images = []
         for epoch in range(draws):
             sample = dataset[(epoch, index)]
-            canvas = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR)
-            _tint(canvas, ~sample["masks"][0])
-            points = sample["keypoints"][0]  # (P, K, 2)
-            drawn = draw_people(
-                np.asarray(canvas, np.uint8), points, sample["visible"], persons.skeleton
-            )
-            shown.append(Shown(drawn, f"image id {sample['image_id']}, draw {epoch + 1}"))
+            if isinstance(dataset, BottomUp):
+                _tint(sample["image"], ~sample["masks"][0])
+                points, visible = sample["keypoints"][0], sample["visible"]  # (P, K, 2), (P, K)
+                caption = str(persons.file_names[dataset.images[index]])
+            else:
+                points, visible = sample["heatmaps"][None], sample["weights"][None]
+                caption = str(persons.file_names[persons.image_index[index]])
+                caption += f", annotation id {persons.ids[index]}"
+            image: Any = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR)
+            image = cv2.resize(image, None, fx=zoom, fy=zoom)
+            places = (points + 0.5) * zoom - 0.5
+            images.append(draw_people(image, places, visible, persons.skeleton, names=names))
+        shown.append(Shown(_stack(images, 1, 4), caption))
     return shown
 
 
-def write_gallery(out: Path, title: str, groups: Sequence[tuple[str, Sequence[Shown]]]) -> None:
-    """Write pictures as one sheet (.png, .jpg) or one page (.html); raises DatasetError."""
+def keep_points(keypoints: Floats, labelled: Floats) -> tuple[Floats, Floats]:
+    """Stand in for a codec's encode."""
+    return keypoints, labelled
+
+
+def write_gallery(
+    out: Path, title: str, groups: Sequence[tuple[str, Sequence[Shown]]], key: Key
+) -> None:
+    """Write images as one sheet (.png, .jpg) or one page (.html); raises DatasetError."""
     if out.suffix.lower() in (".html", ".htm"):
-        body = []
+        body = [colour_key(key)]
         for heading, shown in groups:
             figures = [_figure(one) for one in shown]
             body.append(f"<h2 style='margin-top:26px'>{escape(heading)}</h2>{cards(figures)}")
-        write_bytes(out, page(title, "left is orange, right is blue", body).encode())
+        write_bytes(out, page(title, "", body).encode())
     elif out.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        sheet = _sheet([[one.image for one in shown] for _, shown in groups])
-        write_bytes(out, cv2.imencode(out.suffix.lower(), sheet)[1].tobytes())
+        write_bytes(out, cv2.imencode(out.suffix.lower(), sheet(groups, key))[1].tobytes())
     else:
         raise DatasetError(f"cannot write {out}: end it with .html, .png or .jpg")
 
 
-def _keep_points(
-    keypoints: NDArray[np.float32], labelled: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return keypoints, labelled
-
-
-def _short(persons: Persons, row: int) -> str:
-    return f"annotation id {persons.ids[row]}"
-
-
 def _tint(canvas: NDArray[Any], where: NDArray[np.bool_]) -> None:
-    canvas[where] = (0.5 * canvas[where] + 0.5 * np.array(_CROWD)).astype(np.uint8)
-
-
-def _ignored_mask(persons: Persons, row: int) -> Image | None:
-    """Return where a picture's crowds and unlabelled persons are (H, W); None for nowhere."""
-    regions = persons.regions
-    if regions is None:
-        return None
-    w, h = persons.image_sizes[row].tolist()
-    which = np.flatnonzero((regions.image_index == row) & regions.is_ignored)
-    masks = [rle.decode(one) for r in which for one in regions.rles(int(r), (w, h))]
-    return np.asarray(np.any(masks, axis=0), np.uint8) if masks else None
+    canvas[where] = (0.5 * canvas[where] + 0.5 * np.array(bgr(MASKED[0]))).astype(np.uint8)
 
 
 def _figure(shown: Shown) -> str:
@@ -160,27 +132,40 @@ def _figure(shown: Shown) -> str:
     )
 
 
-def _sheet(groups: Sequence[Sequence[Image]], gap: int = 6, width: int = 1600) -> Image:
-    """Lay pictures out in rows as wide as fit, on grey; each group begins a row."""
-    rows: list[list[Image]] = []
-    for images in groups:
+def sheet(groups: Sequence[tuple[str, Sequence[Shown]]], key: Key, width: int = 1600) -> Image:
+    """Lay images and captions out in rows as wide as fit, below a key; each group begins a row."""
+    rows: list[list[Image]] = [[_line(text, colour=colour) for colour, text in key]]
+    for heading, shown in groups:
+        rows += [[_line(heading)]] if heading else []
         room = 0
-        for image in images:
-            if room < image.shape[1]:
+        for one in shown:
+            tile = _stack([one.image, _line(one.caption, one.image.shape[1])], 0, 0)
+            if room < tile.shape[1]:
                 rows.append([])
                 room = width
-            rows[-1].append(image)
-            room -= image.shape[1] + gap
-    if not rows:
+            rows[-1].append(tile)
+            room -= tile.shape[1] + 8
+    if not any(shown for _, shown in groups):
         raise DatasetError("there is nothing to show")
-    width = max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
-    height = sum(max(image.shape[0] for image in row) + gap for row in rows) + gap
-    sheet = np.full((height, width, 3), 60, np.uint8)
-    y = gap
-    for row in rows:
-        x = gap
-        for image in row:
-            sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
-            x += image.shape[1] + gap
-        y += max(image.shape[0] for image in row) + gap
-    return sheet
+    return np.pad(_stack([_stack(row, 1) for row in rows], 0), ((8, 8), (8, 8), (0, 0)), **_GROUND)
+
+
+def _stack(images: Sequence[Image], axis: int, gap: int = 8) -> Image:
+    """Join images on grey: below one another (axis 0), or side by side (1)."""
+    most = max(image.shape[1 - axis] for image in images)
+    parts = []
+    for place, image in enumerate(images):
+        pads = [(0, 0), (0, 0), (0, 0)]
+        pads[axis], pads[1 - axis] = (gap * (place > 0), 0), (0, most - image.shape[1 - axis])
+        parts.append(np.pad(image, pads, **_GROUND))
+    return np.concatenate(parts, axis)
+
+
+def _line(text: str, room: int = 0, colour: str = "") -> Image:
+    """Return a line of text on grey, behind a square of the colour; its end where room lacks."""
+    start = 20 if colour else 2
+    text = text[-max(room // LETTER, 40) :] if room else text
+    line = np.full((20, max(room, start + LETTER * len(text)), 3), 60, np.uint8)
+    line[4:16, 4:16] = bgr(colour) if colour else 60
+    write_text(line, text, start, 14)
+    return line

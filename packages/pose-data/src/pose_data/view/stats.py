@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from pose_data.persons import Persons
 from pose_data.view import svg
-from pose_data.view.page import card, cards, page
+from pose_data.view.draw import SIDES, legend, sides
+from pose_data.view.page import card, cards, colour_key, page
 
 _COLOURS = ("#2f6fde", "#f0a13a", "#c9d0da")  # visible, occluded, not labelled
-_LEFT, _RIGHT, _MIDDLE = "#f08028", "#3399ff", "#00b45a"  # as draw_people has them
 _SMALL, _LARGE = 32**2, 96**2  # COCO's limits of area
 
 
@@ -34,28 +34,26 @@ class Stats:
 
     def text(self) -> str:
         """Return the numbers as a table."""
-        count = max(len(self.persons), 1)
-        sides = [("height", self.heights), ("width", self.widths)]
+        count, names = max(len(self.persons), 1), self.persons.skeleton.keypoints
+        room = max(18, *(len(name) + 1 for name in names))
+        sizes = [("height", self.heights), ("width", self.widths)]
         lines = [
             self.persons.describe(),
             *self._overview(),
             "",
-            f"{'keypoint':<18}visible occluded",
+            f"{'keypoint':<{room}}visible occluded unlabelled   labelled",
         ]
-        lines[-1] += " unlabelled   labelled"
-        for name, (seen, hidden, none) in zip(
-            self.persons.skeleton.keypoints, self.joints.tolist(), strict=True
-        ):
+        for name, (seen, hidden, none) in zip(names, self.joints.tolist(), strict=True):
             share = (seen + hidden) / count
-            lines.append(f"{name:<18}{seen:>7} {hidden:>8} {none:>10} {share:>9.1%}")
+            lines.append(f"{name:<{room}}{seen:>7} {hidden:>8} {none:>10} {share:>9.1%}")
         lines += [
             "",
-            f"{'box, pixels':<18}{'min':>7} {'25 %':>8} {'median':>10} {'75 %':>9} {'max':>8}",
+            f"{'box, pixels':<{room}}{'min':>7} {'25 %':>8} {'median':>10} {'75 %':>9} {'max':>8}",
         ]
-        for name, values in sides:
+        for name, values in sizes:
             quarters = np.percentile(values, (0, 25, 50, 75, 100)) if len(values) else [0] * 5
             a, b, c, d, e = (f"{value:.0f}" for value in quarters)
-            lines.append(f"{name:<18}{a:>7} {b:>8} {c:>10} {d:>9} {e:>8}")
+            lines.append(f"{name:<{room}}{a:>7} {b:>8} {c:>10} {d:>9} {e:>8}")
         return "\n".join(lines)
 
     def html(self) -> str:
@@ -63,20 +61,20 @@ class Stats:
         names = self.persons.skeleton.keypoints
         count = max(len(self.persons), 1)
         shares = [f"{(row[0] + row[1]) / count:.0%}" for row in self.joints.tolist()]
-        key = "".join(
-            f'<span style="background:{colour}"></span>{text}'
-            for colour, text in zip(_COLOURS, ("visible", "occluded", "not labelled"), strict=True)
-        )
-        joints = svg.stacked_bars(names, self.joints.tolist(), _COLOURS, shares)
+        words = ("visible", "occluded", "not labelled")
+        key = colour_key(list(zip(_COLOURS, words, strict=True)))
+        numbered = [f"{name} {k}" for k, name in enumerate(names, 1)]
+        joints = svg.stacked_bars(numbered, self.joints.tolist(), _COLOURS, shares)
+        skeleton = self.persons.skeleton
         mean_pose = svg.points_in_box(
             names,
             [tuple(p) for p in self.places.tolist()],
-            self.persons.skeleton.links,
-            self._sides(),
+            skeleton.links,
+            [SIDES[side] for side in sides(skeleton)],
         )
         parts = [
-            card("Keypoints", "", f'<p class="key">{key}</p>{joints}'),
-            card("Mean place in the box", "ring: spread; orange left, blue right", mean_pose),
+            card("Keypoints", "", key + joints),
+            card("Mean place in the box", "ring: spread", colour_key(legend(skeleton)) + mean_pose),
             self._histogram("Box height", self.heights, "pixels"),
             self._histogram("Box width", self.widths, "pixels"),
             self._counted("Labelled keypoints per person", self.labelled, len(names)),
@@ -96,12 +94,6 @@ class Stats:
             f"area: {small} small (below 32 x 32), {len(area) - small - large} medium, {large} "
             "large (from 96 x 96); small ones are not in COCO's AP(M) and AP(L)",
         ]
-
-    def _sides(self) -> list[str]:
-        colours = [_MIDDLE] * self.persons.skeleton.num_keypoints
-        for left, right in self.persons.skeleton.flip_pairs:
-            colours[left], colours[right] = _LEFT, _RIGHT
-        return colours
 
     def _histogram(self, title: str, values: NDArray[np.float32], unit: str) -> str:
         top = float(np.percentile(values, 99)) if len(values) else 1.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH = 460
-_ROW, _LABEL, _VALUE = 18, 130, 90  # pixels: height of a bar's row, room for its name, for numbers
+_ROW, _LETTER, _VALUE = 18, 7, 60  # pixels: height of a bar's row, its name's letters, its number
 
 
 def stacked_bars(
@@ -15,11 +15,12 @@ def stacked_bars(
 ) -> str:
     """Return one horizontal bar per name, cut into as many parts as there are colours."""
     longest = max((sum(row) for row in rows), default=0) or 1
-    room = WIDTH - _LABEL - _VALUE
+    start = min(WIDTH // 2, 12 + _LETTER * max(map(len, names), default=0))
+    room = WIDTH - start - _VALUE
     parts = []
     for i, (name, row, note) in enumerate(zip(names, rows, notes, strict=True)):
-        y, x = i * _ROW, float(_LABEL)
-        parts.append(_text(_LABEL - 6, y + 13, name, "end"))
+        y, x = i * _ROW, float(start)
+        parts.append(_text(start - 6, y + 13, name, "end"))
         for value, colour in zip(row, colours, strict=True):
             width = room * value / longest
             parts.append(
@@ -72,7 +73,9 @@ def points_in_box(
             parts.append(
                 f'<path d="M{at(xa):.1f} {at(ya):.1f}L{at(xb):.1f} {at(yb):.1f}" class="axis"/>'
             )
-    for name, (x, y, radius), colour in zip(names, places, colours, strict=True):
+    numbers = []
+    for k, name in enumerate(names):
+        (x, y, radius), colour = places[k], colours[k]
         if radius < 0:  # never labelled
             continue
         title = f"<title>{escape(name)}</title>"
@@ -80,7 +83,8 @@ def points_in_box(
         parts.append(f'{ring} fill-opacity="0.07">{title}</circle>')
         dot = f'<circle cx="{at(x):.1f}" cy="{at(y):.1f}" r="4" fill="{colour}">{title}</circle>'
         parts.append(dot)
-    return _svg(side + 2 * margin, side + 2 * margin, parts)
+        numbers.append(_text(at(x) + 5, at(y) - 4, str(k + 1), "start", "number"))
+    return _svg(side + 2 * margin, side + 2 * margin, parts + numbers)
 
 
 def _text(x: float, y: float, text: str, anchor: str, style: str = "") -> str:

@@ -1,0 +1,84 @@
+"""pose-data convert SOURCE... OUT: annotations of other tools to COCO's form, or that to YOLO's."""
+
+import argparse
+from pathlib import Path
+
+from pose_data.commands.loading import new_path, say
+from pose_data.errors import DatasetError
+from pose_data.fix import read_plain
+from pose_data.formats.aic import convert_aic
+from pose_data.formats.animals import coco_content
+from pose_data.formats.cvat import read_cvat
+from pose_data.formats.deeplabcut import read_deeplabcut
+from pose_data.formats.foreign import foreign, kind_of
+from pose_data.formats.labelme import read_labelme
+from pose_data.formats.yolo import read_yolo, write_yolo
+from pose_data.writing import write_json
+
+HELP = "Write annotations of YOLO-pose, LabelMe, DeepLabCut, CVAT or AIC as COCO's, or for YOLO."
+_FILES = {  # of each form, in folders
+    "yolo": "*.yaml",
+    "cvat": "*.xml",
+    "deeplabcut": "**/CollectedData*.csv",
+    "labelme": "**/*.json",
+    "aic": "*.json",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources", type=Path, nargs="+", help="data.yaml, .csv, .xml, .json, or folders of them"
+    )
+    parser.add_argument(
+        "out", type=new_path, help="the JSON file to write; with --to yolo a folder"
+    )
+    parser.add_argument("--from", dest="kind", choices=_FILES, help="instead of what is detected")
+    parser.add_argument("--to", choices=("coco", "yolo"), default="coco")
+    parser.add_argument("--images", type=Path, help="folder of the images, where it is not found")
+    parser.add_argument("--names", help="keypoints in their order, a,b,c; others are left out")
+    parser.add_argument("--split", help="of YOLO's data.yaml: train, val or test (all of them)")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.to == "yolo":
+        if len(args.sources) > 1:
+            raise DatasetError("--to yolo takes one file: `pose-data merge` makes one of several")
+        say(args.out, write_yolo(read_plain(args.sources[0]), args.out, args.images))
+        print(f"Put the images into {args.out / 'images'}")
+        return 0
+    kind, files, skipped = _files(args.sources, args.kind)
+    if kind == "aic":
+        count = convert_aic(files[0], args.images or files[0].parent, args.out)
+        say(args.out, {"persons": count})
+        return 0
+    names = args.names and [name.strip() for name in args.names.split(",")]
+    if kind == "yolo":
+        found = read_yolo(files[0], names, args.split)
+    elif kind == "labelme":
+        found = read_labelme(files)
+    else:
+        read = read_deeplabcut if kind == "deeplabcut" else read_cvat
+        found = read(files, args.images)
+    content = coco_content(found, names)
+    write_json(args.out, content)
+    counts = {key: len(content[key]) for key in ("images", "annotations")}
+    say(args.out, counts | found.notes | {"other files left out": skipped})
+    for category in content["categories"]:
+        print(f"  {category['name']}: {', '.join(category['keypoints'])}")
+    print(f"  file names are relative to {found.folder}")
+    return 0
+
+
+def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], int]:
+    """Return a form, the files of it in all sources, and how many others their folders hold."""
+    for kind, pattern in _FILES.items():
+        inside = [sorted(each.glob(pattern)) for each in sources if each.is_dir()]
+        files = [file for each in inside for file in each]
+        chosen = [file for file in files if kind_of(file) == kind]
+        given = [each for each in sources if not each.is_dir()]
+        if kind == wanted or (wanted is None and any(kind_of(f) == kind for f in given + chosen)):
+            if not given + chosen:
+                break
+            return kind, given + chosen, len(files) - len(chosen)
+    what = foreign(sources[0]) or f"{sources[0]} is of no known form, or holds none"
+    raise DatasetError(f"{what}; convert reads {', '.join(_FILES)} (--from)")

@@ -1,0 +1,56 @@
+"""pose-data filter ANNOTATIONS OUT: some categories, persons with enough keypoints."""
+
+import argparse
+from pathlib import Path
+
+from pose_data.commands.loading import new_path, say
+from pose_data.errors import DatasetError, reading
+from pose_data.fix import read_plain
+from pose_data.writing import write_json
+
+HELP = "Keep some categories, annotations with enough keypoints, images that hold some."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")
+    parser.add_argument("out", type=new_path, help="the file to write")
+    parser.add_argument("--categories", help="names or ids, separated by commas")
+    parser.add_argument(
+        "--min-keypoints", type=int, default=0, help="labelled ones (0); crowds are kept"
+    )
+    parser.add_argument(
+        "--drop-empty-images", action="store_true", help="those without annotations, too"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    content = read_plain(args.annotations)
+    images, rows = content["images"], content["annotations"]
+    categories = content.get("categories") or []
+    if args.categories:
+        wanted = {word.strip() for word in args.categories.split(",")}
+        chosen = [c for c in categories if {str(c.get("name")), str(c.get("id"))} & wanted]
+        known = {str(c.get(key)) for c in categories for key in ("name", "id")}
+        if wanted - known:
+            raise DatasetError(
+                f"{args.annotations} has no category {', '.join(sorted(wanted - known))}; it has "
+                + ", ".join(str(c.get("name")) for c in categories)
+            )
+        ids = [c.get("id") for c in chosen]
+        rows = [row for row in rows if row.get("category_id") in ids]
+        content = {**content, "categories": chosen}
+    with reading(args.annotations):
+        rows = [row for row in rows if row.get("iscrowd") or _labelled(row) >= args.min_keypoints]
+        if args.drop_empty_images:
+            used = {row.get("image_id") for row in rows}
+            images = [image for image in images if image.get("id") in used]
+    write_json(args.out, {**content, "images": images, "annotations": rows})
+    counts = {"images": len(images), "annotations": len(rows)}
+    dropped = {f"{key} dropped": len(content[key]) - n for key, n in counts.items()}
+    say(args.out, counts | dropped)
+    return 0
+
+
+def _labelled(row: dict[str, object]) -> int:
+    points = row.get("keypoints")
+    return sum(v > 0 for v in points[2::3]) if isinstance(points, list) else 0

@@ -1,0 +1,78 @@
+"""pose-data merge A B ... -o OUT: several annotation files as one."""
+
+import argparse
+import posixpath
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pose_data.commands.loading import new_path, say
+from pose_data.errors import DatasetError, reading
+from pose_data.fix import fixed, read_plain
+from pose_data.writing import write_json
+
+HELP = "Write several annotation files as one, with new ids; categories are united by name."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("annotations", type=Path, nargs="+", help="COCO keypoint JSON files")
+    parser.add_argument("-o", "--out", type=new_path, required=True, help="the file to write")
+    parser.add_argument(
+        "--prefix",
+        nargs="+",
+        help="a folder for each file, put before its file names; images of one name are then one",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    paths, prefixes = args.annotations, args.prefix or [""] * len(args.annotations)
+    if len(paths) < 2 or len(prefixes) != len(paths):
+        raise DatasetError("merge needs two files or more, and --prefix a folder for each")
+    merged: dict[str, Any] = {"images": [], "annotations": []}
+    categories: dict[str, dict[str, Any]] = {}
+    owner: dict[str, Path] = {}
+    done: Counter[str] = Counter()
+    for path, prefix in zip(paths, prefixes, strict=True):
+        content, more = fixed(read_plain(path))
+        done.update(more)
+        with reading(path):
+            content = _with_new_ids(content, f"{path} ", prefix)
+        for name in {
+            str(image["file_name"]) for image in content["images"] if "file_name" in image
+        }:
+            if not args.prefix and owner.setdefault(name, path) != path:
+                raise DatasetError(
+                    f"{name} is in {owner[name]} and {path}: give --prefix with a folder for each "
+                    "file, or `--prefix . .` where both mean the same image"
+                )
+        for category in content.pop("categories"):
+            known = categories.setdefault(category["id"], category)
+            if known.get("keypoints") != category.get("keypoints"):
+                raise DatasetError(f"{path}: {category['id']} has other keypoints than before")
+        for key in ("images", "annotations"):
+            merged[key] += content.pop(key)
+        for key, value in content.items():  # of what is no list (info), the first counts
+            first = merged.setdefault(key, value)
+            if isinstance(first, list) and isinstance(value, list):
+                merged[key] = first + [each for each in value if each not in first]
+    result, more = fixed(merged | {"categories": list(categories.values())})
+    write_json(args.out, result)
+    counts = {key: len(result[key]) for key in ("images", "annotations", "categories")}
+    say(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
+    return 0
+
+
+def _with_new_ids(content: dict[str, Any], mark: str, prefix: str) -> dict[str, Any]:
+    """Return content whose ids are texts, which `fixed` numbers; categories go by their name."""
+    titles = {c["id"]: f"category {c.get('name')}" for c in content.get("categories") or []}
+    images = [{**image, "id": f"{mark}{image['id']}"} for image in content["images"]]
+    for image in images:
+        if prefix and image.get("file_name"):
+            image["file_name"] = posixpath.normpath(posixpath.join(prefix, image["file_name"]))
+    rows = [
+        {**row, "id": None, "image_id": f"{mark}{row['image_id']}"}
+        | ({"category_id": titles[row["category_id"]]} if titles else {})
+        for row in content["annotations"]
+    ]
+    categories = [{**c, "id": titles[c["id"]]} for c in content.get("categories") or []]
+    return {**content, "images": images, "annotations": rows, "categories": categories}
