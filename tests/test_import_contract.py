@@ -23,6 +23,7 @@ ALLOWED = {
 }
 EXTRAS = {
     "pose_codecs/torch.py": {"torch"},
+    "pose_data/formats/yolo.py": {"yaml"},
     "pose_train/export.py": {"onnx", "onnxruntime"},
 }
 

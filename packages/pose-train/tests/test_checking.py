@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from pose_codecs import MSRAHeatmap
+from pose_data import Augmentation, TopDown, load_coco
+from pose_data.view.draw import SIDES, bgr
 from pose_train import doctor
 from pose_train.__main__ import main
-from pose_train.checking import Parts, measure
+from pose_train.checking import Parts, draw_samples, measure
 
 SMALL = [
     "data.synthetic=null",
@@ -34,9 +37,7 @@ def test_check_of_crops(
     assert "17 keypoints: nose, left_eye" in printed
     assert "time: 7 epochs of 3 steps" in printed
     tiles = cv2.imread(str(picture))
-    assert tiles.shape[0] % 64 == tiles.shape[1] % 64 == 0
-    red = (tiles[..., 2].astype(int) - tiles[..., 1]).max()
-    assert red > 100, "the targets are drawn"
+    assert tiles.shape[1] > 2 * 256, "samples of 64 pixels are enlarged, targets beside them"
 
 
 def annotations(root: Path) -> Path:
@@ -51,7 +52,33 @@ def test_check_of_whole_pictures(
     settings += ["model.heatmap_sizes=[[16, 16]]", f"data.root={drawn_data}"]
     assert main(["check", "higherhrnet_w32_coco_512x512", *settings, "--out", str(picture)]) == 0
     assert "2 training samples" in capsys.readouterr().out
-    assert cv2.imread(str(picture)).shape[:2] == (64, 128)
+    assert cv2.imread(str(picture)).shape[1] > 4 * 256, "two pairs"
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_exchanged_sides_are_seen_on_the_batch(drawn_data: Path, flip: float) -> None:
+    """Keypoints (left half of a tile) and targets (right half) have the colours of their sides."""
+    persons = load_coco(annotations(drawn_data), drawn_data / "train2017")
+    codec = MSRAHeatmap((192, 256), (48, 64))
+    augment = Augmentation(flip_prob=flip, rotate_prob=0, half_body_prob=0)
+    dataset = TopDown(persons, (192, 256), codec.encode, augment)
+    sample = dataset[(1, 0)]
+
+    def count(colours: str) -> list[int]:
+        """Count the pixels near a side's colour in the target half."""
+        half = draw_samples(dataset, [sample])[72:300, 200:390].astype(int)
+        return [int((np.abs(half - bgr(SIDES[c])).sum(axis=2) < 60).sum()) for c in colours.split()]
+
+    left, right = (persons.skeleton.keypoints.index(f"{s}_wrist") for s in ("left", "right"))
+    sample["heatmaps"][:] = 0
+    sample["heatmaps"][left, 20:30, 20:30] = 1
+    orange, blue = count("left right")
+    assert orange > 500 > blue
+    sample["heatmaps"] = sample["heatmaps"][list(persons.skeleton.flip_indices)]
+    orange, blue = count("left right")
+    assert blue > 500 > orange
+    assert sample["heatmaps"][right].max() == 1
+    assert sample["mirrored"] == bool(flip)
 
 
 def test_the_estimate_counts_what_backward_needs() -> None:

@@ -24,7 +24,8 @@ def test_overrides_are_typed_like_the_file() -> None:
 
 
 def test_resolved_config_reads_back_equal(tmp_path: Path) -> None:
-    config = load_config("demo", ["train.lr=3e-4"])
+    config = load_config("demo", ["train.lr=3e-4", "data.flip_pairs=[[a l, a r], [左, 右]]"])
+    assert config.data.flip_pairs == (("a l", "a r"), ("左", "右"))
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
     assert load_config(file) == config
@@ -71,6 +72,9 @@ def test_default_run_directory_is_the_next_free_one(
         ("data.same={neck: []}", "data.same.neck must hold the one name"),
         ("data.same={neck: upper_neck}", "data.same.neck must be a list"),
         ("data.synthetic.people=[2, 1]", "data.synthetic.people: people must be in order"),
+        ("data.flip_pairs=[a, b]", r"data\.flip_pairs\[0\] must be a list, got 'a'"),
+        ("data.flip_pairs=[[a]]", r"data\.flip_pairs\[0\] must have 2 values"),
+        ("data.flip_pairs=[[1, 2]]", r"data\.flip_pairs\[0\]\[0\] must be of type str, got 1"),
         ("eval.boxes=detections", "give data.detections.file"),
         ("eval.multi_scale=[]", "at least one factor"),
         ("train.augment={scale: 1.5}", r"train\.augment\.scale must be from 0 to 0\.9, got 1\.5"),
@@ -120,7 +124,8 @@ def fields_of_numbers(cls: Any, path: str = "") -> Iterator[tuple[str, dataclass
 def test_every_number_of_a_config_has_its_range() -> None:
     # Checked by code of their own: a sigma may be -1 bottom-up, people are in order, and sizes
     # are compared with those of the network.
-    others = {"codec.sigma", "data.synthetic.people", "model.heatmap_sizes"}
+    # Categories are ids or names, those of the file.
+    others = {"codec.sigma", "data.synthetic.people", "model.heatmap_sizes", "data.categories"}
     found = dict(fields_of_numbers(Config))
     assert {"train.augment.flip_prob", "data.extra.ratio", "seed", "eval.multi_scale"} <= set(found)
     assert {key for key, field in found.items() if not field.metadata} == others

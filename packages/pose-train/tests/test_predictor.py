@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import torch
 from pose_backbones import CheckpointError, create_model
 from pose_data import DatasetError, load_coco
 from pose_train import ConfigError, Predictor
-from pose_train.boxes import PictureFile, read_ids
+from pose_train.boxes import PictureFile
 from pose_train.drawing import predict_inputs
 from pose_train.inputs import find_inputs
-from pose_train.predictor import extent, read_upright
+from pose_train.predictor import extent
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config, to_yaml
 from pose_train.testing import evaluate_rows
@@ -149,44 +148,6 @@ def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out/empty.png")), image)
     with pytest.raises(ConfigError, match="leave --boxes out"):
         predict_inputs(predictor, inputs, tmp_path / "out", PictureFile(Path("boxes.json")))
-
-
-def write_turned(path: Path, pixels: Any, orientation: int) -> None:
-    """Write a JPEG with an EXIF orientation."""
-    data = cv2.imencode(".jpg", pixels)[1].tobytes()
-    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00" + bytes([orientation, 0, 0, 0])
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"
-    path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_read_as_viewers_show_them(tmp_path: Path, orientation: int) -> None:
-    pixels = np.zeros((40, 60, 3), np.uint8)
-    pixels[:10, :10] = 255
-    pixels[:10, 40:] = 128
-    path = tmp_path / "turned.jpg"
-    write_turned(path, pixels, orientation)
-    np.testing.assert_array_equal(read_upright(path), cv2.imread(str(path)))
-
-
-def test_turned_pictures_are_read_as_their_annotations_mean_them(
-    run_dir: Path, tmp_path: Path
-) -> None:
-    """Upright without annotations; with their size, the stored pixels: training reads those."""
-    predictor = Predictor.from_checkpoint(run_dir)
-    path = tmp_path / "turned.jpg"
-    write_turned(path, np.zeros((40, 60, 3), np.uint8), 6)
-    inputs = find_inputs([str(path)])
-    predict_inputs(predictor, inputs, tmp_path / "upright")
-    assert cv2.imread(str(tmp_path / "upright/turned.jpg")).shape == (60, 40, 3)
-    listed = {"id": 8, "file_name": "turned.jpg", "width": 60, "height": 40}
-    (tmp_path / "gt.json").write_text(json.dumps({"images": [listed]}))
-    gt = read_ids(tmp_path / "gt.json")
-    predict_inputs(predictor, inputs, tmp_path / "stored", gt=gt)
-    assert cv2.imread(str(tmp_path / "stored/turned.jpg")).shape == (40, 60, 3)
-    wrong = replace(gt, images={"turned.jpg": (8, (40, 60))})
-    summary = predict_inputs(predictor, inputs, tmp_path / "wrong", gt=wrong)
-    assert "it looks turned" in summary.problems[0]
 
 
 def test_mistakes_are_named(run_dir: Path, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """`pose-train init`: a file of one's own in, a config that loads out."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pose_data import synthesize
+from pose_data import DatasetError, load_coco, synthesize
+from pose_data.skeleton import with_flip_pairs
 from pose_data.synthetic.synthesize import custom_skeleton
 from pose_train import load_config
 from pose_train.config import ConfigError
+from pose_train.skeletons import published_skeleton
 from pose_train.starter import starter_config
 
 
@@ -37,7 +40,10 @@ def test_two_sets(own: Path, tmp_path: Path) -> None:
     names = json.loads(train.read_text())["categories"][0]["keypoints"]
     comment = " ".join(text.replace("#  ", "").split())
     assert f"{len(names)} keypoints: {', '.join(names)}." in comment
-    assert "left_shoulder <-> right_shoulder" in comment
+    loaded = load_coco(train, own / "train2017").skeleton
+    assert config.data.flip_pairs is not None
+    assert "  flip_pairs: [[left_shoulder, right_shoulder], [left_hip, right_hip]" in text
+    assert with_flip_pairs(loaded, config.data.flip_pairs) is loaded
     assert len(text.splitlines()) < 60
     assert max(map(len, text.splitlines())) <= 100 + len(str(own))
 
@@ -92,6 +98,7 @@ def write_animals(folder: Path, *keypoints: list[str], name: str = "my.json") ->
 def test_keypoints_without_sides_are_not_flipped(tmp_path: Path) -> None:
     path = write_animals(tmp_path, ["head", "middle", "tail"])
     config = written(tmp_path, starter_config(path))
+    assert config.data.flip_pairs == ()
     assert not config.eval.flip_test
     assert config.train.augment.flip_prob == 0.0
     assert config.model.input_size == (256, 192)
@@ -111,15 +118,32 @@ def test_any_number_of_keypoints_by_any_name(tmp_path: Path, count: int) -> None
     assert config.eval.flip_test == (count == 1), "one keypoint alone mirrors itself"
 
 
-def test_several_categories_are_not_learnt_as_one(tmp_path: Path) -> None:
+def test_what_a_mirror_exchanges_stands_where_it_can_be_corrected(tmp_path: Path) -> None:
+    pairs = [("左眼", "右眼"), ("yes_l", "yes_r"), ("LF: x", "RF: x"), ("p]' \"L", "p]' \"R")]
+    path = write_animals(tmp_path, ["left_foot", *(name for pair in pairs for name in pair)])
+    text = starter_config(path)
+    assert "  # Without a partner: left_foot.\n  flip_pairs: [[左眼, 右眼], [yes_l, yes_r]" in text
+    config = written(tmp_path, text)
+    assert config.data.flip_pairs == tuple(pairs)
+    published = published_skeleton(config.data, load_coco(path, tmp_path).skeleton)
+    assert published.flip_pairs == ((1, 2), (3, 4), (5, 6), (7, 8))
+    changed = dataclasses.replace(config.data, flip_pairs=(("left_foot", "左眼"),))
+    assert published_skeleton(changed, published).flip_pairs == ((0, 1),)
+
+
+def test_several_categories(tmp_path: Path) -> None:
     path = write_animals(tmp_path, ["nose", "tail"], ["nose", "left_ear", "right_ear"])
-    message = r"several categories \(animal 1 with 2, animal 2 with 3\): a network learns one"
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(DatasetError, match=r"several skeletons \(animal 1 .*data\.categories"):
         starter_config(path)
+    text = starter_config(path, categories=["animal 2"])
+    assert "3 keypoints: nose, left_ear, right_ear." in text
+    assert written(tmp_path, text).data.categories == ("animal 2",)
     content = json.loads(path.read_text())
-    content["annotations"].pop()
+    content["annotations"].pop()  # the second is not used now
     path.write_text(json.dumps(content))
     assert "2 keypoints: nose, tail." in starter_config(path)
+    path = write_animals(tmp_path, ["nose", "tail"], ["nose", "tail"])
+    assert "2 persons" in starter_config(path)  # of two categories with one skeleton
 
 
 def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
@@ -137,7 +161,7 @@ def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
     content = lists[1].read_text()
     lists[1].write_text(content.replace("x.jpg", "y.jpg"))
     with pytest.raises(
-        ConfigError, match=r"y\.jpg is in none .* near .*b\.json: give --val-images"
+        ConfigError, match=r"y\.jpg is in no folder beside .*b\.json or one up: give --val-images"
     ):
         starter_config(lists[0], tmp_path / "pictures", lists[1])
     other = write_animals(tmp_path / "pictures", ["tail", "head"], name="c.json")
@@ -155,7 +179,7 @@ def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
         starter_config(file, input_size=(0, 0))
     lonely = tmp_path / "lonely.json"
     lonely.write_bytes(file.read_bytes())
-    with pytest.raises(ConfigError, match=r"none of the usual places.*give --images"):
+    with pytest.raises(ConfigError, match=r"in no folder beside .*give --images"):
         starter_config(lonely)
     lonely.write_text("[]")
     with pytest.raises(ConfigError, match="no COCO annotation file"):

@@ -299,6 +299,7 @@ def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.de
         seed=config.seed,
         warp=data.chosen_warp,
         decode=data.decode,
+        exif=data.exif,
         max_broken=data.max_broken,
     )
 

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from pose_data import BottomUp, GroupedBatches, TopDown
+from pose_data import BottomUp, GroupedBatches, Skeleton, TopDown, draw_people
+from pose_data.samples.crop import transform_points
+from pose_data.view.draw import SIDES, bgr, legend, sides
+from pose_data.view.gallery import Shown, sheet
 from pose_train import bottomup, topdown
 from pose_train.config import Config, ConfigError
 from pose_train.drawing import write_picture
+from pose_train.ground_truth import check_evaluation
 from pose_train.ranks import Ranks
 from pose_train.sets import Sets, check_pictures, describe, load_sets, make_batches
 from pose_train.weights import start_from_weights
@@ -56,11 +60,12 @@ def check(config: Config, picture: Path) -> str:
     sets = load_sets(config.data, config.eval, Path(config.data.root))
     for persons in (sets.train, sets.val):
         check_pictures(persons)
+    check_evaluation(config, sets.train.skeleton, sets.val)
     parts = _parts(config, sets)
     count = min(SHOWN, len(parts.samples))
     chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
     samples = [parts.samples[(1, index)] for index in chosen]
-    write_picture(picture, draw_samples(samples))
+    write_picture(picture, draw_samples(parts.samples, samples))
     estimate = measure(parts, samples[:2])
     return "\n".join(
         [
@@ -150,23 +155,51 @@ def _duration(hours: float) -> str:
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.0f} days"
 
 
-def draw_samples(samples: list[dict[str, Any]]) -> NDArray[np.uint8]:
-    """Return training samples side by side, BGR: what the network sees, its target heatmaps in red.
+def draw_samples(dataset: TopDown | BottomUp, samples: list[dict[str, Any]]) -> NDArray[np.uint8]:
+    """Return training samples with their annotated keypoints, and beside each its targets, BGR.
 
-    Bottom-up samples show, darkened, what the loss must not look at.
+    Both in the colours of their side, which agree where left and right are not exchanged: keypoints
+    come from the annotations and `matrix`, targets are the heatmaps. Bottom-up samples show,
+    darkened, what the loss must not look at.
     """
-    tiles = []
+    persons, shown = dataset.persons, []
+    flips = list(persons.skeleton.flip_indices)
     for sample in samples:
-        image = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR).astype(np.float32)
-        height, width = image.shape[:2]
-        maps = sample["heatmaps"]
-        finest = maps if isinstance(maps, np.ndarray) else maps[-1]  # (K, h, w)
-        heat = cv2.resize(finest.max(axis=0), (width, height))[..., None]
-        if "masks" in sample:
-            mask = cv2.resize(sample["masks"][-1].astype(np.float32), (width, height))[..., None]
-            image *= 0.3 + 0.7 * mask
-        tiles.append(image * (1 - 0.7 * heat) + np.array([0, 0, 255], np.float32) * 0.7 * heat)
-    columns = math.ceil(math.sqrt(len(tiles) * tiles[0].shape[0] / tiles[0].shape[1]))
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    return np.vstack(rows).clip(0, 255).astype(np.uint8)
+        if isinstance(dataset, BottomUp):
+            row = dataset.images[sample["index"]]
+            who = np.flatnonzero(persons.image_index == row)
+        else:
+            row, who = persons.image_index[sample["index"]], np.array([sample["index"]])
+        order = flips if sample["mirrored"] else slice(None)
+        points = transform_points(persons.keypoints[who][:, order], sample["matrix"])  # (P, K, 2)
+        zoom = max(1, round(256 / sample["image"].shape[0]))
+        image = cv2.resize(cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR), None, fx=zoom, fy=zoom)
+        labels = draw_people(
+            image,
+            ((points + 0.5) * zoom - 0.5).astype(np.float32),
+            persons.visible[who][:, order],
+            persons.skeleton,
+        )
+        mirrored = " (mirrored)" * sample["mirrored"]
+        both = np.hstack([labels, _targets(sample, image, persons.skeleton)])
+        shown.append(Shown(both, f"{persons.file_names[row]}{mirrored}"))
+    heading = "Left: annotated keypoints. Right: target heatmaps, in the colours of their sides."
+    width = max(1600, 2 * shown[0].image.shape[1] + 8)
+    return sheet([(heading, shown)], legend(persons.skeleton), width)
+
+
+def _targets(sample: dict[str, Any], image: NDArray[Any], skeleton: Skeleton) -> NDArray[np.uint8]:
+    """Return the target heatmaps over an image (H, W, 3), each side in its colour."""
+    size = image.shape[1], image.shape[0]
+    maps = sample["heatmaps"]
+    finest = maps if isinstance(maps, np.ndarray) else maps[-1]  # (K, h, w)
+    canvas = 0.5 * image.astype(np.float32)
+    if "masks" in sample:
+        mask = cv2.resize(sample["masks"][-1].astype(np.float32), size)[..., None]
+        canvas *= 0.3 + 0.7 * mask
+    side = np.array(sides(skeleton))
+    for name, colour in SIDES.items():
+        if (side == name).any():
+            heat = cv2.resize(finest[side == name].max(axis=0), size)[..., None].clip(0, 1)
+            canvas = canvas * (1 - heat) + np.array(bgr(colour), np.float32) * heat
+    return canvas.clip(0, 255).astype(np.uint8)

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-size", type=int, nargs=2, metavar=("W", "H"), help="by the persons' shape"
     )
     parser.add_argument(
+        "--categories", nargs="+", metavar="NAME", help="of a file with several: names or ids"
+    )
+    parser.add_argument(
         "--data-root", metavar="DIR", help="with --from-mmpose: the folder laid out like COCO"
     )
 
@@ -42,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
     from pose_train.starter import starter_config
 
     if args.from_mmpose is not None:
-        of_annotations = ("images", "val", "val_images", "model", "input_size")
+        of_annotations = ("images", "val", "val_images", "model", "input_size", "categories")
         given = [name for name in of_annotations if getattr(args, name) is not None]
         if given:
             raise ConfigError(
@@ -60,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
             args.val_images,
             model=args.model or "hrnet_w32",
             input_size=tuple(args.input_size) if args.input_size else None,
+            categories=args.categories,
         ),
         end="",
     )

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; under torchrun the processes share the work, and the first one prints."""
+    from pose_train.ground_truth import check_evaluation
     from pose_train.published import MULTI_SCALE, departures, published_row
     from pose_train.ranks import joined
     from pose_train.rundir import write_text
@@ -58,6 +59,7 @@ def main(args: argparse.Namespace) -> int:
     with joined(config.train.device) as (ranks, device):
         trained.net.to(device)
         val, boxes = load_tested(config)
+        check_evaluation(config, trained.skeleton, val)
         if ranks.is_first:
             count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
             for note in trained.notes:

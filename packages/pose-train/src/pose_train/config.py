@@ -66,8 +66,14 @@ class Data:
     mix: Literal["merge", "combine"] = "merge"  # keypoints of the main set, or those of all sets
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name: [its name elsewhere];
     # two names stand for the middle between them
+    # names or ids, of train and val; None: all with keypoints, which must then be the same
+    categories: tuple[int | str, ...] | None = None
+    # [left, right] names that a mirrored image exchanges; None: told from the names, []: none
+    flip_pairs: tuple[tuple[str, str], ...] | None = None
     detections: Detections = Detections()
     decode: Literal["exact", "fast"] = "exact"  # fast: JPEGs at a half or less where that suffices
+    # auto: images upright, unless the file's sizes are those of the stored pixels
+    exif: Literal["auto", "apply", "ignore"] = "auto"
     # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or
     # the papers' authors', else cv2
     warp: Literal["cv2", "opencv4"] | None = None

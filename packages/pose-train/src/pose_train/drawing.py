@@ -20,7 +20,7 @@ from pose_train.boxes import PERSON, Boxes, Known, PictureFile, known_of
 from pose_train.config import ConfigError
 from pose_train.films import Film, Image, read_frames, stated_frames
 from pose_train.inputs import Input
-from pose_train.predictor import People, Predictor, read_upright
+from pose_train.predictor import People, Predictor
 from pose_train.rundir import RunDirError
 from pose_train.words import counted
 
@@ -64,8 +64,8 @@ def predict_inputs(
     boxes: for top-down; an input that the file does not name has nobody. gt: only the inputs that
     it names are predicted. Rows carry the image ids of gt, or boxes, where these are annotation
     files, else numbers from 1 (from above the last of those), one for each picture and frame; and
-    the category of their people. What an annotation file gives a size for is read as it is stored,
-    because training reads it so; other pictures are turned upright by their EXIF orientation.
+    the category of their people. Pictures are turned upright by their EXIF orientation, those that
+    an annotation file gives a size for as `data.exif` says of the network's training.
 
     What cannot be read is listed and left out. Each file is written to a temporary name and
     renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
@@ -156,10 +156,8 @@ class _Work:
 
 
 def _picture(work: _Work, entry: Input, known: Known) -> None:
-    if known.size is None:
-        image = read_upright(entry.path)
-    else:
-        image = read_picture(entry.path, known.size).pixels
+    exif = "apply" if known.size is None else work.predictor.trained.config.data.exif
+    image = read_picture(entry.path, known.size, exif=exif).pixels
     people = work.predictor(image, work.boxes(known, None))
     image_id = next(work.ids) if known.image_id is None else known.image_id
     work.writer.add(people, image_id, {"file_name": entry.name})

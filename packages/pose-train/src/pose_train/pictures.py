@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pose_data import Persons, draw_people
 from pose_data.images.decode import read_picture
+from pose_data.images.headers import Exif
 from pose_eval import Report
 from pose_eval.breakdown import by_image
 from pose_train.words import counted
@@ -66,7 +67,13 @@ def slowest(seconds: dict[int, float], most: int) -> list[int]:
     return sorted(seconds, key=lambda image_id: -seconds[image_id])[:most]
 
 
-def draw_pair(evaluation: Report, persons: Persons, image_id: int, mistakes: Mistakes) -> Image:
+def draw_pair(
+    evaluation: Report,
+    persons: Persons,
+    image_id: int,
+    mistakes: Mistakes,
+    exif: Exif = "auto",
+) -> Image:
     """Draw what is annotated (left) and what was found (right); mistakes have red boxes.
 
     Raises DatasetError for a picture that cannot be read.
@@ -74,7 +81,8 @@ def draw_pair(evaluation: Report, persons: Persons, image_id: int, mistakes: Mis
     gt, results = evaluation.gt, evaluation.results
     place = int(np.flatnonzero(persons.image_ids == image_id)[0])
     w, h = persons.image_sizes[place].tolist()
-    image = read_picture(persons.image_dir / str(persons.file_names[place]), (w, h)).pixels
+    path = persons.image_dir / str(persons.file_names[place])
+    image = read_picture(path, (w, h), exif=exif).pixels
     number = int(np.flatnonzero(gt.image_ids == image_id)[0])
     annotated = np.flatnonzero((gt.image == number) & (gt.category == 0))
     found = np.flatnonzero((results.image == number) & (results.category == 0))

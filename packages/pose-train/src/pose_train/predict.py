@@ -140,14 +140,13 @@ def result_rows(
     score_threshold: float = 0.2,
     nms: str = "oks",
     nms_threshold: float = 0.9,
-    category_id: int = 1,
 ) -> list[dict[str, Any]]:
     """Rescore and suppress poses, and return COCO result rows: what MMPose's CocoMetric writes.
 
     rescoring: a mode of pose_eval.rescore; in `bbox_keypoint` a row's score is the mean of its
     keypoint scores above `score_threshold`, times the box's score, which is 1 for annotated boxes.
-    nms: "oks", "soft" or "none", in every picture. Rows come picture by picture, in the order of
-    the pictures' first boxes; in a picture those of NMS "oks" by falling score.
+    nms: "oks", "soft" or "none", of each category of a picture. Rows come picture by picture, in
+    the order of the pictures' first boxes; in a picture those of NMS "oks" by falling score.
     """
     if nms not in NMS:
         raise ValueError(f"nms must be one of {', '.join(NMS)}, got {nms!r}")
@@ -156,6 +155,8 @@ def result_rows(
     box_scores = np.ones(len(person)) if persons.scores is None else persons.scores[person]
     scores = rescore(box_scores, joint_scores, rescoring, score_threshold)
     image = persons.image_ids[persons.image_index[person]]
+    category = persons.category_ids[person]
+    group = np.unique(np.stack([image, category]), axis=1, return_inverse=True)[1].ravel()
     points = np.concatenate([keypoints, joint_scores[..., None]], axis=-1)  # (N, K, 3)
     sigmas = persons.skeleton.sigmas
 
@@ -166,11 +167,11 @@ def result_rows(
         return suppress(points[rows], scores[rows], area[rows], nms_threshold, sigmas=sigmas)
 
     order = first_of_each_id(image, persons.ids[person])
-    kept = order[per_image(image[order], lambda rows: keep(order[rows]))]
+    kept = order[per_image(group[order], lambda rows: keep(order[rows]))]
     return [
         {
             "image_id": int(image[i]),
-            "category_id": category_id,
+            "category_id": int(category[i]),
             "keypoints": points[i].ravel().tolist(),  # (3 K,)
             "score": float(scores[i]),
             "bbox": _xywh(boxes[i]),

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from pose_codecs import AssociativeEmbedding
 from pose_data import DatasetError, keypoints_to_image, warp_affine
 from pose_data.images.decode import read_picture
-from pose_data.images.headers import read_header
 from pose_data.samples.crop import box_to_center_scale, crop_matrix, fix_aspect, udp_matrix
 from pose_data.samples.scene import resize_for_test
 from pose_data.samples.topdown import PADDING
@@ -24,11 +23,6 @@ from pose_train.trained import Trained, load_trained
 
 Image = NDArray[np.uint8]
 Detector = Callable[[Image], ArrayLike]
-
-# EXIF orientations: those of a mirrored picture by what is left once it is mirrored back, and how
-# the others are turned up.
-_MIRRORED = {2: 1, 4: 3, 5: 8, 7: 6}
-_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 MAX_RATIO = 16  # of a picture's sides, bottom-up; 3x3000 pixels would be 512x512000
 
@@ -78,6 +72,8 @@ class Predictor:
     ) -> People:
         """Return the people in an image: a file, or an array (H, W, 3) uint8 BGR as OpenCV reads.
 
+        A file is seen upright, by its EXIF orientation, and so are the results.
+
         bboxes: (P, 4) xyxy of the persons, or (P, 5) with the boxes' scores, or a function that
         returns them for a BGR array. Without them a top-down network takes the whole image for one
         person; a bottom-up network needs none, and takes none.
@@ -85,7 +81,9 @@ class Predictor:
         Raises DatasetError for a file that cannot be read and for a strip that bottom-up would not
         fit into memory, ValueError for wrong shapes.
         """
-        pixels = check_image(image) if isinstance(image, np.ndarray) else read_upright(Path(image))
+        if not isinstance(image, np.ndarray):
+            image = read_picture(Path(image)).pixels
+        pixels = check_image(image)
         if self.trained.config.recipe == "bottomup":
             if bboxes is not None:
                 raise ValueError("a bottom-up network finds people by itself: leave bboxes out")
@@ -172,18 +170,6 @@ class Predictor:
         """Return BGR crops as one RGB batch (B, h, w, 3) on the network's device."""
         batch = np.ascontiguousarray(np.stack(crops)[..., ::-1])
         return torch.from_numpy(batch).to(self.trained.device, non_blocking=True)
-
-
-def read_upright(path: Path) -> Image:
-    """Read a picture as a viewer shows it: its EXIF orientation is applied. Raises DatasetError."""
-    pixels = read_picture(path).pixels
-    orientation = read_header(path).orientation
-    if orientation in _MIRRORED:
-        pixels = cv2.flip(pixels, 1)  # type: ignore[assignment]
-        orientation = _MIRRORED[orientation]
-    if orientation in _TURNS:
-        pixels = cv2.rotate(pixels, _TURNS[orientation])  # type: ignore[assignment]
-    return pixels
 
 
 def check_image(image: Image) -> Image:

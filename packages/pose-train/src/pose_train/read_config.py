@@ -161,8 +161,13 @@ def _build(cls: type[Any], content: object, path: str) -> Any:
 def _convert(hint: Any, value: Any, path: str) -> Any:
     """Check one value against its type; exact types, except that whole numbers pass as floats."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):  # every union here is `X | None`
+    if origin in (types.UnionType, typing.Union) and types.NoneType in arguments:  # `X | None`
         return None if value is None else _convert(arguments[0], value, path)
+    if origin in (types.UnionType, typing.Union):  # of plain types
+        if type(value) not in arguments:
+            allowed = " or ".join(each.__name__ for each in arguments)
+            raise ConfigError(f"{path} must be {allowed}, got {value!r}")
+        return value
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast("type[Any]", hint), value, path)
     if origin is Literal:

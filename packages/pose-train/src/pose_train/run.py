@@ -12,6 +12,7 @@ from torch import nn
 from pose_eval import Report
 from pose_train.checkpoints import LAST, Training, keep_newest, save_checkpoint
 from pose_train.config import Config, ConfigError
+from pose_train.ground_truth import check_evaluation
 from pose_train.loggers import Logger, check_extras, open_loggers
 from pose_train.ranks import Ranks, gather
 from pose_train.read_config import to_yaml
@@ -50,13 +51,14 @@ class Run:
 def load_given_sets(config: Config) -> Sets | None:
     """Load the sets of data.root; None where they are yet to be drawn.
 
-    Pictures to evaluate on that are missing show now, not after the first epochs.
+    What would keep results from being evaluated shows now, not after the first epochs.
     """
     check_extras(config)
     if config.data.root is None:
         return None
     sets = load_sets(config.data, config.eval, Path(config.data.root))
     check_pictures(sets.val)
+    check_evaluation(config, sets.train.skeleton, sets.val)
     return sets
 
 

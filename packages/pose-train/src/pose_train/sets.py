@@ -1,6 +1,8 @@
 """The sets of a run: what is trained on, what is evaluated, and who gets which part of them."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,9 @@ from pose_data import (
     merge,
     synthesize,
     whole_image_boxes,
+    with_flip_pairs,
 )
+from pose_data.images.missing import why_missing
 from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, Synthetic
 from pose_train.ranks import Ranks
 from pose_train.signals import start_sampling
@@ -41,13 +45,13 @@ class Sets(NamedTuple):
 
 def load_sets(data: Data, evaluation: Eval, root: Path) -> Sets:
     """Load the sets below `root`; raises ConfigError, DatasetError."""
-    val = load_annotated(root, data.val, data.format, "data.root")
+    val = load_main(root, data, data.val)
     return Sets(load_train(data, root), val, load_boxes(data, evaluation, root, val))
 
 
 def load_train(data: Data, root: Path) -> Persons:
     """Load what is trained on: one set, or several as one."""
-    first = load_annotated(root, data.train, data.format, "data.root")
+    first = load_main(root, data, data.train)
     if not data.extra:
         return first if data.ratio == 1 else merge(first, ratios=[data.ratio])
     others = []
@@ -93,12 +97,29 @@ def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Person
     )
 
 
-def load_annotated(root: Path, chosen: AnnotationSet, format_: str, key: str) -> Persons:
+def load_main(root: Path, data: Data, chosen: AnnotationSet) -> Persons:
+    """Load the set that is trained on, or the one that is evaluated."""
+    return load_annotated(root, chosen, data.format, "data.root", data.categories, data.flip_pairs)
+
+
+def load_annotated(
+    root: Path,
+    chosen: AnnotationSet,
+    format_: str,
+    key: str,
+    categories: Sequence[int | str] | None = None,
+    flip_pairs: Sequence[Sequence[str]] | None = None,
+) -> Persons:
     """Load one annotated set below a root, which the config names by `key`."""
     if not root.is_dir():
         raise ConfigError(f"{key} {root} does not exist or is not a folder")
-    load = load_aic if format_ == "aic" else load_coco
-    persons = load(root / chosen.annotations, root / chosen.images)
+    files = root / chosen.annotations, root / chosen.images
+    if format_ == "aic":
+        persons = load_aic(*files)
+        if flip_pairs is not None:
+            persons = replace(persons, skeleton=with_flip_pairs(persons.skeleton, flip_pairs))
+    else:
+        persons = load_coco(*files, categories=categories, flip_pairs=flip_pairs)
     if not len(persons):
         raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
     return persons
@@ -108,12 +129,13 @@ def check_pictures(persons: Persons) -> None:
     """Raise ConfigError where pictures with persons do not exist, naming the first."""
     used = np.unique(persons.image_index)
     first = np.searchsorted(persons.image_index, used)  # one person of each
-    paths = [persons.image_path(int(i)) for i in first]
-    missing = [path for path in paths if not os.path.exists(path)]
+    missing = [i for i in first.tolist() if not os.path.exists(persons.image_path(i))]
     if missing:
+        path = persons.image_path(missing[0])
+        name = str(persons.file_names[persons.image_index[missing[0]]])
         raise ConfigError(
-            f"{len(missing)} of {len(paths)} pictures of {persons.annotation_file} do not exist, "
-            f"{missing[0]} for one"
+            f"{len(missing)} of {len(used)} pictures of {persons.annotation_file} do not exist, "
+            f"{path} for one: {why_missing(persons.image_dir, name)}"
         )
 
 

@@ -1,6 +1,7 @@
 """A config for a user's own file, with the reasons for its numbers as comments."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 import yaml
 
 from pose_backbones import create_model, list_models
-from pose_data import Persons, load_coco
+from pose_data import Persons, Skeleton, load_coco
 from pose_data.formats.json import read_json
+from pose_data.sides import names_a_side
 from pose_train.config import ConfigError
 from pose_train.words import counted
 
@@ -28,59 +30,41 @@ def starter_config(
     *,
     model: str = "hrnet_w32",
     input_size: tuple[int, int] | None = None,
+    categories: Sequence[str] | None = None,
 ) -> str:
     """Return a complete config, as YAML, that trains `model` on a COCO-format file.
 
-    The skeleton comes from the file's `categories`; input size, sigma, batch and schedule from what
-    is in it. Raises ConfigError and DatasetError.
+    The skeleton comes from the file's `categories`, of which `categories` chooses by name or id;
+    input size, sigma, batch and schedule from what is in it. Raises ConfigError and DatasetError.
     """
     if model not in list_models():
         raise ConfigError(f"--model {model}: there are {', '.join(list_models())}")
     if val is None and val_images is not None:
         raise ConfigError("--val-images belongs to --val, which is not given")
-    content = read_json(annotations)
-    _check_categories(content, annotations)
-    images = images or _find_images(content, annotations, "--images")
-    train = load_coco(annotations, images)
+    images = images or _find_images(annotations, "--images")
+    chosen = None if categories is None else [int(c) if c.isdecimal() else c for c in categories]
+    train = load_coco(annotations, images, categories=chosen)
     if not len(train):
         raise ConfigError(f"{annotations} holds no person with labelled keypoints")
     paths = [annotations, images, annotations, images]
     if val is not None:
-        paths[2:] = val, val_images or _find_images(read_json(val), val, "--val-images", images)
-        if load_coco(*paths[2:]).skeleton.keypoints != train.skeleton.keypoints:
+        paths[2:] = val, val_images or _find_images(val, "--val-images", images)
+        if load_coco(*paths[2:], categories=chosen).skeleton.keypoints != train.skeleton.keypoints:
             raise ConfigError(f"{val} has other keypoints than {annotations}")
     root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     names = [os.path.relpath(path.resolve(), root) for path in paths]
     size = input_size or _input_size(train, model)
     heatmaps = _heatmap_sizes(model, size, train.skeleton.num_keypoints)
-    text = _data_text(root, names, val is None) + _model_text(model, size, heatmaps)
+    text = _data_text(root, names, val is None)
+    text += "" if chosen is None else _line("categories", chosen)
+    text += _flip_text(train.skeleton)
+    text += _model_text(model, size, heatmaps)
     return _header(annotations, train, model) + text + _train_text(train, model, size)
 
 
-def _check_categories(content: Any, annotations: Path) -> None:
-    """Raise ConfigError where annotations are of several categories with keypoints.
-
-    A network learns one kind of thing, and evaluation would take the others for missed.
-    """
-    if not isinstance(content, dict):
-        return  # load_coco says what is wrong
-    listed = [each for each in content.get("categories", []) if isinstance(each, dict)]
-    own = {each.get("id"): each for each in listed if each.get("keypoints")}
-    rows = [row for row in content.get("annotations", []) if isinstance(row, dict)]
-    used = own.keys() & {row.get("category_id") for row in rows if row.get("keypoints")}
-    if len(used) > 1:
-        each = [
-            f"{own[i].get('name', i)} with {len(own[i]['keypoints'])}"
-            for i in sorted(used, key=str)
-        ]
-        raise ConfigError(
-            f"{annotations} has keypoints of several categories ({', '.join(each)}): a network "
-            "learns one. Make a file of each, or give all annotations one category"
-        )
-
-
-def _find_images(content: Any, annotations: Path, option: str, known: Path | None = None) -> Path:
-    """Return the folder that holds the file's pictures: where they usually are, or a known one."""
+def _find_images(annotations: Path, option: str, known: Path | None = None) -> Path:
+    """Return the folder that holds a file's images: where they usually are, or a known one."""
+    content = read_json(annotations)
     try:
         name = str(content["images"][0]["file_name"])
     except (KeyError, IndexError, TypeError):
@@ -90,10 +74,12 @@ def _find_images(content: Any, annotations: Path, option: str, known: Path | Non
     split = annotations.stem.rpartition("_")[2]
     parents = [annotations.parent, annotations.parent.parent]
     usual = [parent / each.format(split=split) for parent in parents for each in _FOLDERS]
-    for folder in [*usual, known] if known else usual:
+    usual += [known] if known else []
+    usual += [child for parent in parents for child in sorted(parent.iterdir()) if child.is_dir()]
+    for folder in usual:
         if (folder / name).is_file():
             return folder
-    raise ConfigError(f"{name} is in none of the usual places near {annotations}: give {option}")
+    raise ConfigError(f"{name} is in no folder beside {annotations} or one up: give {option}")
 
 
 def _input_size(train: Persons, model: str) -> tuple[int, int]:
@@ -122,18 +108,13 @@ def _heatmap_sizes(model: str, size: tuple[int, int], count: int) -> list[list[i
 
 def _header(annotations: Path, train: Persons, model: str) -> str:
     skeleton = train.skeleton
-    pairs = ", ".join(
-        f"{skeleton.keypoints[a]} <-> {skeleton.keypoints[b]}" for a, b in skeleton.flip_pairs
-    )
+    names = f"{counted(skeleton.num_keypoints, 'keypoint')}: {', '.join(skeleton.keypoints)}."
     lines = [
         f"# {model}; {annotations.name}: {len(train)} persons, {len(train.image_ids)} pictures.",
         "# pose-train check my.yaml, then pose-train run my.yaml",
         "#",
-        *_wrapped(
-            f"{counted(skeleton.num_keypoints, 'keypoint')}: {', '.join(skeleton.keypoints)}."
-        ),
-        *_wrapped(f"A mirrored picture swaps {pairs or 'none of them'}."),
-        "# Names and links come from the file's `categories`, left and right from the names.",
+        *_wrapped(names.split()),
+        "# Names and links come from the file's `categories`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -147,6 +128,19 @@ def _data_text(root: Path, names: list[str], same_set: bool) -> str:
         )
         text += note + "  # two files with `pose-data split`, and name the second one here.\n"
     return text
+
+
+def _flip_text(skeleton: Skeleton) -> str:
+    """Return the pairs that the names tell, where a person can correct them."""
+    names, flips = skeleton.keypoints, skeleton.flip_indices
+    lines = ["  # What a mirrored image exchanges, by the names; correct it where they mislead."]
+    lone = [name for i, name in enumerate(names) if flips[i] == i and names_a_side(name)]
+    if lone:
+        lines += _wrapped(f"Without a partner: {', '.join(lone)}.".split(), "  #", "  #  ")
+    pairs = [_flow([names[a], names[b]]) for a, b in skeleton.flip_pairs]
+    commas = [f"{pair}," for pair in pairs[:-1]] + pairs[-1:]
+    flow = "\n".join(_wrapped(commas, "  flip_pairs: [", "   ")).replace("[ ", "[", 1)
+    return "\n".join([*lines, f"{flow}]\n"])
 
 
 def _model_text(model: str, size: tuple[int, int], heatmaps: list[list[int]]) -> str:
@@ -203,16 +197,22 @@ def _train_text(train: Persons, model: str, size: tuple[int, int]) -> str:
 
 
 def _line(key: str, value: Any) -> str:
-    flow = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
-    return f"  {key}: {flow.removesuffix('...' + chr(10)).strip()}\n"
+    return f"  {key}: {_flow(value)}\n"
 
 
-def _wrapped(text: str) -> list[str]:
-    """Break a comment into lines."""
-    lines, line = [], "#"
-    for word in text.split():
-        if len(line) + len(word) > 98:
-            lines.append(line)
-            line = "#  "
-        line += f" {word}"
-    return [*lines, line]
+def _flow(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    flow = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True
+    )
+    return flow.removesuffix("...\n").strip()
+
+
+def _wrapped(words: Sequence[str], start: str = "#", more: str = "#  ") -> list[str]:
+    """Put words on lines, a comment's unless they start with something else."""
+    lines = [start]
+    for word in words:
+        if len(lines[-1]) + len(word) > 98:
+            lines.append(more)
+        lines[-1] += f" {word}"
+    return lines

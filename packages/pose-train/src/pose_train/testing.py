@@ -4,8 +4,6 @@ The recipes evaluate with these functions while they train, `pose-train test` do
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from torch import device as Device
@@ -15,9 +13,9 @@ from tqdm import tqdm
 
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import BottomUp, Persons, Skeleton, TopDown
-from pose_data.combine import keypoint_indices
-from pose_eval import Report, evaluate, read_ground_truth
-from pose_train.config import Config, ConfigError
+from pose_eval import Report, evaluate
+from pose_train.config import Config
+from pose_train.ground_truth import ground_truth, kept_joints
 from pose_train.people import find_people, scene_loader, scene_rows
 from pose_train.predict import join_poses, predict_poses, result_rows
 from pose_train.ranks import Ranks, gather
@@ -51,6 +49,7 @@ def predict_boxes(
         warp=config.data.chosen_warp,
         udp=config.codec.udp,
         decode=config.data.decode,
+        exif=config.data.exif,
         cache_mb=config.data.cache_mb,
     )
     joints = kept_joints(skeleton, val.skeleton)
@@ -72,7 +71,6 @@ def predict_boxes(
         boxes,
         nms=plan.nms,
         nms_threshold=plan.nms_threshold,
-        category_id=category_of(val.annotation_file),
     )
 
 
@@ -97,6 +95,7 @@ def predict_pictures(
         scale_factors=plan.multi_scale,
         warp=data.chosen_warp,
         decode=data.decode,
+        exif=data.exif,
     )
     first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))
     loader = scene_loader(
@@ -125,7 +124,7 @@ def predict_pictures(
             scene._replace(keypoints=scene.keypoints[:, joints], scores=scene.scores[:, joints])
             for scene in everyone
         ]
-    return scene_rows(everyone, category_of(val.annotation_file))
+    return scene_rows(everyone, val.categories[0].id)
 
 
 def shown(loader: DataLoader[dict[str, Any]], ranks: Ranks) -> Iterable[dict[str, Any]]:
@@ -142,28 +141,4 @@ def shown(loader: DataLoader[dict[str, Any]], ranks: Ranks) -> Iterable[dict[str
 
 def evaluate_rows(rows: Rows, val: Persons) -> Report:
     """Evaluate result rows on the set they are of, with the sigmas of its skeleton."""
-    return evaluate(rows, val.annotation_file, sigmas=val.skeleton.sigmas)
-
-
-def kept_joints(network: Skeleton, evaluated: Skeleton) -> list[int] | None:
-    """Return which of a network's keypoints are the evaluated ones, by name; None for all as is.
-
-    A network of COCO's joints and two more is evaluated on COCO's 17. Raises ConfigError where it
-    lacks some.
-    """
-    if network.keypoints == evaluated.keypoints:
-        return None
-    places: list[int] = keypoint_indices(network, evaluated)[:, 0].tolist()
-    lacking = [name for name, at in zip(evaluated.keypoints, places, strict=True) if at < 0]
-    if lacking:
-        raise ConfigError(
-            f"the network has no keypoint {', '.join(lacking)}; it has "
-            f"{', '.join(network.keypoints)}"
-        )
-    return places
-
-
-@lru_cache(maxsize=4)
-def category_of(annotations: Path) -> int:
-    """Return the id of the category that has keypoints, which result rows must carry."""
-    return int(read_ground_truth(annotations)[0].categories[0].id)
+    return evaluate(rows, ground_truth(val), sigmas=val.skeleton.sigmas)

@@ -232,6 +232,7 @@ def _samples(
         warp=data.chosen_warp,
         udp=config.codec.udp,
         decode=data.decode,
+        exif=data.exif,
         cache_mb=data.cache_mb,
         max_broken=data.max_broken,
     )

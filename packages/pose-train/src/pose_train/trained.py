@@ -16,13 +16,13 @@ from pose_backbones import (
     read_checkpoint,
 )
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
-from pose_data import Persons, Skeleton, load_coco
+from pose_data import Persons, Skeleton
 from pose_train import bottomup, topdown
 from pose_train.checkpoints import BEST, LAST, Progress
 from pose_train.config import Config, ConfigError
 from pose_train.ranks import Ranks, find_device
 from pose_train.read_config import load_config, parse_config, shipped_configs
-from pose_train.sets import check_pictures, load_annotated, load_boxes
+from pose_train.sets import check_pictures, load_boxes, load_main
 from pose_train.skeletons import published_skeleton, skeleton_from_plain
 from pose_train.testing import Rows, predict_boxes, predict_pictures
 from pose_train.weights import settle_warp, weights_file
@@ -166,7 +166,7 @@ def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
     annotations, images = root / data.val.annotations, root / data.val.images
     own = None
     if data.format == "coco" and annotations.is_file() and images.is_dir():
-        own = load_coco(annotations, images).skeleton
+        own = load_main(root, data, data.val).skeleton
     return published_skeleton(data, own)
 
 
@@ -182,7 +182,7 @@ def load_tested(config: Config) -> tuple[Persons, Persons]:
             f"data.format {data.format} cannot be evaluated as it is: write it as COCO with "
             "`pose-data convert-aic` and set data.format=coco"
         )
-    val = load_annotated(root, data.val, data.format, "data.root")
+    val = load_main(root, data, data.val)
     check_pictures(val)
     return val, load_boxes(data, config.eval, root, val)
 
