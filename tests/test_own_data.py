@@ -1,7 +1,9 @@
 """A dataset of one's own, with keypoints of its own: trained and used without writing Python."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,3 +60,94 @@ def test_nine_keypoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert len(rows) == 3
     assert all(np.array(row["keypoints"]).reshape(9, 3).shape == (9, 3) for row in rows)
     assert cv2.imread(str(out / rows[0]["file_name"])).shape == (96, 128, 3)
+
+
+def drawn(folder: Path, content: dict[str, Any]) -> Path:
+    """Write an annotation file, and an empty image for each of its names."""
+    folder.mkdir()
+    for image in content["images"]:
+        cv2.imwrite(str(folder / image["file_name"]), np.zeros((320, 400, 3), np.uint8))
+    file = folder / "mine.json"
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_the_file_that_the_guide_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that a file must hold, by the guide, is enough for every command."""
+    guide = Path(__file__).parents[1] / "docs/your-own-data.md"
+    (text,) = re.findall(r"```json\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    file = drawn(tmp_path / "data", json.loads(text))
+    assert pose_data(["check", str(file), "--images", str(file.parent)]) == 0
+    capsys.readouterr()
+    assert pose_train(["init", str(file)]) == 0
+    config, run = tmp_path / "my.yaml", tmp_path / "run"
+    config.write_text(capsys.readouterr().out)
+    small = [*SMALL, "train.batch_size=1", "train.warmup_steps=1", "train.lr_steps=[]"]
+    small += ["train.freeze=[backbone]"]  # batch norm wants more than one person
+    assert pose_train(["check", str(config), *small, "--out", str(tmp_path / "batch.png")]) == 0
+    assert pose_train(["run", str(config), f"out={run}", *small]) == 0
+    assert pose_train(["resume", str(run), "train.epochs=2"]) == 0
+    assert pose_train(["test", str(run)]) == 0
+    assert "AP" in capsys.readouterr().out
+
+
+def animals(*categories: dict[str, Any]) -> dict[str, Any]:
+    """Return four images of two animals for each category."""
+    images = [{"id": i + 1, "file_name": f"{i}.png"} for i in range(4)]
+    annotations = []
+    for category in categories:
+        for i in range(8):
+            points = [
+                (60 + 30 * k + 5 * i, 80 + 20 * k, 2) for k in range(len(category["keypoints"]))
+            ]
+            annotations.append(
+                {
+                    "image_id": i // 2 + 1,
+                    "category_id": category["id"],
+                    "keypoints": [value for point in points for value in point],
+                }
+            )
+    return {"images": images, "annotations": annotations, "categories": list(categories)}
+
+
+CAT = {"id": 5, "name": "cat", "keypoints": ["nose", "left_ear", "right_ear"]}
+DOG = CAT | {"id": 3, "name": "dog"}
+FISH = {"id": 8, "name": "fish", "keypoints": ["snout", "tail"]}
+
+
+def test_two_categories_of_one_skeleton(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = drawn(tmp_path / "data", animals(CAT, DOG))
+    assert pose_train(["init", str(file)]) == 0
+    config, run = tmp_path / "my.yaml", tmp_path / "run"
+    config.write_text(capsys.readouterr().out)
+    assert pose_train(["run", str(config), f"out={run}", *SMALL]) == 0
+    rows = json.loads((run / "results.json").read_text())
+    assert {row["category_id"] for row in rows} == {3, 5}
+    out = capsys.readouterr().out
+    assert re.search(r"(?m)^cat +8 ", out)
+    assert re.search(r"(?m)^dog +8 ", out)
+    bottomup = ["recipe=bottomup", "model.name=demo_higherhrnet", "model.heatmap_size=null"]
+    arguments = [*SMALL[1:], *bottomup, "model.heatmap_sizes=[[16, 16]]"]
+    assert pose_train(["check", str(config), *arguments]) == 2
+    assert "a bottom-up network does not tell apart" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_categories_of_different_skeletons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = drawn(tmp_path / "data", animals(CAT, FISH))
+    assert pose_data(["check", str(file)]) == 1
+    assert pose_train(["init", str(file)]) == 2
+    assert "Choose with data.categories: [cat]" in capsys.readouterr().err
+    assert pose_train(["init", str(file), "--categories", "cat"]) == 0
+    config, run = tmp_path / "my.yaml", tmp_path / "run"
+    text = capsys.readouterr().out
+    config.write_text(text)
+    assert pose_train(["run", str(config), f"out={run}", *SMALL]) == 0
+    assert {row["category_id"] for row in json.loads((run / "results.json").read_text())} == {5}
+    assert pose_train(["test", str(run)]) == 0
+    config.write_text(text.replace("  categories: [cat]\n", ""))
+    for command in (["run", str(config), f"out={tmp_path / 'other'}"], ["check", str(config)]):
+        assert pose_train([*command, *SMALL]) == 2
+        assert "several skeletons" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -23,8 +23,8 @@ from pose_data import (
     merge,
     synthesize,
 )
-from pose_data.samples.crop import transform_points
 from pose_data.regions import decode_rle, trained_pixels
+from pose_data.samples.crop import transform_points
 from pose_data.samples.scene import (
     SceneParams,
     resize_for_test,

@@ -2,9 +2,6 @@
 
 import gzip
 import json
-import os
-import stat
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +9,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from pose_data import DatasetError, Regions, load_coco
-from pose_data.formats import cache as cache_module
+from pose_data import DatasetError, load_coco
 from pose_data.formats import json as reading
-from pose_data.formats.cache import cache_path
 from pose_data.formats.json import read_json, read_pieces
 
 # pycocotools 2.0.11 under numpy 2
@@ -140,7 +135,7 @@ def test_cut_off_packed_file(tmp_path: Path) -> None:
         ({"keypoints": ["1"] * 9}, "keypoints must be a list of numbers"),
         ({"bbox": [1, 2, 3, "4"]}, "bbox must be 4 numbers"),
         ({"image_id": "7"}, "image_id must be an integer, got '7'"),
-                ({"area": "big"}, "area must be a number from 0 on"),
+        ({"area": "big"}, "area must be a number from 0 on"),
         ({"iscrowd": 1, "segmentation": {"size": [60, 100], "counts": [5]}}, "add up to 5"),
         ({"iscrowd": 1, "segmentation": {"size": [6, 10], "counts": [60]}}, "6 x 10, the"),
         ({"iscrowd": 1, "segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "has a polygon with an odd"),
@@ -254,96 +249,51 @@ def test_other_categories_are_left_out(tmp_path: Path) -> None:
     assert any("15 annotations of other categories" in n for n in persons.notices)
 
 
-def test_the_cache_holds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "SMALLEST", 0)
-    file = write(tmp_path, content())
-    first = load_coco(file, tmp_path)
-    assert cache_path(file).is_file()
-    monkeypatch.setattr(reading, "read_bytes", None)  # now reading JSON would fail
-    again = load_coco(file, tmp_path)
-    for field in fields(type(first)):
-        if field.name == "categories":
-            assert first.categories == again.categories
-        elif field.name != "regions":
-            np.testing.assert_array_equal(getattr(first, field.name), getattr(again, field.name))
-    for field in fields(Regions):
-        np.testing.assert_array_equal(
-            getattr(first.regions, field.name), getattr(again.regions, field.name)
-        )
-    assert [path.name for path in tmp_path.iterdir()] == unordered("gt.json", "gt.json.cache.npz")
-
-
-def unordered(*names: str) -> Any:
-    class Same:
-        def __eq__(self, other: object) -> bool:
-            return isinstance(other, list) and sorted(other) == sorted(names)
-
-    return Same()
-
-
-def test_an_outdated_or_damaged_cache_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("piece", [200, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"annotations": [], "images": [], "annotations": []}', "the key 'annotations' twice"),
+        ('{"images": [], "annotations": []} {"images": []}', "Extra data"),
+        ('{"images": [{"id": 1, "file_name": "a", "id": 2}], "annotations": []}', "key 'id' twice"),
+        ('{"images": [], "annotations": [{"id": 5, "bbox": [], "bbox": []}]}', "key 'bbox' twice"),
+    ],
+)
+def test_what_json_readers_drop_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str, piece: int
 ) -> None:
-    monkeypatch.setattr(cache_module, "SMALLEST", 0)
-    file = write(tmp_path, content())
-    assert len(load_coco(file, tmp_path)) == 20
-    write(tmp_path, content(12))
-    assert len(load_coco(file, tmp_path)) == 8
-    same_size = content(12)
-    same_size["annotations"][10]["id"] = 99
-    before = file.stat()
-    write(tmp_path, same_size)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert file.stat().st_size == before.st_size
-    assert 99 in load_coco(file, tmp_path).ids
-    data = cache_path(file).read_bytes()
-    for damaged in (b"", data[: len(data) // 2], b"junk", data[:200] + bytes(50) + data[250:]):
-        cache_path(file).write_bytes(damaged)
-        assert len(load_coco(file, tmp_path)) == 8
+    monkeypatch.setattr(reading, "PIECE", piece)
+    file = tmp_path / "gt.json"
+    file.write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        load_coco(file, tmp_path)
+    with pytest.raises(DatasetError, match=message):
+        read_json(file)
 
 
-def test_a_cache_with_objects_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "SMALLEST", 0)
-    file = write(tmp_path, content())
-    load_coco(file, tmp_path)
-    with np.load(cache_path(file)) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    arrays["file_names"] = np.array([Bomb()], object)
-    np.savez(cache_path(file), **arrays)
-    assert len(load_coco(file, tmp_path)) == 20
+def test_keys_twice_in_a_long_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PIECE", 500)
+    text = json.dumps(content(200))
+    file = tmp_path / "gt.json"
+    file.write_text(text.replace('"id": 77,', '"id": 77, "bbox": [0, 0, 1, 1],'))
+    with pytest.raises(DatasetError, match="with the id 77 has the key 'bbox' twice"):
+        load_coco(file, tmp_path)
 
 
-class Bomb:
-    def __reduce__(self) -> Any:
-        return pytest.fail, ("a pickled object was loaded",)
-
-
-def test_no_cache_where_none_is_wanted_or_worth_it(tmp_path: Path) -> None:
-    file = write(tmp_path, content())
-    load_coco(file, tmp_path)  # small
-    load_coco(file, tmp_path, cache=False)
-    assert not cache_path(file).exists()
-
-
-def test_a_cache_that_cannot_be_written_is_a_notice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cache_module, "SMALLEST", 0)
-    file = write(tmp_path, content())
-
-    def refuse(**_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(cache_module.tempfile, "mkstemp", refuse)
-    persons = load_coco(file, tmp_path)
-    assert len(persons) == 20
-    said = "no cache beside it, it is parsed each time: Permission denied"
-    assert any(notice.endswith(said) for notice in persons.notices)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="modes of files are those of POSIX")
-def test_the_cache_can_be_read_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "SMALLEST", 0)
-    file = write(tmp_path, content())
-    load_coco(file, tmp_path)
-    assert stat.S_IMODE(cache_path(file).stat().st_mode) == 0o644
+def test_images_and_annotations_that_do_not_meet(tmp_path: Path) -> None:
+    value = content()
+    value["images"].append(value["images"][1])
+    value["annotations"][0]["image_id"] = 99
+    value["annotations"][1]["id"] = None
+    persons = load_coco(write(tmp_path, value), tmp_path)
+    assert len(persons.image_ids) == 3
+    assert len(persons) == 19
+    text = "\n".join(persons.notices)
+    assert "1 images are listed twice, id 8 for one" in text
+    assert "1 annotations left out, whose image_id is not in `images`: annotation ids 0" in text
+    assert "1 annotations have no id: numbered" in text
+    assert 30 in persons.ids
+    for row in value["annotations"]:
+        row["image_id"] = 99
+    with pytest.raises(DatasetError, match=r"of the images 99, 99, .*none of which is in `images`"):
+        load_coco(write(tmp_path, value), tmp_path)

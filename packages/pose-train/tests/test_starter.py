@@ -161,7 +161,7 @@ def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
     content = lists[1].read_text()
     lists[1].write_text(content.replace("x.jpg", "y.jpg"))
     with pytest.raises(
-        ConfigError, match=r"y\.jpg is in no folder beside .*b\.json or one up: give --val-images"
+        ConfigError, match=r"y\.jpg is in no folder near .*b\.json: give --val-images"
     ):
         starter_config(lists[0], tmp_path / "pictures", lists[1])
     other = write_animals(tmp_path / "pictures", ["tail", "head"], name="c.json")
@@ -179,7 +179,7 @@ def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
         starter_config(file, input_size=(0, 0))
     lonely = tmp_path / "lonely.json"
     lonely.write_bytes(file.read_bytes())
-    with pytest.raises(ConfigError, match=r"in no folder beside .*give --images"):
+    with pytest.raises(ConfigError, match=r"in no folder near .*give --images"):
         starter_config(lonely)
     lonely.write_text("[]")
     with pytest.raises(ConfigError, match="no COCO annotation file"):

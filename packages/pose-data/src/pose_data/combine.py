@@ -8,16 +8,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.persons import Persons, as_source
-from pose_data.regions import Regions, join_regions
+from pose_data.regions import join_regions
 from pose_data.skeleton import SKELETONS, Skeleton, plain_name
 
 Same = Mapping[str, str | tuple[str, str]]
+_ARRAYS = "image_ids image_sizes ids category_ids bbox_xyxy area keypoints visible"
 
 
 def merge(
@@ -45,23 +47,20 @@ def merge(
     parts = [convert(persons, target, same) for persons in sources]
     image_dir, file_names = _common_names(parts)
     first_image = np.cumsum([0] + [len(part.image_ids) for part in parts[:-1]])
+    moved = [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS.split()
+    }
+    regions = [part.regions for part in parts if part.regions is not None]
+    has_all = len(regions) == len(parts)
     return Persons(
         annotation_file=parts[0].annotation_file,
         image_dir=image_dir,
         skeleton=target,
-        image_ids=np.concatenate([part.image_ids for part in parts]),
         file_names=file_names,
-        image_sizes=np.concatenate([part.image_sizes for part in parts]),
-        ids=np.concatenate([part.ids for part in parts]),
-        image_index=np.concatenate(
-            [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
-        ),
-        category_ids=np.concatenate([part.category_ids for part in parts]),
-        bbox_xyxy=np.concatenate([part.bbox_xyxy for part in parts]),
-        area=np.concatenate([part.area for part in parts]),
-        keypoints=np.concatenate([part.keypoints for part in parts]),
-        visible=np.concatenate([part.visible for part in parts]),
-        regions=_joined_regions(parts, first_image.tolist()),
+        image_index=np.concatenate(moved),
+        **joined,
+        regions=join_regions(regions, first_image.tolist()) if has_all else None,
         categories=parts[0].categories,
         sources=tuple(as_source(part, r) for part, r in zip(parts, ratios, strict=True)),
         notices=tuple(notice for part in parts for notice in part.notices),
@@ -212,8 +211,3 @@ def _common_names(parts: list[Persons]) -> tuple[Path, NDArray[np.str_]]:
         own = np.asarray(part.file_names, np.str_)
         names.append(own if prefix == os.curdir else np.char.add(prefix + os.sep, own))
     return Path(common), np.concatenate(names)
-
-
-def _joined_regions(parts: list[Persons], first_image: list[int]) -> Regions | None:
-    regions = [part.regions for part in parts if part.regions is not None]
-    return join_regions(regions, first_image) if len(regions) == len(parts) else None

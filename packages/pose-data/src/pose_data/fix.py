@@ -83,7 +83,9 @@ def _complete(row: dict[str, Any], width: int, done: Counter[str]) -> bool:
         labelled = sum(v > 0 for v in points[2::3])
         _note(done, "num_keypoints counted", row.get("num_keypoints"), labelled)
         row["num_keypoints"] = labelled
-        if not row.get("bbox"):
+        if not any(row.get("bbox") or ()) and labelled:  # four zeros, as some tools write
+            row["area"] = row.get("area") or None
+        if not any(row.get("bbox") or ()):
             row["bbox"] = _box_around(points)
             done["boxes derived from the keypoints"] += 1
             done["of them without a size: one keypoint"] += labelled > 0 and not row["bbox"][2]

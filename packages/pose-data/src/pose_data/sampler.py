@@ -98,20 +98,15 @@ class GroupedBatches:
 
 def _grouped_order(image_index: I64, rng: np.random.Generator) -> I64:
     """Shuffle the pictures, and the samples within each: an order in which pictures are whole."""
-    if not len(image_index):
-        return np.zeros(0, np.int64)
-    turn = rng.permutation(int(image_index.max()) + 1)
+    turn = rng.permutation(int(image_index.max(initial=-1)) + 1)
     return np.lexsort((rng.random(len(image_index)), turn[image_index]))
 
 
 def _count_repeats(rows: I64) -> I64:
     """Return how often each row occurred before (M,)."""
     order = np.argsort(rows, kind="stable")
-    is_new = np.diff(rows[order], prepend=-1) != 0
-    places = np.arange(len(rows))
-    first = np.maximum.accumulate(np.where(is_new, places, 0))
     repeats = np.empty(len(rows), np.int64)
-    repeats[order] = places - first
+    repeats[order] = np.arange(len(rows)) - np.searchsorted(rows[order], rows[order])
     return repeats
 
 

@@ -72,14 +72,14 @@ def _find_images(annotations: Path, option: str, known: Path | None = None) -> P
             f"{annotations} is no COCO annotation file with images; see `pose-data check`"
         ) from None
     split = annotations.stem.rpartition("_")[2]
-    parents = [annotations.parent, annotations.parent.parent]
+    parents = annotations.resolve().parents[:3]  # `pose-data split` may have gone one down
     usual = [parent / each.format(split=split) for parent in parents for each in _FOLDERS]
     usual += [known] if known else []
     usual += [child for parent in parents for child in sorted(parent.iterdir()) if child.is_dir()]
     for folder in usual:
         if (folder / name).is_file():
             return folder
-    raise ConfigError(f"{name} is in no folder beside {annotations} or one up: give {option}")
+    raise ConfigError(f"{name} is in no folder near {annotations}: give {option}")
 
 
 def _input_size(train: Persons, model: str) -> tuple[int, int]:

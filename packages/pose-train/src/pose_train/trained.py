@@ -180,7 +180,7 @@ def load_tested(config: Config) -> tuple[Persons, Persons]:
     if data.format != "coco":
         raise ConfigError(
             f"data.format {data.format} cannot be evaluated as it is: write it as COCO with "
-            "`pose-data convert-aic` and set data.format=coco"
+            "`pose-data convert` and set data.format=coco"
         )
     val = load_main(root, data, data.val)
     check_pictures(val)

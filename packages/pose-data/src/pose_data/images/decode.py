@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.images.headers import Exif, Header, applied_orientation, jpeg_header
-from pose_data.images.warp import MAX_SIDE
+from pose_data.images.headers import EXIFS, Exif, Header, applied_orientation, jpeg_header
+from pose_data.images.warp import MAX_SIDE, WARPS
 
 Decode = Literal["exact", "fast"]
 DECODES: tuple[Decode, ...] = ("exact", "fast")
@@ -44,10 +44,12 @@ class Picture(NamedTuple):
         return np.array([[n, 0, shift + x], [0, n, shift + y], [0, 0, 1]], np.float64)
 
 
-def check_decode(name: str) -> None:
-    """Raise ValueError unless `name` is a way to decode."""
-    if name not in DECODES:
-        raise ValueError(f"decode must be one of {', '.join(DECODES)}, got {name!r}")
+def check_choices(warp: str, decode: str, exif: str) -> None:
+    """Raise ValueError for a setting that is none of its choices."""
+    choices = {"warp": (warp, WARPS), "decode": (decode, DECODES), "exif": (exif, EXIFS)}
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def read_picture(
@@ -105,15 +107,11 @@ def _upright(picture: Picture, header: Header, orientation: int) -> Picture:
 
 def _is_cut_short(data: bytes) -> bool:
     """Tell whether a JPEG or PNG lacks its end: decoders fill up what is missing with grey."""
-    if data[:2] == b"\xff\xd8":
-        if data[-2:] == b"\xff\xd9":
-            return False
-        return data.rfind(b"\xff\xd9") < _first_scan(
-            data
-        )  # an EXIF thumbnail has an end of its own
     if data[:4] == b"\x89PNG":
-        return b"IEND" not in data[-12:] and data.rfind(b"IEND") < 0
-    return False
+        return data.rfind(b"IEND") < 0
+    if data[:2] != b"\xff\xd8" or data[-2:] == b"\xff\xd9":
+        return False
+    return data.rfind(b"\xff\xd9") < _first_scan(data)  # an EXIF thumbnail has an end of its own
 
 
 def _first_scan(data: bytes) -> int:
@@ -131,10 +129,9 @@ def _check_size(
     h, w = shape[:2]
     if max(w, h) * reduce > MAX_SIDE + reduce:
         raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")
-    if size is None or (w, h) == (-(-size[0] // reduce), -(-size[1] // reduce)):
+    if size is None or (w, h) == (expected := (-(-size[0] // reduce), -(-size[1] // reduce))):
         return
-    turned = (h, w) == (-(-size[0] // reduce), -(-size[1] // reduce))
-    hint = f"; it looks turned: {question}?" * turned
+    hint = f"; it looks turned: {question}?" * ((h, w) == expected)
     found = f"{w}x{h}" if reduce == 1 else f"{w}x{h} when reduced by {reduce}"
     raise DatasetError(f"{where} is {found}, the annotations say {size[0]}x{size[1]}{hint}")
 

@@ -28,12 +28,6 @@ class Header(NamedTuple):
     orientation: int = 1
 
 
-def check_exif(name: str) -> None:
-    """Raise ValueError unless `name` is a way to treat EXIF orientations."""
-    if name not in EXIFS:
-        raise ValueError(f"exif must be one of {', '.join(EXIFS)}, got {name!r}")
-
-
 def upright_size(header: Header, exif: Exif = "apply") -> tuple[int, int]:
     """Return (w, h) of an image whose size no annotation gives: upright, unless `ignore`."""
     turned = exif != "ignore" and header.orientation >= 5

@@ -23,12 +23,6 @@ _FAR = 2**25  # 32768 pixels: outside of every picture
 _ROWS = 64  # rows at a time, so that the coordinates stay in the cache
 
 
-def check_warp(name: str) -> None:
-    """Raise ValueError unless `name` is a warp."""
-    if name not in WARPS:
-        raise ValueError(f"warp must be one of {', '.join(WARPS)}, got {name!r}")
-
-
 def warp_affine(
     image: NDArray[np.uint8],
     matrix: NDArray[np.floating],
@@ -43,7 +37,8 @@ def warp_affine(
     mirrored: warp the picture flipped left to right (what x' = W - 1 - x makes of it). Bilinear.
     Raises ValueError for an unknown warp.
     """
-    check_warp(warp)
+    if warp not in WARPS:
+        raise ValueError(f"warp must be one of {', '.join(WARPS)}, got {warp!r}")
     if warp == "opencv4":
         return _warp_opencv4(image, matrix, size, mirrored)
     source = cv2.flip(image, 1) if mirrored else image

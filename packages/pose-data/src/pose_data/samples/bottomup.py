@@ -15,12 +15,12 @@ from pose_data.images.decode import (
     BrokenPictures,
     Decode,
     Picture,
-    check_decode,
+    check_choices,
     possible_reduction,
     read_picture,
 )
-from pose_data.images.headers import Exif, check_exif
-from pose_data.images.warp import Warp, check_warp, warp_affine
+from pose_data.images.headers import Exif
+from pose_data.images.warp import Warp, warp_affine
 from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples.crop import Floats, flip_points, mirror_matrix, transform_points
@@ -34,6 +34,7 @@ from pose_data.samples.scene import (
 )
 
 EncodePeople = Callable[[Floats, Floats, Size], tuple[Floats, NDArray[np.int32]]]
+Rows = NDArray[np.int64]
 
 _MOST_TRIES = 100  # at other pictures, where some are broken
 
@@ -72,9 +73,7 @@ class BottomUp:
     broken: BrokenPictures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_warp(self.warp)
-        check_decode(self.decode)
-        check_exif(self.exif)
+        check_choices(self.warp, self.decode, self.exif)
         if self.augment is not None and self.persons.regions is None:
             raise ValueError("persons have no regions to train on: they are boxes, not annotations")
         if not all(factor > 0 for factor in self.scale_factors) or not self.scale_factors:
@@ -113,36 +112,36 @@ class BottomUp:
     def sample(self, index: int, params: SceneParams) -> dict[str, Any]:
         """Make a training sample with the given parameters; no randomness in here."""
         side = self.augment.side if self.augment is not None else "short"
-        size = self._image_size(index)
+        size, rows = self._image_size(index), self._regions(index)
         matrix = scene_matrix(size, params, self.input_size, side)
         image = self._warp(self._read(index), matrix, self.input_size)
         if params.flip:
             image = cv2.flip(image, 1)  # type: ignore[assignment]
             matrix = (mirror_matrix(self.input_size[0]) @ np.vstack([matrix, [0, 0, 1]]))[:2]
+        keypoints, visible = self._people(rows, matrix)
+        if params.flip:
+            order = np.array(self.persons.skeleton.flip_indices, np.intp)
+            keypoints, visible = keypoints[:, order], visible[:, order]
+        trained = trained_pixels(self.persons.regions, rows, size)  # (H, W), 0 or 255
+        masks, points = [], []
+        for map_size in self.heatmap_sizes:
+            to_map = scene_matrix(size, params, map_size, side)
+            mask = warp_affine(trained, to_map, map_size, self.warp) > 127
+            masks.append(np.ascontiguousarray(mask[:, ::-1]) if params.flip else mask)
+            moved = transform_points(keypoints, to_map)  # (P, K, 2)
+            points.append(flip_points(moved, map_size[0]) if params.flip else moved)
         sample: dict[str, Any] = {
             "image": image,
             "matrix": matrix,
             "mirrored": params.flip,
             "image_id": int(self.persons.image_ids[self.images[index]]),
             "index": index,
+            "masks": masks,
         }
-        matrices = [scene_matrix(size, params, map_size, side) for map_size in self.heatmap_sizes]
-        sample["masks"] = self._masks(index, matrices, params.flip)
-        keypoints, visible = self._people(index, matrix)
-        points = [transform_points(keypoints, each) for each in matrices]  # (P, K, 2) per map
-        if params.flip:
-            order = np.array(self.persons.skeleton.flip_indices, np.intp)
-            visible = visible[:, order]
-            points = [
-                flip_points(each[:, order], map_size[0])
-                for each, map_size in zip(points, self.heatmap_sizes, strict=True)
-            ]
         if self.encode is None:
             return sample | {"keypoints": points, "visible": visible}
-        targets = [
-            self.encode(each, visible, map_size)
-            for each, map_size in zip(points, self.heatmap_sizes, strict=True)
-        ]
+        maps = zip(points, self.heatmap_sizes, strict=True)
+        targets = [self.encode(moved, visible, map_size) for moved, map_size in maps]
         heatmaps, indices = zip(*targets, strict=True)
         return sample | {"heatmaps": heatmaps, "indices": indices}
 
@@ -164,7 +163,7 @@ class BottomUp:
         }
 
     @cached_property
-    def images(self) -> NDArray[np.int64]:
+    def images(self) -> Rows:
         """The pictures of the samples, rows of those of `persons`."""
         persons = self.persons
         if self.augment is None or persons.regions is None:
@@ -178,20 +177,9 @@ class BottomUp:
         image = warp_affine(picture.pixels, matrix, size, self.warp)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
-    def _masks(
-        self, index: int, matrices: list[NDArray[np.float64]], mirrored: bool
-    ) -> list[NDArray[np.bool_]]:
-        """Return where the loss may look, for each map: in the picture, not at ignored people."""
-        whole = trained_pixels(self.persons.regions, self._regions(index), self._image_size(index))
-        masks = []
-        for matrix, size in zip(matrices, self.heatmap_sizes, strict=True):
-            mask = warp_affine(whole, matrix, size, self.warp) > 127
-            masks.append(np.ascontiguousarray(mask[:, ::-1]) if mirrored else mask)
-        return masks
-
-    def _people(self, index: int, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
+    def _people(self, rows: Rows, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
         """Return the keypoints (P, K, 2) in the picture and visible (P, K) of those to learn."""
-        regions, rows = self.persons.regions, self._regions(index)
+        regions = self.persons.regions
         assert regions is not None
         rows = rows[~regions.is_crowd[rows] | (regions.num_keypoints[rows] > 0)]
         keypoints = regions.keypoints[rows].astype(np.float32, copy=False)
@@ -206,44 +194,38 @@ class BottomUp:
         return keypoints, visible
 
     @cached_property
-    def _by_image(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _by_image(self) -> tuple[Rows, Rows]:
         """Return the regions ordered by picture, and where each picture's begin (I + 1,)."""
         assert self.persons.regions is not None
         image_index = self.persons.regions.image_index
         order = np.argsort(image_index, kind="stable")
-        return order, np.searchsorted(
-            image_index[order], np.arange(len(self.persons.image_ids) + 1)
-        )
+        pictures = np.arange(len(self.persons.image_ids) + 1)
+        return order, np.searchsorted(image_index[order], pictures)
 
-    def _regions(self, index: int) -> NDArray[np.int64]:
+    def _regions(self, index: int) -> Rows:
         order, first = self._by_image
         row = self.images[index]
         return order[first[row] : first[row + 1]]
 
     def _read(self, index: int) -> Picture:
-        size = self._image_size(index)
-        reduce = 1
-        if self.decode == "fast":
-            if self.augment is None:
-                largest = max(self.scale_factors)
-                out = resize_for_test(size, min(self.input_size), largest, min(self.scale_factors))
-                ratio = float(out.scale[0]) / out.size[0]
-            else:
-                smallest = SceneParams(self.augment.scale[0], 0.0, (0, 0), False)
-                ratio = 1 / scene_matrix(size, smallest, self.input_size, self.augment.side)[0, 0]
-            reduce = int(possible_reduction(np.array(ratio)))
+        size, reduce = self._image_size(index), 1
+        if self.decode == "fast" and self.augment is not None:
+            smallest = SceneParams(self.augment.scale[0], 0.0, (0, 0), False)
+            matrix = scene_matrix(size, smallest, self.input_size, self.augment.side)
+            reduce = int(possible_reduction(1 / matrix[0, 0]))
+        elif self.decode == "fast":
+            factors = max(self.scale_factors), min(self.scale_factors)
+            out = resize_for_test(size, min(self.input_size), *factors)
+            reduce = int(possible_reduction(out.scale[0] / out.size[0]))
         try:
             return read_picture(self._image_path(index), size, reduce, self.exif)
         except DatasetError as error:
-            image_id = self.persons.image_ids[self.images[index]]
-            raise DatasetError(f"{self._file(index)} image id {image_id}: {error}") from error
-
-    def _file(self, index: int) -> Path:
-        """Return the annotation file of a picture."""
-        last = np.cumsum([source.num_images for source in self.persons.sources])
-        source = int(np.searchsorted(last, self.images[index], side="right"))
-        files = [each.annotation_file for each in self.persons.sources]
-        return files[source] if files else self.persons.annotation_file
+            row, file = self.images[index], self.persons.annotation_file
+            if sources := self.persons.sources:
+                last = np.cumsum([source.num_images for source in sources])
+                file = sources[int(np.searchsorted(last, row, side="right"))].annotation_file
+            image_id = self.persons.image_ids[row]
+            raise DatasetError(f"{file} image id {image_id}: {error}") from error
 
     def _image_size(self, index: int) -> Size:
         width, height = self.persons.image_sizes[self.images[index]].tolist()

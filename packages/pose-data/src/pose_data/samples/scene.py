@@ -75,18 +75,13 @@ def scene_matrix(
     Each size has a matrix of its own, solved from three float32 points, as published; a closed form
     differs by up to 2e-4.
     """
-    width, height = image_size
+    (width, height), (w, h) = image_size, output_size
     center = np.array([width / 2 + params.shift[0], height / 2 + params.shift[1]])
-    length = np.float32(_region_width(image_size, output_size, side)) * np.float32(params.scale)
+    is_narrow = width / w < height / h
+    region_width = width if is_narrow == (side == "short") else height / h * w
+    length = np.float32(region_width) * np.float32(params.scale)
     length = length / np.float32(200) * np.float32(200)  # the published detour, 3e-5 pixels
     return _matrix(center, length, params.rotation, output_size)
-
-
-def _region_width(image_size: Size, output_size: Size, side: str) -> float:
-    """Return the width of the region of the output's aspect ratio on one side of the picture."""
-    (width, height), (w, h) = image_size, output_size
-    is_narrow = width / w < height / h
-    return width if is_narrow == (side == "short") else height / h * w
 
 
 def _matrix(
@@ -126,20 +121,16 @@ def resize_for_test(
     Keypoints in maps of any size go back by keypoints_to_image(keypoints, center, scale, map_size).
     The centre is rounded to whole pixels, halves to even (Python's round), as published.
     """
-    width, height = image_size
-    side = _ceil_64(smallest_factor * short_side)
+
+    def ceil_64(value: float) -> int:
+        return math.ceil(value / 64) * 64
+
+    least, most = sorted(image_size)
+    side = ceil_64(smallest_factor * short_side)
     short = int(side * factor / smallest_factor)
-    if width < height:
-        long = int(_ceil_64(side / width * height) * factor / smallest_factor)
-        size = short, long
-        scale = width / 200, long / short * width / 200
-    else:
-        long = int(_ceil_64(side / height * width) * factor / smallest_factor)
-        size = long, short
-        scale = long / short * height / 200, height / 200
-    center = np.array([round(width / 2), round(height / 2)], np.float32)
+    long = int(ceil_64(side / least * most) * factor / smallest_factor)
+    size, scale = (short, long), (least / 200, long / short * least / 200)
+    if image_size[0] >= image_size[1]:
+        size, scale = size[::-1], scale[::-1]
+    center = np.array([round(image_size[0] / 2), round(image_size[1] / 2)], np.float32)
     return Resized(size, center, (np.array(scale) * 200).astype(np.float32))
-
-
-def _ceil_64(value: float) -> int:
-    return math.ceil(value / 64) * 64

@@ -13,30 +13,15 @@ from pose_data.errors import DatasetError
 from pose_data.images.decode import (
     BrokenPictures,
     Decode,
-    Picture,
     PictureCache,
-    check_decode,
+    check_choices,
     possible_reduction,
 )
-from pose_data.images.headers import Exif, check_exif
-from pose_data.images.warp import Warp, check_warp, warp_affine
+from pose_data.images.headers import Exif
+from pose_data.images.warp import Warp, warp_affine
 from pose_data.persons import Persons
-from pose_data.samples.crop import (
-    NO_AUGMENTATION,
-    Augmentation,
-    AugmentationParams,
-    Floats,
-    box_to_center_scale,
-    crop_matrix,
-    fix_aspect,
-    flip_points,
-    half_body_box,
-    mirror_matrix,
-    move_box,
-    sample_augmentation,
-    transform_points,
-    udp_matrix,
-)
+from pose_data.samples import crop
+from pose_data.samples.crop import NO_AUGMENTATION, Augmentation, AugmentationParams, Floats
 
 Encode = Callable[[Floats, Floats], tuple[Floats, Floats]]
 PADDING = 1.25  # of a box, as published
@@ -77,9 +62,7 @@ class TopDown:
     broken: BrokenPictures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_warp(self.warp)
-        check_decode(self.decode)
-        check_exif(self.exif)
+        check_choices(self.warp, self.decode, self.exif)
         object.__setattr__(self, "_pictures", PictureCache(self.cache_mb))
         object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
 
@@ -99,7 +82,7 @@ class TopDown:
         if self.augment is None:
             return self.sample(index, NO_AUGMENTATION)
         rng = np.random.default_rng((self.seed, *drawn))
-        params = sample_augmentation(rng, self.augment)
+        params = crop.sample_augmentation(rng, self.augment)
         for _ in range(_MOST_TRIES):
             try:
                 return self.sample(index, params)
@@ -119,23 +102,34 @@ class TopDown:
         except DatasetError as error:
             raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
-        center, scale = box_to_center_scale(persons.bbox_xyxy[index], PADDING)
+        center, scale = crop.box_to_center_scale(persons.bbox_xyxy[index], PADDING)
         if params.flip:
-            order = self._flip_order
-            keypoints, visible = flip_points(keypoints[order], width), visible[order]
-            center = flip_points(center, width)
+            order = np.array(persons.skeleton.flip_indices, np.intp)
+            keypoints, visible = crop.flip_points(keypoints[order], width), visible[order]
+            center = crop.flip_points(center, width)
         if params.half_body and self.augment is not None:
             least = self.augment.half_body_min_keypoints
-            half = half_body_box(keypoints, visible, persons.skeleton, params.prefer_upper, least)
+            half = crop.half_body_box(
+                keypoints, visible, persons.skeleton, params.prefer_upper, least
+            )
             center, scale = half or (center, scale)
-        center, scale = move_box(center, scale, params)
-        scale = fix_aspect(scale, self.input_size)
+        center, scale = crop.move_box(center, scale, params)
+        scale = crop.fix_aspect(scale, self.input_size)
 
-        make_matrix = udp_matrix if self.udp else crop_matrix
+        make_matrix = crop.udp_matrix if self.udp else crop.crop_matrix
         matrix = make_matrix(center, scale, params.rotation, self.input_size)  # (2, 3)
-        whole = matrix @ mirror_matrix(width) if params.flip else matrix
+        whole = matrix @ crop.mirror_matrix(width) if params.flip else matrix
+        # Without "fast" it is the picture that is mirrored: with its matrix, rounding differs.
+        is_fast = self.decode == "fast"
+        image = warp_affine(
+            picture.pixels,
+            whole @ picture.matrix() if is_fast else matrix,
+            self.input_size,
+            self.warp,
+            mirrored=params.flip and not is_fast,
+        )
         sample = {
-            "image": self._crop(picture, matrix, whole, params.flip),  # (h, w, 3)
+            "image": cv2.cvtColor(image, cv2.COLOR_BGR2RGB),  # (h, w, 3)
             "matrix": whole,
             "mirrored": params.flip,
             "center": center,
@@ -145,30 +139,9 @@ class TopDown:
         if self.encode is not None:
             # COCO's 1 (occluded) and 2 (visible) both train with weight 1.
             labelled = np.minimum(visible, np.float32(1))
-            heatmaps, weights = self.encode(transform_points(keypoints, matrix), labelled)
+            heatmaps, weights = self.encode(crop.transform_points(keypoints, matrix), labelled)
             sample |= {"heatmaps": heatmaps, "weights": weights}
         return sample
-
-    def _crop(
-        self,
-        picture: Picture,
-        matrix: NDArray[np.float64],
-        whole: NDArray[np.float64],
-        mirrored: bool,
-    ) -> NDArray[np.uint8]:
-        """Warp the picture; `matrix` is from the picture once mirrored, `whole` before that."""
-        if self.decode == "fast":
-            whole = whole @ picture.matrix()
-            crop = warp_affine(picture.pixels, whole, self.input_size, self.warp)
-        else:  # rounding differs when the matrix does the mirroring
-            crop = warp_affine(
-                picture.pixels, matrix, self.input_size, self.warp, mirrored=mirrored
-            )
-        return cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
-
-    @cached_property
-    def _flip_order(self) -> NDArray[np.intp]:
-        return np.array(self.persons.skeleton.flip_indices, np.intp)
 
     @cached_property
     def _reduce(self) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ Figures are sampled in `figures` and drawn in `shapes`; here they get their plac
 of them, a background, and annotations that say what is seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from pose_data.synthetic.shapes import (
 )
 
 Image = NDArray[np.uint8]
-Layer = tuple[list[Shape], Figure | None]  # shapes of a person, or of an object
+Layer = tuple[list[Shape], int]  # shapes, and whose: 0 of an object, else of a person, from 1
 _SQUARE = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
 _BANDS = np.array([_SQUARE * (0.1, 1.0) + (shift, 0.0) for shift in (-0.4, -0.2, 0.0, 0.2, 0.4)])
 _CROWD = 15  # who the people of a crowd are in a picture's owners; single persons come before
@@ -73,30 +74,28 @@ def synthesize_image(
     width, height = size
     # What makes it hard has random numbers of its own, so that easy pictures stay what they were.
     (hard,) = rng.spawn(1)
-    layers = _sample_layers(rng, size, scene)
+    layers, figures = _sample_layers(rng, size, scene)
     crowd = _sample_crowd(hard, size) if hard.random() < scene.crowd_share else []
     image = _background(rng, size)
     owner = np.zeros((height, width), np.uint8)  # 16 * person (from 1) + body part, 0 elsewhere
-    for shapes in crowd:
+    for shapes, who in [*crowd, *reversed(layers)]:  # back to front
         paint(image, shapes)
-        cover(owner, shapes, _CROWD)
-    who = sum(figure is not None for _, figure in layers)
-    for shapes, figure in reversed(layers):  # back to front
-        paint(image, shapes)
-        cover(owner, shapes, 0 if figure is None else who)
-        who -= figure is not None
-    people = []
-    for who, figure in enumerate((f for _, f in layers if f is not None), start=1):
-        is_labelled = hard.random() >= scene.unlabelled_share
-        people.append(_annotation(figure, owner, who, names, is_labelled))
-    crowd_mask = owner >> 4 == _CROWD
-    if crowd_mask.any():
-        people.append(_crowd_annotation(crowd_mask, len(names)))
+        cover(owner, shapes, who)
+    people, unlabelled = [], (0,) * 3 * len(names)
+    for who, figure in enumerate(figures, start=1):
+        keypoints: Sequence[float] = unlabelled
+        if hard.random() >= scene.unlabelled_share:
+            keypoints = _keypoints(figure, names, owner, who)
+        people.append(_annotation(owner >> 4 == who, keypoints))
+    if (owner >> 4 == _CROWD).any():
+        people.append(_annotation(owner >> 4 == _CROWD, unlabelled, is_crowd=True))
     return _photographed(rng, image), people
 
 
-def _sample_layers(rng: np.random.Generator, size: tuple[int, int], scene: Scene) -> list[Layer]:
-    """Sample people and a few objects, the nearest (and largest) first."""
+def _sample_layers(
+    rng: np.random.Generator, size: tuple[int, int], scene: Scene
+) -> tuple[list[Layer], list[Figure]]:
+    """Sample people and a few objects, the nearest (and largest) first; and people's figures."""
     width, height = size
     if scene.people is None:
         count = int(rng.choice([1, 2, 3, 4], p=[0.3, 0.35, 0.2, 0.15]))
@@ -105,9 +104,10 @@ def _sample_layers(rng: np.random.Generator, size: tuple[int, int], scene: Scene
     heights = np.sort(rng.uniform(0.27, 0.95 if count < 3 else 0.75, count))[::-1] * height
     covered = np.zeros((height, width), np.uint8)
     layers: list[Layer] = []
+    figures: list[Figure] = []
     for tall in heights:
         if rng.random() < 0.25:
-            layers.append((_object(rng, size, rng.uniform(0.1, 0.25)), None))
+            layers.append((_object(rng, size, rng.uniform(0.1, 0.25)), 0))
             cover(covered, layers[-1][0], 1)
         for _ in range(10):  # a person of whom too little would show is drawn again, then left out
             figure = _placed(rng, sample_figure(rng, tall), size)
@@ -118,13 +118,14 @@ def _sample_layers(rng: np.random.Generator, size: tuple[int, int], scene: Scene
             cover(alone, shapes, 1)
             shown = np.count_nonzero((alone > 0) & (covered == 0))
             if shown >= 0.55 * np.count_nonzero(alone):
-                layers.append((shapes, figure))
+                figures.append(figure)
+                layers.append((shapes, len(figures)))
                 covered |= alone
                 break
-    return layers
+    return layers, figures
 
 
-def _sample_crowd(rng: np.random.Generator, size: tuple[int, int]) -> list[list[Shape]]:
+def _sample_crowd(rng: np.random.Generator, size: tuple[int, int]) -> list[Layer]:
     """Sample the shapes of eight to sixteen small people side by side, the farthest first."""
     width, height = size
     tall = rng.uniform(0.12, 0.25) * height
@@ -134,7 +135,7 @@ def _sample_crowd(rng: np.random.Generator, size: tuple[int, int]) -> list[list[
     for _ in range(rng.integers(8, 16, endpoint=True)):
         figure = sample_figure(rng, tall * rng.uniform(0.85, 1.15))
         place = rng.uniform(left, max(right, left + 2 * tall)), floor + rng.normal(0, 0.1 * tall)
-        found.append(body_shapes(figure.moved(*place)))
+        found.append((body_shapes(figure.moved(*place)), _CROWD))
     return found
 
 
@@ -158,52 +159,42 @@ def _is_labelled(figure: Figure, name: str, size: tuple[int, int]) -> bool:
     return bool(is_inside and not is_turned_away(figure, name))
 
 
-def _annotation(
-    figure: Figure, owner: Image, who: int, names: tuple[str, ...], is_labelled: bool
-) -> dict[str, Any]:
-    """Describe one person as COCO does, from the picture's owners (H, W)."""
-    mask = (owner >> 4) == who
-    left, top, width, height = _extent(mask)
+def _keypoints(figure: Figure, names: Sequence[str], owner: Image, who: int) -> list[float]:
+    """Return x, y and visibility of each keypoint, from the picture's owners (H, W)."""
     keypoints: list[float] = []
     for name in names:
-        if not (is_labelled and _is_labelled(figure, name, (owner.shape[1], owner.shape[0]))):
+        if not _is_labelled(figure, name, (owner.shape[1], owner.shape[0])):
             keypoints += [0, 0, 0]
             continue
         x, y = locate(figure, name)
         part = int(owner[round(y), round(x)]) - 16 * who
         keypoints += [round(x, 2), round(y, 2), 2 if part in showing_parts(figure, name) else 1]
+    return keypoints
+
+
+def _annotation(
+    mask: NDArray[np.bool_], keypoints: Sequence[float], is_crowd: bool = False
+) -> dict[str, Any]:
+    """Describe what is seen of a person or a crowd (H, W) as COCO does."""
+    x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    part = mask[y : y + h, x : x + w]
     return {
         "category_id": 1,
-        "iscrowd": 0,
-        "bbox": [float(left), float(top), float(width), float(height)],
+        "iscrowd": int(is_crowd),
+        "bbox": [float(x), float(y), float(w), float(h)],
         "area": float(np.count_nonzero(mask)),
-        "segmentation": _polygons(mask[top : top + height, left : left + width], left, top),
-        "keypoints": keypoints,
+        "segmentation": _run_lengths(mask) if is_crowd else _polygons(part, x, y),
+        "keypoints": list(keypoints),
         "num_keypoints": sum(v > 0 for v in keypoints[2::3]),
     }
 
 
-def _crowd_annotation(mask: NDArray[np.bool_], num_keypoints: int) -> dict[str, Any]:
-    """Describe a crowd (H, W) as COCO does: one region, run lengths column by column."""
+def _run_lengths(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """Return a mask (H, W) as COCO's run lengths, column by column."""
     flat = mask.ravel(order="F")
     ends = np.flatnonzero(np.diff(flat)) + 1
     counts = np.diff(np.concatenate([[0], ends, [len(flat)]])).tolist()
-    return {
-        "category_id": 1,
-        "iscrowd": 1,
-        "bbox": [float(value) for value in _extent(mask)],
-        "area": float(np.count_nonzero(mask)),
-        "segmentation": {"counts": [0] * bool(flat[0]) + counts, "size": list(mask.shape)},
-        "keypoints": [0] * (3 * num_keypoints),
-        "num_keypoints": 0,
-    }
-
-
-def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of what is set in a mask (H, W)."""
-    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
+    return {"counts": [0] * bool(flat[0]) + counts, "size": list(mask.shape)}
 
 
 def _polygons(mask: NDArray[np.bool_], left: int, top: int) -> list[list[float]]:

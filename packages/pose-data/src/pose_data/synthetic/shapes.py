@@ -34,46 +34,32 @@ _CAPS = {  # on the head, in the order of painting
 }
 
 
-class Part(IntEnum):
-    """Name the parts of a body; a value fits in four bits."""
-
-    TORSO = 0
-    PELVIS = 1
-    NECK = 2
-    HEAD = 3
-    LEFT_UPPER_ARM = 4
-    LEFT_FOREARM = 5
-    LEFT_HAND = 6
-    LEFT_THIGH = 7
-    LEFT_SHIN = 8
-    LEFT_FOOT = 9
-    RIGHT_UPPER_ARM = 10
-    RIGHT_FOREARM = 11
-    RIGHT_HAND = 12
-    RIGHT_THIGH = 13
-    RIGHT_SHIN = 14
-    RIGHT_FOOT = 15
-
-
-_AROUND = {  # the parts that meet at a joint, on the left
-    "shoulder": (Part.LEFT_UPPER_ARM,),
-    "elbow": (Part.LEFT_UPPER_ARM, Part.LEFT_FOREARM),
-    "wrist": (Part.LEFT_FOREARM, Part.LEFT_HAND),
-    "hip": (Part.LEFT_THIGH,),
-    "knee": (Part.LEFT_THIGH, Part.LEFT_SHIN),
-    "ankle": (Part.LEFT_SHIN, Part.LEFT_FOOT),
-}
-
-
-_SHOWING_PARTS = {  # of joints that have no sides
-    "neck": {int(Part.TORSO), int(Part.NECK), int(Part.HEAD)},
-    "head_top": {int(Part.HEAD)},
-    "pelvis": {int(Part.TORSO), int(Part.PELVIS)},
-}
-_ALIASES = {"top_head": "head_top", "upper_neck": "neck", "thorax": "neck"}
-JOINTS = frozenset(  # the names that `locate` knows
-    [*FACE, *_SHOWING_PARTS, *_ALIASES, *(f"{side}_{j}" for side, _ in SIDES for j in _AROUND)]
+Part = IntEnum(  # a value fits in four bits
+    "Part",
+    "TORSO PELVIS NECK HEAD "
+    "LEFT_UPPER_ARM LEFT_FOREARM LEFT_HAND LEFT_THIGH LEFT_SHIN LEFT_FOOT "
+    "RIGHT_UPPER_ARM RIGHT_FOREARM RIGHT_HAND RIGHT_THIGH RIGHT_SHIN RIGHT_FOOT",
+    start=0,
 )
+_AROUND = {  # the parts that meet at a joint of one side
+    "shoulder": ("UPPER_ARM",),
+    "elbow": ("UPPER_ARM", "FOREARM"),
+    "wrist": ("FOREARM", "HAND"),
+    "hip": ("THIGH",),
+    "knee": ("THIGH", "SHIN"),
+    "ankle": ("SHIN", "FOOT"),
+}
+_SHOWING_PARTS: dict[str, set[int]] = {
+    "neck": {Part.TORSO, Part.NECK, Part.HEAD},
+    "head_top": {Part.HEAD},
+    "pelvis": {Part.TORSO, Part.PELVIS},
+    **{name: {Part.HEAD} for name in FACE},
+}
+for _side, _ in SIDES:
+    for _joint, _parts in _AROUND.items():
+        _SHOWING_PARTS[f"{_side}_{_joint}"] = {Part[f"{_side.upper()}_{p}"] for p in _parts}
+_ALIASES = {"top_head": "head_top", "upper_neck": "neck", "thorax": "neck"}
+JOINTS = frozenset([*_SHOWING_PARTS, *_ALIASES])  # the names that `locate` knows
 
 
 class Shape(NamedTuple):
@@ -141,13 +127,13 @@ def _trunk(figure: Figure) -> list[Piece]:
 def _limbs(figure: Figure, index: int) -> list[Piece]:
     """Return the six limb parts of one side (0 left, 1 right)."""
     side, outfit, unit = SIDES[index][0], figure.outfit, figure.height * figure.build
-    rows = (  # from, to, radii, colour, part on the left
-        ("shoulder", "elbow", 0.042, 0.034, outfit.upper_arm[index], Part.LEFT_UPPER_ARM),
-        ("wrist", "hand", 0.024, 0.031, outfit.skin, Part.LEFT_HAND),
-        ("elbow", "wrist", 0.034, 0.025, outfit.forearm[index], Part.LEFT_FOREARM),
-        ("hip", "knee", 0.060, 0.045, outfit.thigh[index], Part.LEFT_THIGH),
-        ("ankle", "toe", 0.029, 0.024, outfit.shoe[index], Part.LEFT_FOOT),
-        ("knee", "ankle", 0.045, 0.029, outfit.shin[index], Part.LEFT_SHIN),
+    rows = (  # from, to, radii, colour, part
+        ("shoulder", "elbow", 0.042, 0.034, outfit.upper_arm[index], "UPPER_ARM"),
+        ("wrist", "hand", 0.024, 0.031, outfit.skin, "HAND"),
+        ("elbow", "wrist", 0.034, 0.025, outfit.forearm[index], "FOREARM"),
+        ("hip", "knee", 0.060, 0.045, outfit.thigh[index], "THIGH"),
+        ("ankle", "toe", 0.029, 0.024, outfit.shoe[index], "FOOT"),
+        ("knee", "ankle", 0.045, 0.029, outfit.shin[index], "SHIN"),
     )
     bands = {"wrist": outfit.cuff[index], "ankle": outfit.sock[index]}
     joints = {name: figure.joints[f"{side}_{name}"] for row in rows for name in row[:2]}
@@ -158,8 +144,8 @@ def _limbs(figure: Figure, index: int) -> list[Piece]:
     cuffs = _hulls(ends + [[[0.75], [0.0]]] * (ends[:, 1:] - ends[:, :1]), 1.08 * radii[:, [1, 1]])
     pieces = []
     for row, limb, shine, cuff in zip(rows, limbs, shines, cuffs, strict=True):
-        start, end, _, _, colour, left = row
-        part = _on_side(left, index)
+        start, end, _, _, colour, name = row
+        part = Part[f"{side.upper()}_{name}"]
         shapes = [Shape(limb, colour, part)]
         if end in bands:  # wrists and ankles keep the colour of their side on bare skin
             shapes.append(Shape(cuff, bands[end], part))
@@ -168,11 +154,6 @@ def _limbs(figure: Figure, index: int) -> list[Piece]:
         level = {"hand": "elbow", "toe": "knee"}.get(end, end)
         pieces.append((float(joints[start][2] + joints[level][2]) / 2, shapes))
     return pieces
-
-
-def _on_side(left: Part, index: int) -> int:
-    """Return a left part's number, or its right counterpart's where `index` is 1."""
-    return left + index * (Part.RIGHT_UPPER_ARM - Part.LEFT_UPPER_ARM)
 
 
 def _head(figure: Figure) -> list[Piece]:
@@ -246,28 +227,18 @@ def locate(figure: Figure, name: str) -> tuple[float, float]:
 def showing_parts(figure: Figure, name: str) -> set[int]:
     """Return the parts on which a keypoint can be seen."""
     name = _ALIASES.get(name, name)
-    if name in _SHOWING_PARTS:
-        return _SHOWING_PARTS[name]
     side, _, joint = name.rpartition("_")
-    if name in FACE:
-        return {int(Part.HEAD)}
-    parts = {_on_side(part, int(side == "right")) for part in _AROUND[joint]}
     if joint in ("shoulder", "hip"):
         other = figure.joints[f"{'right' if side == 'left' else 'left'}_{joint}"]
         towards = figure.joints[name] - other
         if towards[2] > -0.8 * np.linalg.norm(towards):  # else, from the side, the trunk hides it
-            parts |= {int(Part.TORSO), int(Part.PELVIS)}
-    return parts
+            return _SHOWING_PARTS[name] | {Part.TORSO, Part.PELVIS}
+    return _SHOWING_PARTS[name]
 
 
-def _hull(
-    centres: Sequence[Array] | Array, radius: float, last_radius: float | None = None
-) -> NDArray[np.int32]:
-    """Return the outline of discs, in sixteenths: one is a ball, two a capsule, four a trunk."""
-    radii = np.full((1, len(centres)), radius)
-    if last_radius is not None:
-        radii[0, -1] = last_radius
-    return _hulls(np.asarray(centres)[None], radii)[0]
+def _hull(centres: Sequence[Array] | Array, *radii: float) -> NDArray[np.int32]:
+    """Return the outline of discs, of one radius or one each: a ball, a capsule or a trunk."""
+    return _hulls(np.asarray(centres)[None], np.array([radii]))[0]
 
 
 def _hulls(centres: Array, radii: Array) -> list[NDArray[np.int32]]:

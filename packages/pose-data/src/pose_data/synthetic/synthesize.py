@@ -7,7 +7,7 @@ are those of a pose problem, and the labels are exact.
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ _CHAINS = (
 )
 _AIC_CODE = (3, 2, 1)  # by COCO's 0 not labelled, 1 occluded, 2 visible
 
+Size = tuple[int, int]
+Pictures = Iterator[tuple[bytes, list[dict[str, Any]]]]  # JPEGs and their annotations
+
 
 def custom_skeleton(count: int) -> Skeleton:
     """Return a skeleton of 3 to 18 keypoints, to try out what is not COCO.
@@ -41,22 +44,16 @@ def custom_skeleton(count: int) -> Skeleton:
     names = names[:count] if count % 2 else ["neck", *names[: count - 1]]
     place = {name: index for index, name in enumerate(names)}
     pairs = [(place[f"left_{j}"], place[f"right_{j}"]) for j in _IN_ORDER if f"left_{j}" in place]
-    lower = [i for i, name in enumerate(names) if name.split("_")[-1] in ("hip", "knee", "ankle")]
     links = pairs[:2]
     for side in ("left", "right"):
         for chain in _CHAINS:
             found = [n for n in (j.replace("*", side) for j in chain) if n in place]
             links += [(place[a], place[b]) for a, b in pairwise(found)]
+    lower = [i for i, name in enumerate(names) if name.split("_")[-1] in ("hip", "knee", "ankle")]
+    upper = tuple(i for i in range(count) if i not in lower)
     sigma = {"neck": 0.079, **dict(zip(COCO.keypoints, COCO.sigmas, strict=True))}
-    return Skeleton(
-        name=f"custom{count}",
-        keypoints=tuple(names),
-        flip_pairs=tuple(pairs),
-        links=tuple(links),
-        upper_body=tuple(i for i in range(count) if i not in lower),
-        lower_body=tuple(lower),
-        sigmas=tuple(sigma[name] for name in names),
-    )
+    sigmas, name = tuple(sigma[name] for name in names), f"custom{count}"
+    return Skeleton(name, tuple(names), tuple(pairs), tuple(links), upper, tuple(lower), sigmas)
 
 
 def synthesize(
@@ -64,7 +61,7 @@ def synthesize(
     *,
     num_train: int = 1000,
     num_val: int = 200,
-    image_size: tuple[int, int] = (320, 240),
+    image_size: Size = (320, 240),
     seed: int = 0,
     skeleton: Skeleton = COCO,
     scene: Scene = EASY,
@@ -81,22 +78,23 @@ def synthesize(
     `out` holds something already or an argument is out of range.
     """
     out = Path(out)
-    _check_arguments(out, num_train, num_val, image_size, seed, skeleton, layout)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise DatasetError(f"{out} exists and is not an empty directory; nothing was written")
+    _check_arguments(num_train, num_val, image_size, seed, skeleton, layout)
+    names = AIC.keypoints if layout == "aic" else tuple(map(plain_name, skeleton.keypoints))
+    seeds_train, seeds_val = np.random.SeedSequence(seed).spawn(2)
+    train = _pictures(seeds_train.spawn(num_train), image_size, names, scene)
+    val = _pictures(seeds_val.spawn(num_val), image_size, names, scene)
     out.parent.mkdir(parents=True, exist_ok=True)
-    train, val = np.random.SeedSequence(seed).spawn(2)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         data = Path(scratch) / "data"  # renamed when whole, so that no half dataset is ever seen
         data.mkdir()
         if layout == "aic":
-            for split, seeds in (
-                ("train", train.spawn(num_train)),
-                ("validation", val.spawn(num_val)),
-            ):
-                _write_aic(data, split, seeds, image_size, scene)
+            _write_aic(data, "train", train)
+            _write_aic(data, "validation", val)
         else:
-            pictures = (image_size, skeleton, scene)
-            _write_coco(data, "train2017", train.spawn(num_train), *pictures, first_id=1)
-            _write_coco(data, "val2017", val.spawn(num_val), *pictures, first_id=num_train + 1)
+            _write_coco(data, "train2017", train, image_size, skeleton, first_id=1)
+            _write_coco(data, "val2017", val, image_size, skeleton, first_id=num_train + 1)
         if out.exists():
             out.rmdir()
         data.rename(out)
@@ -104,16 +102,8 @@ def synthesize(
 
 
 def _check_arguments(
-    out: Path,
-    num_train: int,
-    num_val: int,
-    image_size: tuple[int, int],
-    seed: int,
-    skeleton: Skeleton,
-    layout: str,
+    num_train: int, num_val: int, image_size: Size, seed: int, skeleton: Skeleton, layout: str
 ) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DatasetError(f"{out} exists and is not an empty directory; nothing was written")
     if min(num_train, num_val) < 0:
         raise DatasetError(f"num_train and num_val must be >= 0, got {num_train} and {num_val}")
     if min(image_size) < 48:
@@ -122,40 +112,35 @@ def _check_arguments(
         raise DatasetError(f"seed must be >= 0, got {seed}")
     if layout not in ("coco", "aic"):
         raise DatasetError(f"layout must be coco or aic, got {layout!r}")
-    unknown = [name for name in skeleton.keypoints if plain_name(name) not in JOINTS]
-    if unknown:
+    if unknown := [name for name in skeleton.keypoints if plain_name(name) not in JOINTS]:
         raise DatasetError(
             f"synthetic people have no {', '.join(unknown)}; they have {', '.join(sorted(JOINTS))}"
         )
 
 
+def _pictures(
+    seeds: Sequence[np.random.SeedSequence], size: Size, names: tuple[str, ...], scene: Scene
+) -> Pictures:
+    for seed in seeds:
+        image, people = synthesize_image(np.random.default_rng(seed), size, names, scene)
+        yield cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes(), people
+
+
 def _write_coco(
-    data: Path,
-    split: str,
-    seeds: Sequence[np.random.SeedSequence],
-    image_size: tuple[int, int],
-    skeleton: Skeleton,
-    scene: Scene,
-    first_id: int,
+    data: Path, split: str, pictures: Pictures, size: Size, skeleton: Skeleton, first_id: int
 ) -> None:
-    """Write the pictures of one split and its annotation file, one picture for each seed."""
+    """Write the pictures of one split and its annotation file."""
     (data / split).mkdir()
     (data / "annotations").mkdir(exist_ok=True)
-    names = tuple(map(plain_name, skeleton.keypoints))
-    width, height = image_size
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, image_seed in enumerate(seeds, start=first_id):
-        jpeg, people = _picture(image_seed, image_size, names, scene)
+    for image_id, (jpeg, people) in enumerate(pictures, start=first_id):
         name = f"{image_id:012d}.jpg"
         (data / split / name).write_bytes(jpeg)
-        images.append({"id": image_id, "file_name": name, "width": width, "height": height})
+        images.append({"id": image_id, "file_name": name, "width": size[0], "height": size[1]})
         for person in people:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **person})
-    person_category = {
-        "id": 1,
-        "name": "person",
-        "supercategory": "person",
+    category = {"id": 1, "name": "person", "supercategory": "person"} | {
         "keypoints": skeleton.keypoints,
         "skeleton": [(first + 1, second + 1) for first, second in skeleton.links],
     }
@@ -164,25 +149,18 @@ def _write_coco(
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [person_category],
+        "categories": [category],
     }
     path = data / "annotations" / f"person_keypoints_{split}.json"
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _write_aic(
-    data: Path,
-    split: str,
-    seeds: Sequence[np.random.SeedSequence],
-    image_size: tuple[int, int],
-    scene: Scene,
-) -> None:
+def _write_aic(data: Path, split: str, pictures: Pictures) -> None:
     """Write one split as AI Challenger did: pictures named by a hash, no sizes, no crowds."""
     folder = data / f"keypoint_{split}_images"
     folder.mkdir()
     content = []
-    for image_seed in seeds:
-        jpeg, people = _picture(image_seed, image_size, AIC.keypoints, scene)
+    for jpeg, people in pictures:
         name = hashlib.sha1(jpeg, usedforsecurity=False).hexdigest()
         (folder / f"{name}.jpg").write_bytes(jpeg)
         boxes, points = {}, {}
@@ -193,20 +171,7 @@ def _write_aic(
                 round(value) if k % 3 < 2 else _AIC_CODE[int(value)]
                 for k, value in enumerate(person["keypoints"])
             ]
-        content.append(
-            {"image_id": name, "human_annotations": boxes, "keypoint_annotations": points}
-        )
+        record = {"image_id": name, "human_annotations": boxes, "keypoint_annotations": points}
+        content.append(record)
     path = data / f"keypoint_{split}_annotations.json"
     path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _picture(
-    seed: np.random.SeedSequence,
-    image_size: tuple[int, int],
-    names: tuple[str, ...],
-    scene: Scene,
-) -> tuple[bytes, list[dict[str, Any]]]:
-    """Return a JPEG and its annotations."""
-    image, people = synthesize_image(np.random.default_rng(seed), image_size, names, scene)
-    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-    return jpeg.tobytes(), people
