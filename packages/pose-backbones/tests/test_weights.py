@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
 
 
 def test_command_line(folder, server, capsys):
-    assert main(["zoo", "test_weights"]) == 2
+    assert main(["zoo", "test_weights"]) == 1
     assert "--download" in capsys.readouterr().err
     assert main(["zoo", "test_weights", "--download", "--mirror", f"{server.url}/ok"]) == 0
     output = capsys.readouterr()

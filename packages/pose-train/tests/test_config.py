@@ -63,14 +63,15 @@ def test_default_run_directory_is_the_next_free_one(
         ("train.ema=1.5", "train.ema must be above 0 and below 1, got 1.5"),
         ("train.accumulate=0", "train.accumulate must be at least 1, got 0"),
         ("train.base_batch_size=-1", "train.base_batch_size must be at least 1, got -1"),
-        ("train.freeze=backbone", "train.freeze must be a list"),
+        ("train.freeze=3", "train.freeze must be a list"),
+        ("lr=0.1", r"unknown key lr; did you mean train\.lr\?"),
         ("checkpoints.minutes=-1", "checkpoints.minutes must be at least 0"),
         ("data.extra=[aic]", "data.extra must be a section with names as keys"),
         ("data.extra={aic: {rot: x}}", "unknown key data.extra.aic.rot; did you mean root"),
         ("data.extra={aic: {ratio: -1}}", "data.extra.aic.ratio must be at least 0"),
         ("data.extra={aic: {format: voc}}", "data.extra.aic.format must be one of coco, aic"),
         ("data.same={neck: []}", "data.same.neck must hold the one name"),
-        ("data.same={neck: upper_neck}", "data.same.neck must be a list"),
+        ("data.same={neck: 3}", "data.same.neck must be a list"),
         ("data.synthetic.people=[2, 1]", "data.synthetic.people: people must be in order"),
         ("data.flip_pairs=[a, b]", r"data\.flip_pairs\[0\] must be a list, got 'a'"),
         ("data.flip_pairs=[[a]]", r"data\.flip_pairs\[0\] must have 2 values"),
@@ -169,6 +170,33 @@ def test_base_names_a_preset_and_is_merged(tmp_path: Path) -> None:
     resolved.write_text(to_yaml(config))
     assert load_config(resolved) == config
     assert [c.preset for c in (config, demo, load_config(resolved))] == ["demo"] * 3
+
+
+def test_paths_are_those_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold from any folder, in the run directory too; what is not there stays as written."""
+    project = tmp_path / "project"
+    (project / "coco").mkdir(parents=True)
+    (tmp_path / "coco").mkdir()
+    (project / "net.pth").touch()
+    file = project / "mine.yaml"
+    file.write_text(
+        "base: demo\nmodel: {weights: net.pth}\n"
+        "data: {root: coco, synthetic: null, extra: {aic: {root: aic}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = load_config(file)
+    assert config.data.root == str(project / "coco")
+    assert config.model.weights == str(project / "net.pth")
+    assert config.data.extra["aic"].root == "aic"
+    assert load_config(file, ["data.root=coco"]).data.root == str(tmp_path / "coco")
+    monkeypatch.setenv("HOME", str(project))
+    assert load_config(file, ["data.root=~/coco"]).data.root == str(project / "coco")
+    assert load_config(file, ["train.freeze=backbone"]).train.freeze == ("backbone",)
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"no config file or preset dmeo; did you mean demo\?"):
+        load_config("dmeo")
 
 
 def test_an_unknown_base_names_the_nearest(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def test_drawings_lie_as_the_annotations_do(
     listed |= {} if size is None else {"width": size[0], "height": size[1]}
     (tmp_path / "gt.json").write_text(json.dumps({"images": [listed]}))
     predictor = Predictor.from_checkpoint(run_dir)
-    assert predictor(path).bboxes.tolist() == [[0, 0, 40, 60]]
+    for image in (path, path.read_bytes()):
+        assert predictor(image).bboxes.tolist() == [[0, 0, 40, 60]]
     gt = read_ids(tmp_path / "gt.json")
     predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "out", gt=gt)
     w, h = size or (40, 60)

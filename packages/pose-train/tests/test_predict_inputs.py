@@ -13,10 +13,11 @@ from pose_eval.__main__ import main as pose_eval
 from pose_train.__main__ import main as pose_train
 from pose_train.boxes import read_boxes, read_ids
 from pose_train.config import ConfigError
-from pose_train.drawing import RowWriter, predict_inputs
+from pose_train.drawing import predict_inputs
 from pose_train.films import read_frames
 from pose_train.inputs import find_inputs
 from pose_train.predictor import People, Predictor
+from pose_train.rows import RowWriter
 from pose_train.rundir import RunDirError
 
 
@@ -240,8 +241,8 @@ def test_a_full_disk_is_one_error(predictor: Predictor, tmp_path: Path) -> None:
 
     def write() -> None:
         with RowWriter(path) as writer:
-            writer.file.close()
-            writer.file = Path("/dev/full").open("w")  # noqa: SIM115  # the writer closes it
+            writer.json.file.close()
+            writer.json.file = Path("/dev/full").open("w")  # noqa: SIM115  # the writer closes it
             for _ in range(100):
                 writer.add(people, 1, {})
 

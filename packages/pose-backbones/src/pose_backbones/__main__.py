@@ -13,19 +13,20 @@ from pose_backbones.checkpoint_files import read_checkpoint
 from pose_backbones.convert import TARGETS, convert
 from pose_backbones.models import MODELS, Identity, identify, list_models
 from pose_backbones.names import unknown
+from pose_backbones.pickles import CheckpointError
 from pose_backbones.table import describe, models_table, zoo_table
 from pose_backbones.weights import find_weights, progress_line
 from pose_backbones.zoo import ZOO
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command; returns 0 done, 1 a file that cannot be used, 2 bad arguments."""
     args = _parser().parse_args(arguments)
     try:
         print(args.run(args))
     except ValueError as error:
         print(f"pose-backbones: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, CheckpointError) else 2
     return 0
 
 

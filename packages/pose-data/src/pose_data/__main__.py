@@ -7,14 +7,10 @@ from pose_data import DatasetError, __version__
 from pose_data.commands import check, convert, filter, fix, merge, show, split, stats, synth
 
 COMMANDS = (check, stats, show, synth, convert, fix, merge, filter, split)
-_EDITING = ("convert", "fix", "merge", "filter")  # exit with 1 where the data are bad
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 the data are bad, 2 bad arguments, 130 stopped by Ctrl-C.
-
-    stats, show, synth and split return 2 for bad data too.
-    """
+    """Run a command; returns 0 done, 1 the data are bad, 2 bad arguments, 130 stopped by Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="pose-data", description="Check, look at, make and convert keypoint annotations."
     )
@@ -32,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         return run[args.command](args)
     except (DatasetError, OSError) as error:
         print(f"pose-data: {error}", file=sys.stderr)
-        return 1 if args.command in _EDITING else 2
+        return 1
     except KeyboardInterrupt:
         print("pose-data: stopped; nothing half written is left", file=sys.stderr)
         return 130

@@ -39,34 +39,40 @@ COMMANDS: dict[str, ModuleType] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns 0 done, 2 bad usage or bad input (one sentence on stderr)."""
+    """Run the command; returns 0 done, 1 data or a run that failed, 2 bad usage or config.
+
+    What went wrong is one sentence on stderr.
+    """
     args = _parse(argv)
     try:
         return int(COMMANDS[args.command].main(args))
     except ValueError as error:
-        if not _is_of_the_user(error):
+        code = _exit_code(error)
+        if code is None:
             raise
         print(f"pose-train: {_sentence(error)}", file=sys.stderr)
-        return 2
+        return code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = "" if error.filename is None else f", where {error.filename} was to be written"
         print(f"pose-train: {error.strerror}{where}", file=sys.stderr)
-        return 2
+        return 1
     except KeyboardInterrupt:
         print("pose-train: interrupted", file=sys.stderr)
         return 130
 
 
-def _is_of_the_user(error: ValueError) -> bool:
-    """Tell what the user can cause and mend from our bugs, which show their traceback."""
+def _exit_code(error: ValueError) -> int | None:
+    """Return the code for what the user can cause and mend; our bugs show their traceback."""
     from pose_backbones import CheckpointError
     from pose_data import DatasetError
     from pose_eval import ResultsError, SettingsError
+    from pose_train.run import NonFiniteError
 
-    known = (ConfigError, DatasetError, CheckpointError, ResultsError, SettingsError)
-    return isinstance(error, known)
+    if isinstance(error, (DatasetError, CheckpointError, ResultsError, NonFiniteError)):
+        return 1
+    return 2 if isinstance(error, (ConfigError, SettingsError)) else None
 
 
 def _sentence(error: ValueError) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import itertools
 import math
+import os
 import types
 import typing
 from importlib import resources
@@ -26,15 +27,19 @@ def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) 
     """Read a shipped preset or a YAML file and apply `key.sub=value` overrides to it.
 
     A file may name a preset as its `base:` and give only what differs: sections are merged key by
-    key, an empty one (`options: {}`) empties, everything else replaces. Raises ConfigError for a
-    missing file, an unknown key, a wrong type or an impossible value.
+    key, an empty one (`options: {}`) empties, everything else replaces. Relative folders and
+    weights that it names are looked for beside it first. Raises ConfigError for a missing file, an
+    unknown key, a wrong type or an impossible value.
     """
     path = _find(name_or_path)
     content = _read_with_base(path)
     if str(name_or_path) in shipped_configs():
         content["preset"] = str(name_or_path)
+    else:
+        _settle_paths(content, path.parent)
     for override in overrides:
         _apply_override(content, override)
+    _settle_paths(content, Path())
     if not content.get("out"):
         content["out"] = _free_run_dir(path.stem)
     try:
@@ -64,6 +69,20 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
 
 
+def _settle_paths(content: dict[str, Any], folder: Path) -> None:
+    """Write paths that exist below a folder in full, so that they hold from any other, in place."""
+    data = content.get("data")
+    extra = data.get("extra") if isinstance(data, dict) else None
+    sections = [data, content.get("model"), *(extra.values() if isinstance(extra, dict) else ())]
+    for section in sections:
+        if not isinstance(section, dict):
+            continue  # who builds the config says so
+        for key in section.keys() & {"root", "weights"}:
+            value = section[key]
+            if isinstance(value, str) and (path := folder / Path(value).expanduser()).exists():
+                section[key] = os.path.abspath(path)
+
+
 def _free_run_dir(name: str) -> str:
     taken = {path.name for path in Path("runs").glob(f"{name}-*")}
     number = next(n for n in itertools.count(1) if f"{name}-{n}" not in taken)
@@ -74,8 +93,9 @@ def _find(name_or_path: str | Path) -> Path:
     shipped = shipped_configs()
     path = shipped.get(str(name_or_path), Path(name_or_path))
     if not path.is_file():
-        names = ", ".join(shipped)
-        raise ConfigError(f"no config file {path}, and the shipped presets are {names}")
+        close = difflib.get_close_matches(str(name_or_path), shipped, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"shipped presets: {', '.join(shipped)}"
+        raise ConfigError(f"there is no config file or preset {path}; {hint}")
     return path
 
 
@@ -141,7 +161,10 @@ def _build(cls: type[Any], content: object, path: str) -> Any:
     hints = typing.get_type_hints(cls)
     for key in content:
         if key not in hints:
-            raise ConfigError(f"unknown key {_join(path, key)}{_suggestion(str(key), list(hints))}")
+            elsewhere = [name for name in _leaves() if name.rpartition(".")[2] == key]
+            hint = f"; did you mean {elsewhere[0]}?" if elsewhere else ""
+            hint = hint or _suggestion(str(key), list(hints))
+            raise ConfigError(f"unknown key {_join(path, key)}{hint}")
     for f in dataclasses.fields(cls):
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and f.name not in content:
@@ -156,6 +179,18 @@ def _build(cls: type[Any], content: object, path: str) -> Any:
         text = str(error)
         raise ConfigError(text if text.startswith(f"{path}.") else f"{path}.{text}") from error
     return settings
+
+
+def _leaves(cls: type[Any] = Config, path: str = "") -> list[str]:
+    """Return the keys of all settings, with their sections."""
+    found = []
+    for name, hint in typing.get_type_hints(cls).items():
+        inner = [each for each in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(each)]
+        if inner and typing.get_origin(hint) is not dict:
+            found += _leaves(typing.cast("type[Any]", inner[0]), _join(path, name))
+        else:
+            found.append(_join(path, name))
+    return found
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
@@ -190,6 +225,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
 
 
 def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
+    if isinstance(value, str) and arguments == (str, Ellipsis):
+        value = [value]  # train.freeze=backbone
     if not isinstance(value, list):
         raise ConfigError(f"{path} must be a list, got {value!r}")
     count = None if arguments[-1] is Ellipsis else len(arguments)
