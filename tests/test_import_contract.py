@@ -24,6 +24,7 @@ ALLOWED = {
 EXTRAS = {
     "pose_codecs/torch.py": {"torch"},
     "pose_data/formats/yolo.py": {"yaml"},
+    "pose_train/films.py": {"av"},
     "pose_train/export.py": {"onnx", "onnxruntime"},
 }
 

@@ -15,7 +15,7 @@ from pose_train.boxes import read_boxes, read_ids
 from pose_train.config import Config
 from pose_train.drawing import predict_inputs
 from pose_train.inputs import find_inputs
-from pose_train.predictor import Image
+from pose_train.pixels import Image
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config
 from pose_train.sets import load_annotated

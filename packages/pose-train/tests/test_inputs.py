@@ -48,8 +48,20 @@ def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
+    for name in ("0", "rtsp://host/stream", "/dev/null"):
+        with pytest.raises(ConfigError, match=r"does not exist|is no file: record"):
+            find_inputs([name])
     with pytest.raises(ConfigError, match="gone does not exist"):
         find_inputs([str(tmp_path / "gone")])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="empty holds no pictures or videos"):
         find_inputs([str(tmp_path / "empty")])
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "film.mpg")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("~", "~/film.mpg", "~/*.mpg"):
+        (entry,) = find_inputs([given])
+        assert entry.path == tmp_path / "film.mpg"
+        assert entry.is_video

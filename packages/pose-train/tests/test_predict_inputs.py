@@ -15,8 +15,9 @@ from pose_train.boxes import read_boxes, read_ids
 from pose_train.config import ConfigError
 from pose_train.drawing import predict_inputs
 from pose_train.films import read_frames
+from pose_train.found import People
 from pose_train.inputs import find_inputs
-from pose_train.predictor import People, Predictor
+from pose_train.predictor import Predictor
 from pose_train.rows import RowWriter
 from pose_train.rundir import RunDirError
 
@@ -128,8 +129,10 @@ def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -
     assert [row["image_id"] for row in rows] == [1, 2, 3, 4, 5], "a frame is a picture of its own"
     frames = list(read_frames(tmp_path / "all" / "walk.mp4"))
     assert len(frames) == 5
-    assert frames[0][0].shape == (48, 64, 3)
-    assert frames[0][1] == pytest.approx(12.0)
+    assert frames[0].image.shape == (48, 64, 3)
+    times = [i / 12 for i in range(5)]
+    assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3)
+    assert [row["time"] for row in rows] == pytest.approx(times, abs=1e-3)
 
 
 def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> None:
@@ -144,6 +147,75 @@ def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> Non
     assert rows_of(tmp_path / "out")[0]["bbox"] == [5, 5, 35, 40]
 
 
+def test_boxes_of_a_video_need_frames(predictor: Predictor, tmp_path: Path) -> None:
+    write_film(tmp_path / "walk.avi")
+    row = {"file_name": "walk.avi", "bbox": [5, 5, 35, 40]}
+    (tmp_path / "boxes.json").write_text(json.dumps([row]))
+    inputs = find_inputs([str(tmp_path / "walk.avi")])
+    summary = predict_inputs(predictor, inputs, tmp_path, read_boxes(tmp_path / "boxes.json"))
+    (problem,) = summary.problems
+    assert problem.endswith("walk.avi have no `frame` (from 0)")
+    (tmp_path / "boxes.json").write_text(json.dumps([row | {"frame": i} for i in (0, 5, 6)]))
+    summary = predict_inputs(predictor, inputs, tmp_path, read_boxes(tmp_path / "boxes.json"))
+    assert summary.notes == ["walk.avi ends with frame 4: --boxes has 2 frames more"]
+    (tmp_path / "boxes.json").write_text(json.dumps([row | {"file_name": "x.png", "frame": 0}]))
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((20, 20, 3), np.uint8))
+    inputs = find_inputs([str(tmp_path / "x.png")])
+    boxes = read_boxes(tmp_path / "boxes.json")
+    (problem,) = predict_inputs(predictor, inputs, tmp_path, boxes, draw=False).problems
+    assert problem.endswith("x.png have a `frame`, as those of videos")
+
+
+def test_rows_of_a_results_file_keep_ids_and_categories(
+    predictor: Predictor, drawn_data: Path, tmp_path: Path
+) -> None:
+    """And boxes outside of their image are left out; the picture without boxes gets a new id."""
+    inputs = find_inputs([str(drawn_data / "val2017")])
+    names = [entry.name for entry in inputs]
+    box = {"bbox": [20, 10, 60, 70], "score": 0.9}
+    rows = [box | {"image_id": 40 - i, "file_name": name} for i, name in enumerate(names[:2])]
+    rows = [row | {"category_id": i} for row in rows for i in (3, 4)]
+    rows += [rows[0] | {"bbox": bbox} for bbox in ([128, 5, 9, 9], [-9, 5, 9, 9])]
+    rows.append(box | {"image_id": "a name", "file_name": names[2], "category_id": 3})
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    gt = json.loads((drawn_data / "annotations/person_keypoints_val2017.json").read_text())
+    gt["categories"] = [gt["categories"][0] | {"id": i} for i in (3, 4)]
+    gt["annotations"] = []
+    (tmp_path / "gt.json").write_text(json.dumps(gt))
+    boxes = read_boxes(tmp_path / "boxes.json", gt=read_ids(tmp_path / "gt.json"))
+    summary = predict_inputs(predictor, inputs, tmp_path, boxes, draw=False)
+    assert "left out 2 of --boxes that lie outside of their image" in str(summary)
+    assert [row["image_id"] for row in rows_of(tmp_path)] == [40, 40, 39, 39, "a name"]
+    boxes = read_boxes(tmp_path / "boxes.json", gt=read_ids(tmp_path / "gt.json"))
+    own = read_ids(tmp_path / "gt.json")
+    predict_inputs(predictor, inputs, tmp_path, boxes, own, draw=False)
+    assert [row["category_id"] for row in rows_of(tmp_path)] == [3, 4, 3, 4, 3]
+    ids = {image["file_name"]: image["id"] for image in gt["images"]}
+    assert [row["image_id"] for row in rows_of(tmp_path)] == [
+        ids[names[i]] for i in (0, 0, 1, 1, 2)
+    ]
+
+
+def test_what_is_taken_for_a_person_is_said_once(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", str(run_dir), str(drawn_data / "val2017"), "--out", str(tmp_path / "out")]
+    words += ["--no-draw", "--no-flip"]
+    assert pose_train(words) == 0
+    assert capsys.readouterr().err.count("whole picture is taken for one person") == 1
+    gt = json.loads((drawn_data / "annotations/person_keypoints_val2017.json").read_text())
+    rows = [row | {"score": i / 10} for i, row in enumerate(gt["annotations"])]
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": gt["images"], "annotations": rows}))
+    assert pose_train([*words, "--boxes", str(tmp_path / "boxes.json"), "--box-score", "0.15"]) == 0
+    said = capsys.readouterr()
+    assert "left out 2 boxes with a score below 0.15 (--box-score)" in said.err
+    assert "whole picture" not in said.err
+    assert said.out.startswith(f"{len(rows) - 2} people in 4 pictures")
+    assert pose_train([*words, "--boxes", str(tmp_path / "boxes.json"), "--box-score", "9"]) == 0
+    assert capsys.readouterr().out.startswith("0 people in 4 pictures")
+    assert pose_train([*words, "--boxes", str(tmp_path / "boxes.json"), "--box-score", "nan"]) == 2
+
+
 def test_a_video_that_is_cut_short_keeps_what_is_there(
     predictor: Predictor, tmp_path: Path
 ) -> None:
@@ -154,8 +226,8 @@ def test_a_video_that_is_cut_short_keeps_what_is_there(
     last = summary.frames - 1
     assert 5 < last < 25
     assert summary.problems == [
-        f"video {path} is cut short or damaged: frame {last} is the last that can be read, of 0 to "
-        "29"
+        f"video {path} is cut short or damaged: frame {last} at {last / 12:.2f} s is the last that "
+        "can be read, of 2.50 s"
     ]
     assert len(rows_of(tmp_path / "out")) == summary.frames
     assert len(list(read_frames(tmp_path / "out/cut.mp4"))) == summary.frames

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pytest
 import torch
 
 from pose_backbones import CheckpointError, create_model
-from pose_data import DatasetError, load_coco
+from pose_data import COCO, DatasetError, load_coco
 from pose_train import ConfigError, Predictor
 from pose_train.boxes import PictureFile
+from pose_train.config import Config
 from pose_train.drawing import predict_inputs
+from pose_train.found import People
 from pose_train.inputs import find_inputs
+from pose_train.pixels import Image
 from pose_train.predictor import extent
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config, to_yaml
@@ -46,7 +50,7 @@ def test_the_same_numbers_as_the_evaluation(run_dir: Path, drawn_data: Path) -> 
         assert people.person_scores[nearest] == pytest.approx(row["score"], rel=1e-5)
 
 
-@pytest.mark.parametrize("source", ["run", "checkpoint", "config and weights"])
+@pytest.mark.parametrize("source", ["run", "checkpoint", "config and weights", "short"])
 def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
     checkpoint = run_dir / "checkpoint_best.pth"
     predictor = {
@@ -55,10 +59,13 @@ def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
         "config and weights": lambda: Predictor.from_checkpoint(
             run_dir / "config.yaml", weights=checkpoint
         ),
+        "short": lambda: Predictor(str(run_dir)),
     }[source]()
     key = "head.final_layer.weight"
     stored = torch.load(checkpoint, weights_only=True)["state_dict"][key]
     torch.testing.assert_close(predictor.trained.net.state_dict()[key], stored)
+    assert predictor.skeleton == COCO
+    assert predictor.flip_test  # as in the config
 
 
 def test_a_run_directory_may_be_moved(run_dir: Path, tmp_path: Path) -> None:
@@ -89,6 +96,99 @@ def test_batches_do_not_matter(run_dir: Path) -> None:
     boxes[:, 2:] += 60
     one, many = (Predictor(trained, batch_size=size)(image, boxes) for size in (2, 32))
     np.testing.assert_allclose(one.keypoints, many.keypoints, atol=1e-3)
+
+
+def same(people: People, others: People) -> None:
+    """Assert that two are equal bit by bit."""
+    for name in ("keypoints", "scores", "person_scores", "bboxes"):
+        np.testing.assert_array_equal(getattr(people, name), getattr(others, name), name)
+
+
+def smooth_images(*sizes: tuple[int, int]) -> list[Image]:
+    """Return noise without steps from pixel to pixel, (w, h)."""
+    rng = np.random.default_rng(2)
+    return [
+        cv2.GaussianBlur(rng.integers(0, 255, (h, w, 3), np.uint8), (9, 9), 3) for w, h in sizes
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_list_is_its_images_one_by_one(run_dir: Path, tmp_path: Path, batch_size: int) -> None:
+    """In order, in every form, with boxes that do not end where the batches do."""
+    predictor = Predictor(run_dir, batch_size=batch_size)
+    arrays = smooth_images((120, 90), (64, 80), (100, 100), (70, 60))
+    for number, array in enumerate(arrays):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), array)
+    images = [
+        arrays[0],
+        tmp_path / "1.png",
+        (tmp_path / "2.png").read_bytes(),
+        torch.from_numpy(arrays[3][..., ::-1].copy()),
+    ]
+    boxes: list[Any] = [[[5, 5, 60, 70], [20, 0, 119, 89]], [], None, [[0, 9, 50, 60, 0.5]] * 5]
+    one_by_one = [predictor(image, own) for image, own in zip(images, boxes, strict=True)]
+    assert [len(people) for people in one_by_one] == [2, 0, 1, 5]
+    together = predictor(images, boxes)
+    assert isinstance(together, list)
+    if batch_size == 1:  # else the last bit of a convolution may depend on its batch
+        for people, others in zip(together, one_by_one, strict=True):
+            same(people, others)
+    for people, others in zip(together, one_by_one, strict=True):
+        np.testing.assert_allclose(people.keypoints, others.keypoints, atol=1e-3)
+        np.testing.assert_allclose(people.scores, others.scores, atol=1e-5)
+    for whole, array in zip(predictor(tuple(arrays)), arrays, strict=True):
+        np.testing.assert_allclose(whole.keypoints, predictor(array).keypoints, atol=1e-3)
+    detected = predictor(arrays, lambda pixels: [[0, 0, pixels.shape[1] / 2, 50]])
+    assert [people.bboxes[0, 2] for people in detected] == [60, 32, 50, 35]
+    assert predictor([]) == []
+
+
+def test_lists_that_do_not_fit_are_named(run_dir: Path) -> None:
+    predictor = Predictor(run_dir)
+    image = np.zeros((40, 30, 3), np.uint8)
+    with pytest.raises(ValueError, match="2 images need as many bboxes, got 1"):
+        predictor([image, image], [[[0, 0, 9, 9]]])
+    with pytest.raises(ValueError, match=r"bboxes must be \(P, 4\)") as caught:
+        predictor([image, image], [None, [0, 0, 9, 9]])
+    assert caught.value.__notes__ == ["image 1 of the list, from 0"]
+    with pytest.raises(TypeError, match=r"got builtins\.int") as typed:
+        predictor([image, image, 7])
+    assert typed.value.__notes__ == ["image 2 of the list, from 0"]
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        Predictor(run_dir, batch_size=0)
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_heatmaps_lie_under_the_keypoints(run_dir: Path, udp: bool) -> None:
+    settings = [f"codec.udp={str(udp).lower()}", "codec.sigma=2.0"]
+    predictor = Predictor(run_dir, overrides=settings)
+    arrays = smooth_images((120, 90), (64, 80))
+    boxes = [[[5, 5, 60, 70], [20, 0, 119, 89]], []]
+    plain, (people, nobody) = predictor(arrays, boxes), predictor(arrays, boxes, heatmaps=True)
+    same(plain[0], people)
+    assert plain[0].heatmaps is None
+    assert nobody.heatmaps is not None
+    assert nobody.heatmaps.maps.shape == (0, 17, 16, 16)
+    assert nobody.heatmaps.matrix.shape == (0, 2, 3)
+    assert people.heatmaps is not None
+    check_heatmaps(people, people.heatmaps.maps, people.heatmaps.matrix)
+
+
+def check_heatmaps(people: People, maps: Any, matrix: Any) -> None:
+    """Assert that the maxima (P, K) are the scores, and lie at the keypoints by the matrix.
+
+    A decoder moves a keypoint from there by a fraction of a pixel of the map; one without a
+    positive value has no maximum.
+    """
+    tops = maps.reshape(*maps.shape[:2], -1)
+    np.testing.assert_array_equal(tops.max(axis=-1), people.scores)
+    y, x = np.divmod(tops.argmax(axis=-1), maps.shape[-1])
+    peaks = np.stack([x, y, np.ones_like(x)], axis=-1)  # (P, K, 3)
+    step = matrix[:, [0, 1], [0, 1]]  # pixels of the image for one of the map
+    moved = np.abs(peaks @ matrix.swapaxes(1, 2) - people.keypoints) / step[:, None]
+    found = people.scores > 0
+    assert found.sum() > 10
+    assert moved[found].max() < 0.51
 
 
 def bottomup_network(data: Path, path: Path, *settings: str) -> Trained:
@@ -124,14 +224,50 @@ def test_whole_pictures_give_the_people_of_the_evaluation(
         people = predictor(val.image_dir / name)
         expected = [row for row in rows if row["image_id"] == image_id]
         assert len(people.keypoints) == len(expected)
-        for points, values, score, row in zip(*people[:3], expected, strict=True):
-            found = np.column_stack([points, values])
+        for person, row in zip(people, expected, strict=True):
+            found = np.column_stack([person.keypoints, person.scores])
             np.testing.assert_allclose(found, np.reshape(row["keypoints"], (17, 3)), atol=1e-3)
-            assert score == pytest.approx(row["score"], rel=1e-4)
+            assert person.score == pytest.approx(row["score"], rel=1e-4)
     with pytest.raises(ValueError, match="leave bboxes out"):
         predictor(np.zeros((8, 8, 3), np.uint8), [[0, 0, 5, 5]])
     with pytest.raises(DatasetError, match=r"3000x3 is too narrow .* short side with 64 pixels"):
         predictor(np.zeros((3, 3000, 3), np.uint8))
+
+
+@pytest.mark.parametrize("factors", ["[1.0]", "[1.5, 1.0]"])
+def test_whole_images_in_a_list(drawn_data: Path, tmp_path: Path, factors: str) -> None:
+    settings = ["grouping.detection_threshold=0.0", "grouping.max_instances=3"]
+    settings += ["eval.batch_size=1", f"eval.multi_scale={factors}"]
+    trained = bottomup_network(drawn_data, tmp_path / "net.pth", *settings)
+    predictor = Predictor(trained)
+    images = smooth_images((128, 96), (128, 96), (80, 120), (128, 96))
+    one_by_one = [predictor(image) for image in images]
+    assert all(len(people) == 3 for people in one_by_one)
+    for people, others in zip(predictor(images, heatmaps=True), one_by_one, strict=True):
+        same(people, others)
+        assert others.heatmaps is None
+        assert people.heatmaps is not None
+        maps, matrix = people.heatmaps
+        assert maps.shape[:2] == (1, 17)
+        assert matrix.shape == (1, 2, 3)
+        # Where somebody has the highest score of a map, that is where its maximum lies.
+        tops = maps.reshape(17, -1)
+        y, x = np.divmod(tops.argmax(axis=1), maps.shape[-1])
+        places = np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix[0].T  # (K, 2)
+        distance = np.abs(people.keypoints - places).max(axis=-1).min(axis=0)
+        assert (distance <= matrix[0, 0, 0]).mean() > 0.5
+    batched = Predictor(replace(trained, config=with_batches_of(trained.config, 2)))
+    for people, others in zip(batched(images), one_by_one, strict=True):
+        np.testing.assert_allclose(people.keypoints, others.keypoints, atol=1e-3)
+    with pytest.raises(ValueError, match="leave bboxes out"):
+        predictor(images, [None, None, None, [[0, 0, 9, 9]]])
+    with pytest.raises(DatasetError, match="too narrow") as caught:
+        predictor([images[0], np.zeros((3, 300, 3), np.uint8)])
+    assert caught.value.__notes__ == ["image 1 of the list, from 0"]
+
+
+def with_batches_of(config: Config, size: int) -> Config:
+    return replace(config, eval=replace(config.eval, batch_size=size))
 
 
 def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
@@ -139,7 +275,9 @@ def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
     predictor = Predictor(trained)
     image = np.zeros((50, 70, 3), np.uint8)
     people = predictor(image)
-    assert [array.shape for array in people] == [(0, 17, 2), (0, 17), (0,), (0, 4)]
+    assert len(people) == 0
+    arrays = people.keypoints, people.scores, people.person_scores, people.bboxes
+    assert [array.shape for array in arrays] == [(0, 17, 2), (0, 17), (0,), (0, 4)]
     cv2.imwrite(str(tmp_path / "empty.png"), image)
     inputs = find_inputs([str(tmp_path / "empty.png")])
     summary = predict_inputs(predictor, inputs, tmp_path / "out")

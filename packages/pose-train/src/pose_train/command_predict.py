@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-score", type=float, default=0.2, help="draw joints from this score on (default 0.2)"
     )
+    parser.add_argument(
+        "--csv",
+        action="store_true",
+        help="write predictions.csv, too: image, frame, time, person, keypoint, x, y, score",
+    )
     parser.add_argument("--no-draw", action="store_true", help="write the JSON alone")
     parser.add_argument("--no-flip", action="store_true", help="without the mirrored picture")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default auto")
@@ -45,10 +50,7 @@ def main(args: argparse.Namespace) -> int:
     from pose_train.predictor import Predictor
 
     inputs = find_inputs(args.inputs, args.out)
-    boxes = None if args.boxes is None else read_boxes(args.boxes, args.box_score)
     gt = None if args.gt is None else read_ids(args.gt)
-    for notice in boxes.notices if boxes else ():
-        print(notice, file=sys.stderr)
     predictor = Predictor.from_checkpoint(
         args.source,
         weights=args.weights,
@@ -58,8 +60,27 @@ def main(args: argparse.Namespace) -> int:
     print(f"weights: {predictor.trained.origin}", file=sys.stderr)
     for note in predictor.trained.notes:
         print(f"note: {note}", file=sys.stderr)
+    boxes = None
+    if args.boxes is not None:
+        count = predictor.trained.skeleton.num_keypoints
+        boxes = read_boxes(args.boxes, args.box_score, gt, count)
+        for notice in boxes.notices:
+            print(notice, file=sys.stderr)
+    elif predictor.trained.config.recipe != "bottomup":
+        print(
+            "note: the whole picture is taken for one person; for several, or small ones, give a "
+            "detector's boxes: --boxes FILE",
+            file=sys.stderr,
+        )
     summary = predict_inputs(
-        predictor, inputs, args.out, boxes, gt, draw=not args.no_draw, min_score=args.min_score
+        predictor,
+        inputs,
+        args.out,
+        boxes,
+        gt,
+        draw=not args.no_draw,
+        csv=args.csv,
+        min_score=args.min_score,
     )
     # A name may hold bytes that are no text.
     print(str(summary).encode(errors="backslashreplace").decode())

@@ -1,13 +1,10 @@
 """Predict pictures and videos one after the other; memory does not grow with their number."""
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -16,11 +13,13 @@ from tqdm import tqdm
 
 from pose_data import DatasetError, draw_people
 from pose_data.images.decode import read_picture
-from pose_train.boxes import PERSON, Boxes, Known, PictureFile, known_of
+from pose_train.boxes import PERSON, Known, PictureFile, check_corners, known_of
 from pose_train.config import ConfigError
-from pose_train.films import Film, Image, read_frames, stated_frames
+from pose_train.films import Film, Image, film_rate, is_cut_short, read_frames, stated
+from pose_train.found import People
 from pose_train.inputs import Input
-from pose_train.predictor import People, Predictor
+from pose_train.predictor import Predictor
+from pose_train.rows import RowWriter
 from pose_train.rundir import RunDirError
 from pose_train.words import counted
 
@@ -34,6 +33,8 @@ class Summary:
     people: int = 0
     problems: list[str] = field(default_factory=list)
     not_in_gt: int = 0
+    outside: int = 0
+    notes: list[str] = field(default_factory=list)
     out: Path = Path()
 
     def __str__(self) -> str:
@@ -43,6 +44,9 @@ class Summary:
         lines = [f"{people} in {', '.join(seen)}: {self.out}"]
         if self.not_in_gt:
             lines.append(f"left out {counted(self.not_in_gt, 'input')} that --gt does not name")
+        if self.outside:
+            lines.append(f"left out {self.outside} of --boxes that lie outside of their image")
+        lines += self.notes
         if self.problems:
             lines.append(f"{counted(len(self.problems), 'input')} not read, or not to the end:")
             lines += [f"  {problem}" for problem in self.problems]
@@ -57,19 +61,23 @@ def predict_inputs(
     gt: PictureFile | None = None,
     *,
     draw: bool = True,
+    csv: bool = False,
     min_score: float = 0.2,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, drawn pictures into `out`.
 
-    boxes: for top-down; an input that the file does not name has nobody. gt: only the inputs that
-    it names are predicted. Rows carry the image ids of gt, or boxes, where these are annotation
-    files, else numbers from 1 (from above the last of those), one for each picture and frame; and
-    the category of their people. Pictures are turned upright by their EXIF orientation, those that
-    an annotation file gives a size for as `data.exif` says of the network's training.
+    csv: write predictions.csv, too. boxes: for top-down; an input that the file does not name has
+    nobody. gt: only the inputs that it names are predicted. Rows carry the image ids of gt, or
+    boxes, else numbers from 1 (from above the last of those), one for each picture and frame; the
+    category of their box, if it is one with keypoints there, else the first of those; and in videos
+    `time`, in seconds. Boxes outside of their image are left out. Pictures are turned upright by
+    their EXIF orientation, those that an annotation file gives a size for as `data.exif` says of
+    the network's training.
 
     What cannot be read is listed and left out. Each file is written to a temporary name and
     renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
-    do not say whose boxes they are, or where boxes make no sense for the network.
+    do not say whose boxes they are, or where boxes make no sense for the network; DatasetError
+    where these are corners.
     """
     if boxes is not None and predictor.trained.config.recipe == "bottomup":
         raise ConfigError("a bottom-up network finds people by itself: leave --boxes out")
@@ -80,10 +88,14 @@ def predict_inputs(
         raise ConfigError(f"cannot make the folder {out}: {error.strerror}") from error
     if draw:
         _check_targets(inputs, out)
-    category = next((file.category_id for file in (gt, boxes) if file), PERSON)
-    ids = count(1 + max((each.image_id or 0 for each in known if each), default=0))
+    taken = [i for each in known if each for i in each.ids.values() if isinstance(i, int)]
+    ids = count(1 + max([0, *taken]))
     summary = Summary(out=out)
-    with RowWriter(out / "predictions.json", category) as writer:
+    if boxes is not None:
+        summary.notes += check_corners(boxes, inputs, known)
+    fit = [i for f in (gt, boxes) if f for i in f.fitting(predictor.trained.skeleton.num_keypoints)]
+    category = fit[0] if fit else PERSON
+    with RowWriter(out / "predictions.json", category, csv) as writer:
         work = _Work(predictor, out, writer, summary, ids, boxes is not None, draw, min_score)
         bar = tqdm(inputs, unit="file", leave=False, disable=None)
         for entry, facts in zip(bar, known, strict=True):
@@ -137,16 +149,28 @@ class _Work:
 
     predictor: Predictor
     out: Path
-    writer: "RowWriter"
+    writer: RowWriter
     summary: Summary
     ids: Iterator[int]
     has_boxes: bool
     draw: bool
     min_score: float
 
-    def boxes(self, known: Known, frame: int | None) -> Boxes | None:
-        none = np.empty((0, 5), np.float32)
-        return known.boxes.get(frame, none) if self.has_boxes else None
+    def predict(self, image: Image, known: Known, where: Mapping[str, Any]) -> People:
+        """Find the people in a picture or frame, and write their rows; where: as in these."""
+        boxes, categories, frame = None, None, where.get("frame")
+        if self.has_boxes:
+            height, width = image.shape[:2]
+            boxes = known.boxes.get(frame, np.empty((0, 6)))
+            inside = (boxes[:, :2] < [width, height]) & (boxes[:, 2:4] > 0)
+            self.summary.outside += len(boxes) - int(inside.all(axis=1).sum())
+            boxes = boxes[inside.all(axis=1)]
+            categories = boxes[:, 5].astype(int).tolist()
+        people = self.predictor(image, None if boxes is None else boxes[:, :5])
+        image_id = known.ids[frame] if frame in known.ids else next(self.ids)
+        self.writer.add(people, image_id, where, categories)
+        self.summary.people += len(people.keypoints)
+        return people
 
     def drawn(self, image: Image, people: People) -> Image:
         skeleton = self.predictor.trained.skeleton
@@ -156,35 +180,47 @@ class _Work:
 
 
 def _picture(work: _Work, entry: Input, known: Known) -> None:
+    if known.boxes and None not in known.boxes:
+        raise DatasetError(f"boxes of picture {entry.path} have a `frame`, as those of videos")
     exif = "apply" if known.size is None else work.predictor.trained.config.data.exif
     image = read_picture(entry.path, known.size, exif=exif).pixels
-    people = work.predictor(image, work.boxes(known, None))
-    image_id = next(work.ids) if known.image_id is None else known.image_id
-    work.writer.add(people, image_id, {"file_name": entry.name})
+    people = work.predict(image, known, {"file_name": entry.name})
     work.summary.pictures += 1
-    work.summary.people += len(people.keypoints)
     if work.draw:
         write_picture(_target(entry, work.out), work.drawn(image, people))
 
 
 def _video(work: _Work, entry: Input, known: Known) -> None:
-    stated, number = stated_frames(entry.path), -1
+    if None in known.boxes:
+        raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
+    total = stated(entry.path).frames
     frames = tqdm(
-        read_frames(entry.path), entry.name, stated or None, unit="frame", leave=False, disable=None
+        read_frames(entry.path), entry.name, total or None, unit="frame", leave=False, disable=None
     )
-    with Film(_target(entry, work.out)) as film:
-        for number, (image, rate) in enumerate(frames):
-            people = work.predictor(image, work.boxes(known, number))
-            work.writer.add(people, next(work.ids), {"file_name": entry.name, "frame": number})
+    number, last, longest = -1, 0.0, 0.0
+    with Film(_target(entry, work.out), film_rate(entry.path) if work.draw else 0) as film:
+        for number, (image, time) in enumerate(frames):
+            where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
+            people = work.predict(image, known, where)
             work.summary.frames += 1
-            work.summary.people += len(people.keypoints)
+            longest, last = max(longest, time - last), time
             if work.draw:
-                film.add(work.drawn(image, people), rate)
-    # Some containers only guess their number of frames.
-    if number + 1 < stated - max(2, stated // 100):
+                film.add(work.drawn(image, people), time)
+    if film.repeated or film.left_out:
+        work.summary.notes.append(
+            f"{entry.name}: the times of its frames are uneven; drawn with {film.rate:.4g} frames "
+            f"per second: {film.repeated} repeated, {film.left_out} left out"
+            + (f", pauses shortened by {film.shortened:.0f} s" if film.shortened else "")
+        )
+    behind = sum(frame is not None and frame > number for frame in known.boxes)
+    if behind:
+        work.summary.notes.append(
+            f"{entry.name} ends with frame {number}: --boxes has {counted(behind, 'frame')} more"
+        )
+    if is_cut_short(entry.path, last, longest):
         work.summary.problems.append(
-            f"video {entry.path} is cut short or damaged: frame {number} is the last that can be "
-            f"read, of 0 to {stated - 1}"
+            f"video {entry.path} is cut short or damaged: frame {number} at {last:.2f} s is the "
+            f"last that can be read, of {stated(entry.path).seconds:.2f} s"
         )
 
 
@@ -200,66 +236,3 @@ def write_picture(path: Path, image: Image) -> None:
         if temporary.is_file():
             temporary.unlink()
         raise RunDirError(f"cannot write {path}: {error.strerror}") from error
-
-
-class RowWriter:
-    """Write COCO result rows as they come; the file gets its name once all are there.
-
-    Until then it is NAME.partial.json, which stays, as whole JSON, where an error or Ctrl-C ends
-    the work between rows. A file from before stays until it is replaced.
-    """
-
-    def __init__(self, path: Path, category_id: int = PERSON) -> None:
-        self.path, self.category_id = path, category_id
-        self.partial = path.with_suffix(f".partial{path.suffix}")
-        self.count = 0
-
-    def __enter__(self) -> "RowWriter":
-        try:
-            self.file = self.partial.open("w", encoding="utf-8")
-        except OSError as error:
-            raise self._cannot(error) from error
-        self.file.write("[")
-        return self
-
-    def add(self, people: People, image_id: int, where: Mapping[str, Any]) -> None:
-        """Add one row per person; a row is what pose-eval reads, and the names of `where`."""
-        for points, values, score, box in zip(*people, strict=True):
-            x1, y1, x2, y2 = box.tolist()
-            row = {
-                "image_id": image_id,
-                "category_id": self.category_id,
-                "keypoints": np.column_stack([points, values]).ravel().tolist(),  # (3 K,)
-                "score": float(score),
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                **where,
-            }
-            try:
-                self.file.write(("," if self.count else "") + "\n" + json.dumps(row))
-            except OSError as reason:
-                raise self._cannot(reason) from reason
-            self.count += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.file.write("\n]\n")
-            self.file.close()
-            if error is None:
-                os.replace(self.partial, self.path)
-        except OSError as reason:  # what is there is no JSON
-            self.partial.unlink(missing_ok=True)
-            if error is None:
-                raise self._cannot(reason) from reason
-            return
-        if error is not None and self.count:
-            print(f"{counted(self.count, 'row')} so far: {self.partial}", file=sys.stderr)
-        elif error is not None:
-            self.partial.unlink()
-
-    def _cannot(self, reason: OSError) -> RunDirError:
-        return RunDirError(f"cannot write {self.path}: {reason.strerror}")

@@ -1,6 +1,7 @@
 """What `predict` is given: pictures, videos, folders, patterns."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from pose_train.config import ConfigError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".3gp")
 
 
 class Input(NamedTuple):
@@ -36,21 +37,29 @@ def find_inputs(given: Iterable[str], out: Path | None = None) -> list[Input]:
     """
     found: dict[Path, tuple[Path, str]] = {}
     for text in given:
+        text = os.path.expanduser(text)
         path = Path(text)
         if path.is_dir():
             files = sorted(file for file in path.rglob("*") if _is_wanted(file, path, out))
             names = [file.relative_to(path).as_posix() for file in files]
-        elif path.exists():
+        elif path.is_file():
             files, names = [path], [path.name]
         else:
             files = [f for f in map(Path, sorted(glob.glob(text, recursive=True))) if f.is_file()]
             names = [file.name for file in files]
         if not files:
-            kind = "holds no pictures or videos" if path.is_dir() else "does not exist"
-            raise ConfigError(f"{text} {kind}")
+            raise ConfigError(f"{text} {_why_none(text, path)}")
         for file, name in zip(files, names, strict=True):
             found.setdefault(file.resolve(), (file, name))
     return _with_own_names(dict(found.values()))
+
+
+def _why_none(text: str, path: Path) -> str:
+    if path.is_dir():
+        return "holds no pictures or videos"
+    if "://" in text or path.exists():
+        return "is no file: record what a camera or an address sends to a video first"
+    return "does not exist"
 
 
 def _is_wanted(file: Path, folder: Path, out: Path | None) -> bool:

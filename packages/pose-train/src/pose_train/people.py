@@ -22,6 +22,7 @@ from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
 from pose_data import BottomUp, keypoints_to_image, start_worker
 from pose_data.samples.scene import resize_for_test
+from pose_train.found import Heatmaps, map_matrix
 from pose_train.predict import finite_maps, normalize
 
 Size = tuple[int, int]
@@ -32,7 +33,8 @@ class Scene(NamedTuple):
 
     keypoints (P, K, 2) in pixels of the picture, scores (P, K), person_scores (P,). A keypoint that
     was not found has score 0 and lies in the corner of what the network saw. seconds: what merging
-    the maps and decoding took, on a GPU from when its turn came; NaN where not measured.
+    the maps and decoding took, on a GPU from when its turn came; NaN where not measured. heatmaps:
+    the merged ones, where they are kept.
     """
 
     sample: int  # its number in the dataset
@@ -41,6 +43,7 @@ class Scene(NamedTuple):
     scores: NDArray[np.float32]
     person_scores: NDArray[np.float32]
     seconds: float = math.nan
+    heatmaps: Heatmaps | None = None
 
 
 @torch.inference_mode()
@@ -167,13 +170,15 @@ def find_people(
     flip_indices: Sequence[int] | None,
     project: bool = True,
     threads: int | None = None,
+    keep_maps: bool = False,
 ) -> list[Scene]:
     """Find the people in the pictures of a scene_loader, in the order of the samples.
 
     factors: those of the dataset. project: decode at the size of the input, as published, and not
-    at that of the finest maps. While the network works on a batch, `threads` threads (None: one per
-    core, 8 at most) merge and decode the maps of the one before it, picture by picture: the kernels
-    release the GIL, and only as many pictures as threads have maps of their full size at a time.
+    at that of the finest maps. keep_maps: in the scenes, as they were decoded. While the network
+    works on a batch, `threads` threads (None: one per core, 8 at most) merge and decode the maps of
+    the one before it, picture by picture: the kernels release the GIL, and only as many pictures as
+    threads have maps of their full size at a time.
     """
     model.eval()
     factors = sorted(factors, reverse=True)
@@ -185,7 +190,7 @@ def find_people(
             images = [each.to(device, non_blocking=True) for each in batch["images"]]
             looks = look_at(model, images, flip_indices)
             for i in range(len(images[0])):
-                options = factors, codec, project, number > 0
+                options = factors, codec, project, number > 0, keep_maps
                 waiting.append(pool.submit(_decode, batch, i, looks, *options))
             while len(waiting) > len(images[0]):  # the batch before is done
                 scenes.append(waiting.popleft().result())
@@ -202,6 +207,7 @@ def _decode(
     codec: AssociativeEmbedding,
     project: bool,
     is_timed: bool,  # not in the first batch, which compiles and chooses kernels
+    keep_maps: bool,
 ) -> Scene:
     """Merge and decode the maps of picture i of a batch, on the device where they are."""
     began = time.perf_counter()
@@ -217,12 +223,14 @@ def _decode(
         else:
             (people,) = decode_people(codec, heatmaps[None], tags[None])
     height, width = heatmaps.shape[-2:]
-    keypoints = keypoints_to_image(
-        people.keypoints, batch["center"][i].numpy(), batch["scale"][i].numpy(), (width, height)
-    )
+    region = batch["center"][i].numpy(), batch["scale"][i].numpy(), (width, height)
+    keypoints = keypoints_to_image(people.keypoints, *region)
     number = int(batch["index"][i]), int(batch["image_id"][i])
     seconds = time.perf_counter() - began if is_timed else math.nan
-    return Scene(*number, keypoints, people.scores, people.person_scores, seconds)
+    kept = None
+    if keep_maps:
+        kept = Heatmaps(heatmaps.cpu().numpy()[None], map_matrix(*region)[None])
+    return Scene(*number, keypoints, people.scores, people.person_scores, seconds, kept)
 
 
 def scene_rows(scenes: Iterable[Scene], category_id: int = 1) -> list[dict[str, Any]]:
