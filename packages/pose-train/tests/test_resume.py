@@ -311,12 +311,12 @@ def test_a_damaged_checkpoint_is_named(
     last = out / "checkpoint_last.pth"
     last.write_bytes(last.read_bytes()[:1000])
     capsys.readouterr()
-    assert main(["resume", str(out)]) == 2
+    assert main(["resume", str(out)]) == 1
     sentence = refusal(capsys)
     assert f"{last} is damaged" in sentence
     assert f"model.weights={out / 'checkpoint_best.pth'}" in sentence
     last.unlink()
-    assert main(["resume", str(out)]) == 2
+    assert main(["resume", str(out)]) == 1
     assert "this run never got as far" in refusal(capsys)
 
 
@@ -328,7 +328,7 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
     assert run(data, out) == 0
     before = (out / "checkpoint_last.pth").read_bytes()
     (out / "checkpoint_last.pth.tmp").symlink_to("/dev/full")
-    assert main(["resume", str(out)]) == 2
+    assert main(["resume", str(out)]) == 1
     sentence = refusal(capsys)
     assert f"cannot write {out / 'checkpoint_last.pth'}: No space left on device" in sentence
     assert (out / "checkpoint_last.pth").read_bytes() == before
@@ -354,7 +354,7 @@ def test_a_full_disk_is_one_sentence_wherever_it_shows(
 
     drawn = "data.synthetic={num_train: 2, num_val: 1, image_size: [64, 64]}"
     monkeypatch.setattr(name, full)
-    assert main(["run", "demo", f"out={tmp_path / 'run'}", *TINY, drawn]) == 2
+    assert main(["run", "demo", f"out={tmp_path / 'run'}", *TINY, drawn]) == 1
     assert sentence.format(out=tmp_path / "run") in refusal(capsys)
 
 
@@ -370,7 +370,7 @@ def test_a_loss_that_is_not_a_number_names_the_pictures(
 
     monkeypatch.setattr(topdown, "batch_loss", loss)
     out = tmp_path / "run"
-    assert run(data, out) == 2
+    assert run(data, out) == 1
     sentence = refusal(capsys)
     assert "the loss became nan in epoch 2, batch 2" in sentence
     assert sentence.count(".jpg") >= 1
@@ -395,7 +395,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
 
     monkeypatch.setattr(topdown, "optimizer_step", step)
     out = tmp_path / "run"
-    assert run(data, out) == 2
+    assert run(data, out) == 1
     sentence = refusal(capsys)
     assert "weights became NaN or infinite in epoch 2, batch 5 or shortly before" in sentence
     assert f"pose-train resume {out} train.lr=" in sentence
@@ -417,7 +417,7 @@ def test_a_killed_worker_is_one_sentence_and_the_run_resumes(
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(topdown, "batch_loss", loss)
-        assert run(data, out, "train.num_workers=1", "train.epochs=1") == 2
+        assert run(data, out, "train.num_workers=1", "train.epochs=1") == 1
     assert "a process that makes samples was killed" in refusal(capsys)
     assert main(["resume", str(out)]) == 0
 

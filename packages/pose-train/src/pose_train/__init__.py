@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pose_train.config import Config, ConfigError
+from pose_train.config import Config, ConfigError, RunError
 from pose_train.read_config import load_config, shipped_configs
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "ConfigError", "Predictor", "load_config", "shipped_configs"]
+__all__ = ["Config", "ConfigError", "Predictor", "RunError", "load_config", "shipped_configs"]
 
 if TYPE_CHECKING:
     from pose_train.predictor import Predictor

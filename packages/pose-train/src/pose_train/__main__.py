@@ -19,7 +19,7 @@ from pose_train import (
     command_test,
     command_zoo,
 )
-from pose_train.config import ConfigError
+from pose_train.config import ConfigError, RunError
 
 # Name -> module with `add_arguments(parser)` and `main(args) -> exit code`; the first line of its
 # docstring is the help. They import torch late: it takes a second, and a typo should not.
@@ -68,9 +68,8 @@ def _exit_code(error: ValueError) -> int | None:
     from pose_backbones import CheckpointError
     from pose_data import DatasetError
     from pose_eval import ResultsError, SettingsError
-    from pose_train.run import NonFiniteError
 
-    if isinstance(error, (DatasetError, CheckpointError, ResultsError, NonFiniteError)):
+    if isinstance(error, (DatasetError, CheckpointError, ResultsError, RunError)):
         return 1
     return 2 if isinstance(error, (ConfigError, SettingsError)) else None
 

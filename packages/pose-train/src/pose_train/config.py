@@ -15,6 +15,10 @@ class ConfigError(ValueError):
     """A config that cannot be used; the message names the file, the key and what is allowed."""
 
 
+class RunError(ValueError):
+    """What failed though its config was right: a full disk, a lost process, NaN."""
+
+
 @dataclass(frozen=True)
 class AnnotationSet:
     annotations: str  # keypoint JSON, relative to the root

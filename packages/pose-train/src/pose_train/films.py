@@ -101,7 +101,7 @@ def _with_pyav(path: Path) -> Iterator[Frame]:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            start = float((stream.start_time or 0) * stream.time_base)
+            start = float((stream.start_time or 0) * (stream.time_base or 0))
             for frame in container.decode(stream):
                 # PyAV does not turn frames as the container asks; counterclockwise, as numpy does.
                 image = np.rot90(frame.to_ndarray(format="bgr24"), frame.rotation // 90)

@@ -14,7 +14,7 @@ from pose_codecs.torch import flip_heatmaps
 from pose_data import Persons, keypoints_to_image
 from pose_eval import oks_nms, rescore, soft_oks_nms
 from pose_eval.nms import first_of_each_id, per_image
-from pose_train.config import ConfigError
+from pose_train.config import RunError
 
 Decode = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -59,7 +59,7 @@ def finite_maps() -> Iterator[None]:
     except ValueError as error:
         if "must be finite" not in str(error):
             raise
-        raise ConfigError(
+        raise RunError(
             "the network makes maps with NaN or infinite numbers, though its weights are finite: "
             "its training has diverged (a smaller train.lr), or 16 bits are too few (train.amp)"
         ) from error

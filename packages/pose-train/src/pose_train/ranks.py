@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pose_train.config import ConfigError
+from pose_train.config import ConfigError, RunError
 
 PATIENCE = timedelta(hours=2)  # others wait while the first one draws data or evaluates
 
@@ -30,7 +30,7 @@ class Ranks:
         return self.rank == 0
 
 
-class LostProcessError(ConfigError):
+class LostProcessError(RunError):
     """Another process of this run, or one that makes its samples, is gone."""
 
 

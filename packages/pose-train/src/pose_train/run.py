@@ -11,7 +11,7 @@ from torch import nn
 
 from pose_eval import Report
 from pose_train.checkpoints import LAST, Training, keep_newest, save_checkpoint
-from pose_train.config import Config, ConfigError
+from pose_train.config import Config, RunError
 from pose_train.ground_truth import check_evaluation
 from pose_train.loggers import Logger, check_extras, open_loggers
 from pose_train.ranks import Ranks, gather
@@ -21,7 +21,7 @@ from pose_train.sets import Sets, check_pictures, describe, draw, load_sets
 from pose_train.signals import StopRequest
 
 
-class NonFiniteError(ConfigError):
+class NonFiniteError(RunError):
     """The loss or the weights became NaN or infinite; the message says where."""
 
 

@@ -9,10 +9,10 @@ from typing import IO, Any
 
 import torch
 
-from pose_train.config import ConfigError
+from pose_train.config import ConfigError, RunError
 
 
-class RunDirError(ConfigError):
+class RunDirError(RunError):
     """A file of the run directory that cannot be written or read."""
 
 

@@ -27,7 +27,7 @@ from pose_data import (
     with_flip_pairs,
 )
 from pose_data.images.missing import why_missing
-from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, Synthetic
+from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, RunError, Synthetic
 from pose_train.ranks import Ranks
 from pose_train.signals import start_sampling
 
@@ -140,7 +140,7 @@ def check_pictures(persons: Persons) -> None:
 
 
 def draw(made: Synthetic, root: Path, seed: int) -> None:
-    """Make the pictures and annotations of a synthetic set; raises ConfigError."""
+    """Make the pictures and annotations of a synthetic set; raises RunError."""
     print(f"drawing {made.num_train} + {made.num_val} pictures into {root}", flush=True)
     try:
         synthesize(
@@ -152,7 +152,7 @@ def draw(made: Synthetic, root: Path, seed: int) -> None:
             scene=Scene(made.people),
         )
     except OSError as error:
-        raise ConfigError(f"cannot draw pictures into {root}: {error.strerror}") from error
+        raise RunError(f"cannot draw pictures into {root}: {error.strerror}") from error
 
 
 def describe(sets: Sets) -> str:
