@@ -141,7 +141,7 @@ def test_a_cache_that_cannot_be_written_is_a_notice(
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cache_module.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr("pose_data.writing.tempfile.mkstemp", refuse)
     persons = load_coco(file, tmp_path)
     assert len(persons) == 20
     said = "no cache beside it, it is parsed each time: Permission denied"

@@ -119,3 +119,18 @@ def test_detected_boxes_have_their_category(tmp_path: Path) -> None:
     one = load_coco(write(tmp_path, [DOG], animal(1, 2)), tmp_path)
     file.write_text(json.dumps([row | {"category_id": 1} for row in rows]))
     assert load_detections(file, one).category_ids.tolist() == [2, 2, 2]
+
+
+def test_odd_names_and_links_are_said_and_read_on(tmp_path: Path) -> None:
+    odd = CAT | {"keypoints": ["nose", "left_ear", "tail"], "skeleton": [[0, 1]]}
+    file = write(tmp_path, [odd], animal(1, 1))
+    assert {"wrong-skeleton", "lone-side"} <= {found.slug for found in check(file)}
+    skeleton = load_coco(file, tmp_path).skeleton
+    assert (skeleton.links, skeleton.flip_pairs) == ((), ())
+    given = load_coco(file, tmp_path, flip_pairs=[["left_ear", "tail"]]).skeleton
+    assert given.flip_pairs == ((1, 2),)
+
+
+def test_no_id_is_left(tmp_path: Path) -> None:
+    file = write(tmp_path, [CAT], animal(2**63 - 1, 1), animal(1, 1) | {"id": None})
+    assert "none is left above 9223372036854775807" in refused(file)

@@ -77,6 +77,8 @@ def test_what_else_the_names_tell() -> None:
     assert "in neither half tail_base" in notices[1]
     assert "sigma 0.067" in notices[2]
     assert "tail_base" in notices[2]
+    between, _ = infer_skeleton(category("left_hip_knee", "right_hip_knee"))
+    assert between.sigmas == (0.107, 0.107)  # of the first in COCO's order
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pose_backbones.hourglass_ae import HourglassAE
 from pose_backbones.net import MapsHead, PoseNet
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap
 from pose_data import COCO, synthesize_image
-from pose_train import ConfigError, Predictor, load_config
+from pose_train import ConfigError, Predictor, RunError, load_config
 from pose_train.export import export
 from pose_train.predict import normalize, predict_heatmaps
 from pose_train.trained import Trained

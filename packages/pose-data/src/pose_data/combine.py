@@ -103,16 +103,13 @@ def union(first: Skeleton, second: Skeleton, same: Same | None = None) -> Skelet
     def added(pairs: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         return tuple((new_place[a], new_place[b]) for a, b in pairs if is_new[a] or is_new[b])
 
-    def added_half(half: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(new_place[i] for i in half if is_new[i])
-
     return Skeleton(
         name=f"{first.name}_{second.name}" if any(is_new) else first.name,
         keypoints=tuple(names),
         flip_pairs=first.flip_pairs + added(second.flip_pairs),
         links=first.links + added(second.links),
-        upper_body=first.upper_body + added_half(second.upper_body),
-        lower_body=first.lower_body + added_half(second.lower_body),
+        upper_body=first.upper_body + tuple(new_place[i] for i in second.upper_body if is_new[i]),
+        lower_body=first.lower_body + tuple(new_place[i] for i in second.lower_body if is_new[i]),
         sigmas=first.sigmas + tuple(s for s, new in zip(second.sigmas, is_new, strict=True) if new),
     )
 

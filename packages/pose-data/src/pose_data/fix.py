@@ -6,8 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
+
 from pose_data.errors import DatasetError
 from pose_data.formats.json import read_json
+from pose_data.regions import boxes_around
 
 Rows = list[dict[str, Any]]
 Key = int | str | None
@@ -16,13 +19,14 @@ Key = int | str | None
 def read_plain(path: Path) -> dict[str, Any]:
     """Return the content of a COCO file as it is; raises DatasetError where its lists are none."""
     content = read_json(path)
+    found = content if isinstance(content, dict) else {}
     for key in ("images", "annotations", "categories"):
-        rows = content.get(key) if isinstance(content, dict) else None
-        if rows is None and key == "categories" and isinstance(content, dict):
+        rows = found.get(key)
+        if rows is None and key == "categories":
             continue
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DatasetError(f"{path} needs a list of objects `{key}`: it is no COCO file")
-    return content
+    return found
 
 
 def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, Any], Counter[str]]:
@@ -38,11 +42,10 @@ def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, An
     if len(listed) == 1 and id_key(listed[0].get("id")) is None and len(used) == 1:
         listed = [{**listed[0], "id": used.pop()}]
     categories = [_with_right_links(row, done) for row in _numbered(listed, "category", done)]
-    category_of = {
-        id_key(old.get("id")): new["id"] for old, new in zip(listed, categories, strict=True)
-    }
-    names = {row["id"]: row["keypoints"] for row in categories if row.get("keypoints")}
-    names = {number: listed for number, listed in names.items() if isinstance(listed, list)}
+    pairs = zip(listed, categories, strict=True)
+    category_of = {id_key(old.get("id")): new["id"] for old, new in pairs}
+    has_names = [row for row in categories if row.get("keypoints")]
+    names = {c["id"]: c["keypoints"] for c in has_names if isinstance(c["keypoints"], list)}
     category_of[None] = next(iter(names)) if len(names) == 1 else None
     rows, seen = [], set()
     for row in content["annotations"]:
@@ -69,8 +72,7 @@ def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, An
 def _complete(row: dict[str, Any], width: int, done: Counter[str]) -> bool:
     """Fill in what an annotation lacks, in place; tell whether it has labelled keypoints.
 
-    width: 3K of its category, 0 where that names no keypoints. bbox becomes the extent of the
-    labelled keypoints, a tenth wider on each side; area 0.53 * w * h, MMPose's stand-in.
+    width: 3K of its category, 0 where that names no keypoints. area: MMPose's stand-in.
     """
     if width and not row.get("keypoints"):
         row["keypoints"] = [0] * width
@@ -83,10 +85,11 @@ def _complete(row: dict[str, Any], width: int, done: Counter[str]) -> bool:
         labelled = sum(v > 0 for v in points[2::3])
         _note(done, "num_keypoints counted", row.get("num_keypoints"), labelled)
         row["num_keypoints"] = labelled
-        if not any(row.get("bbox") or ()) and labelled:  # four zeros, as some tools write
-            row["area"] = row.get("area") or None
-        if not any(row.get("bbox") or ()):
-            row["bbox"] = _box_around(points)
+        if not any(row.get("bbox") or ()):  # missing, or four zeros, as some tools write
+            if labelled:
+                row["area"] = row.get("area") or None
+            box = boxes_around(np.array(points, float).reshape(1, -1, 3))[0]
+            row["bbox"] = [round(value, 3) for value in box.tolist()]
             done["boxes derived from the keypoints"] += 1
             done["of them without a size: one keypoint"] += labelled > 0 and not row["bbox"][2]
     box = row.get("bbox")
@@ -158,16 +161,6 @@ def _with_right_links(category: dict[str, Any], done: Counter[str]) -> dict[str,
     good = [pair for pair in good if all(n in range(1, count + 1) for n in pair)]
     done["wrong skeleton links dropped"] += len(listed) - len(good)
     return {**category, "skeleton": good}
-
-
-def _box_around(points: list[float]) -> list[float]:
-    """Return x, y, w, h; no side below a tenth of the other: straight animals have boxes too."""
-    labelled = [points[i : i + 2] for i in range(0, len(points), 3) if points[i + 2] > 0]
-    low, high = ([f(axis) for axis in zip(*labelled, strict=True)] or [0, 0] for f in (min, max))
-    extent = [b - a for a, b in zip(low, high, strict=True)]
-    side = [max(1.2 * length, 0.1 * max(extent)) for length in extent]
-    corner = [(a + b - s) / 2 for a, b, s in zip(low, high, side, strict=True)]
-    return [round(value, 3) for value in (*corner, *side)]
 
 
 def _are_numbers(value: Any) -> TypeGuard[list[float]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pose_data.errors import DatasetError
 from pose_data.sides import names_a_side, side_pairs
-from pose_data.skeleton import COCO, SKELETONS, Skeleton, plain_name, with_flip_pairs
+from pose_data.skeleton import COCO, SKELETONS, Skeleton, named_twice, plain_name, with_flip_pairs
 
 DEFAULT_SIGMA = 0.067  # the mean of COCO's
 _RENAMED = {"head": "top_head"}  # CrowdPose's own files, and MMPose's skeleton of them
@@ -46,16 +46,15 @@ def skeleton_of(
     names = category["keypoints"]
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise DatasetError(f"{title}: keypoints must be a list of names, got {names!r:.60}")
+    if twice := named_twice(names):
+        raise DatasetError(f"{title}: keypoint {twice!r} stands there twice")
     plain = [plain_name(name) for name in names]
-    for place, name in enumerate(plain):
-        if name in plain[:place]:
-            raise DatasetError(f"{title}: keypoint {names[place]!r} stands there twice")
     for known in SKELETONS.values():
         if known.keypoints in (tuple(plain), tuple(_RENAMED.get(name, name) for name in plain)):
             return known if flip_pairs is None else with_flip_pairs(known, flip_pairs), ()
     links, wrong = _links(category.get("skeleton") or [], len(names))
-    own_title = str(category.get("name") or "custom")
-    skeleton, notices = _inferred(own_title, tuple(names), links, flip_pairs)
+    own = str(category.get("name") or "custom")
+    skeleton, notices = _inferred(own, tuple(names), links, flip_pairs)
     return skeleton, (*notices, *(f"{title}: {text}" for text in wrong))
 
 
@@ -71,34 +70,28 @@ def _inferred(
     lower = tuple(i for i, found in enumerate(words) if found & _LOWER)
     upper = tuple(i for i, found in enumerate(words) if found & _UPPER and i not in lower)
     coco = zip(COCO.keypoints, COCO.sigmas, strict=True)
-    known_sigmas = {name.split("_")[-1]: sigma for name, sigma in coco}
-    sigmas = [next((known_sigmas[w] for w in found if w in known_sigmas), None) for found in words]
+    known = {name.split("_")[-1]: sigma for name, sigma in coco}
+    sigmas = [next((known[part] for part in known if part in found), None) for found in words]
     found_sigmas = tuple(DEFAULT_SIGMA if sigma is None else sigma for sigma in sigmas)
     pairs = _flip_pairs(names, title) if flip_pairs is None else ()
     skeleton = Skeleton(title, names, pairs, links, upper, lower, found_sigmas)
-    if flip_pairs is not None:
-        skeleton = with_flip_pairs(skeleton, flip_pairs)
+    skeleton = skeleton if flip_pairs is None else with_flip_pairs(skeleton, flip_pairs)
     alone = [name for i, name in enumerate(names) if skeleton.flip_indices[i] == i]
-    halves = set(upper) | set(lower)
-    without_sigma = [name for name, sigma in zip(names, sigmas, strict=True) if sigma is None]
+    by = "its names" if flip_pairs is None else "flip_pairs"
+    mirrored = ", ".join(f"{names[a]} <-> {names[b]}" for a, b in skeleton.flip_pairs) or "none"
+    below = ", ".join(names[i] for i in lower) or "unknown"
+    other = ", ".join(name for i, name in enumerate(names) if i not in upper + lower) or "none"
+    own = f"skeleton of {title!r}"
     notices = [
-        f"skeleton of {title!r}, by {'its names' if flip_pairs is None else 'flip_pairs'}: "
-        "left-right pairs "
-        + (", ".join(f"{names[a]} <-> {names[b]}" for a, b in skeleton.flip_pairs) or "none")
-        + f"; not mirrored: {', '.join(alone) or 'none'}",
-        f"skeleton of {title!r}: {len(links)} links; lower body "
-        + (", ".join(names[i] for i in lower) or "unknown")
-        + "; in neither half "
-        + (", ".join(name for i, name in enumerate(names) if i not in halves) or "none"),
+        f"{own}, by {by}: left-right pairs {mirrored}; not mirrored: {', '.join(alone) or 'none'}",
+        f"{own}: {len(links)} links; lower body {below}; in neither half {other}",
     ]
-    if without_sigma:
-        notices.append(
-            f"skeleton of {title!r}: sigma {DEFAULT_SIGMA} (the mean of COCO's) for "
-            + ", ".join(without_sigma)
-        )
+    if without := [name for name, sigma in zip(names, sigmas, strict=True) if sigma is None]:
+        text = f"{own}: sigma {DEFAULT_SIGMA} (the mean of COCO's) for {', '.join(without)}"
+        notices.append(text)
     if flip_pairs is None and (lone := [name for name in alone if names_a_side(name)]):
-        have = "has a side but no partner" if len(lone) == 1 else "have a side but no partner"
-        notices.append(f"skeleton of {title!r}: {', '.join(lone)} {have}")
+        have = "has" if len(lone) == 1 else "have"
+        notices.append(f"{own}: {', '.join(lone)} {have} a side but no partner")
     return skeleton, notices
 
 
@@ -130,9 +123,7 @@ def _links(value: Any, count: int) -> tuple[tuple[tuple[int, int], ...], list[st
     for pair in value if isinstance(value, list | tuple) else [value]:
         numbers = list(pair) if isinstance(pair, list | tuple) else []
         if len(numbers) != 2 or not all(type(n) is int and 1 <= n <= count for n in numbers):
-            return (), [
-                "its `skeleton` is left out: it must hold pairs of keypoint numbers from 1 to "
-                f"{count}, got {pair!r:.60}"
-            ]
+            text = "its `skeleton` is left out: it must hold pairs of keypoint numbers from 1 to "
+            return (), [f"{text}{count}, got {pair!r:.60}"]
         links.append((numbers[0] - 1, numbers[1] - 1))
     return tuple(links), []

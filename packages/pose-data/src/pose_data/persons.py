@@ -100,10 +100,10 @@ class Persons:
     def describe(self) -> str:
         """Count persons and pictures, one line for each source."""
         lines = []
-        for source in self.sources or (as_source(self),):
-            ratio = "" if source.ratio == 1 else f", {source.ratio:g} x per epoch"
-            counts = f"{source.num_persons} persons in {source.num_images} pictures"
-            lines.append(f"{source.name}: {counts}{ratio}")
+        for each in self.sources or (as_source(self),):
+            ratio = "" if each.ratio == 1 else f", {each.ratio:g} x per epoch"
+            counts = f"{each.num_persons} persons in {each.num_images} pictures"
+            lines.append(f"{each.name}: {counts}{ratio}")
         if len(lines) > 1:
             lines.append(f"together: {len(self)} persons, {self.skeleton.num_keypoints} keypoints")
         return "\n".join(lines)
@@ -111,13 +111,8 @@ class Persons:
 
 def as_source(persons: Persons, ratio: float = 1.0) -> Source:
     """Describe persons that came from one file."""
-    return Source(
-        persons.annotation_file.name,
-        persons.annotation_file,
-        len(persons),
-        len(persons.image_ids),
-        ratio,
-    )
+    file = persons.annotation_file
+    return Source(file.name, file, len(persons), len(persons.image_ids), ratio)
 
 
 def read_image(persons: Persons, index: int, exif: Exif = "auto") -> NDArray[np.uint8]:

@@ -1,17 +1,13 @@
 """All annotated regions of a set of images, and the masks of those not to be trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-# Arrays with one row for each region; the others of Regions are ragged.
-_BY_REGION = (
-    *("ids", "image_index", "category_ids", "is_crowd", "num_keypoints"),
-    *("bbox_xywh", "area", "keypoints", "visible"),
-)
+_STARTS = ("polygon_first", "point_first", "rle_first")  # of ragged arrays
 
 
 @dataclass(frozen=True)
@@ -57,50 +53,55 @@ class Regions:
         One per polygon, or the one RLE; none for persons with keypoints.
         """
         width, height = size
-        found: list[dict[str, Any]] = []
         packed = self.rle_bytes[self.rle_first[index] : self.rle_first[index + 1]]
-        if len(packed):
-            found.append({"size": [height, width], "counts": packed.tobytes()})
+        found = [{"size": [height, width], "counts": packed.tobytes()}] if len(packed) else []
         for p in range(self.polygon_first[index], self.polygon_first[index + 1]):
             points = self.points[self.point_first[p] : self.point_first[p + 1]]
             found += rle.frPyObjects([points.ravel().tolist()], height, width)
         return found
 
 
-def starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def boxes_around(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return boxes (n, 4) around the labelled of keypoints (n, K, 3), zeros where none is.
+
+    They are a tenth wider on each side, since heads and feet reach beyond their keypoints, and no
+    side is below a tenth of the other: straight animals have boxes too.
+    """
+    boxes = np.zeros((len(points), 4))
+    some = (points[..., 2] > 0).any(axis=1)
+    is_labelled, xy = points[some, :, 2:] > 0, points[some, :, :2]
+    low = np.where(is_labelled, xy, np.inf).min(axis=1, initial=np.inf)  # of no keypoints, too
+    extent = np.where(is_labelled, xy, -np.inf).max(axis=1, initial=-np.inf) - low
+    side = np.maximum(1.2 * extent, 0.1 * extent.max(axis=1, keepdims=True))
+    boxes[some] = np.concatenate([low - (side - extent) / 2, side], axis=1)
+    return boxes
+
+
+def starts(counts: NDArray[np.integer | np.bool_]) -> NDArray[np.int64]:
     """Return where each of n ragged rows starts, and where the last ends: (n + 1,)."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def take_ragged(
-    first: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the new starts and the elements that some rows of a ragged array hold, in order."""
-    counts = np.diff(first)[rows]
-    new_first = starts(counts)
-    elements = np.arange(new_first[-1]) + np.repeat(first[rows] - new_first[:-1], counts)
-    return new_first, elements
+def take_ragged(counts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which elements some rows of a ragged array hold; counts: of every row."""
+    first, new_first = starts(counts), starts(counts[rows])
+    return np.arange(new_first[-1]) + np.repeat(first[rows] - new_first[:-1], counts[rows])
 
 
 def join_regions(parts: list[Regions], first_image: list[int]) -> Regions:
     """Put regions of the same K behind one another; first_image is added to each's image_index."""
 
-    def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    def joined_starts(name: str) -> NDArray[np.int64]:
-        return starts(np.concatenate([np.diff(getattr(part, name)) for part in parts]))
-
-    moved = [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
-    plain: dict[str, Any] = {name: joined(name) for name in _BY_REGION}
-    return Regions(
-        **plain | {"image_index": np.concatenate(moved)},
-        polygon_first=joined_starts("polygon_first"),
-        point_first=joined_starts("point_first"),
-        points=joined("points"),
-        rle_first=joined_starts("rle_first"),
-        rle_bytes=joined("rle_bytes"),
-    )
+    columns: dict[str, NDArray[Any]] = {}
+    for name in (each.name for each in fields(Regions)):
+        arrays = [getattr(part, name) for part in parts]
+        if name in _STARTS:
+            columns[name] = starts(np.concatenate([np.diff(each) for each in arrays]))
+        elif name == "image_index":
+            moved = [each + first for each, first in zip(arrays, first_image, strict=True)]
+            columns[name] = np.concatenate(moved)
+        else:
+            columns[name] = np.concatenate(arrays)
+    return Regions(**columns)
 
 
 def trained_pixels(
@@ -111,12 +112,11 @@ def trained_pixels(
     rows: the regions of the picture; size: its (w, h). As published, people without a segmentation
     are not masked.
     """
-    width, height = size
     ignored = []
     if regions is not None:
         for row in rows[regions.is_ignored[rows]].tolist():
             ignored += regions.rles(row, size)
-    mask = np.full((height, width), 255, np.uint8)
+    mask = np.full(size[::-1], 255, np.uint8)  # (h, w)
     if ignored:
         mask[decode_rle(rle.merge(ignored)["counts"], size)] = 0  # their union
     return mask
@@ -127,10 +127,9 @@ def decode_rle(counts: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
 
     pycocotools' own decode warns under numpy 2, and stops working with the change it warns of.
     """
-    width, height = size
     runs = run_lengths(counts)
     values = np.arange(len(runs)) % 2 == 1  # off, on, off ... down the columns
-    return np.repeat(values, runs).reshape(width, height).T
+    return np.repeat(values, runs).reshape(size).T
 
 
 def run_lengths(counts: bytes) -> list[int]:

@@ -74,32 +74,32 @@ class GroupedBatches:
         """Return all batches of this rank and epoch: (index, repeat) of each sample (B, 2)."""
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = self._drawn(rng)
-        order = _grouped_order(self.image_index[rows], rng)
+        pictures = self.image_index[rows]
+        # The pictures shuffled, and the samples within each: in this order pictures are whole.
+        turn = rng.permutation(int(pictures.max(initial=-1)) + 1)
+        order = np.lexsort((rng.random(len(pictures)), turn[pictures]))
         samples = np.stack([rows, _count_repeats(rows)], axis=1)[order]  # (M, 2)
         first, last = len(rows) * np.array([self.rank, self.rank + 1]) // self.world_size
         samples = samples[first:last]
 
-        sizes = _batch_sizes(len(samples), self.batch_size, self._batches)
+        sizes = np.full(self._batches, self.batch_size)  # all full but the last, none empty
+        sizes[-1] = len(samples) - self.batch_size * (self._batches - 1)
+        if sizes[-1] == 0:  # another rank has a sample more, and needs as many batches
+            sizes[-2:] += (-1, 1)
         batches: list[I64] = [samples] * len(sizes)  # each to be replaced
         used = 0
         for lane in range(min(self.lanes, len(sizes))):
             lane_sizes = sizes[lane :: self.lanes]
             part = samples[used : used + lane_sizes.sum()]
             used += len(part)
-            pictures = self.image_index[part[:, 0]].tolist()
-            dealt = _deal(pictures, lane_sizes.tolist(), self.per_batch)
+            in_lane = self.image_index[part[:, 0]].tolist()
+            dealt = _deal(in_lane, lane_sizes.tolist(), self.per_batch)
             in_batches = part[np.argsort(dealt, kind="stable")]
             batches[lane :: self.lanes] = np.split(in_batches, np.cumsum(lane_sizes)[:-1])
         return batches
 
     def _drawn(self, rng: np.random.Generator) -> I64:
         return np.arange(len(self.image_index)) if self.rows is None else self.rows(rng)
-
-
-def _grouped_order(image_index: I64, rng: np.random.Generator) -> I64:
-    """Shuffle the pictures, and the samples within each: an order in which pictures are whole."""
-    turn = rng.permutation(int(image_index.max(initial=-1)) + 1)
-    return np.lexsort((rng.random(len(image_index)), turn[image_index]))
 
 
 def _count_repeats(rows: I64) -> I64:
@@ -110,21 +110,10 @@ def _count_repeats(rows: I64) -> I64:
     return repeats
 
 
-def _batch_sizes(count: int, batch_size: int, batches: int) -> I64:
-    """Cut `count` samples into that many batches, all full but the last; none is empty."""
-    sizes = np.full(batches, batch_size)
-    sizes[-1] = count - batch_size * (batches - 1)
-    if sizes[-1] == 0:  # another rank has a sample more, and needs as many batches
-        sizes[-2:] += (-1, 1)
-    return sizes
-
-
 def _deal(pictures: list[int], sizes: list[int], per_batch: int) -> list[int]:
-    """Deal samples, grouped by picture, to batches of the given sizes; return each one's batch.
-
-    A picture starts in the first batch that has room and goes on to the batches behind. Those are
-    never fuller, so that there is room in them, but for the last ones.
-    """
+    """Deal samples, grouped by picture, to batches of the given sizes; return each one's batch."""
+    # A picture starts in the first batch that has room and goes on to the batches behind. Those are
+    # never fuller, so that there is room in them, but for the last ones.
     room, first, place, times, previous = list(sizes), 0, 0, 0, -1
     dealt = []
     for picture in pictures:

@@ -4,7 +4,7 @@ The shipped skeletons carry MMPose's published names, links, halves and sigmas.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pose_data.errors import DatasetError
@@ -42,21 +42,23 @@ class Skeleton:
     @property
     def flip_indices(self) -> tuple[int, ...]:
         """Where the mirrored keypoints come from: mirrored[i] = original[flip_indices[i]]."""
-        indices = list(range(self.num_keypoints))
-        for left, right in self.flip_pairs:
-            indices[left], indices[right] = right, left
-        return tuple(indices)
+        return tuple(flip_indices(self.num_keypoints, self.flip_pairs))
 
     def indices(self, names: tuple[str, ...] | list[str]) -> tuple[int, ...]:
         """Return the positions of some keypoints by name; raises DatasetError for unknown ones."""
         known = {plain_name(name): place for place, name in enumerate(self.keypoints)}
-        for name in names:
-            if plain_name(name) not in known:
-                raise DatasetError(
-                    f"skeleton {self.name} has no keypoint {name!r}; it has "
-                    f"{', '.join(self.keypoints)}"
-                )
+        if strange := [name for name in names if plain_name(name) not in known]:
+            text = f"skeleton {self.name} has no keypoint {strange[0]!r}; it has "
+            raise DatasetError(text + ", ".join(self.keypoints))
         return tuple(known[plain_name(name)] for name in names)
+
+
+def flip_indices(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Return which of `count` keypoints each comes from where pairs of them are exchanged."""
+    indices = list(range(count))
+    for left, right in pairs:
+        indices[left], indices[right] = right, left
+    return indices
 
 
 def with_flip_pairs(skeleton: Skeleton, pairs: Sequence[Sequence[str]]) -> Skeleton:
@@ -80,26 +82,25 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "_", parted).strip("_").lower()
 
 
+def named_twice(names: Sequence[str]) -> str | None:
+    """Return the first name that means the same as one before it."""
+    plain = [plain_name(name) for name in names]
+    return next((name for i, name in enumerate(names) if plain[i] in plain[:i]), None)
+
+
 def _skeleton(
-    name: str,
-    keypoints: str,
-    links: str,
-    lower_body: str,
-    sigmas: tuple[float, ...],
+    name: str, keypoints: str, links: str, lower_body: str, sigmas: tuple[float, ...]
 ) -> Skeleton:
     """Build a skeleton from words: names, `a-b` links, the lower half; left and right by name."""
     names = tuple(keypoints.split())
     place = {joint: index for index, joint in enumerate(names)}
     lower = {place[joint] for joint in lower_body.split()}
     pairs = [link.split("-") for link in links.split()]
+    left = [joint for joint in names if joint.startswith("left_")]
     return Skeleton(
         name=name,
         keypoints=names,
-        flip_pairs=tuple(
-            (place[joint], place[joint.replace("left_", "right_")])
-            for joint in names
-            if joint.startswith("left_")
-        ),
+        flip_pairs=tuple((place[each], place[each.replace("left_", "right_")]) for each in left),
         links=tuple((place[first], place[second]) for first, second in pairs),
         upper_body=tuple(index for index in range(len(names)) if index not in lower),
         lower_body=tuple(sorted(lower)),
@@ -111,12 +112,14 @@ _COCO_NAMES = """
     nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow
     left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle
 """
-_COCO_LINKS = """
+_LIMBS = """
     left_ankle-left_knee left_knee-left_hip right_ankle-right_knee right_knee-right_hip
     left_hip-right_hip left_shoulder-left_hip right_shoulder-right_hip
     left_shoulder-right_shoulder left_shoulder-left_elbow right_shoulder-right_elbow
-    left_elbow-left_wrist right_elbow-right_wrist left_eye-right_eye nose-left_eye nose-right_eye
-    left_eye-left_ear right_eye-right_ear left_ear-left_shoulder right_ear-right_shoulder
+    left_elbow-left_wrist right_elbow-right_wrist
+"""
+_COCO_LINKS = f"""{_LIMBS} left_eye-right_eye nose-left_eye nose-right_eye left_eye-left_ear
+    right_eye-right_ear left_ear-left_shoulder right_ear-right_shoulder
 """
 _LEGS = "left_hip right_hip left_knee right_knee left_ankle right_ankle"
 _COCO_SIGMAS = (
@@ -159,13 +162,7 @@ CROWDPOSE = _skeleton(
     left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip right_hip
     left_knee right_knee left_ankle right_ankle top_head neck
     """,
-    """
-    left_ankle-left_knee left_knee-left_hip right_ankle-right_knee right_knee-right_hip
-    left_hip-right_hip left_shoulder-left_hip right_shoulder-right_hip
-    left_shoulder-right_shoulder left_shoulder-left_elbow right_shoulder-right_elbow
-    left_elbow-left_wrist right_elbow-right_wrist top_head-neck right_shoulder-neck
-    left_shoulder-neck
-    """,
+    f"{_LIMBS} top_head-neck right_shoulder-neck left_shoulder-neck",
     _LEGS,
     (
         *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107),

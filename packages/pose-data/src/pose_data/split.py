@@ -1,6 +1,7 @@
 """Divide an annotation file into a training and a validation file, picture by picture."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,56 +35,44 @@ def split(
     image_of = [id_key(row.get("image_id")) for row in annotations]
     if None in ids:
         raise DatasetError(f"{path} image {ids.index(None)} has no id: see `pose-data fix`")
-    # One file under two ids is one picture: it goes by the id it has first.
-    first: dict[str, str] = {}
-    for image, number in zip(images, ids, strict=True):
-        first.setdefault(_name_of(image), str(number))
-    keys = [
-        first[_name_of(image)] if group is None else _group_of(image, group, f"{path} image {i}")
-        for i, image in enumerate(images)
-    ]
-    names = sorted(set(keys))
+    if group is None:  # one file under two ids is one picture: it goes by the id it has first
+        files = [str(image.get("file_name") or f"id {image['id']}") for image in images]
+        plain = [file.replace("\\", "/") for file in files]
+        first: dict[str, str] = {}
+        keys = [first.setdefault(f, str(i)) for f, i in zip(plain, ids, strict=True)]
+    else:
+        keys = [_group_of(image, group, f"{path} image {i}") for i, image in enumerate(images)]
+    count = Counter(keys)
+    names = sorted(count)
     if len(names) < 2:
         raise DatasetError(f"{path}: {len(names)} groups of pictures cannot be divided")
-    order = np.random.default_rng(seed).permutation(len(names)).tolist()
-    count = dict.fromkeys(names, 0)
-    for key in keys:
-        count[key] += 1
     chosen: set[str] = set()
     taken = 0
-    for place in order:  # one group at least, and never all
+    for place in np.random.default_rng(seed).permutation(len(names)).tolist():
+        # One group at least, and never all.
         if len(chosen) >= len(names) - 1 or (chosen and taken >= val * len(images)):
             break
         chosen.add(names[place])
         taken += count[names[place]]
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     targets = [folder / f"{stem}_{part}.json" for part in ("train", "val")]
-    for target in targets:
-        if target.exists():
-            raise DatasetError(f"{target} exists; nothing was written")
+    if there := [target for target in targets if target.exists()]:
+        raise DatasetError(f"{there[0]} exists; nothing was written")
     in_val = {number: key in chosen for number, key in zip(ids, keys, strict=True)}
-    for number, image_id in enumerate(image_of):
-        if image_id not in in_val:
-            raise DatasetError(
-                f"{path} annotation {number}: image_id {image_id} is not in `images`"
-            )
+    if strange := [i for i, number in enumerate(image_of) if number not in in_val]:
+        text = f"image_id {image_of[strange[0]]} is not in `images`"
+        raise DatasetError(f"{path} annotation {strange[0]}: {text}")
     for target, is_val in zip(targets, (False, True), strict=True):
         kept = [image for image, n in zip(images, ids, strict=True) if in_val[n] == is_val]
-        rows = [a for a, n in zip(annotations, image_of, strict=True) if in_val.get(n) == is_val]
+        rows = [a for a, n in zip(annotations, image_of, strict=True) if in_val[n] == is_val]
         write_json(target, {**content, "images": kept, "annotations": rows})
     return targets[0], targets[1]
-
-
-def _name_of(image: dict[str, Any]) -> str:
-    """Return the file of a picture, its id where it names none."""
-    return str(image.get("file_name") or f"id {image['id']}").replace("\\", "/")
 
 
 def _group_of(image: dict[str, Any], group: str, where: str) -> str:
     """Return what a picture must stay together with."""
     match = re.search(group, str(image.get("file_name")))
     if match is None or match.re.groups < 1 or match[1] is None:
-        raise DatasetError(
-            f"{where}: the first group of {group!r} is not in file_name {image.get('file_name')!r}"
-        )
+        text = f"the first group of {group!r} is not in file_name {image.get('file_name')!r}"
+        raise DatasetError(f"{where}: {text}")
     return match[1]

@@ -3,8 +3,10 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pose_data.errors import DatasetError
 
@@ -15,17 +17,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no half file is ever seen."""
-    scratch = None
+    """Write a file under a temporary name first; raises DatasetError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             file.write(data)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
     except OSError as error:
         raise DatasetError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file under a temporary name, and rename it at the end: no half file is ever seen."""
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
     finally:  # Ctrl-C too leaves nothing
-        if scratch is not None:
-            Path(scratch).unlink(missing_ok=True)
+        Path(scratch).unlink(missing_ok=True)

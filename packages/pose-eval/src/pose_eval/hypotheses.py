@@ -84,21 +84,14 @@ def _pairs(rows: tuple[Any, ...], truth: tuple[Any, ...], step: int = 0) -> Pair
     first = np.cumsum(many[who]) - many[who]
     person = np.repeat(who, many[who])
     row = order[np.arange(len(person)) + np.repeat(start[who] - first, many[who])]
-    labelled = gt_points[person, :, 2:] > 0
-    low = np.where(labelled, gt_points[person, :, :2], np.inf).min(axis=1)
-    extent = np.where(labelled, gt_points[person, :, :2], -np.inf).max(axis=1) - low
-    wh = np.where(gt_boxes[person, 2:] > 0, gt_boxes[person, 2:], extent)
-    box = np.where(gt_boxes[person] == gt_boxes[person], gt_boxes[person], np.hstack([low, extent]))
-    return Pairs(
-        first,
-        points[row],
-        gt_points[person],
-        row_boxes[row],
-        box,
-        image_sizes[gt_image[person]],
-        np.maximum(0.53 * wh.prod(axis=1), 1),
-        variance,
-    )
+    placed, box = gt_points[person], gt_boxes[person]
+    labelled = placed[..., 2:] > 0
+    low = np.where(labelled, placed[..., :2], np.inf).min(axis=1)
+    extent = np.where(labelled, placed[..., :2], -np.inf).max(axis=1) - low
+    wh = np.where(box[:, 2:] > 0, box[:, 2:], extent)
+    box = np.where(np.isnan(box), np.hstack([low, extent]), box)
+    size, area = image_sizes[gt_image[person]], np.maximum(0.53 * wh.prod(axis=1), 1)
+    return Pairs(first, points[row], placed, row_boxes[row], box, size, area, variance)
 
 
 def _oks(pairs: Pairs, xy: Floats) -> Floats:
@@ -166,12 +159,8 @@ def _scaled(pairs: Pairs) -> Iterator[Reading]:
     what = f"pixels of images {1 / factor:.2g} times as large"
     yield what, f"multiply x and y by {factor:.2g}", pairs, u * factor
     whole = np.hstack([np.zeros_like(pairs.size), pairs.size])
-    back = "scale them back and add the corner of the crop"
-    for name, mend, box in (
-        ("image", "scale them back", whole),
-        ("box", back, pairs.row_box),
-        ("box", back, pairs.box),
-    ):
+    for name, box in (("image", whole), ("box", pairs.row_box), ("box", pairs.box)):
+        mend = "scale them back" + " and add the corner of the crop" * (name == "box")
         wh, centre = box[:, 2:], box[:, :2] + box[:, 2:] / 2
         middle = np.median((low + slope * centre)[fit], axis=0)  # half the size of the scaled crop
         if not (middle > 0).all():

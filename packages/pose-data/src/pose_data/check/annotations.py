@@ -21,8 +21,7 @@ def check_annotations(found: Annotations, findings: Findings) -> None:
     labelled = regions.visible > 0  # (R, K)
     persons = ~regions.is_crowd & labelled.any(axis=1)
     for name, count in Counter(found.file_names.tolist()).items():
-        if count > 1:
-            findings.add("duplicate-file-name", name)
+        findings.add("duplicate-file-name", name, int(count > 1))
     if not found.skeleton.flip_pairs and found.skeleton.num_keypoints > 1:
         findings.add("no-flip-pairs", ", ".join(found.skeleton.keypoints))
     if not persons.any():
@@ -30,7 +29,11 @@ def check_annotations(found: Annotations, findings: Findings) -> None:
         return
     _check_counts(found, persons, labelled, findings)
     _check_points(found, persons, labelled, findings)
-    if not _is_normalised(found, persons, labelled, findings):
+    xy, boxes = regions.keypoints[persons][labelled[persons]], regions.bbox_xywh[persons]
+    for what, largest in (("keypoints", xy.max()), ("boxes", boxes.max())):
+        if 0 < largest <= 1.5:
+            findings.add("normalised-coordinates", f"{what}, none beyond {largest:.3g}")
+    if not 0 < boxes.max() <= 1.5:
         _check_boxes(found, persons, labelled, findings)
         _check_areas(found, persons, findings)
     _check_sides(found, persons, labelled, findings)
@@ -66,10 +69,10 @@ def _check_counts(found: Annotations, persons: Bools, labelled: Bools, findings:
 
 def _check_points(found: Annotations, persons: Bools, labelled: Bools, findings: Findings) -> None:
     v, xy = found.regions.visible, found.regions.keypoints
-    odd = ~np.asarray(np.isin(v, (0, 1, 2)).all(axis=1))
     if (v == 3).mean() > 0.02:
         findings.add("aic-visibility", f"{(v == 3).mean():.0%} of all keypoints")
     else:
+        odd = np.asarray(~np.isin(v, (0, 1, 2)).all(axis=1))
         _add(findings, "visibility-values", found, odd, lambda row: sorted(set(v[row].tolist())))
     at_origin = (labelled & (xy == 0).all(axis=2)).any(axis=1)
     _add(findings, "labelled-at-origin", found, at_origin, lambda row: "v > 0 at 0, 0")
@@ -90,17 +93,6 @@ def _check_points(found: Annotations, persons: Bools, labelled: Bools, findings:
     _add(findings, "doubled-person", found, again, lambda row: "the same keypoints again")
 
 
-def _is_normalised(found: Annotations, persons: Bools, labelled: Bools, findings: Findings) -> bool:
-    """Report coordinates that are fractions of the image; tell whether the boxes are."""
-    xy = found.regions.keypoints[persons][labelled[persons]]
-    boxes = found.regions.bbox_xywh[persons]
-    if 0 < xy.max() <= 1.5:
-        findings.add("normalised-coordinates", f"keypoints, none beyond {xy.max():.3g}")
-    if 0 < boxes.max() <= 1.5:
-        findings.add("normalised-coordinates", f"boxes, none beyond {boxes.max():.3g}")
-    return bool(0 < boxes.max() <= 1.5)
-
-
 def _check_boxes(found: Annotations, persons: Bools, labelled: Bools, findings: Findings) -> None:
     boxes, sizes = found.regions.bbox_xywh, _sizes(found)
     empty = persons & (boxes[:, 2:] <= 0).any(axis=1)
@@ -109,23 +101,18 @@ def _check_boxes(found: Annotations, persons: Bools, labelled: Bools, findings: 
     away = persons & ~empty & outside.any(axis=1)
     _add(findings, "box-outside-picture", found, away, lambda row: boxes[row].tolist())
 
-    corners = boxes.copy()
-    corners[:, 2:] += corners[:, :2]
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     as_corners = _share_inside(found, persons, labelled, boxes)
     as_written = _share_inside(found, persons, labelled, corners)
     too_far = persons & (corners[:, 2:] > sizes + 2).any(axis=1)
     if as_corners > 0.8 and look_like_corners(boxes[persons], sizes[persons]):
         first = int(np.argmax(too_far))
-        findings.add(
-            "xyxy-boxes",
-            f"{too_far.sum()} of {persons.sum()} reach beyond their image, and as corners they "
-            f"hold the keypoints: annotation id {found.regions.ids[first]}: "
-            f"{boxes[first].tolist()}",
-        )
+        text = f"{too_far.sum()} of {persons.sum()} reach beyond their image, and as corners they "
+        text += f"hold the keypoints: annotation id {found.regions.ids[first]}: "
+        findings.add("xyxy-boxes", f"{text}{boxes[first].tolist()}")
     elif as_written < 0.5:
-        findings.add(
-            "points-outside-box", f"{as_written:.0%} of the labelled keypoints are in their box"
-        )
+        text = f"{as_written:.0%} of the labelled keypoints are in their box"
+        findings.add("points-outside-box", text)
 
 
 def look_like_corners(boxes: Floats, sizes: Floats) -> bool:
@@ -180,22 +167,19 @@ def _check_sides(found: Annotations, persons: Bools, labelled: Bools, findings: 
     eyes, shoulders, hips = gap("eye"), gap("shoulder"), gap("hip")
     if shoulders is None or hips is None:
         return  # an animal, perhaps seen from above, where eyes tell nothing
-    if eyes is not None and (~np.isnan(eyes)).sum() >= FEW:  # who shows both eyes faces us
-        share = float((eyes[~np.isnan(eyes)] > 0).mean())
-        if share < 0.3:
-            text = f"of {(~np.isnan(eyes)).sum()} persons with both eyes, {1 - share:.0%} have the"
-            findings.add("left-right-swapped", f"{text} left eye on the left")
-    if eyes is None and (~np.isnan(shoulders)).sum() >= 3 * FEW:  # most people face the camera
-        share = float((shoulders[~np.isnan(shoulders)] > 0).mean())
-        if share < 0.15:
-            findings.add("left-right-doubtful", f"{1 - share:.0%} of {len(shoulders)} persons")
-    span = np.nanmax(np.abs(np.stack([shoulders, hips, np.ones_like(hips)])), axis=0)
-    small = np.minimum(np.abs(shoulders), np.abs(hips))
-    mixed = (shoulders * hips < 0) & (small > 0.5 * span) & (small > 10)
-    _add(
-        findings,
-        "left-right-mixed",
-        found,
-        mixed,
-        lambda r: f"left - right is {shoulders[r]:.0f} at the shoulders, {hips[r]:.0f} at the hips",
-    )
+    told = shoulders if eyes is None else eyes  # who shows both eyes faces us, and most people do
+    count = int((~np.isnan(told)).sum())
+    share = float((told > 0).sum()) / max(count, 1)
+    if eyes is not None and count >= FEW and share < 0.3:
+        text = f"of {count} persons with both eyes, {1 - share:.0%} have the left eye on the left"
+        findings.add("left-right-swapped", text)
+    if eyes is None and count >= 3 * FEW and share < 0.15:
+        findings.add("left-right-doubtful", f"{1 - share:.0%} of {len(shoulders)} persons")
+    s, h = np.nan_to_num(shoulders), np.nan_to_num(hips)
+    large, small = np.maximum(np.abs(s), np.abs(h)), np.minimum(np.abs(s), np.abs(h))
+    mixed = (s * h < 0) & (small > 0.5 * large) & (small > 10)
+
+    def both(row: int) -> str:
+        return f"left - right is {s[row]:.0f} at the shoulders, {h[row]:.0f} at the hips"
+
+    _add(findings, "left-right-mixed", found, mixed, both)

@@ -17,8 +17,8 @@ def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> N
         findings.add("missing-picture", f"image folder {image_dir} does not exist")
         return
     missing, untold, stored = 0, [], 0
-    for name, size in zip(table.file_names, table.image_sizes.tolist(), strict=True):
-        path = image_dir / name
+    for name, (w, h) in zip(table.file_names, table.image_sizes.tolist(), strict=True):
+        path, size = image_dir / name, (w, h)
         if not name or not path.is_file():
             why = f": {why_missing(image_dir, name)}" if missing < SHOWN else ""
             findings.add("missing-picture", f"{path}{why}")
@@ -31,13 +31,13 @@ def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> N
             continue
         if header.format == "jpeg" and not _has_end(path):
             findings.add("truncated-picture", str(path))
-        _check_header(path, header, (size[0], size[1]), findings)
-        if header.orientation != 1 and applied_orientation(header, (size[0], size[1])) == 1:
+        _check_header(path, header, size, findings)
+        if header.orientation != 1 and applied_orientation(header, size) == 1:
             stored += 1
         elif header.orientation != 1 and upright_size(header) == (header.width, header.height):
             untold.append(f"{path}: orientation {header.orientation}")
+    others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
     for record in untold:
-        others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
         findings.add("exif-rotation", record + others)
 
 
@@ -48,16 +48,11 @@ def _has_end(path: Path) -> bool:
         return b"\xff\xd9" in file.read()
 
 
-def _check_header(
-    path: Path, header: Header, size: tuple[float, float], findings: Findings
-) -> None:
-    stored = (header.width, header.height)
+def _check_header(path: Path, header: Header, size: tuple[int, int], findings: Findings) -> None:
+    w, h = stored = (header.width, header.height)
     if header.channels != 3 or header.bits != 8:
         kind = {1: "grey", 2: "grey with alpha", 4: "CMYK" if header.format == "jpeg" else "alpha"}
         depth = f", {header.bits} bits" * (header.bits != 8)
         findings.add("not-rgb", f"{path}: {kind.get(header.channels, 'colour')}{depth}")
-    if all(value > 0 for value in size) and size not in (stored, upright_size(header)):
-        findings.add(
-            "size-differs",
-            f"{path}: {stored[0]} x {stored[1]}, written {size[0]:g} x {size[1]:g}",
-        )
+    if min(size) > 0 and size not in (stored, upright_size(header)):
+        findings.add("size-differs", f"{path}: {w} x {h}, written {size[0]} x {size[1]}")

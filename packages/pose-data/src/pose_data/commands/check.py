@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from pose_data.check.run import check
-from pose_data.findings import KINDS
 
 HELP = "Say what is wrong with an annotation file, its pictures and results; exit code 1 if so."
 
@@ -23,15 +22,9 @@ def run(args: argparse.Namespace) -> int:
     found = check(args.annotations, args.images, results=args.results)
     if args.format == "json":
         rows = [
-            {
-                "slug": finding.slug,
-                "error": finding.is_error,
-                "count": finding.count,
-                "records": finding.records,
-                "meaning": KINDS[finding.slug].meaning,
-                "advice": KINDS[finding.slug].advice,
-            }
-            for finding in found
+            {"slug": each.slug, "error": each.is_error, "count": each.count}
+            | {"records": each.records, "meaning": each.kind.meaning, "advice": each.kind.advice}
+            for each in found
         ]
         print(json.dumps(rows, indent=1))
     else:
@@ -39,4 +32,4 @@ def run(args: argparse.Namespace) -> int:
             print(finding, end="\n\n")
         errors = sum(finding.is_error for finding in found)
         print(f"{args.annotations}: {errors} errors, {len(found) - errors} warnings")
-    return 1 if any(finding.is_error for finding in found) else 0
+    return int(any(finding.is_error for finding in found))

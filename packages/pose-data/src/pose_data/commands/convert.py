@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     kind, files, skipped = _files(args.sources, args.kind)
     if kind == "aic":
-        count = convert_aic(files[0], args.images or files[0].parent, args.out)
-        say(args.out, {"persons": count})
+        folder = args.images or files[0].parent
+        say(args.out, {"persons": convert_aic(files[0], folder, args.out)})
         return 0
     names = args.names and [name.strip() for name in args.names.split(",")]
     if kind == "yolo":
@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     elif kind == "labelme":
         found = read_labelme(files)
     else:
-        read = read_deeplabcut if kind == "deeplabcut" else read_cvat
-        found = read(files, args.images)
+        found = (read_cvat if kind == "cvat" else read_deeplabcut)(files, args.images)
     content = coco_content(found, names)
     write_json(args.out, content)
     counts = {key: len(content[key]) for key in ("images", "annotations")}

@@ -31,11 +31,9 @@ def run(args: argparse.Namespace) -> int:
         wanted = {word.strip() for word in args.categories.split(",")}
         chosen = [c for c in categories if {str(c.get("name")), str(c.get("id"))} & wanted]
         known = {str(c.get(key)) for c in categories for key in ("name", "id")}
-        if wanted - known:
-            raise DatasetError(
-                f"{args.annotations} has no category {', '.join(sorted(wanted - known))}; it has "
-                + ", ".join(str(c.get("name")) for c in categories)
-            )
+        if unknown := wanted - known:
+            text = f"{args.annotations} has no category {', '.join(sorted(unknown))}; it has "
+            raise DatasetError(text + ", ".join(str(c.get("name")) for c in categories))
         ids = [c.get("id") for c in chosen]
         rows = [row for row in rows if row.get("category_id") in ids]
         content = {**content, "categories": chosen}

@@ -37,14 +37,11 @@ def run(args: argparse.Namespace) -> int:
         done.update(more)
         with reading(path):
             content = _with_new_ids(content, f"{path} ", prefix)
-        for name in {
-            str(image["file_name"]) for image in content["images"] if "file_name" in image
-        }:
+        for name in (str(each["file_name"]) for each in content["images"] if "file_name" in each):
             if not args.prefix and owner.setdefault(name, path) != path:
-                raise DatasetError(
-                    f"{name} is in {owner[name]} and {path}: give --prefix with a folder for each "
-                    "file, or `--prefix . .` where both mean the same image"
-                )
+                text = f"{name} is in {owner[name]} and {path}: give --prefix with a folder for "
+                text += "each file, or `--prefix . .` where both mean the same image"
+                raise DatasetError(text)
         for category in content.pop("categories"):
             known = categories.setdefault(category["id"], category)
             if known.get("keypoints") != category.get("keypoints"):
@@ -64,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_new_ids(content: dict[str, Any], mark: str, prefix: str) -> dict[str, Any]:
     """Return content whose ids are texts, which `fixed` numbers; categories go by their name."""
-    titles = {c["id"]: f"category {c.get('name')}" for c in content.get("categories") or []}
+    categories = content.get("categories") or []
+    titles = {c["id"]: f"category {c.get('name')}" for c in categories}
     images = [{**image, "id": f"{mark}{image['id']}"} for image in content["images"]]
     for image in images:
         if prefix and image.get("file_name"):
@@ -74,5 +72,5 @@ def _with_new_ids(content: dict[str, Any], mark: str, prefix: str) -> dict[str, 
         | ({"category_id": titles[row["category_id"]]} if titles else {})
         for row in content["annotations"]
     ]
-    categories = [{**c, "id": titles[c["id"]]} for c in content.get("categories") or []]
+    categories = [{**c, "id": titles[c["id"]]} for c in categories]
     return {**content, "images": images, "annotations": rows, "categories": categories}

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,13 +14,7 @@ from pose_data.samples.crop import Augmentation
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import legend
-from pose_data.view.gallery import (
-    MASKED,
-    annotated_pictures,
-    augmented_samples,
-    keep_points,
-    write_gallery,
-)
+from pose_data.view.gallery import MASKED, annotated_pictures, augmented_samples, write_gallery
 
 HELP = "Draw annotated pictures and augmented samples, to .html or .png."
 
@@ -59,18 +52,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows = np.sort(rng.permutation(len(persons))[: args.samples])
         images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
-    options: Any = {"seed": args.seed, "exif": args.exif}
+    size = args.input_size or ((512, 512) if args.bottom_up else (192, 256))
     dataset: TopDown | BottomUp
     if args.bottom_up:
-        size = args.input_size or (512, 512)
-        dataset = BottomUp(persons, size, (size,), augment=SceneAugmentation(), **options)
+        augment = SceneAugmentation()
+        dataset = BottomUp(persons, size, (size,), None, augment, seed=args.seed, exif=args.exif)
         rows = np.searchsorted(dataset.images, np.unique(persons.image_index[rows]))
     else:
-        size = args.input_size or (192, 256)
-        dataset = TopDown(persons, size, keep_points, Augmentation(), **options)
-    names = args.names
-    annotated = annotated_pictures(persons, images.tolist(), names=names, exif=args.exif)
-    drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=names)
+        dataset = TopDown(persons, size, None, Augmentation(), seed=args.seed, exif=args.exif)
+    annotated = annotated_pictures(persons, images.tolist(), names=args.names, exif=args.exif)
+    drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=args.names)
     groups = [("As annotated", annotated), ("As training sees them", drawn)]
     title = f"{args.annotations.name}: {persons.skeleton.name}"
     key = [*legend(persons.skeleton), MASKED]

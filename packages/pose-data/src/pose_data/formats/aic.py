@@ -5,6 +5,7 @@ The original is a list of pictures: `image_id` (the file name without .jpg), `hu
 v is 1 for visible, 2 for occluded and 3 for absent: not COCO's codes.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,8 @@ def load_aic(annotation_file: str | Path, image_dir: str | Path, *, cache: bool 
         return load_coco(path, folder, skeleton=AIC, cache=cache)
 
     findings = Findings(is_strict=True)
-    if cache:
-        table = cached(path, folder, findings, read_original)
-    else:
-        table = read_original(path, folder, findings)
-    found = choose(table, path, findings, skeleton=AIC)
+    read = partial(cached, read=read_original) if cache else read_original
+    found = choose(read(path, folder, findings), path, findings, skeleton=AIC)
     return announced(usable_persons(found, path, folder, findings))
 
 
@@ -58,35 +56,28 @@ def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | P
     findings = Findings(is_strict=True)
     found = choose(read_original(path, folder, findings), path, findings, skeleton=AIC)
     regions = found.regions
+    sizes = found.image_sizes.tolist()
     images = [
-        {"id": int(number), "file_name": str(name), "width": int(width), "height": int(height)}
-        for number, name, (width, height) in zip(
-            found.image_ids, found.file_names, found.image_sizes, strict=True
-        )
+        {"id": i, "file_name": str(name), "width": width, "height": height}
+        for i, (name, (width, height)) in enumerate(zip(found.file_names, sizes, strict=True), 1)
     ]
-    annotations = []
-    for r in range(len(regions)):
-        points = np.concatenate([regions.keypoints[r], regions.visible[r][:, None]], axis=1)
-        box = regions.bbox_xywh[r]
-        annotations.append(
-            {
-                "id": int(regions.ids[r]),
-                "image_id": int(found.image_ids[regions.image_index[r]]),
-                "category_id": 1,
-                "iscrowd": 0,
-                "bbox": _short(box),
-                "area": round(max(1.0, 0.53 * float(box[2] * box[3])), 2),
-                "keypoints": _short(points.ravel()),
-                "num_keypoints": int(regions.num_keypoints[r]),
-            }
-        )
-    category = {
-        "id": 1,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": AIC.keypoints,
-        "skeleton": [(first + 1, second + 1) for first, second in AIC.links],
-    }
+    points = np.concatenate([regions.keypoints, regions.visible[..., None]], axis=2)
+    annotations = [
+        {
+            "id": r + 1,
+            "image_id": int(regions.image_index[r]) + 1,
+            "category_id": 1,
+            "iscrowd": 0,
+            "bbox": _short(box),
+            "area": round(max(1.0, 0.53 * float(box[2] * box[3])), 2),
+            "keypoints": _short(points[r].ravel()),
+            "num_keypoints": int(regions.num_keypoints[r]),
+        }
+        for r, box in enumerate(regions.bbox_xywh)
+    ]
+    links = [(first + 1, second + 1) for first, second in AIC.links]
+    category = {"id": 1, "name": "person", "keypoints": AIC.keypoints, "skeleton": links}
+    category["supercategory"] = "person"
     content = {"images": images, "annotations": annotations, "categories": [category]}
     write_json(Path(out), content)
     return len(regions)
@@ -96,21 +87,23 @@ def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | P
 def read_original(path: Path, image_dir: Path | None, findings: Findings) -> Table:
     """Read an original AIC file; ids are counted from 1 in file order. Raises DatasetError."""
     names: list[str] = []
-    image_index: list[int] = []
+    counts: list[int] = []  # of the persons of each image
     boxes: list[list[float]] = []
     points: list[list[float]] = []
     for piece in read_pieces(path):
         records = Rows(piece.value, f"{path} image", piece.first, findings).records
-        for number, record in enumerate(records):
-            for box, person in _people(record, f"{path} image {piece.first + number}"):
-                image_index.append(len(names))
-                boxes.append(box)
-                points.append(person)
+        for number, record in enumerate(records, piece.first):
+            _check_people(record, f"{path} image {number}")
             names.append(f"{record['image_id']}.jpg")
+            own = record["human_annotations"]
+            counts.append(len(own))
+            boxes += own.values()
+            points += (record["keypoint_annotations"][person] for person in own)
     count = len(boxes)
     corners = np.array(boxes, np.float64).reshape(-1, 4)  # (R, 4) x1 y1 x2 y2
     table = np.array(points, np.float32).reshape(count, AIC.num_keypoints, 3)
-    keypoints, visible = _coco_codes(table)
+    table[..., 2] = _COCO_CODE[table[..., 2].astype(np.int64)]
+    table[table[..., 2] == 0] = 0  # absent ones are at 0, 0
     images: Columns = {
         "id": np.arange(1, len(names) + 1),
         "name": np.array(names, np.str_),
@@ -123,13 +116,13 @@ def read_original(path: Path, image_dir: Path | None, findings: Findings) -> Tab
         "number": np.arange(count),
         "is_used": ~none,
         "id": np.arange(1, count + 1),
-        "image_index": np.array(image_index, np.int64),
+        "image_index": np.repeat(np.arange(len(names)), np.array(counts, np.int64)),
         "category_id": zeros + 1,
         "is_crowd": none,
-        "num_keypoints": (visible > 0).sum(axis=1),
+        "num_keypoints": (table[..., 2] > 0).sum(axis=1),
         "bbox_xywh": np.concatenate([corners[:, :2], side], axis=1),
         "area": 0.53 * side.prod(axis=1),
-        "points": np.concatenate([keypoints, visible[..., None]], axis=2).ravel(),
+        "points": table.ravel(),
         "point_count": zeros + 3 * AIC.num_keypoints,
         "lacks_area": ~none,
         "polygon_count": zeros,
@@ -144,42 +137,28 @@ def read_original(path: Path, image_dir: Path | None, findings: Findings) -> Tab
     return Table(images, rows, (category,), has_read_sizes=True)
 
 
-def _people(record: dict[str, Any], where: str) -> list[tuple[list[float], list[float]]]:
-    """Return box and keypoints of each person of a picture, in the order of the boxes."""
+def _check_people(record: dict[str, Any], where: str) -> None:
+    """Raise DatasetError where a person of a picture has not a box and keypoints."""
     if not isinstance(record.get("image_id"), str):
         raise DatasetError(f"{where} has no image_id (text): not AI Challenger's original form")
     where = f"{where} ({record['image_id']})"
     boxes, points = record.get("human_annotations"), record.get("keypoint_annotations")
     if not isinstance(boxes, dict) or not isinstance(points, dict):
         raise DatasetError(f"{where} needs the objects human_annotations and keypoint_annotations")
-    if boxes.keys() != points.keys():
-        odd = sorted(boxes.keys() ^ points.keys())[0]
-        raise DatasetError(f"{where}: {odd} has not both a box and keypoints")
+    if odd := boxes.keys() ^ points.keys():
+        raise DatasetError(f"{where}: {min(odd)} has not both a box and keypoints")
+    widths = (("box", boxes, 4), ("keypoints", points, 3 * AIC.num_keypoints))
     for person in boxes:
-        for what, value, width in (
-            ("box", boxes[person], 4),
-            ("keypoints", points[person], 3 * AIC.num_keypoints),
-        ):
-            if not value or (problem := wrong_numbers(value, width)):
-                problem = problem if value else f"must be {width} numbers, got none"
+        for what, values, width in widths:
+            problem = wrong_numbers(values[person] or [], width)
+            if problem or not values[person]:
+                problem = problem or f"must be {width} numbers, got none"
                 raise DatasetError(f"{where}: {what} of {person} {problem}")
-        codes = set(points[person][2::3]) - {1, 2, 3}
-        if codes:
-            raise DatasetError(
-                f"{where}: visibility of {person} must be 1 (visible), 2 (occluded) or 3 (absent), "
-                f"got {min(codes)}"
-            )
-    return [(boxes[person], points[person]) for person in boxes]
+        if codes := set(points[person][2::3]) - {1, 2, 3}:
+            text = f"{where}: visibility of {person} must be 1 (visible), 2 (occluded) or 3 "
+            raise DatasetError(f"{text}(absent), got {min(codes)}")
 
 
-def _coco_codes(
-    points: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Split (R, K, 3) into keypoints and COCO's visibility; absent ones become 0, 0."""
-    visible = _COCO_CODE[points[..., 2].astype(np.int64)]
-    return np.where(visible[..., None] > 0, points[..., :2], 0).astype(np.float32), visible
-
-
-def _short(values: NDArray[Any]) -> list[float]:
+def _short(values: NDArray[np.floating]) -> list[float]:
     """Return numbers, whole ones as integers."""
     return [int(v) if v == int(v) else round(float(v), 3) for v in values.tolist()]

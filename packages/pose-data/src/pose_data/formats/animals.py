@@ -101,10 +101,8 @@ def joined(parts: list[Animal]) -> list[Animal]:
         boxes = [member.box for member in members if member.box]
         names = Counter(["a box"] * len(boxes) + [name for m in members for name in m.points])
         if names.total() > len(names):
-            raise DatasetError(
-                f"{names.most_common(1)[0][0]} stands twice in one animal: give the points and the "
-                "box of each a group id of their own"
-            )
+            text = f"{names.most_common(1)[0][0]} stands twice in one animal: give the points and "
+            raise DatasetError(f"{text}the box of each a group id of their own")
         title = next((member.category for member in members if member.category), "")
         points = {name: point for m in members for name, point in m.points.items()}
         animals.append(Animal(title, points, boxes[0] if boxes else None))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from pose_data.findings import Findings
-from pose_data.formats.records import Columns, Rows
+from pose_data.formats.records import Columns, Rows, listed
 from pose_data.persons import Category
-from pose_data.skeleton import plain_name
+from pose_data.skeleton import named_twice, plain_name
 
 
 def read_categories(
-    listed: list[Any], columns: Columns, path: Path, findings: Findings
+    given: list[Any], columns: Columns, path: Path, findings: Findings
 ) -> tuple[Category, ...]:
     """Read categories, and settle in the columns of the annotations which category each has.
 
@@ -22,45 +22,40 @@ def read_categories(
     """
     used, lacks = columns["is_used"], columns["lacks_category"]
     has_points = used & (columns["point_count"] > 0)
-    is_labelled = has_points & (columns["num_keypoints"] > 0)
-    ids, given = np.unique(columns["category_id"][used & ~lacks]), listed
-    if not listed:
-        listed = [{"id": i} for i in ids.tolist()] or [{"id": 1}]
-        if used.any():
-            text = f"{path} has no categories: one for each category_id, without names"
-            findings.add("no-keypoint-names", text)
-    rows = Rows(listed, f"{path} category", 0, findings)
+    ids = np.unique(columns["category_id"][used & ~lacks])
+    entries = given or [{"id": i} for i in ids.tolist()] or [{"id": 1}]
+    if not given and used.any():
+        text = f"{path} has no categories: one for each category_id, without names"
+        findings.add("no-keypoint-names", text)
+    rows = Rows(entries, f"{path} category", 0, findings)
     numbers, is_missing = rows.integers("id", required=False, text=True)
     if is_missing.any():
-        if len(listed) > 1 or len(ids) > 1:
+        if len(entries) > 1 or len(ids) > 1:
             rows.refuse(int(np.argmax(is_missing)), "id is missing")
         numbers = ids if len(ids) else np.ones(1, np.int64)
         findings.add("missing-field", f"{path}: the category has no id: that of its annotations")
     names = [_names(rows, i) for i in range(len(rows))]
     named = [i for i, own in enumerate(names) if own] or list(range(len(rows)))
-    if lacks.any() and (lacks & used).any():
+    if count := int((lacks & used).sum()):
+        text = f"{path}: {count} annotations have no category_id"
         if len(named) > 1:
-            text = f"{path}: {(lacks & used).sum()} annotations have no category_id, and there are"
-            findings.stop("wrong-type", f"{text} {len(named)} categories")
+            findings.stop("wrong-type", f"{text}, and there are {len(named)} categories")
         columns["category_id"][lacks] = numbers[named[0]]
-        count = int((lacks & used).sum())
-        text = f"{path}: {count} annotations have no category_id: the only one with keypoints"
-        findings.add("missing-field", text, count)
+        findings.add("missing-field", f"{text}: the only one with keypoints", count)
     found = []
     for i in np.flatnonzero(~rows.is_bad).tolist():
-        own = has_points & (columns["category_id"] == numbers[i])
-        counted = columns["point_count"][np.argmax(own)] // 3 if own.any() else 0
-        record = rows.records[i]
+        own, record = has_points & (columns["category_id"] == numbers[i]), rows.records[i]
         title = str(record.get("name") or numbers[i])
-        count = len(names[i]) or int(counted)
-        links, is_used = record.get("skeleton"), bool((own & is_labelled).any())
+        count = len(names[i]) or int(columns["point_count"][own][:1].sum()) // 3
+        is_used = bool((columns["num_keypoints"][own] > 0).any())
+        links = record.get("skeleton")
         found.append(Category(int(numbers[i]), title, names[i], links, count, is_used))
-    if len({each.id for each in found}) < len(found):
+    known = [each.id for each in found]
+    if len(set(known)) < len(known):
         findings.stop("wrong-type", f"{path}: two categories have the same id")
-    _leave_out_strangers(found, columns, path, findings)
+    _leave_out_strangers(known, columns, path, findings)
     if given and not any(each.keypoints for each in found) and has_points.any():
-        text = f"{path}: no category names its keypoints"
-        findings.add("no-keypoint-names", text)
+        findings.add("no-keypoint-names", f"{path}: no category names its keypoints")
     return tuple(found)
 
 
@@ -71,34 +66,25 @@ def _names(rows: Rows, i: int) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         rows.refuse(i, f"keypoints must be a list of names, got {value!r:.60}")
         return ()
-    for place, name in enumerate(map(plain_name, value)):
-        if name in list(map(plain_name, value))[:place]:
-            rows.refuse(i, f"keypoint {value[place]!r} stands there twice")
+    if twice := named_twice(value):
+        rows.refuse(i, f"keypoint {twice!r} stands there twice")
     return tuple(value)
 
 
 def _leave_out_strangers(
-    found: list[Category], columns: Columns, path: Path, findings: Findings
+    known: list[int], columns: Columns, path: Path, findings: Findings
 ) -> None:
     """Stop using annotations whose category is not listed."""
     used, own = columns["is_used"], columns["category_id"]
-    known = [each.id for each in found]
     lost = used & ~np.isin(own, known)
-    if not lost.any():
-        return
-    ids = ", ".join(map(str, np.unique(own[lost])[:5].tolist()))
-    if lost.sum() == used.sum():
+    ids, count = listed(np.unique(own[lost])), int(lost.sum())
+    if count == used.sum() > 0:
         text = f"{path}: annotations are of the categories {ids}, which are not in `categories` "
         findings.add("category-ids-disjoint", f"{text}({', '.join(map(str, known))})")
     else:
-        rows = np.flatnonzero(lost)
-        first = ", ".join(map(str, columns["id"][rows[:5]].tolist()))
-        findings.add(
-            "wrong-category",
-            f"{path}: {len(rows)} annotations left out, whose category_id ({ids}) is not in "
-            f"`categories`: annotation ids {first}",
-            len(rows),
-        )
+        text = f"{path}: {count} annotations left out, whose category_id ({ids}) is not in "
+        text += f"`categories`: annotation ids {listed(columns['id'][lost])}"
+        findings.add("wrong-category", text, count)
     columns["is_used"] = used & ~lost
 
 
@@ -116,26 +102,18 @@ def choose_categories(
         chosen = [c for c in categories if c.id in wanted or c.name in wanted]
         known = {key for c in chosen for key in (c.id, c.name)}
         if strangers := [each for each in wanted if each not in known]:
-            listed = ", ".join(f"{c.name} (id {c.id})" for c in categories)
-            text = f"{path} has no category {strangers[0]!r}; it has {listed}"
+            titles = ", ".join(f"{c.name} (id {c.id})" for c in categories)
+            text = f"{path} has no category {strangers[0]!r}; it has {titles}"
             findings.stop("wrong-category-chosen", text)
     else:
         named = [c for c in categories if c.keypoints] or list(categories)
         chosen = [c for c in named if c.is_used] or named[:1]
-    of_first = [c for c in chosen if _skeleton_of(c) == _skeleton_of(chosen[0])]
+    skeletons = [(*map(plain_name, c.keypoints), c.num_keypoints) for c in chosen]
+    of_first = [c for c, own in zip(chosen, skeletons, strict=True) if own == skeletons[0]]
     if len(of_first) < len(chosen):
-        findings.add(
-            "several-skeletons",
-            f"{path} has keypoints of several skeletons ({', '.join(map(_described, chosen))}): "
-            f"a network learns one. Choose with data.categories: [{chosen[0].name}] in a config, "
-            "load_coco(..., categories=[...]), or `pose-data filter`",
-        )
+        each = [f"{c.name} (id {c.id}) with {c.num_keypoints} keypoints" for c in chosen]
+        text = f"{path} has keypoints of several skeletons ({', '.join(each)}): a network learns "
+        text += f"one. Choose with data.categories: [{chosen[0].name}] in a config, "
+        text += "load_coco(..., categories=[...]), or `pose-data filter`"
+        findings.add("several-skeletons", text)
     return tuple(of_first)
-
-
-def _skeleton_of(category: Category) -> tuple[tuple[str, ...], int]:
-    return tuple(map(plain_name, category.keypoints)), category.num_keypoints
-
-
-def _described(category: Category) -> str:
-    return f"{category.name} (id {category.id}) with {category.num_keypoints} keypoints"

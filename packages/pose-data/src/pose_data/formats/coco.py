@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,18 @@ from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
-from pose_data.formats.annotations import Table, listed, read_table
+from pose_data.formats.annotations import Table, read_table
 from pose_data.formats.cache import cached
 from pose_data.formats.categories import choose_categories
-from pose_data.formats.records import Bools
+from pose_data.formats.records import Bools, Ints, listed
 from pose_data.infer import skeleton_of, unnamed_skeleton
 from pose_data.persons import Category, Persons
 from pose_data.regions import Regions, starts, take_ragged
 from pose_data.skeleton import COCO, Skeleton, plain_name, with_flip_pairs
 
 _log = logging.getLogger("pose_data")
+# What a notice of infer.py is about, where it is more than a note.
+_ODD_NAMES = {"`skeleton` is left out": "wrong-skeleton", "a side but no partner": "lone-side"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,9 @@ class Annotations:
     lacks_area (R,): whose area is derived. categories: those of the regions.
     """
 
-    image_ids: NDArray[np.int64]
+    image_ids: Ints
     file_names: NDArray[np.str_]
-    image_sizes: NDArray[np.int64]
+    image_sizes: Ints
     regions: Regions
     lacks_area: Bools
     skeleton: Skeleton
@@ -53,8 +56,8 @@ def load_coco(
     the image. What is missing or null is derived: boxes, areas, num_keypoints, iscrowd, sizes of
     images (from their headers). skeleton: None for the file's own. categories: ids or names; None
     for all that have keypoints, which must then be the same. flip_pairs: names of what mirrors each
-    other; None for what the names say. A file of 4 MB or more is kept as
-    arrays beside it (NAME.cache.npz) unless `cache` is False.
+    other; None for what the names say. cache: keep a file of 4 MB or more as arrays beside it
+    (NAME.cache.npz).
 
     Raises DatasetError where a file is missing, is not JSON, or a record cannot be used. Whatever
     was derived or left out is in `notices`, and logged as warnings of "pose_data".
@@ -62,8 +65,7 @@ def load_coco(
     path, folder = Path(annotation_file), Path(image_dir)
     check_folder(folder)
     findings = Findings(is_strict=True)
-    read = cached if cache else read_table
-    table = read(path, folder, findings)
+    table = (cached if cache else read_table)(path, folder, findings)
     found = choose(
         table, path, findings, skeleton=skeleton, categories=categories, flip_pairs=flip_pairs
     )
@@ -80,8 +82,14 @@ def check_folder(folder: Path) -> None:
 def announced(persons: Persons) -> Persons:
     """Log the notices of freshly loaded persons, and return them."""
     for notice in persons.notices:
-        _log.warning(notice)
+        _say(notice)
     return persons
+
+
+@lru_cache(maxsize=1000)
+def _say(notice: str) -> None:
+    """Log a notice, once: a file may be loaded for training and for evaluation."""
+    _log.warning(notice)
 
 
 def choose(
@@ -98,34 +106,25 @@ def choose(
     own = _skeleton(chosen, skeleton, flip_pairs, path, findings)
     rows, count = table.rows, own.num_keypoints
     is_chosen = np.isin(rows["category_id"], [each.id for each in chosen])
-    taken = rows["is_used"] & is_chosen
-    if others := int((rows["is_used"] & ~is_chosen).sum()):
-        findings.add(
-            "other-categories", f"{path}: {others} annotations of other categories left out", others
-        )
-    for i in np.flatnonzero(
-        taken & (rows["point_count"] != 0) & (rows["point_count"] != 3 * count)
-    ):
-        findings.add(
-            "keypoint-count",
-            f"{path} annotation {rows['number'][i]} (id {rows['id'][i]}): keypoints must be "
-            f"{3 * count} numbers, got {rows['point_count'][i]}",
-        )
-        taken[i] = False
-    if (
-        taken.any()
-        and not rows["point_count"][taken].any()
-        and not any(c.keypoints for c in chosen)
-    ):
+    taken, others = rows["is_used"] & is_chosen, int((rows["is_used"] & ~is_chosen).sum())
+    text = f"{path}: {others} annotations of other categories left out"
+    findings.add("other-categories", text, others)
+    is_odd = taken & (rows["point_count"] != 0) & (rows["point_count"] != 3 * count)
+    for i in np.flatnonzero(is_odd):
+        text = f"{path} annotation {rows['number'][i]} (id {rows['id'][i]}): keypoints must be "
+        text += f"{3 * count} numbers, got {rows['point_count'][i]}"
+        findings.add("keypoint-count", text)
+    taken &= ~is_odd
+    is_named = any(category.keypoints for category in chosen)
+    if taken.any() and not rows["point_count"][taken].any() and not is_named:
         text = f"{path}: no annotation has keypoints; is it COCO's instances file?"
         findings.stop("not-coco", text)
-    sizes = table.images["size"]
-    _check_rle_sizes(table, sizes, taken, path, findings)
+    taken &= ~_has_wrong_rle(table, taken, path, findings)
     kept = np.flatnonzero(taken)
     return Annotations(
         image_ids=table.images["id"],
         file_names=table.images["name"],
-        image_sizes=sizes,
+        image_sizes=table.images["size"],
         regions=_regions(table, kept, count),
         lacks_area=rows["lacks_area"][kept],
         skeleton=own,
@@ -141,22 +140,24 @@ def _skeleton(
     findings: Findings,
 ) -> Skeleton:
     """Return the skeleton to read a file by, and report what must be said about it."""
-    if not chosen or not chosen[0].keypoints:
-        if given is not None:
-            return given
-        count = chosen[0].num_keypoints if chosen else 0
-        own, notices = unnamed_skeleton(count or COCO.num_keypoints)
-        own = own if flip_pairs is None else with_flip_pairs(own, flip_pairs)
-    else:
+    category = chosen[0] if chosen else Category(0, "")
+    names = category.keypoints
+    if given is not None and not names:
+        return given
+    if names:
         try:
-            category = {"name": chosen[0].name, "keypoints": list(chosen[0].keypoints)}
+            entry = {"name": category.name, "keypoints": names, "skeleton": category.links}
             pairs = () if given is not None else flip_pairs  # of a given one they are known
-            own, notices = skeleton_of(category | {"skeleton": chosen[0].links}, pairs)
+            own, notices = skeleton_of(entry, pairs)
         except DatasetError as error:
             findings.stop("ambiguous-sides", f"{path}: {error}")
+    else:
+        own, notices = unnamed_skeleton(category.num_keypoints or COCO.num_keypoints)
+        own = own if flip_pairs is None else with_flip_pairs(own, flip_pairs)
     if given is None:
         for notice in notices:
-            findings.add("inferred", f"{path}: {notice}")
+            slug = next((slug for part, slug in _ODD_NAMES.items() if part in notice), "inferred")
+            findings.add(slug, f"{path}: {notice}")
         return own
     if own.num_keypoints != given.num_keypoints:
         text = f"{path} names {own.num_keypoints} keypoints, {given.name} {given.num_keypoints}"
@@ -170,35 +171,32 @@ def _skeleton(
     return given
 
 
-def _check_rle_sizes(
-    table: Table, sizes: NDArray[np.int64], taken: Bools, path: Path, findings: Findings
-) -> None:
-    rows = table.rows
+def _has_wrong_rle(table: Table, taken: Bools, path: Path, findings: Findings) -> Bools:
+    """Report masks of another size than their image's, and return which annotations have one."""
+    rows, sizes = table.rows, table.images["size"]
     own = sizes[rows["image_index"]] if len(sizes) else np.zeros((len(taken), 2), np.int64)
     has_rle = taken & (rows["rle_count"] > 0) & (own > 0).all(axis=1)
-    for i in np.flatnonzero(has_rle & (rows["rle_size"] != own[:, ::-1]).any(axis=1)):
+    is_wrong = has_rle & (rows["rle_size"] != own[:, ::-1]).any(axis=1)
+    for i in np.flatnonzero(is_wrong):
         h, w = rows["rle_size"][i]
-        findings.add(
-            "wrong-type",
-            f"{path} annotation {rows['number'][i]} (id {rows['id'][i]}): the segmentation's size "
-            f"is {h} x {w}, the image's {own[i, 1]} x {own[i, 0]} (h x w)",
-        )
-        taken[i] = False
+        text = f"{path} annotation {rows['number'][i]} (id {rows['id'][i]}): the segmentation's "
+        text += f"size is {h} x {w}, the image's {own[i, 1]} x {own[i, 0]} (h x w)"
+        findings.add("wrong-type", text)
+    return is_wrong
 
 
-def _regions(table: Table, kept: NDArray[np.int64], count: int) -> Regions:
+def _regions(table: Table, kept: Ints, count: int) -> Regions:
     """Return the kept annotations, with keypoints (R, K, 2), zeros for those that have none."""
-    rows = dict(table.rows)
+    rows = table.rows
     if len(kept) < len(rows["id"]):
-        ragged = {"points": "point_count", "rle_bytes": "rle_count"}
-        for values, counts in ragged.items():
-            rows[values] = rows[values][take_ragged(starts(rows[counts]), kept)[1]]
-        polygons = take_ragged(starts(rows["polygon_count"]), kept)[1]
-        vertices = take_ragged(starts(rows["vertex_count"]), polygons)[1]
-        rows |= {"vertex_count": rows["vertex_count"][polygons]}
-        rows |= {"vertices": rows["vertices"][vertices]}
-        others = rows.keys() - {*ragged, "vertex_count", "vertices"}
-        rows |= {key: rows[key][kept] for key in others}
+        polygons = take_ragged(rows["polygon_count"], kept)
+        elements = {  # of the ragged columns
+            "points": take_ragged(rows["point_count"], kept),
+            "vertex_count": polygons,
+            "vertices": take_ragged(rows["vertex_count"], polygons),
+            "rle_bytes": take_ragged(rows["rle_count"], kept),
+        }
+        rows = {key: values[elements.get(key, kept)] for key, values in rows.items()}
     points = rows["points"]
     if len(points) < 3 * count * len(kept):
         points = np.zeros((len(kept), 3 * count), points.dtype)
@@ -230,13 +228,9 @@ def usable_persons(found: Annotations, path: Path, image_dir: Path, findings: Fi
     low, high = np.clip(corner, 0, last), np.clip(corner + side, 0, last)
     is_labelled = ~regions.is_ignored & (regions.keypoints > 0).any(axis=(1, 2))
     has_box = (high > low).all(axis=1)
-    if count := int((is_labelled & ~has_box).sum()):
-        findings.add(
-            "empty-box",
-            f"{path}: {count} labelled persons left out, whose boxes are empty or outside of their "
-            f"image: annotation ids {listed(regions.ids[is_labelled & ~has_box])}",
-            count,
-        )
+    lost = regions.ids[is_labelled & ~has_box]
+    text = f"{path}: {len(lost)} labelled persons left out, whose boxes are empty or outside of "
+    findings.add("empty-box", f"{text}their image: annotation ids {listed(lost)}", len(lost))
     rows = np.flatnonzero(is_labelled & has_box)
     rows = rows[np.argsort(regions.image_index[rows], kind="stable")]
     low, high, area = low[rows], high[rows], regions.area[rows]

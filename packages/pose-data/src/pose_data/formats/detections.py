@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.formats.coco import announced
-from pose_data.formats.json import opens_list, read_pieces
-from pose_data.formats.records import Rows
+from pose_data.formats.records import Columns, Ints, Rows, best_rows, find_rows, read_list
 from pose_data.persons import Persons
 
 
@@ -36,118 +34,85 @@ def load_detections(
     """
     path = Path(file)
     if math.isnan(score_threshold) or (per_image is not None and per_image < 1):
-        raise DatasetError(
-            f"score_threshold must be a number and per_image >= 1, got {score_threshold} and "
-            f"{per_image}"
-        )
-    image_id, category, bbox, score = _read_rows(path)
+        text = f"a number and per_image >= 1, got {score_threshold} and {per_image}"
+        raise DatasetError(f"score_threshold must be {text}")
+    columns = read_list(path, "detection", Findings(is_strict=True), _columns)
+    category = columns["category_id"]
     own = [each.id for each in pictures.categories] or [1]
     wanted = own if category_id is None else [category_id]
     if category_id is None and len(own) == 1 and len(np.unique(category)) == 1:
-        category = np.full_like(category, own[0])  # a detector's classes have ids of their own
+        category[:] = own[0]  # a detector's classes have ids of their own
     rows = np.flatnonzero(np.isin(category, wanted))
-    ids = np.arange(len(rows))
-    image_index = _image_rows(image_id[rows], pictures, rows, path)
-    bbox, score = bbox[rows], score[rows]
-    is_empty = (bbox[:, 2:] <= 0).any(axis=1)
+    image_index = _image_rows(columns["image_id"], pictures, rows, path)
+    box, score = columns["bbox"][rows].astype(np.float32), columns["score"][rows]
+    is_empty = (columns["bbox"][rows, 2:] <= 0).any(axis=1)
     kept = np.flatnonzero((score >= score_threshold) & ~is_empty)
     if per_image is not None:
-        kept = kept[_best(image_index[kept], score[kept], per_image)]
+        kept = kept[np.sort(best_rows(image_index[kept], score[kept], per_image))]
     notices = []
-    if len(rows) < len(category):
-        others = len(category) - len(rows)
+    if others := len(category) - len(rows):
         listed = ", ".join(map(str, wanted))
         notices.append(f"{path}: {others} boxes of other categories than {listed} left out")
     if is_empty.any():
         notices.append(f"{path}: {is_empty.sum()} empty boxes left out")
-    box = bbox.astype(np.float32)  # before the sum, as MMPose does
     corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (M, 4)
-    columns = ids, image_index, category[rows], corners, score
-    return announced(_boxes(pictures, path, columns, kept, notices))
+    boxes = replace(
+        _without_labels(pictures, image_index[kept], corners[kept]),
+        annotation_file=path,
+        ids=kept,
+        category_ids=category[rows[kept]],
+        scores=score[kept].astype(np.float32),
+        notices=tuple(notices),
+    )
+    return announced(boxes)
 
 
 def whole_image_boxes(pictures: Persons) -> Persons:
     """Return one box for each picture, from corner to corner, with score 1."""
-    count = len(pictures.image_ids)
-    corners = np.zeros((count, 4), np.float32)
-    corners[:, 2:] = pictures.image_sizes
-    order = np.arange(count)
-    path = pictures.annotation_file
+    order = np.arange(len(pictures.image_ids))
+    corners = np.pad(pictures.image_sizes.astype(np.float32), ((0, 0), (2, 0)))
     own = pictures.categories[0].id if pictures.categories else 1
-    columns = order, order, np.full(count, own), corners, np.ones(count)
-    return _boxes(pictures, path, columns, order, [])
+    scores = np.ones(len(order), np.float32)
+    boxes = _without_labels(pictures, order, corners)
+    return replace(boxes, ids=order, category_ids=np.full_like(order, own), scores=scores)
 
 
-def _boxes(
-    pictures: Persons,
-    path: Path,
-    columns: tuple[NDArray[Any], ...],
-    kept: NDArray[np.int64],
-    notices: list[str],
-) -> Persons:
-    """Return rows `kept` as persons without labels: ids, images, categories, corners, scores."""
-    ids, image_index, category_ids, corners, score = columns
-    count = pictures.skeleton.num_keypoints
-    side = corners[kept, 2:] - corners[kept, :2]
+def _without_labels(pictures: Persons, image_index: Ints, corners: NDArray[np.float32]) -> Persons:
+    """Return boxes (M, 4) as persons without labels, whose ids, categories and scores follow."""
+    shape = len(corners), pictures.skeleton.num_keypoints
     return replace(
         pictures,
-        annotation_file=path,
-        ids=ids[kept],
-        image_index=image_index[kept],
-        category_ids=category_ids[kept],
-        bbox_xyxy=corners[kept],
-        area=side.prod(axis=1),
-        keypoints=np.zeros((len(kept), count, 2), np.float32),
-        visible=np.zeros((len(kept), count), np.float32),
-        scores=score[kept].astype(np.float32),
+        image_index=image_index,
+        bbox_xyxy=corners,
+        area=(corners[:, 2:] - corners[:, :2]).prod(axis=1),
+        keypoints=np.zeros((*shape, 2), np.float32),
+        visible=np.zeros(shape, np.float32),
         regions=None,
         sources=(),
-        notices=tuple(notices),
+        notices=(),
     )
 
 
-def _read_rows(
-    path: Path,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return image ids, categories (M,), boxes (M, 4) and scores (M,) of a results file."""
-    if not opens_list(path):
-        raise DatasetError(f"{path} must be a list of detections")
-    findings, pieces = Findings(is_strict=True), []
-    for piece in read_pieces(path):
-        rows = Rows(piece.value, f"{path} detection", piece.first, findings)
-        bbox, _, lacks_bbox = rows.lists("bbox", 4)
-        for i in np.flatnonzero(lacks_bbox).tolist():
-            rows.refuse(i, "bbox is missing")
-        category, lacks_category = rows.integers("category_id", required=False)
-        category[lacks_category] = 1
-        image_id, _ = rows.integers("image_id")
-        score, _ = rows.scalars("score", required=True)
-        pieces.append((image_id, category, bbox.reshape(-1, 4), score))
-    image_id, category, bbox, score = (np.concatenate(each) for each in zip(*pieces, strict=True))
-    return image_id, category, bbox, score
+def _columns(rows: Rows) -> Columns:
+    """Read image ids, categories (n,), boxes (n, 4) and scores (n,)."""
+    bbox, _, lacks_bbox = rows.lists("bbox", 4)
+    for i in np.flatnonzero(lacks_bbox).tolist():
+        rows.refuse(i, "bbox is missing")
+    category, lacks_category = rows.integers("category_id", required=False)
+    category[lacks_category] = 1
+    image_id, _ = rows.integers("image_id")
+    score, _ = rows.scalars("score", required=True)
+    columns = {"image_id": image_id, "category_id": category, "score": score}
+    return columns | {"bbox": bbox.reshape(-1, 4)}
 
 
-def _image_rows(
-    wanted: NDArray[np.int64], pictures: Persons, numbers_in_file: NDArray[np.int64], path: Path
-) -> NDArray[np.int64]:
-    """Return the row of each wanted image id (M,)."""
-    row_of = {image_id: row for row, image_id in enumerate(pictures.image_ids.tolist())}
-    found = np.array([row_of.get(image_id, -1) for image_id in wanted.tolist()], np.int64)
+def _image_rows(image_id: Ints, pictures: Persons, rows: Ints, path: Path) -> Ints:
+    """Return the row of each image (M,) among the pictures."""
+    found = find_rows(pictures.image_ids, image_id[rows])
     if (found < 0).any():
-        bad = int(np.argmax(found < 0))
-        shared = int((found >= 0).sum())
+        bad = rows[np.argmax(found < 0)]
         raise DatasetError(
-            f"{path} detection {numbers_in_file[bad]}: image_id {wanted[bad]} is not an image of "
-            f"{pictures.annotation_file} ({shared} of {len(found)} detections are)"
+            f"{path} detection {bad}: image_id {image_id[bad]} is not an image of "
+            f"{pictures.annotation_file} ({(found >= 0).sum()} of {len(found)} detections are)"
         )
     return found
-
-
-def _best(
-    image_index: NDArray[np.int64], score: NDArray[np.float64], per_image: int
-) -> NDArray[np.int64]:
-    """Return, in order, the rows of the best boxes of each picture; the first wins a tie."""
-    order = np.lexsort((-score, image_index))  # stable
-    ordered = image_index[order]
-    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
-    return np.sort(order[rank < per_image])

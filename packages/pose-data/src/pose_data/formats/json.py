@@ -64,6 +64,17 @@ def read_pieces(path: Path) -> Iterator[Piece]:
 
 
 @contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of which file it is that cannot be read or unpacked."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+@contextmanager
 def collector_paused() -> Iterator[None]:
     """Keep the garbage collector from running: it would walk millions of short-lived lists."""
     was_enabled = gc.isenabled()
@@ -77,38 +88,25 @@ def collector_paused() -> Iterator[None]:
 
 def opens_list(path: Path) -> bool:
     """Tell whether a JSON file holds a list rather than an object; raises DatasetError."""
-    try:
+    with _named(path):
         with path.open("rb") as plain:
             is_packed = plain.read(2) == b"\x1f\x8b"
         with gzip.open(path) if is_packed else path.open("rb") as file:
             return file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes, unpacked where it is a gzip file; raises DatasetError."""
-    try:
+    with _named(path):
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            data = _unpacked(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+            size = int.from_bytes(data[-4:], "little")  # of the content: a buffer without copies
+            whole = zlib.decompress(data, 31, min(size, 1100 * len(data)) or 1)  # 31: gzip
+            # Several files packed behind one another have the size of the last there.
+            data = whole if len(whole) == size else gzip.decompress(data)
     if not data:
         raise DatasetError(f"{path} is not a JSON file: it is empty")
     return data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
-
-
-def _unpacked(data: bytes) -> bytes:
-    """Unpack gzip data into a buffer of the size that its last bytes tell, without copies."""
-    size = int.from_bytes(data[-4:], "little")
-    unpacked = zlib.decompress(data, 31, min(size, 1100 * len(data)) or 1)  # 31: gzip
-    # Several files packed behind one another have the size of the last there.
-    return unpacked if len(unpacked) == size else gzip.decompress(data)
 
 
 def _check_end(path: Path, data: bytes, position: int) -> None:
@@ -230,7 +228,6 @@ def _skip_space(data: bytes, position: int) -> int:
 def _not_json(path: Path, data: bytes, position: int, reason: str) -> DatasetError:
     line = data.count(b"\n", 0, position) + 1
     column = position - data.rfind(b"\n", 0, position)
-    where = f"line {line} column {column}"
-    if not data[position:].strip():
-        where += ", where the file ends"
-    return DatasetError(f"{path} is not a JSON file: {reason} at {where}")
+    at_end = "" if data[position:].strip() else ", where the file ends"
+    text = f"{reason} at line {line} column {column}{at_end}"
+    return DatasetError(f"{path} is not a JSON file: {text}")

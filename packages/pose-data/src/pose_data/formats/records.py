@@ -1,16 +1,21 @@
 """Columns of JSON records: ids, numbers, text. What cannot be read is reported by its record."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.errors import DatasetError
 from pose_data.findings import Findings
+from pose_data.formats.json import opens_list, read_pieces
 
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 LARGEST = 1e9  # of a coordinate, in pixels: far beyond any image, within any type
 _FLOATS_HOLD = 2**53  # whole numbers exactly, up to there
@@ -48,7 +53,7 @@ class Rows:
             self.is_bad[i] = True
             self.findings.add(slug, f"{self.name(i)}: {text}")
 
-    def column(self, key: str) -> tuple[list[Any], Bools]:
+    def column(self, key: str, required: bool = False) -> tuple[list[Any], Bools]:
         """Return what each record has under a key, None for nothing, and which have nothing."""
         try:
             values = list(map(itemgetter(key), self.records))
@@ -56,15 +61,16 @@ class Rows:
             values = [record.get(key) for record in self.records]
         if None not in values:
             return values, np.zeros(len(values), bool)
-        return values, np.array([value is None for value in values], bool)
+        is_missing = np.array([value is None for value in values], bool)
+        for i in np.flatnonzero(is_missing).tolist() if required else ():
+            self.refuse(i, f"{key} is missing")
+        return values, is_missing
 
     def integers(
         self, key: str, *, required: bool = True, text: bool = False
-    ) -> tuple[NDArray[np.int64], Bools]:
+    ) -> tuple[Ints, Bools]:
         """Return integers (n,), 0 where missing, and which are missing; text: "7" is 7, too."""
-        values, is_missing = self.column(key)
-        for i in np.flatnonzero(is_missing).tolist() if required else ():
-            self.refuse(i, f"{key} is missing")
+        values, is_missing = self.column(key, required)
         if set(map(type, values)) <= {int, type(None)}:
             try:
                 filled = [value or 0 for value in values] if is_missing.any() else values
@@ -96,40 +102,31 @@ class Rows:
 
     def scalars(
         self, key: str, *, least: float = -np.inf, required: bool = False
-    ) -> tuple[NDArray[np.float64], Bools]:
+    ) -> tuple[Floats, Bools]:
         """Return numbers from `least` on (n,), NaN where missing, and which are missing."""
-        values, is_missing = self.column(key)
-        for i in np.flatnonzero(is_missing).tolist() if required else ():
-            self.refuse(i, f"{key} is missing")
-        if set(map(type, values)) <= {int, float}:
-            numbers = flat_numbers([values])
-            if numbers is not None and _is_between(numbers, least).all():
-                return numbers, is_missing
-        found = np.full(len(values), np.nan)
+        values, is_missing = self.column(key, required)
+        numbers = _numbers_from(values, least)
+        if numbers is not None:
+            return numbers, is_missing
+        found = np.full((len(values), 1), np.nan)
         for i in np.flatnonzero(~is_missing).tolist():
-            number = flat_numbers([[values[i]]])
-            is_number = number is not None and not isinstance(values[i], bool)
-            if is_number and _is_between(number, least).all():  # type: ignore[arg-type]
-                found[i] = values[i]
-            else:
+            numbers = _numbers_from([values[i]], least)
+            if numbers is None:
                 wanted = "a number" if least == -np.inf else f"a number from {least:g} on"
                 self.refuse(i, f"{key} must be {wanted}, got {values[i]!r:.60}")
-        return found, is_missing
+            else:
+                found[i] = numbers
+        return found[:, 0], is_missing
 
     def texts(self, key: str) -> list[str]:
         """Return text, "" where it is missing."""
-        values, is_missing = self.column(key)
-        if set(map(type, values)) <= {str}:
-            return values
+        values, _ = self.column(key, required=True)
         for i, value in enumerate(values):
             if not isinstance(value, str):
-                wrong = "is missing" if is_missing[i] else f"must be text, got {value!r:.60}"
-                self.refuse(i, f"{key} {wrong}")
+                self.refuse(i, f"{key} must be text, got {value!r:.60}")
         return [value if isinstance(value, str) else "" for value in values]
 
-    def lists(
-        self, key: str, width: int | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], Bools]:
+    def lists(self, key: str, width: int | None = None) -> tuple[Floats, Ints, Bools]:
         """Return lists of numbers behind one another, their lengths (n,), and which are missing.
 
         width: of each list, None for any. An empty list is a missing one; booleans are 0 and 1, as
@@ -137,25 +134,39 @@ class Rows:
         """
         values, is_missing = self.column(key)
         filled = [[] if v is None else v for v in values] if is_missing.any() else list(values)
-        flat, counts = flat_numbers(filled), np.zeros(0, np.int64)
-        if flat is not None:
-            counts = np.array(list(map(len, filled)), np.int64)
-            has_width = width is None or bool(np.isin(counts, (0, width)).all())
-            if has_width and (np.abs(flat) <= LARGEST).all():  # not NaN either
-                return flat, counts, counts == 0
-        for i in np.flatnonzero(~is_missing).tolist():
-            problem = wrong_numbers(values[i], width)
-            if problem:
-                self.refuse(i, f"{key} {problem}")
-                filled[i] = []
         flat = flat_numbers(filled)
-        assert flat is not None
+        has_width = flat is not None and (width is None or set(map(len, filled)) <= {0, width})
+        if flat is None or not has_width or not (np.abs(flat) <= LARGEST).all():  # or NaN
+            for i, value in enumerate(filled):
+                if problem := wrong_numbers(value, width):
+                    self.refuse(i, f"{key} {problem}")
+                    filled[i] = []
+            flat = flat_numbers(filled)
+            assert flat is not None
         counts = np.array(list(map(len, filled)), np.int64)
         return flat, counts, (counts == 0) & ~self.is_bad
 
 
-def _is_between(numbers: NDArray[np.float64], least: float) -> Bools:
-    return (numbers >= least) & (np.abs(numbers) <= LARGEST**2)  # not NaN either
+def read_list(
+    path: Path, what: str, findings: Findings, read: Callable[[Rows], Columns]
+) -> Columns:
+    """Read a file that is a list of records; raises DatasetError where it is none.
+
+    what: of a record, for messages; read: makes columns of some rows.
+    """
+    if not opens_list(path):
+        raise DatasetError(f"{path} must be a list of {what}s")
+    name = f"{path} {what}"
+    pieces = read_pieces(path)
+    return joined([read(Rows(each.value, name, each.first, findings)) for each in pieces])
+
+
+def _numbers_from(values: list[Any], least: float) -> Floats | None:
+    """Return numbers from `least` on; None where one is something else, a boolean or NaN."""
+    numbers = None if bool in set(map(type, values)) else flat_numbers([values])
+    if numbers is None or not ((numbers >= least) & (np.abs(numbers) <= LARGEST**2)).all():
+        return None
+    return numbers
 
 
 def whole_number(value: object, *, text: bool = False) -> int | None:
@@ -164,11 +175,12 @@ def whole_number(value: object, *, text: bool = False) -> int | None:
         value = int(value[:20])
     if isinstance(value, float):
         return int(value) if abs(value) < _FLOATS_HOLD and value == int(value) else None
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_integer and -(2**63) <= value < 2**63 else None  # type: ignore[operator, return-value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**63 else None
+    return None
 
 
-def flat_numbers(lists: Iterable[Any]) -> NDArray[np.float64] | None:
+def flat_numbers(lists: Iterable[Any]) -> Floats | None:
     """Put lists of numbers behind one another; None where one is not a list of numbers alone."""
     numbers = array("d")  # takes numbers only, and is faster than numpy over nested lists
     try:
@@ -199,3 +211,24 @@ def joined(pieces: list[Columns]) -> Columns:
     whole = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     pieces.clear()
     return whole
+
+
+def find_rows(ids: Ints, wanted: Ints) -> Ints:
+    """Return the row of each wanted id among ids, the last of equal ones, -1 where it is not."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    order = np.argsort(ids, kind="stable")
+    rows = order[np.searchsorted(ids, wanted, side="right", sorter=order) - 1]
+    return np.where(ids[rows] == wanted, rows, -1)
+
+
+def best_rows(image: Ints, score: Floats, per_image: int) -> Ints:
+    """Return the rows of each image's best scores, image by image; the first wins a tie."""
+    order = np.lexsort((-score, image))  # stable
+    rank = np.arange(len(order)) - np.searchsorted(image[order], image[order])
+    return order[rank < per_image]
+
+
+def listed(values: NDArray[Any]) -> str:
+    """Return the first few values for a message."""
+    return ", ".join(map(str, values[:5].tolist())) + ", ..." * (len(values) > 5)

@@ -4,17 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from pose_data.formats.records import Bools, Columns, Rows, flat_numbers, whole_number
+from pose_data.formats.records import Bools, Columns, Floats, Rows, flat_numbers, whole_number
 from pose_data.regions import run_lengths
 
 # Pixels from the image's corner. pycocotools walks along a polygon's edges in fifths of a pixel.
 _FARTHEST = 1e6
 
 
-def segmentations(rows: Rows, wanted: Bools, bbox_xywh: NDArray[np.float64]) -> Columns:
+def segmentations(rows: Rows, wanted: Bools, bbox_xywh: Floats) -> Columns:
     """Read the segmentations of the wanted records as ragged columns, one count per record.
 
     A missing one becomes the box. Columns: polygon_count (n,), vertex_count (polygons,), vertices
@@ -29,7 +28,9 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: NDArray[np.float64]) -> 
         value = rows.records[i].get("segmentation")
         if not value:
             boxed[i] = True
-            value = _box_polygon(bbox_xywh[i])
+            x, y, w, h = bbox_xywh[i].tolist()
+            corners = [x, y, x + w, y, x + w, y + h, x, y + h]
+            value = [corners] if w > 0 and h > 0 else []
         found = _packed_rle(value) if isinstance(value, dict) else _polygons(value)
         if isinstance(found, str):
             rows.refuse(i, f"segmentation {found}")
@@ -58,15 +59,10 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: NDArray[np.float64]) -> 
     }
 
 
-def _vertices(polygons: Iterable[list[list[float]]]) -> NDArray[np.float64] | None:
+def _vertices(polygons: Iterable[list[list[float]]]) -> Floats | None:
     """Put the coordinates of all polygons behind one another; None where some are none."""
     numbers = flat_numbers(polygon for each in polygons for polygon in each)
     return numbers if numbers is not None and (np.abs(numbers) <= _FARTHEST).all() else None
-
-
-def _box_polygon(bbox_xywh: NDArray[np.float64]) -> list[list[float]]:
-    x, y, w, h = bbox_xywh.tolist()
-    return [[x, y, x + w, y, x + w, y + h, x, y + h]] if w > 0 and h > 0 else []
 
 
 def _polygons(value: Any) -> list[list[float]] | str:
@@ -96,9 +92,7 @@ def _packed_rle(value: dict[str, Any]) -> tuple[bytes, tuple[int, int]] | str:
         data, runs = b"", counts
     else:
         return "has counts that are neither text nor whole numbers"
-    if sum(runs) != height * width:
-        return (
-            f"has counts that add up to {sum(runs)}, its size {height} x {width} to "
-            f"{height * width}"
-        )
+    area = height * width
+    if sum(runs) != area:
+        return f"has counts that add up to {sum(runs)}, its size {height} x {width} to {area}"
     return data or rle.frPyObjects(value, height, width)["counts"], (height, width)

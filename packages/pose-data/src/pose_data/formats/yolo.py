@@ -16,17 +16,15 @@ from pose_data.errors import DatasetError, reading
 from pose_data.fix import fixed
 from pose_data.formats.animals import Animal, Found, image_size
 from pose_data.sides import side_pairs
-from pose_data.skeleton import COCO
+from pose_data.skeleton import COCO, flip_indices
 
+Data = dict[str, Any]  # what a data.yaml holds
 _SHAPES = ([int, int, 2], [int, int, 3])
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def read_yolo(source: Path, names: list[str] | None = None, split: str | None = None) -> Found:
-    """Read what a data.yaml names: train, val and test unless one of them is asked for.
-
-    Raises DatasetError naming file and line.
-    """
+    """Read what a data.yaml names, all of train, val and test or one; raises DatasetError."""
     settings, found = _settings(source), Found()
     with reading(source):
         shape, classes = settings["kpt_shape"], settings.get("names") or ["object"]
@@ -35,7 +33,7 @@ def read_yolo(source: Path, names: list[str] | None = None, split: str | None = 
         keypoints = names or _keypoint_names(settings, shape[0], flips, found.notes)
         if len(set(keypoints)) != shape[0] or len(keypoints) != shape[0]:
             raise DatasetError(f"kpt_shape is {shape}, keypoints are {', '.join(keypoints)}")
-        if flips and _flip_indices(keypoints) != flips:
+        if flips and flip_indices(len(keypoints), side_pairs(keypoints)[0]) != flips:
             found.notes["flip_idx that pairs otherwise than the names: set data.flip_pairs"] = 1
         pictures = _pictures(settings, source, split, found.notes)
     for path in pictures:
@@ -62,15 +60,14 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
         chosen = [c for c in content.get("categories") or [] if c.get("keypoints")]
         counts = {len(category["keypoints"]) for category in chosen}
         if len(counts) != 1:
-            raise DatasetError(
-                f"keypoints of {len(counts)} lengths: choose with `pose-data filter`"
-            )
-        flips = _flip_indices(chosen[0]["keypoints"])
+            text = f"keypoints of {len(counts)} lengths: choose with `pose-data filter`"
+            raise DatasetError(text)
+        flips = flip_indices(counts.pop(), side_pairs(chosen[0]["keypoints"])[0])
     classes = {category["id"]: place for place, category in enumerate(chosen)}
     rows_of = defaultdict(list)
     for row in content["annotations"]:
         rows_of[row["image_id"]].append(row)
-    files: dict[Path, str] = {}
+    files: dict[Path, str] = {}  # inside of `out`
     for image in content["images"]:
         with reading(f"image {image.get('file_name')}"):
             picture = Path(image["file_name"])
@@ -85,7 +82,7 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
     settings = {
         "train": "images",
         "val": "images",
-        "kpt_shape": [counts.pop(), 3],
+        "kpt_shape": [len(flips), 3],
         # Without pairs nothing is known of mirror images: Ultralytics then trains without flips.
         **({"flip_idx": flips} if flips != sorted(flips) else {}),
         "names": [str(category.get("name")) for category in chosen],
@@ -102,7 +99,7 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
     return notes
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def _settings(path: Path) -> Data:
     """Return a data.yaml with a right kpt_shape; raises DatasetError."""
     try:
         import yaml
@@ -118,18 +115,9 @@ def _settings(path: Path) -> dict[str, Any]:
     return content
 
 
-def _flip_indices(names: list[str]) -> list[int]:
-    indices = list(range(len(names)))
-    for left, right in side_pairs(names)[0]:
-        indices[left], indices[right] = right, left
-    return indices
-
-
-def _keypoint_names(
-    settings: dict[str, Any], count: int, flips: list[int], notes: Counter[str]
-) -> list[str]:
+def _keypoint_names(data: Data, count: int, flips: list[int], notes: Counter[str]) -> list[str]:
     """Return the names that data.yaml gives, else COCO's, else such that they pair as flip_idx."""
-    if named := settings.get("kpt_names"):  # a list for each class, all of one length
+    if named := data.get("kpt_names"):  # a list for each class, all of one length
         named = list(named.values()) if isinstance(named, dict) else named
         return list(named if isinstance(named[0], str) else named[0])
     if flips and sorted(flips) != list(range(count)):
@@ -142,14 +130,12 @@ def _keypoint_names(
     return [f"{'' if i == j else 'left_' if i < j else 'right_'}kpt{min(i, j)}" for i, j in pairs]
 
 
-def _pictures(
-    settings: dict[str, Any], source: Path, split: str | None, notes: Counter[str]
-) -> list[Path]:
+def _pictures(data: Data, source: Path, split: str | None, notes: Counter[str]) -> list[Path]:
     """Return the images of the wanted parts, those of each in the order of their names."""
-    roots = [source.parent / str(settings.get("path") or "."), source.parent]
+    roots = [source.parent / str(data.get("path") or "."), source.parent]
     found: list[Path] = []
     for part in [split] if split else ["train", "val", "test"]:
-        entries = settings.get(part) or []
+        entries = data.get(part) or []
         for entry in map(str, entries if isinstance(entries, list) else [entries]):
             # Roboflow writes ../train/images for what lies beside data.yaml.
             tried = [root / name for root in roots for name in (entry, entry.removeprefix("../"))]
@@ -159,8 +145,8 @@ def _pictures(
             elif place.is_dir():
                 found += [p for p in sorted(place.rglob("*")) if p.suffix.lower() in _SUFFIXES]
             else:  # a text file that lists them
-                listed = place.read_text("utf-8").splitlines()
-                found += [place.parent / line.strip() for line in listed if line.strip()]
+                lines = map(str.strip, place.read_text("utf-8").splitlines())
+                found += [place.parent / line for line in lines if line]
     if not found:
         raise DatasetError(f"no images of {split or 'train, val or test'}")
     return list(dict.fromkeys(found))

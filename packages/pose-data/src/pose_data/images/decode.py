@@ -2,7 +2,6 @@
 
 import io
 import logging
-from collections import OrderedDict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,40 +54,53 @@ def check_choices(warp: str, decode: str, exif: str) -> None:
 def read_picture(
     path: Path, size: tuple[int, int] | None = None, reduce: int = 1, exif: Exif = "auto"
 ) -> Picture:
-    """Decode an image as 8-bit BGR, turned upright as `applied_orientation` says.
-
-    Grey images get three channels, 16 bits become 8, CMYK becomes BGR, alpha is left out. `reduce`
-    2, 4 or 8 decodes a JPEG at that fraction of its size; other formats come in full.
-
-    size: the (w, h) that the annotations give, None where unknown. Raises DatasetError for a file
-    that is missing, empty, cut short or no picture, for one of another size and for one with a side
-    above 32766. What is damaged in the middle of a JPEG is decoded as well as it goes, without an
-    error.
-    """
+    """Decode an image file as decode_picture does; raises DatasetError also for a missing one."""
     try:
         data = path.read_bytes()
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else error.strerror
         raise DatasetError(f"image {path} {reason}") from error
+    except ValueError as error:  # a name that no file can have
+        raise DatasetError(f"image {str(path)!r}: {error}") from error
+    return decode_picture(data, f"image {path}", size, reduce, exif)
+
+
+def decode_picture(
+    data: bytes,
+    where: str,
+    size: tuple[int, int] | None = None,
+    reduce: int = 1,
+    exif: Exif = "auto",
+) -> Picture:
+    """Decode the bytes of an image file as 8-bit BGR, upright as `applied_orientation` says.
+
+    where: the image in messages. Grey images get three channels, 16 bits become 8, CMYK becomes
+    BGR, alpha is left out. `reduce` 2, 4 or 8 decodes a JPEG at that fraction of its size; other
+    formats come in full.
+
+    size: the (w, h) that the annotations give, None where unknown. Raises DatasetError for a file
+    that is empty, cut short or no picture, for one of another size and for one with a side above
+    32766. What is damaged in the middle of a JPEG is decoded as well as it goes, without an error.
+    """
     if not data:
-        raise DatasetError(f"image {path} is empty (0 bytes)")
+        raise DatasetError(f"{where} is empty (0 bytes)")
     if _is_cut_short(data):
-        raise DatasetError(f"image {path} is cut short: it ends in the middle of the data")
+        raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
     header = jpeg_header(io.BytesIO(data)) if data[:2] == b"\xff\xd8" else None
     reduce = 1 if header is None else reduce
     try:
         flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # more pixels than OpenCV accepts
-        raise DatasetError(f"image {path} cannot be decoded: {error.err}") from error
+        raise DatasetError(f"{where} cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise DatasetError(f"image {path} cannot be decoded: no picture, or damaged")
+        raise DatasetError(f"{where} cannot be decoded: no picture, or damaged")
     picture = Picture(pixels.astype(np.uint8, copy=False), reduce)
     question = "was its EXIF orientation lost after it was annotated"
     if header is not None:
         picture = _upright(picture, header, applied_orientation(header, size, exif))
         question = f"is exif={exif} right" if header.orientation >= 5 else question
-    _check_size(picture.pixels.shape, size, reduce, f"image {path}", question)
+    _check_size(picture.pixels.shape, size, reduce, where, question)
     return picture
 
 
@@ -111,16 +123,10 @@ def _is_cut_short(data: bytes) -> bool:
         return data.rfind(b"IEND") < 0
     if data[:2] != b"\xff\xd8" or data[-2:] == b"\xff\xd9":
         return False
-    return data.rfind(b"\xff\xd9") < _first_scan(data)  # an EXIF thumbnail has an end of its own
-
-
-def _first_scan(data: bytes) -> int:
-    """Return where the first scan of a JPEG starts; its length if there is none."""
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    is_scan = data[position : position + 2] == b"\xff\xda"
-    return position if is_scan else len(data)
+    scan = 2  # where the first one starts: before it, an EXIF thumbnail has an end of its own
+    while scan + 4 <= len(data) and data[scan] == 0xFF and data[scan + 1] != 0xDA:
+        scan += 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
+    return data[scan : scan + 2] != b"\xff\xda" or data.rfind(b"\xff\xd9") < scan
 
 
 def _check_size(
@@ -142,14 +148,11 @@ def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 class PictureCache:
-    """The pictures that this process read last, up to a number of megabytes.
-
-    A copy for another process starts empty.
-    """
+    """The pictures that this process read last; a copy for another process starts empty."""
 
     def __init__(self, megabytes: float) -> None:
         self.megabytes = megabytes
-        self._held: OrderedDict[tuple[Path, int], Picture] = OrderedDict()
+        self._held: dict[tuple[Path, int], Picture] = {}
         self._bytes = 0
 
     def __reduce__(self) -> tuple[type["PictureCache"], tuple[float]]:
@@ -160,15 +163,14 @@ class PictureCache:
     ) -> Picture:
         """Return what read_picture does, whose pixels must not be changed; raises DatasetError."""
         key = (path, reduce)
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key]
-        picture = read_picture(path, size, reduce, exif)
-        picture.pixels.flags.writeable = False
-        self._held[key] = picture
-        self._bytes += picture.pixels.nbytes
+        picture = self._held.pop(key, None)
+        if picture is None:
+            picture = read_picture(path, size, reduce, exif)
+            picture.pixels.flags.writeable = False
+            self._bytes += picture.pixels.nbytes
+        self._held[key] = picture  # behind the others: the next to go comes first
         while self._bytes > self.megabytes * 1e6:
-            self._bytes -= self._held.popitem(last=False)[1].pixels.nbytes
+            self._bytes -= self._held.pop(next(iter(self._held))).pixels.nbytes
         return picture
 
 
@@ -193,7 +195,6 @@ class BrokenPictures:
 def start_worker(worker: int = 0) -> None:
     """Prepare a process that makes samples; for torch's DataLoader(worker_init_fn=start_worker).
 
-    The processes are the parallelism: OpenCV's own threads only get in their way. `worker` is not
-    used, because samples do not depend on who makes them.
+    The processes are the parallelism: OpenCV's own threads only get in their way.
     """
     cv2.setNumThreads(0)

@@ -74,10 +74,7 @@ def jpeg_header(file: BinaryIO) -> Header | None:
     """Walk a JPEG's segments up to the frame header, with the size; None where it is missing."""
     file.seek(2)
     orientation = 1
-    while True:
-        byte = file.read(1)
-        if not byte:
-            return None
+    while byte := file.read(1):
         if byte != b"\xff":
             continue
         marker = file.read(1)
@@ -96,6 +93,7 @@ def jpeg_header(file: BinaryIO) -> Header | None:
                 return None
             bits, height, width, channels = struct.unpack(">BHHB", body[:6])
             return Header("jpeg", width, height, channels, bits, orientation)
+    return None
 
 
 def _exif_orientation(tiff: bytes) -> int:

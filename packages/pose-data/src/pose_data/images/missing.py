@@ -5,9 +5,7 @@ import re
 import shlex
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,12 +33,12 @@ def why_missing(folder: Path, name: str) -> str:
     if not folder.is_dir():
         return f"the folder {folder} does not exist"
     plain = name.replace("\\", "/")
-    if _is_file(folder.parent / plain) and not _ABSOLUTE.match(plain):
+    if os.path.isfile(folder.parent / plain) and not _ABSOLUTE.match(plain):
         return f"it is in {folder.parent}: give that folder"
     files = _listed(folder, folder.stat().st_mtime_ns)
-    parts = plain.split("/")
+    paths, parts = files.paths, plain.split("/")
     tails = ("/".join(parts[i:]) for i in range(len(parts)))
-    if found := next((tail for tail in tails if tail in files.paths), None):
+    if found := next((tail for tail in tails if tail in paths), None):
         prefix = plain[: len(plain) - len(found)]
         option = f" --strip-prefix {shlex.quote(prefix)}" if prefix else ""
         return f"{found} is there, the file says {name}: mend it with `pose-data fix{option}`"
@@ -52,47 +50,42 @@ def why_missing(folder: Path, name: str) -> str:
         kind = "a URL: fetch the images, then" if _URL.match(plain) else "an absolute path:"
         start = shlex.quote(plain.removesuffix(parts[-1]))
         return f"{name} is {kind} strip the folder with `pose-data fix --strip-prefix {start}`"
-    some = f"the {len(files.paths)} files in {folder}, such as {next(iter(files.paths), '')}"
-    return f"nothing like it is among {some}" if files.paths else f"{folder} is empty"
+    if not paths:
+        return f"{folder} is empty"
+    some = f"the {len(paths)} files in {folder}, such as {next(iter(paths))}"
+    return f"nothing like it is among {some}"
 
 
 @lru_cache(maxsize=4)
 def _listed(folder: Path, changed: int) -> _Files:
     """List a folder; `changed` makes that anew when files came."""
     files = _Files({}, defaultdict(list), defaultdict(list))
-    for path in islice(_walk(folder), _MOST):
-        files.paths[path] = None
-        stem = _key(_split(path)[1])
-        files.by_stem[stem].append(path)
-        files.by_number[_number(stem)].append(path)
-    return files
-
-
-def _walk(folder: Path) -> Iterator[str]:
     for directory, folders, names in os.walk(folder):
         folders.sort()
         start = Path(directory).relative_to(folder).as_posix()
-        yield from (name if start == "." else f"{start}/{name}" for name in sorted(names))
+        for name in sorted(names)[: _MOST - len(files.paths)]:
+            path = name if start == "." else f"{start}/{name}"
+            stem = _stem(path)
+            files.paths[path] = None
+            files.by_stem[stem].append(path)
+            files.by_number[_number(stem)].append(path)
+        if len(files.paths) == _MOST:
+            break
+    return files
 
 
 def _alike(files: _Files, name: str) -> str | None:
     """Return the file that a name is most likely to mean, None where that is not clear."""
-    stem = _key(_split(name)[1])
-    found = files.by_stem.get(stem, [])
-    if not found and _number(stem):
-        found = [
-            each
-            for each in files.by_number.get(_number(stem), [])
-            if _is_part(_key(_split(each)[1]), stem)
-        ]
+    stem, (folder, _, base) = _stem(name), name.rpartition("/")
+    if stem not in files.by_stem and (number := _number(stem)):
+        found = [path for path in files.by_number.get(number, []) if _is_part(_stem(path), stem)]
         return found[0] if len(found) == 1 else None
-    folder, _, base = name.rpartition("/")
 
     def distance(path: str) -> tuple[bool, bool, bool]:
         own, _, other = path.rpartition("/")
         return _key(other) != _key(base), own != folder, other != base
 
-    return min(found, key=distance, default=None)
+    return min(files.by_stem.get(stem, []), key=distance, default=None)
 
 
 def _differences(name: str, found: str) -> str:
@@ -114,6 +107,10 @@ def _split(path: str) -> tuple[str, str, str]:
     return folder, *os.path.splitext(name)
 
 
+def _stem(path: str) -> str:
+    return _key(_split(path)[1])
+
+
 def _key(text: str) -> str:
     """Return text as it is compared: without letter case and in one Unicode form."""
     return unicodedata.normalize("NFC", text).strip().casefold()
@@ -128,11 +125,4 @@ def _number(stem: str) -> str:
 def _is_part(one: str, other: str) -> bool:
     """Tell whether two stems differ in what is before the number only: a prefix, or zeros."""
     one, other = one.lstrip("0"), other.lstrip("0")
-    return one == other or one.endswith(other) or other.endswith(one)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+    return one.endswith(other) or other.endswith(one)

@@ -39,21 +39,12 @@ def warp_affine(
     """
     if warp not in WARPS:
         raise ValueError(f"warp must be one of {', '.join(WARPS)}, got {warp!r}")
-    if warp == "opencv4":
-        return _warp_opencv4(image, matrix, size, mirrored)
-    source = cv2.flip(image, 1) if mirrored else image
-    return cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
-
-
-def _warp_opencv4(
-    image: NDArray[np.uint8],
-    matrix: NDArray[np.floating],
-    size: tuple[int, int],
-    mirrored: bool,
-) -> NDArray[np.uint8]:
-    """Warp as OpenCV 4 did: x = (rows[y] + columns[x]) / 1024, rounded to 1/32 pixel."""
+    if warp == "cv2":
+        source = cv2.flip(image, 1) if mirrored else image
+        return cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    # As OpenCV 4 did: x = (rows[y] + columns[x]) / 1024, rounded to 1/32 pixel.
     w, h = size
-    (x_rows, x_columns), (y_rows, y_columns) = _fixed_point(_invert(matrix), w, h)
+    (x_rows, x_columns), (y_rows, y_columns) = _fixed_point(matrix, w, h)
     if mirrored:
         # W - 1 - x of the rounded x: negated before the shift, floor becomes ceil, hence the 31.
         x_rows = _ONE * (image.shape[1] - 1) - x_rows + 31
@@ -76,24 +67,19 @@ def _warp_opencv4(
     return result
 
 
-def _invert(matrix: NDArray[np.floating]) -> list[list[float]]:
-    """Invert a (2, 3) matrix in OpenCV's order of operations; one that cannot be gives zeros."""
+def _fixed_point(
+    matrix: NDArray[np.floating], w: int, h: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return, for x and for y, what the row (h,) and the column (w,) add to the coordinate."""
+    # The inverse in OpenCV's order of operations; zeros where there is none.
     (a, b, c), (d, e, f) = matrix.astype(np.float64).tolist()
     determinant = a * e - b * d
     inverse = 1 / determinant if determinant else 0.0
     a, b, d, e = e * inverse, -b * inverse, -d * inverse, a * inverse
-    return [[a, b, -a * c - b * f], [d, e, -d * c - e * f]]
-
-
-def _fixed_point(
-    inverse: list[list[float]], w: int, h: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return, for x and for y, what the row (h,) and the column (w,) add to the coordinate."""
-    x, y = np.arange(w), np.arange(h)
     parts = []
-    for by_x, by_y, offset in inverse:
-        rows = np.rint((by_y * y + offset) * _ONE).astype(np.int64) + _HALF_STEP
-        parts.append((rows, np.rint(by_x * x * _ONE).astype(np.int64)))
+    for by_x, by_y, offset in ((a, b, -a * c - b * f), (d, e, -d * c - e * f)):
+        rows = np.rint((by_y * np.arange(h) + offset) * _ONE).astype(np.int64) + _HALF_STEP
+        parts.append((rows, np.rint(by_x * np.arange(w) * _ONE).astype(np.int64)))
     return parts
 
 

@@ -23,15 +23,9 @@ from pose_data.images.headers import Exif
 from pose_data.images.warp import Warp, warp_affine
 from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
+from pose_data.samples import scene
 from pose_data.samples.crop import Floats, flip_points, mirror_matrix, transform_points
-from pose_data.samples.scene import (
-    SceneAugmentation,
-    SceneParams,
-    Size,
-    resize_for_test,
-    sample_scene,
-    scene_matrix,
-)
+from pose_data.samples.scene import SceneAugmentation, SceneParams, Size
 
 EncodePeople = Callable[[Floats, Floats, Size], tuple[Floats, NDArray[np.int32]]]
 Rows = NDArray[np.int64]
@@ -101,7 +95,7 @@ class BottomUp:
         rng = np.random.default_rng((self.seed, *drawn))
         for _ in range(_MOST_TRIES):
             size = self._image_size(index)
-            params = sample_scene(rng, self.augment, size)
+            params = scene.sample_scene(rng, self.augment, size)
             try:
                 return self.sample(index, params)
             except DatasetError as error:
@@ -112,20 +106,22 @@ class BottomUp:
     def sample(self, index: int, params: SceneParams) -> dict[str, Any]:
         """Make a training sample with the given parameters; no randomness in here."""
         side = self.augment.side if self.augment is not None else "short"
-        size, rows = self._image_size(index), self._regions(index)
-        matrix = scene_matrix(size, params, self.input_size, side)
+        size = self._image_size(index)
+        matrix = scene.scene_matrix(size, params, self.input_size, side)
         image = self._warp(self._read(index), matrix, self.input_size)
         if params.flip:
             image = cv2.flip(image, 1)  # type: ignore[assignment]
             matrix = (mirror_matrix(self.input_size[0]) @ np.vstack([matrix, [0, 0, 1]]))[:2]
+        (order, first), row = self._by_image, self.images[index]
+        rows = order[first[row] : first[row + 1]]
         keypoints, visible = self._people(rows, matrix)
         if params.flip:
-            order = np.array(self.persons.skeleton.flip_indices, np.intp)
-            keypoints, visible = keypoints[:, order], visible[:, order]
+            swapped = np.array(self.persons.skeleton.flip_indices, np.intp)
+            keypoints, visible = keypoints[:, swapped], visible[:, swapped]
         trained = trained_pixels(self.persons.regions, rows, size)  # (H, W), 0 or 255
         masks, points = [], []
         for map_size in self.heatmap_sizes:
-            to_map = scene_matrix(size, params, map_size, side)
+            to_map = scene.scene_matrix(size, params, map_size, side)
             mask = warp_affine(trained, to_map, map_size, self.warp) > 127
             masks.append(np.ascontiguousarray(mask[:, ::-1]) if params.flip else mask)
             moved = transform_points(keypoints, to_map)  # (P, K, 2)
@@ -134,7 +130,7 @@ class BottomUp:
             "image": image,
             "matrix": matrix,
             "mirrored": params.flip,
-            "image_id": int(self.persons.image_ids[self.images[index]]),
+            "image_id": int(self.persons.image_ids[row]),
             "index": index,
             "masks": masks,
         }
@@ -149,8 +145,8 @@ class BottomUp:
         """Make the sample of one picture for a test at each of the scale factors."""
         size, short_side = self._image_size(index), min(self.input_size)
         factors = sorted(self.scale_factors, reverse=True)
-        base = resize_for_test(size, short_side, 1.0, factors[-1])
-        resized = [resize_for_test(size, short_side, f, factors[-1]) for f in factors]
+        base = scene.resize_for_test(size, short_side, 1.0, factors[-1])
+        resized = [scene.resize_for_test(size, short_side, f, factors[-1]) for f in factors]
         picture = self._read(index)
         return {
             "images": [self._warp(picture, each.matrix(), each.size) for each in resized],
@@ -202,20 +198,15 @@ class BottomUp:
         pictures = np.arange(len(self.persons.image_ids) + 1)
         return order, np.searchsorted(image_index[order], pictures)
 
-    def _regions(self, index: int) -> Rows:
-        order, first = self._by_image
-        row = self.images[index]
-        return order[first[row] : first[row + 1]]
-
     def _read(self, index: int) -> Picture:
         size, reduce = self._image_size(index), 1
         if self.decode == "fast" and self.augment is not None:
             smallest = SceneParams(self.augment.scale[0], 0.0, (0, 0), False)
-            matrix = scene_matrix(size, smallest, self.input_size, self.augment.side)
+            matrix = scene.scene_matrix(size, smallest, self.input_size, self.augment.side)
             reduce = int(possible_reduction(1 / matrix[0, 0]))
         elif self.decode == "fast":
             factors = max(self.scale_factors), min(self.scale_factors)
-            out = resize_for_test(size, min(self.input_size), *factors)
+            out = scene.resize_for_test(size, min(self.input_size), *factors)
             reduce = int(possible_reduction(out.scale[0] / out.size[0]))
         try:
             return read_picture(self._image_path(index), size, reduce, self.exif)

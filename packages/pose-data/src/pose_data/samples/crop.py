@@ -58,7 +58,11 @@ NO_AUGMENTATION = AugmentationParams(False, False, False, (0.0, 0.0), 1.0, 0.0)
 
 def sample_augmentation(rng: np.random.Generator, aug: Augmentation) -> AugmentationParams:
     """Draw the parameters of one sample: six uniforms and four truncated normals, always."""
-    return decide(rng.random(6).tolist(), _truncated_normal(rng, 4), aug)
+    uniforms: list[float] = rng.random(6).tolist()
+    normals: list[float] = []
+    while len(normals) < 4:  # truncated to [-1, 1], not clipped, as MMPose 1.x does
+        normals += [value for value in rng.standard_normal(8).tolist() if abs(value) <= 1]
+    return decide(uniforms, normals[:4], aug)
 
 
 def decide(uniforms: list[float], normals: list[float], aug: Augmentation) -> AugmentationParams:
@@ -77,14 +81,6 @@ def decide(uniforms: list[float], normals: list[float], aug: Augmentation) -> Au
         scale=1.0 + ds * aug.scale if scale < aug.scale_prob else 1.0,
         rotation=dr * aug.rotate if rotate < aug.rotate_prob else 0.0,
     )
-
-
-def _truncated_normal(rng: np.random.Generator, count: int) -> list[float]:
-    """Draw from the standard normal truncated to [-1, 1] (not clipped), as MMPose 1.x does."""
-    values: list[float] = []
-    while len(values) < count:
-        values += [float(v) for v in rng.standard_normal(2 * count) if abs(v) <= 1]
-    return values[:count]
 
 
 def box_to_center_scale(bbox_xyxy: Floats, padding: float = 1.25) -> tuple[Floats, Floats]:

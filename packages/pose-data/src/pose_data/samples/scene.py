@@ -16,6 +16,7 @@ from pose_data.ranges import between, check_ranges, within
 from pose_data.samples.crop import Floats, three_points
 
 Size = tuple[int, int]
+Side = Literal["short", "long"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SceneAugmentation:
     rotate: float = field(default=30.0, metadata=within(0, 180))
     scale: tuple[float, float] = field(default=(0.75, 1.5), metadata=between(0, ordered=True))
     translate: float = field(default=40.0, metadata=within(0))
-    side: Literal["short", "long"] = "short"
+    side: Side = "short"
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -65,10 +66,7 @@ def translation_reach(
 
 
 def scene_matrix(
-    image_size: Size,
-    params: SceneParams,
-    output_size: Size,
-    side: Literal["short", "long"] = "short",
+    image_size: Size, params: SceneParams, output_size: Size, side: Side = "short"
 ) -> NDArray[np.float64]:
     """Return the (2, 3) matrix from the picture to an output of the given size, before any flip.
 
@@ -121,14 +119,10 @@ def resize_for_test(
     Keypoints in maps of any size go back by keypoints_to_image(keypoints, center, scale, map_size).
     The centre is rounded to whole pixels, halves to even (Python's round), as published.
     """
-
-    def ceil_64(value: float) -> int:
-        return math.ceil(value / 64) * 64
-
     least, most = sorted(image_size)
-    side = ceil_64(smallest_factor * short_side)
+    side = 64 * math.ceil(smallest_factor * short_side / 64)
     short = int(side * factor / smallest_factor)
-    long = int(ceil_64(side / least * most) * factor / smallest_factor)
+    long = int(64 * math.ceil(side / least * most / 64) * factor / smallest_factor)
     size, scale = (short, long), (least / 200, long / short * least / 200)
     if image_size[0] >= image_size[1]:
         size, scale = size[::-1], scale[::-1]

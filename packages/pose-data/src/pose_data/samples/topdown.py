@@ -93,45 +93,40 @@ class TopDown:
 
     def sample(self, index: int, params: AugmentationParams) -> dict[str, Any]:
         """Make the sample of one person with the given parameters; no randomness in here."""
-        persons, row = self.persons, self.persons.image_index[index]
+        persons, skeleton, flip = self.persons, self.persons.skeleton, params.flip
+        row = persons.image_index[index]
         width, height = persons.image_sizes[row].tolist()
         reduce = int(self._reduce[row]) if self.decode == "fast" else 1
         try:
-            path, size = persons.image_path(index), (width, height)
-            picture = self._pictures.read(path, size, reduce, self.exif)
+            path = persons.image_path(index)
+            picture = self._pictures.read(path, (width, height), reduce, self.exif)
         except DatasetError as error:
             raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
         center, scale = crop.box_to_center_scale(persons.bbox_xyxy[index], PADDING)
-        if params.flip:
-            order = np.array(persons.skeleton.flip_indices, np.intp)
+        if flip:
+            order = np.array(skeleton.flip_indices, np.intp)
             keypoints, visible = crop.flip_points(keypoints[order], width), visible[order]
             center = crop.flip_points(center, width)
         if params.half_body and self.augment is not None:
             least = self.augment.half_body_min_keypoints
-            half = crop.half_body_box(
-                keypoints, visible, persons.skeleton, params.prefer_upper, least
-            )
+            half = crop.half_body_box(keypoints, visible, skeleton, params.prefer_upper, least)
             center, scale = half or (center, scale)
         center, scale = crop.move_box(center, scale, params)
         scale = crop.fix_aspect(scale, self.input_size)
 
         make_matrix = crop.udp_matrix if self.udp else crop.crop_matrix
         matrix = make_matrix(center, scale, params.rotation, self.input_size)  # (2, 3)
-        whole = matrix @ crop.mirror_matrix(width) if params.flip else matrix
-        # Without "fast" it is the picture that is mirrored: with its matrix, rounding differs.
-        is_fast = self.decode == "fast"
-        image = warp_affine(
-            picture.pixels,
-            whole @ picture.matrix() if is_fast else matrix,
-            self.input_size,
-            self.warp,
-            mirrored=params.flip and not is_fast,
-        )
+        whole = matrix @ crop.mirror_matrix(width) if flip else matrix
+        options = self.input_size, self.warp
+        if self.decode == "fast":
+            image = warp_affine(picture.pixels, whole @ picture.matrix(), *options)
+        else:  # rounding differs when the matrix does the mirroring
+            image = warp_affine(picture.pixels, matrix, *options, mirrored=flip)
         sample = {
             "image": cv2.cvtColor(image, cv2.COLOR_BGR2RGB),  # (h, w, 3)
             "matrix": whole,
-            "mirrored": params.flip,
+            "mirrored": flip,
             "center": center,
             "scale": scale,
             "index": index,

@@ -150,13 +150,11 @@ def _placed(rng: np.random.Generator, figure: Figure, size: tuple[int, int]) -> 
 
 
 def _is_labelled(figure: Figure, name: str, size: tuple[int, int]) -> bool:
-    """Tell whether a keypoint is in the picture and, if of the face, on the near side of the head.
-
-    COCO's annotators leave out the nose on the back of a head, and label most else that is hidden.
-    """
+    """Tell whether a keypoint is in the picture and not on the far side of the head."""
+    # COCO's annotators leave out the nose on the back of a head, but not most else that is hidden.
     x, y = locate(figure, name)
     is_inside = 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
-    return bool(is_inside and not is_turned_away(figure, name))
+    return is_inside and not is_turned_away(figure, name)
 
 
 def _keypoints(figure: Figure, names: Sequence[str], owner: Image, who: int) -> list[float]:
@@ -198,20 +196,16 @@ def _run_lengths(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
 
 
 def _polygons(mask: NDArray[np.bool_], left: int, top: int) -> list[list[float]]:
-    """Trace a mask (H, W) as COCO polygons [x, y, x, y, ...], shifted by (left, top).
-
-    COCO polygons have no holes: each is joined to its outline by a cut of no width. The mask is
-    traced at four times its size because contours run through pixel centres, not around pixels.
-    """
-    coarse = mask.astype(np.uint8)
-    fine = cv2.resize(coarse, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)  # (4H, 4W)
+    """Trace a mask (H, W) as COCO polygons [x, y, x, y, ...], shifted by (left, top)."""
+    # Traced at four times the size because contours run through pixel centres, not around pixels.
+    fine = mask.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)  # (4H, 4W)
     contours, tree = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     smooth = [cv2.approxPolyDP(contour, 2.0, True)[:, 0] for contour in contours]  # half a pixel
     polygons = []
     for index, outline in enumerate(smooth):
         if tree[0, index, 3] >= 0 or len(outline) < 3:  # a hole, or a speck
             continue
-        hole = tree[0, index, 2]
+        hole = tree[0, index, 2]  # COCO polygons have none: joined to the outline by a cut
         while hole >= 0:
             outline = _with_hole(outline, smooth[hole])
             hole = tree[0, hole, 0]
@@ -241,12 +235,9 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
 
 
 def _object(rng: np.random.Generator, size: tuple[int, int], extent: float) -> list[Shape]:
-    """Sample a box, a disc or a pole, `extent` of the picture wide, plain or striped.
-
-    A third of them take the colours of people: colour alone does not find a limb.
-    """
+    """Sample a box, a disc or a pole, `extent` of the picture wide, plain or striped."""
     colour = random_colour(rng, saturation=(0.0, 0.5))
-    if rng.random() < 0.35:
+    if rng.random() < 0.35:  # the colours of people: colour alone does not find a limb
         colour = skin_colour(rng) if rng.random() < 0.3 else random_colour(rng)
     angle = rng.uniform(0, np.pi) if rng.random() < 0.5 else rng.normal(np.pi / 2, 0.1)
     length = extent * min(size) * rng.uniform(0.6, 1.6)

@@ -21,7 +21,7 @@ SIDES = (("left", 1.0), ("right", -1.0))
 
 @dataclass(frozen=True)
 class Outfit:
-    """Hold the colours of one person; a pair is (left, right): warm left, cool right."""
+    """Hold the colours of one person; those of limbs and bands by name: warm left, cool right."""
 
     skin: Colour
     hair: Colour
@@ -30,13 +30,7 @@ class Outfit:
     shirt: Colour
     stripe: Colour | None
     trousers: Colour
-    upper_arm: Pair
-    forearm: Pair
-    cuff: Pair
-    thigh: Pair
-    shin: Pair
-    sock: Pair
-    shoe: Pair
+    limbs: dict[str, Pair]
 
 
 @dataclass(frozen=True)
@@ -100,22 +94,15 @@ def sample_figure(rng: np.random.Generator, height: float) -> Figure:
     joints, torso, skull = _sample_pose(rng)
     into_picture = height * np.diag([1.0, -1.0, 1.0]) @ view  # y turns down
     joints = {name: into_picture @ joint for name, joint in joints.items()}
-    head = into_picture @ skull
+    head = into_picture @ skull  # half axes (3, 3) of an ellipsoid
     for name, direction in FACE.items():
         joints[name] = joints["head"] + head @ direction
+    # The outline of an ellipsoid is an ellipse; dividing by its square root leaves a unit sphere.
+    outline = np.asarray(np.linalg.cholesky(head[:2] @ head[:2].T), np.float64)  # (2, 2)
+    right, down = np.linalg.solve(outline, head[:2])  # (3,) each, orthonormal
+    turn = np.stack([right, down, np.cross(down, right)])
     front = float((view @ torso)[2, 2])
-    build = rng.uniform(0.95, 1.3)
-    return Figure(joints, *_unit_sphere(head), front, height, build, _sample_outfit(rng))
-
-
-def _unit_sphere(axes: Array) -> tuple[Array, Array]:
-    """Split an ellipsoid's half axes (3, 3) into a rotation (3, 3) and an outline (2, 2).
-
-    The outline of an ellipsoid is an ellipse; dividing by its square root leaves a unit sphere.
-    """
-    outline = np.asarray(np.linalg.cholesky(axes[:2] @ axes[:2].T), np.float64)  # (2, 2)
-    right, down = np.linalg.solve(outline, axes[:2])  # (3,) each, orthonormal
-    return np.stack([right, down, np.cross(down, right)]), outline
+    return Figure(joints, turn, outline, front, height, rng.uniform(0.95, 1.3), _sample_outfit(rng))
 
 
 def _rotation(axis: int, degrees: float) -> Array:
@@ -187,18 +174,16 @@ def random_colour(
     value: tuple[float, float] = (0.15, 0.95),
 ) -> Colour:
     """Sample a BGR colour (0..255) from ranges of hue (cyclic, 0..1), saturation and value."""
-    red, green, blue = colorsys.hsv_to_rgb(
-        rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value)
-    )
+    h, s, v = (rng.uniform(*limits) for limits in (hue, saturation, value))
+    red, green, blue = colorsys.hsv_to_rgb(h % 1.0, s, v)
     return 255 * blue, 255 * green, 255 * red
 
 
 def skin_colour(rng: np.random.Generator) -> Colour:
     """Sample a skin colour, from dark to light."""
     light = rng.uniform(0.4, 0.97)
-    return random_colour(
-        rng, (0.04, 0.085), (0.68 - 0.42 * light, 0.85 - 0.5 * light), (light,) * 2
-    )
+    saturation = (0.68 - 0.42 * light, 0.85 - 0.5 * light)
+    return random_colour(rng, (0.04, 0.085), saturation, (light, light))
 
 
 def shaded(colour: Colour, factor: float) -> Colour:
@@ -231,11 +216,14 @@ def _sample_outfit(rng: np.random.Generator) -> Outfit:
         shirt=random_colour(rng),
         stripe=random_colour(rng) if rng.random() < 0.4 else None,
         trousers=random_colour(rng, value=(0.12, 0.6)),
-        upper_arm=_side_pair(rng, upper),
-        forearm=_side_pair(rng, lower) if long_sleeves else (skin, skin),
-        cuff=_side_pair(rng, upper),
-        thigh=_side_pair(rng, thigh),
-        shin=_side_pair(rng, shin) if long_trousers else (skin, skin),
-        sock=_side_pair(rng, thigh),
-        shoe=(random_colour(rng, (-0.06, 0.13)), random_colour(rng, (0.46, 0.68))),
+        limbs={
+            "HAND": (skin, skin),
+            "UPPER_ARM": _side_pair(rng, upper),
+            "FOREARM": _side_pair(rng, lower) if long_sleeves else (skin, skin),
+            "cuff": _side_pair(rng, upper),
+            "THIGH": _side_pair(rng, thigh),
+            "SHIN": _side_pair(rng, shin) if long_trousers else (skin, skin),
+            "sock": _side_pair(rng, thigh),
+            "FOOT": (random_colour(rng, (-0.06, 0.13)), random_colour(rng, (0.46, 0.68))),
+        },
     )

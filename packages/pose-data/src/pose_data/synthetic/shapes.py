@@ -126,16 +126,16 @@ def _trunk(figure: Figure) -> list[Piece]:
 
 def _limbs(figure: Figure, index: int) -> list[Piece]:
     """Return the six limb parts of one side (0 left, 1 right)."""
-    side, outfit, unit = SIDES[index][0], figure.outfit, figure.height * figure.build
-    rows = (  # from, to, radii, colour, part
-        ("shoulder", "elbow", 0.042, 0.034, outfit.upper_arm[index], "UPPER_ARM"),
-        ("wrist", "hand", 0.024, 0.031, outfit.skin, "HAND"),
-        ("elbow", "wrist", 0.034, 0.025, outfit.forearm[index], "FOREARM"),
-        ("hip", "knee", 0.060, 0.045, outfit.thigh[index], "THIGH"),
-        ("ankle", "toe", 0.029, 0.024, outfit.shoe[index], "FOOT"),
-        ("knee", "ankle", 0.045, 0.029, outfit.shin[index], "SHIN"),
+    side, colours, unit = SIDES[index][0], figure.outfit.limbs, figure.height * figure.build
+    rows = (  # from, to, radii, part
+        ("shoulder", "elbow", 0.042, 0.034, "UPPER_ARM"),
+        ("wrist", "hand", 0.024, 0.031, "HAND"),
+        ("elbow", "wrist", 0.034, 0.025, "FOREARM"),
+        ("hip", "knee", 0.060, 0.045, "THIGH"),
+        ("ankle", "toe", 0.029, 0.024, "FOOT"),
+        ("knee", "ankle", 0.045, 0.029, "SHIN"),
     )
-    bands = {"wrist": outfit.cuff[index], "ankle": outfit.sock[index]}
+    bands = {"wrist": "cuff", "ankle": "sock"}
     joints = {name: figure.joints[f"{side}_{name}"] for row in rows for name in row[:2]}
     ends = np.stack([[joints[row[0]], joints[row[1]]] for row in rows])  # (6, 2, 3)
     radii = np.array([row[2:4] for row in rows]) * unit  # (6, 2)
@@ -144,11 +144,11 @@ def _limbs(figure: Figure, index: int) -> list[Piece]:
     cuffs = _hulls(ends + [[[0.75], [0.0]]] * (ends[:, 1:] - ends[:, :1]), 1.08 * radii[:, [1, 1]])
     pieces = []
     for row, limb, shine, cuff in zip(rows, limbs, shines, cuffs, strict=True):
-        start, end, _, _, colour, name = row
-        part = Part[f"{side.upper()}_{name}"]
+        start, end, _, _, name = row
+        colour, part = colours[name][index], Part[f"{side.upper()}_{name}"]
         shapes = [Shape(limb, colour, part)]
         if end in bands:  # wrists and ankles keep the colour of their side on bare skin
-            shapes.append(Shape(cuff, bands[end], part))
+            shapes.append(Shape(cuff, colours[bands[end]][index], part))
         shapes.append(Shape(shine, shaded(colour, 1.15), part))
         # Hands and shoes go just under their cuff or sock: at its depth, and earlier in the rows.
         level = {"hand": "elbow", "toe": "knee"}.get(end, end)

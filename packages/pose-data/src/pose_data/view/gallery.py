@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,6 @@ from pose_data.images.headers import Exif
 from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples.bottomup import BottomUp
-from pose_data.samples.crop import Floats
 from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import LETTER, bgr, draw_people, write_text
 from pose_data.view.page import cards, colour_key, page
@@ -47,7 +47,7 @@ def annotated_pictures(
         scale = height / image.shape[0]
         size = (max(1, round(image.shape[1] * scale)), height)
         who = np.flatnonzero(persons.image_index == row)
-        canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         if persons.regions is not None:
             rows = np.flatnonzero(persons.regions.image_index == row)
             trained = trained_pixels(persons.regions, rows, (w, h))  # (H, W), 0 or 255
@@ -56,13 +56,7 @@ def annotated_pictures(
             for grey, thick in ((0, 3), (255, 1)):  # seen on any ground
                 cv2.rectangle(canvas, (x1, y1), (x2, y2), (grey, grey, grey), thick)
         points = (persons.keypoints[who] + 0.5) * np.float32(scale) - np.float32(0.5)
-        drawn = draw_people(
-            np.asarray(canvas, np.uint8),
-            points,
-            persons.visible[who],
-            persons.skeleton,
-            names=names,
-        )
+        drawn = draw_people(canvas, points, persons.visible[who], persons.skeleton, names=names)
         plural = "s" * (len(who) != 1)
         shown.append(Shown(drawn, f"{persons.file_names[row]}, {len(who)} person{plural}"))
     return shown
@@ -73,10 +67,12 @@ def augmented_samples(
 ) -> list[Shown]:
     """Return samples as training sees them, `draws` of each side by side, labels drawn in.
 
-    A TopDown must encode with `keep_points`, a BottomUp have maps of its input's size: where the
-    loss does not look is violet. Samples with names are twice as large.
+    A BottomUp must have maps of its input's size: where the loss does not look is violet. Samples
+    with names are twice as large.
     """
     persons, zoom = dataset.persons, 2 if names else 1
+    if isinstance(dataset, TopDown):
+        dataset = replace(dataset, encode=lambda points, labelled: (points, labelled))
     shown = []
     for index in indices if draws > 0 else ():
         images = []
@@ -98,11 +94,6 @@ def augmented_samples(
     return shown
 
 
-def keep_points(keypoints: Floats, labelled: Floats) -> tuple[Floats, Floats]:
-    """Stand in for a codec's encode."""
-    return keypoints, labelled
-
-
 def write_gallery(
     out: Path, title: str, groups: Sequence[tuple[str, Sequence[Shown]]], key: Key
 ) -> None:
@@ -110,8 +101,8 @@ def write_gallery(
     if out.suffix.lower() in (".html", ".htm"):
         body = [colour_key(key)]
         for heading, shown in groups:
-            figures = [_figure(one) for one in shown]
-            body.append(f"<h2 style='margin-top:26px'>{escape(heading)}</h2>{cards(figures)}")
+            figures = cards([_figure(one) for one in shown])
+            body.append(f"<h2 style='margin-top:26px'>{escape(heading)}</h2>{figures}")
         write_bytes(out, page(title, "", body).encode())
     elif out.suffix.lower() in (".png", ".jpg", ".jpeg"):
         write_bytes(out, cv2.imencode(out.suffix.lower(), sheet(groups, key))[1].tobytes())
@@ -126,10 +117,8 @@ def _tint(canvas: NDArray[Any], where: NDArray[np.bool_]) -> None:
 def _figure(shown: Shown) -> str:
     jpeg = cv2.imencode(".jpg", shown.image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
     data = base64.b64encode(jpeg).decode()
-    return (
-        f'<figure><img alt="" src="data:image/jpeg;base64,{data}">'
-        f"<figcaption>{escape(shown.caption)}</figcaption></figure>"
-    )
+    caption = f"<figcaption>{escape(shown.caption)}</figcaption>"
+    return f'<figure><img alt="" src="data:image/jpeg;base64,{data}">{caption}</figure>'
 
 
 def sheet(groups: Sequence[tuple[str, Sequence[Shown]]], key: Key, width: int = 1600) -> Image:

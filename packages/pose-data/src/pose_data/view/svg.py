@@ -74,16 +74,13 @@ def points_in_box(
                 f'<path d="M{at(xa):.1f} {at(ya):.1f}L{at(xb):.1f} {at(yb):.1f}" class="axis"/>'
             )
     numbers = []
-    for k, name in enumerate(names):
-        (x, y, radius), colour = places[k], colours[k]
-        if radius < 0:  # never labelled
-            continue
-        title = f"<title>{escape(name)}</title>"
-        ring = f'<circle cx="{at(x):.1f}" cy="{at(y):.1f}" r="{radius * side:.1f}" fill="{colour}"'
-        parts.append(f'{ring} fill-opacity="0.07">{title}</circle>')
-        dot = f'<circle cx="{at(x):.1f}" cy="{at(y):.1f}" r="4" fill="{colour}">{title}</circle>'
-        parts.append(dot)
-        numbers.append(_text(at(x) + 5, at(y) - 4, str(k + 1), "start", "number"))
+    for k, (name, (x, y, radius), colour) in enumerate(zip(names, places, colours, strict=True), 1):
+        if radius >= 0:  # below: never labelled
+            disc = f'<circle cx="{at(x):.1f}" cy="{at(y):.1f}" fill="{colour}"'
+            title = f"<title>{escape(name)}</title></circle>"
+            parts.append(f'{disc} fill-opacity="0.07" r="{radius * side:.1f}">{title}')
+            parts.append(f'{disc} r="4">{title}')
+            numbers.append(_text(at(x) + 5, at(y) - 4, str(k), "start", "number"))
     return _svg(side + 2 * margin, side + 2 * margin, parts + numbers)
 
 
