@@ -29,7 +29,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-DATA, EVAL = ["data.root=.", "data.synthetic=null"], ["--gt", "good.json", "--sigmas", "0.05,0.05,0.05"]
+DATA = ["data.root=.", "data.synthetic=null"]
+EVAL = ["--gt", "good.json", "--sigmas", "0.05,0.05,0.05"]
 
 
 @pytest.mark.parametrize(
