@@ -146,6 +146,12 @@ def test_several_categories(tmp_path: Path) -> None:
     assert "2 persons" in starter_config(path)  # of two categories with one skeleton
 
 
+def test_files_of_other_tools_are_named(tmp_path: Path) -> None:
+    (tmp_path / "export.zip").write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(DatasetError, match="is a packed archive: unpack it"):
+        starter_config(tmp_path / "export.zip")
+
+
 def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
     """As `pose-data split` leaves them."""
     train = write_animals(tmp_path / "pictures", ["head", "tail"], name="a.json")

@@ -10,7 +10,8 @@ import torch
 import yaml
 
 from pose_backbones import create_model, list_models
-from pose_data import Persons, Skeleton, load_coco
+from pose_data import DatasetError, Persons, Skeleton, load_coco
+from pose_data.formats.foreign import foreign
 from pose_data.formats.json import read_json
 from pose_data.sides import names_a_side
 from pose_train.config import ConfigError
@@ -64,6 +65,8 @@ def starter_config(
 
 def _find_images(annotations: Path, option: str, known: Path | None = None) -> Path:
     """Return the folder that holds a file's images: where they usually are, or a known one."""
+    if what := foreign(annotations):
+        raise DatasetError(what)
     content = read_json(annotations)
     try:
         name = str(content["images"][0]["file_name"])
