@@ -175,6 +175,7 @@ def test_predict(
         (["test", "RUN", "--weights", "gone.pth"], "gone.pth: there is no such file"),
         (["predict", "RUN", "gone.jpg", "--out", "out"], "gone.jpg does not exist"),
         (["predict", "RUN", ".", "--out", "out"], ". holds no pictures"),
+        (["predict", "RUN", ".", "--out", "x.jpg"], "--out x.jpg must be a folder"),
         (["predict", "gone", ".", "--out", "out"], "holds no pictures"),
     ],
 )

@@ -45,10 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command; 1 where some inputs could not be read, or not to the end."""
     from pose_train.boxes import read_boxes, read_ids
+    from pose_train.config import ConfigError
     from pose_train.drawing import predict_inputs
-    from pose_train.inputs import find_inputs
+    from pose_train.inputs import PICTURES, VIDEOS, find_inputs
     from pose_train.predictor import Predictor
 
+    if args.out.suffix.lower() in (*PICTURES, *VIDEOS) and not args.out.is_dir():
+        raise ConfigError(f"--out {args.out} must be a folder: drawings and rows go into it")
     inputs = find_inputs(args.inputs, args.out)
     gt = None if args.gt is None else read_ids(args.gt)
     predictor = Predictor.from_checkpoint(
