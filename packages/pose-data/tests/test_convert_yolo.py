@@ -1,5 +1,6 @@
 """YOLO-pose, in the form that Ultralytics documents, to COCO's form and back."""
 
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,10 @@ import pytest
 
 from pose_data import load_coco
 from pose_data.__main__ import main
+
+needs_yaml = pytest.mark.skipif(
+    importlib.util.find_spec("yaml") is None, reason="the extra pose-data[yolo] is not installed"
+)
 
 
 def picture(path: Path, width: int = 200, height: int = 100, exif: int = 1) -> None:
@@ -78,6 +83,7 @@ def yolo(root: Path, yaml: str = YAML, line: str = "") -> Path:
     return root / "data.yaml"
 
 
+@needs_yaml
 def test_yolo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = converted(yolo(tmp_path), tmp_path / "images")
     printed = capsys.readouterr().out
@@ -100,6 +106,7 @@ def test_yolo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [image["file_name"] for image in only["images"]] == ["c.jpg"]
 
 
+@needs_yaml
 def test_yolo_without_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = (
         YAML[: YAML.index("kpt_names")].replace("[3, 3]", "[3, 2]").replace("  0: tiger", "['t']")
@@ -117,6 +124,7 @@ def test_yolo_without_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "flip_idx that pairs otherwise" in capsys.readouterr().out
 
 
+@needs_yaml
 def test_yolo_of_coco_keypoints_and_turned_images(tmp_path: Path) -> None:
     flips = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
     points = " ".join(f"{0.3 + 0.02 * i:g} {0.2 + 0.04 * (i % 5):g} 2" for i in range(17))
@@ -128,6 +136,7 @@ def test_yolo_of_coco_keypoints_and_turned_images(tmp_path: Path) -> None:
     assert content["annotations"][0]["keypoints"][:2] == [30, 40]
 
 
+@needs_yaml
 @pytest.mark.parametrize(
     ("line", "yaml", "message"),
     [
@@ -164,6 +173,7 @@ def test_yolo_without_pyyaml(
     assert "pip install 'pose-data[yolo]'" in error
 
 
+@needs_yaml
 def test_to_yolo_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data"
     assert main(["synth", str(data), "--train", "3", "--val", "0", "--size", "160x120"]) == 0
