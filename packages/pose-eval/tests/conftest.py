@@ -1,12 +1,15 @@
 """Small random data with everything that makes evaluation hard."""
 
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pose_eval import evaluate
+from pose_eval import Report, evaluate
 
 NAMES = [f"joint{k}" for k in range(17)]
 Content = dict[str, Any]
@@ -32,6 +35,29 @@ def base() -> dict[str, float | None]:
     report = evaluate(rows, gt)
     assert report.warnings == ()
     return report.stats
+
+
+@pytest.fixture(scope="session")
+def codes() -> Callable[[Report], set[str]]:
+    """Return a function of a report that gives the codes of its warnings."""
+
+    def of(report: Report) -> set[str]:
+        return {re.findall(r"\[([a-z-]+)\]$", warning)[0] for warning in report.warnings}
+
+    return of
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Any, Any], tuple[Path, Path]]:
+    """Return a function that writes ground truth and rows: the paths of results and truth."""
+
+    def files(gt: Any, rows: Any) -> tuple[Path, Path]:
+        results, truth = tmp_path / "results.json", tmp_path / "gt.json"
+        results.write_text(json.dumps(rows))
+        truth.write_text(json.dumps(gt))
+        return results, truth
+
+    return files
 
 
 def make_random_set(seed: int, boxes: bool = False) -> tuple[Content, Rows]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,11 @@ import pytest
 
 from pose_eval import Report, SettingsError, evaluate
 
-NAN, INF = float("nan"), float("inf")
+NAN = float("nan")
 Rows = list[dict[str, Any]]
 Content = dict[str, Any]
 Set = tuple[Content, Rows]
-Stats = dict[str, float | None]
-
-
-def codes(report: Report) -> set[str]:
-    return {re.findall(r"\[([a-z-]+)\]$", warning)[0] for warning in report.warnings}
+Codes = Callable[[Report], set[str]]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +53,7 @@ def test_arguments_that_make_no_sense(
         evaluate(rows, gt, **arguments)
 
 
-def test_sigmas_from_a_file(tmp_path: Path, small_set: Set) -> None:
+def test_sigmas_from_a_file(tmp_path: Path, small_set: Set, codes: Codes) -> None:
     gt, rows = small_set
     wanted = evaluate(rows, gt, sigmas=[0.03] * 17).stats
     file = tmp_path / "sigmas"

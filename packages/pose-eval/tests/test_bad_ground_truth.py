@@ -1,7 +1,6 @@
 """Bad ground truth: an error that names the place."""
 
 import copy
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +15,8 @@ Rows = list[dict[str, Any]]
 Content = dict[str, Any]
 Set = tuple[Content, Rows]
 Stats = dict[str, float | None]
-
-
-def codes(report: Report) -> set[str]:
-    return {re.findall(r"\[([a-z-]+)\]$", warning)[0] for warning in report.warnings}
+Codes = Callable[[Report], set[str]]
+Write = Callable[[Any, Any], tuple[Path, Path]]
 
 
 def put(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -41,13 +38,6 @@ def put_keypoint(value: Any) -> Callable[[dict[str, Any]], None]:
         row["keypoints"][4] = value
 
     return change
-
-
-def write(folder: Path, gt: Any, rows: Any) -> tuple[Path, Path]:
-    files = folder / "results.json", folder / "gt.json"
-    files[0].write_text(json.dumps(rows))
-    files[1].write_text(json.dumps(gt))
-    return files
 
 
 BAD_ANNOTATIONS = [
@@ -85,11 +75,11 @@ BAD_ANNOTATIONS = [
 
 @pytest.mark.parametrize(("change", "message"), BAD_ANNOTATIONS)
 def test_a_bad_annotation(
-    change: Callable[[Any], None], message: str, tmp_path: Path, small_set: Set
+    change: Callable[[Any], None], message: str, small_set: Set, write: Write
 ) -> None:
     gt, rows = small_set
     change(gt["annotations"][3])
-    results, truth = write(tmp_path, gt, rows)
+    results, truth = write(gt, rows)
     with pytest.raises(ResultsError, match=r"^gt\.json annotation [13]") as error:
         evaluate(results, truth)
     assert message in str(error.value)
@@ -142,11 +132,11 @@ BAD_GT: list[tuple[str, Callable[[Content], Any]]] = [
 
 @pytest.mark.parametrize(("message", "change"), BAD_GT)
 def test_bad_ground_truth(
-    message: str, change: Callable[[Content], Any], tmp_path: Path, small_set: Set
+    message: str, change: Callable[[Content], Any], small_set: Set, write: Write
 ) -> None:
     gt, rows = small_set
     change(gt)
-    results, truth = write(tmp_path, gt, rows)
+    results, truth = write(gt, rows)
     with pytest.raises(ResultsError, match=re.escape(message)) as error:
         evaluate(results, truth)
     assert str(error.value).startswith("gt.json")
@@ -170,7 +160,7 @@ def test_ids_of_two_kinds(small_set: Set) -> None:
         evaluate(rows, gt)
 
 
-def test_crowdpose_without_crowd_index(small_set: Set) -> None:
+def test_crowdpose_without_crowd_index(small_set: Set, codes: Codes) -> None:
     gt, rows = small_set
     report = evaluate(rows, gt, protocol="crowdpose", sigmas="coco")
     assert "no-crowd-index" in codes(report)
@@ -186,8 +176,8 @@ def test_crowdpose_without_crowd_index(small_set: Set) -> None:
 
 
 @pytest.mark.parametrize("part", ["images", "annotations", "categories"])
-def test_a_key_twice(part: str, tmp_path: Path, small_set: Set) -> None:
-    results, truth = write(tmp_path, *small_set)
+def test_a_key_twice(part: str, small_set: Set, write: Write) -> None:
+    results, truth = write(*small_set)
     text = truth.read_text()
     first = text.index('"id"', text.index(f'"{part}"'))
     truth.write_text(text[:first] + '"id": 5, ' + text[first:])
@@ -210,7 +200,7 @@ def test_no_area_is_taken_from_the_box_if_asked(small_set: Set) -> None:
     assert report.gt.area == pytest.approx([0.53 * 112 * 144] * 8)
 
 
-def test_stale_num_keypoints_are_trusted_with_a_warning(small_set: Set) -> None:
+def test_stale_num_keypoints_are_trusted_with_a_warning(small_set: Set, codes: Codes) -> None:
     gt, rows = small_set
     gt["annotations"][2]["num_keypoints"] = 0
     report = evaluate(rows, gt)

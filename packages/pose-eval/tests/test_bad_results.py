@@ -17,10 +17,8 @@ Rows = list[dict[str, Any]]
 Content = dict[str, Any]
 Set = tuple[Content, Rows]
 Stats = dict[str, float | None]
-
-
-def codes(report: Report) -> set[str]:
-    return {re.findall(r"\[([a-z-]+)\]$", warning)[0] for warning in report.warnings}
+Codes = Callable[[Report], set[str]]
+Write = Callable[[Any, Any], tuple[Path, Path]]
 
 
 def put(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -42,13 +40,6 @@ def put_keypoint(value: Any) -> Callable[[dict[str, Any]], None]:
         row["keypoints"][4] = value
 
     return change
-
-
-def write(folder: Path, gt: Any, rows: Any) -> tuple[Path, Path]:
-    files = folder / "results.json", folder / "gt.json"
-    files[0].write_text(json.dumps(rows))
-    files[1].write_text(json.dumps(gt))
-    return files
 
 
 BAD_ROWS = [
@@ -96,13 +87,13 @@ BAD_ROWS = [
 @pytest.mark.parametrize(("change", "message"), BAD_ROWS, ids=[m[:40] for _, m in BAD_ROWS])
 @pytest.mark.parametrize("where", ["first", "middle", "all"])
 def test_a_bad_row(
-    change: Callable[[Any], None], message: str, where: str, tmp_path: Path, small_set: Set
+    change: Callable[[Any], None], message: str, where: str, small_set: Set, write: Write
 ) -> None:
     gt, rows = small_set
     bad = {"first": [0], "middle": [5], "all": range(len(rows))}[where]
     for number in bad:
         change(rows[number])
-    results, truth = write(tmp_path, gt, rows)
+    results, truth = write(gt, rows)
     with pytest.raises(ResultsError) as error:
         evaluate(results, truth)
     lines = str(error.value).splitlines()
@@ -115,12 +106,12 @@ def test_a_bad_row(
         assert "(8 in all)" in lines[-1] or "in 8 of 8 rows" in lines[-1]
 
 
-def test_a_row_that_is_no_object_or_has_a_key_twice(tmp_path: Path, small_set: Set) -> None:
+def test_a_row_that_is_no_object_or_has_a_key_twice(small_set: Set, write: Write) -> None:
     gt, rows = small_set
     for bad in (3, None, "row", [1, 2]):
         with pytest.raises(ResultsError, match=r"row 2: must be an object, got"):
             evaluate([*rows[:2], bad, *rows[2:]], gt)
-    results, truth = write(tmp_path, gt, rows)
+    results, truth = write(gt, rows)
     results.write_text(results.read_text().replace('"score": 0.9}', '"score": 0.9, "score": 0.1}'))
     with pytest.raises(
         ResultsError, match=r"results.json row 0 .*has the key 'score' more than onc"
@@ -129,7 +120,7 @@ def test_a_row_that_is_no_object_or_has_a_key_twice(tmp_path: Path, small_set: S
 
 
 def test_a_whole_number_written_as_a_float_is_read_with_a_warning(
-    small_set: Set, base: Stats
+    small_set: Set, base: Stats, codes: Codes
 ) -> None:
     gt, rows = small_set
     for row in rows:
@@ -139,7 +130,9 @@ def test_a_whole_number_written_as_a_float_is_read_with_a_warning(
     assert codes(report) == {"float-ids"}
 
 
-def test_unknown_images_and_categories_can_be_dropped(small_set: Set, base: Stats) -> None:
+def test_unknown_images_and_categories_can_be_dropped(
+    small_set: Set, base: Stats, codes: Codes
+) -> None:
     gt, rows = small_set
     extra = [{**rows[0], "image_id": 5}, {**rows[1], "image_id": 6}, {**rows[2], "category_id": 3}]
     with pytest.raises(
@@ -153,7 +146,9 @@ def test_unknown_images_and_categories_can_be_dropped(small_set: Set, base: Stat
     assert report.results.row.tolist() == list(range(3, 11))
 
 
-def test_category_ids_as_text_and_joints_as_booleans(small_set: Set, base: Stats) -> None:
+def test_category_ids_as_text_and_joints_as_booleans(
+    small_set: Set, base: Stats, codes: Codes
+) -> None:
     gt, rows = small_set
     for row in rows:
         row["category_id"] = "1"
@@ -176,7 +171,7 @@ def test_string_ids(small_set: Set, base: Stats) -> None:
     assert evaluate(rows, gt).stats == base
 
 
-def test_boxes_in_some_rows(small_set: Set, base: Stats) -> None:
+def test_boxes_in_some_rows(small_set: Set, base: Stats, codes: Codes) -> None:
     gt, rows = small_set
     rows[0]["bbox"] = [1, 2, 30, 40]
     with pytest.raises(ResultsError, match=r"row 1 .*has no bbox, but row 0 has one"):
@@ -238,8 +233,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, small_set: Set) -> None:
             evaluate(secret, gt)
 
 
-def test_swapped_files_are_recognised(tmp_path: Path, small_set: Set) -> None:
-    results, truth = write(tmp_path, *small_set)
+def test_swapped_files_are_recognised(small_set: Set, write: Write) -> None:
+    results, truth = write(*small_set)
     with pytest.raises(ResultsError, match="are the two files swapped"):
         evaluate(truth, results)
     with pytest.raises(ResultsError, match="is this the ground truth"):
