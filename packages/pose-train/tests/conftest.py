@@ -1,6 +1,7 @@
 """Tests train tiny networks, whose threads would only wait for each other."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_b
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the commands, which would choose
     torch.set_num_threads(1)
 
 

@@ -21,7 +21,9 @@ def main(args: argparse.Namespace) -> int:
     if not args.seconds > 0:
         raise ConfigError(f"--seconds must be above 0, got {args.seconds}")
     from pose_train.bench import bench
+    from pose_train.cores import settle_threads
 
+    settle_threads(config.train.num_threads, config.train.num_workers)
     speeds, plan = bench(config, args.seconds), config.train
     if speeds is None:  # another process under torchrun prints
         return 0

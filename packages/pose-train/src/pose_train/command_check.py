@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command; 2 where a run would stop."""
     from pose_train.checking import check
+    from pose_train.cores import settle_threads
     from pose_train.read_config import load_config
 
-    print(check(load_config(args.config, args.overrides), args.out))
+    config = load_config(args.config, args.overrides)
+    settle_threads(config.train.num_threads, config.train.num_workers)
+    print(check(config, args.out))
     return 0

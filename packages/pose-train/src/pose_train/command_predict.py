@@ -40,20 +40,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-draw", action="store_true", help="write the JSON alone")
     parser.add_argument("--no-flip", action="store_true", help="without the mirrored picture")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default auto")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="on a CPU; default: as many as cores are free"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; 1 where some inputs could not be read, or not to the end."""
     from pose_train.boxes import read_boxes, read_ids
     from pose_train.config import ConfigError
+    from pose_train.cores import settle_threads
     from pose_train.drawing import predict_inputs
     from pose_train.inputs import PICTURES, VIDEOS, find_inputs
     from pose_train.predictor import Predictor
 
     if args.out.suffix.lower() in (*PICTURES, *VIDEOS) and not args.out.is_dir():
         raise ConfigError(f"--out {args.out} must be a folder: drawings and rows go into it")
+    if args.threads is not None and args.threads < 1:
+        raise ConfigError(f"--threads must be at least 1, got {args.threads}")
     inputs = find_inputs(args.inputs, args.out)
     gt = None if args.gt is None else read_ids(args.gt)
+    settle_threads(args.threads, to=sys.stderr)
     predictor = Predictor.from_checkpoint(
         args.source,
         weights=args.weights,

@@ -20,7 +20,9 @@ def main(args: argparse.Namespace) -> int:
 def train(config: Config, *, resume: bool) -> int:
     """Run a recipe from the start or from where it was stopped; return the exit code."""
     from pose_train import bottomup, topdown
+    from pose_train.cores import settle_threads
 
+    settle_threads(config.train.num_threads, config.train.num_workers)
     recipe = {"topdown": topdown.run, "bottomup": bottomup.run}[config.recipe]
     outcome = recipe(config, resume=resume)
     if outcome is not None:

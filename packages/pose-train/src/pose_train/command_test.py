@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; under torchrun the processes share the work, and the first one prints."""
+    from pose_train.cores import settle_threads
     from pose_train.ground_truth import check_evaluation
     from pose_train.published import MULTI_SCALE, departures, published_row
     from pose_train.ranks import joined
@@ -56,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
     config = trained.config
     if args.multi_scale and config.recipe == "topdown":
         raise ConfigError(f"--multi-scale is for bottom-up networks, and {args.source} is top-down")
+    settle_threads(config.train.num_threads, config.train.num_workers)
     with joined(config.train.device) as (ranks, device):
         trained.net.to(device)
         val, boxes = load_tested(config)

@@ -163,8 +163,10 @@ class Train:
     compile: bool = False  # torch.compile
     channels_last: bool = True  # faster on CPU and GPU
     sync_bn: bool = False  # batch statistics over all processes
-    # processes that make samples, per training process
+    # processes that make samples, per training process; no more are started than there are cores
     num_workers: int = field(default=2, metadata=within(0))
+    # threads of the network on a CPU; None: as many as cores are free
+    num_threads: int | None = field(default=None, metadata=within(1))
     augment: Augmentation | None = field(default_factory=Augmentation)  # topdown
     scene: SceneAugmentation = field(default_factory=SceneAugmentation)  # bottomup
     device: str = "auto"  # cuda where there is one, else cpu

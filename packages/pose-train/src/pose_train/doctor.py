@@ -15,6 +15,8 @@ import torch
 
 from pose_codecs import MSRAHeatmap
 from pose_data import Augmentation, TopDown, load_coco, start_worker, synthesize
+from pose_train.cores import find_cores
+from pose_train.words import counted
 
 OURS = ("pose-train", "pose-backbones", "pose-codecs", "pose-data", "pose-eval")
 OTHERS = ("torch", "numpy", "opencv-python", "numba", "pycocotools", "pyyaml")
@@ -68,8 +70,7 @@ def _version(name: str) -> str:
 
 
 def _processors() -> str:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{usable} processors; torch uses {torch.get_num_threads()} threads of them"
+    return f"{find_cores()}; torch alone would use {counted(torch.get_num_threads(), 'thread')}"
 
 
 def _devices() -> list[str]:

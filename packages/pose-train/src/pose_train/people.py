@@ -4,7 +4,6 @@ HigherHRNet's test as in MMPose 0.29; Cheng et al., CVPR 2020.
 """
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
 from pose_data import BottomUp, keypoints_to_image, start_worker
 from pose_data.samples.scene import resize_for_test
+from pose_train.cores import allowed_workers, count_cores
 from pose_train.found import Heatmaps, map_matrix
 from pose_train.predict import finite_maps, normalize
 
@@ -120,7 +120,7 @@ def scene_loader(
         dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
         batch_sampler=batches,
         collate_fn=stack_test_samples,
-        num_workers=num_workers if batches else 0,
+        num_workers=allowed_workers(num_workers) if batches else 0,
         pin_memory=pin_memory,
         worker_init_fn=start_worker,
         generator=torch.Generator(),  # so that a new loader takes no number from the global one
@@ -182,7 +182,7 @@ def find_people(
     """
     model.eval()
     factors = sorted(factors, reverse=True)
-    threads = threads or min(8, os.cpu_count() or 1)
+    threads = threads or min(8, count_cores())
     scenes: list[Scene] = []
     waiting: deque[Future[Scene]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -28,6 +28,7 @@ from pose_data import (
 )
 from pose_data.images.missing import why_missing
 from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, RunError, Synthetic
+from pose_train.cores import allowed_workers
 from pose_train.ranks import Ranks
 from pose_train.signals import start_sampling
 
@@ -196,7 +197,7 @@ def train_loader(
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
         batch_sampler=batches,
-        num_workers=num_workers,
+        num_workers=allowed_workers(num_workers),
         persistent_workers=num_workers > 0,
         pin_memory=device.type == "cuda",
         worker_init_fn=start_sampling,
@@ -213,7 +214,7 @@ def eval_loader(
         dataset,  # type: ignore[arg-type]
         batch_size=batch_size,
         sampler=range(first, last),
-        num_workers=num_workers if last > first else 0,
+        num_workers=allowed_workers(num_workers) if last > first else 0,
         pin_memory=device.type == "cuda",
         worker_init_fn=start_sampling,
         generator=torch.Generator(),

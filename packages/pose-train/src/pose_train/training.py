@@ -7,6 +7,7 @@ from torch import nn
 
 from pose_train.checkpoints import Progress, Training
 from pose_train.config import Config, ConfigError
+from pose_train.cores import allowed_workers
 from pose_train.ema import Ema
 from pose_train.optim import create_optimizer, freeze
 from pose_train.ranks import Ranks, share_gradients
@@ -139,12 +140,15 @@ def show_progress(run: Run, training: Training, clock: Clock, lr: float) -> None
     clock.show(training.progress.losses, lr)
     if clock.waits_for_data() and not run.said:
         run.said.append("loader")
+        workers = run.config.train.num_workers
+        more = f"more train.num_workers (now {workers}) or " * (
+            allowed_workers(workers + 1) > workers
+        )
         with clock.bar.external_write_mode():
             say(
                 run,
-                f"note: the network waits for data {clock.data_share:.0%} of the time; more "
-                f"train.num_workers (now {run.config.train.num_workers}) or data.decode=fast may "
-                "help, and `pose-train bench` measures both",
+                f"note: the network waits for data {clock.data_share:.0%} of the time; {more}"
+                "data.decode=fast may help, and `pose-train bench` measures both",
             )
 
 

@@ -1,0 +1,158 @@
+"""How many cores a command may use, and how many threads and workers it takes of them.
+
+OpenMP threads wait for each other by spinning. Where one of them waits for a core that another
+program has, the rest burn theirs: at a load of five on two cores, two threads train at a tenth of
+the speed of one.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from pose_train.words import counted
+
+MOMENT = 0.2  # seconds for which the processors are watched; they count in hundredths
+
+
+class Cores(NamedTuple):
+    """total: of this process, by its affinity; quota: CPU time that its cgroup allows, in cores.
+
+    busy: how many of the machine's cores are at work for others.
+    """
+
+    total: int
+    quota: float | None
+    busy: float
+
+    @property
+    def allowed(self) -> int:
+        """The number of cores that this process can keep busy."""
+        return max(1, min(self.total, int(self.quota or self.total)))
+
+    @property
+    def free(self) -> int:
+        """The number of those that others leave to it, at least one."""
+        return max(1, min(self.allowed, round(self.total - self.busy)))
+
+    def __str__(self) -> str:
+        text = counted(self.total, "core")
+        if self.allowed < self.total:
+            text += f", of which the cgroup allows {self.quota:.3g}"
+        return text + (f", {self.busy:.1f} in use by others" if self.busy >= 0.5 else "")
+
+
+def find_cores() -> Cores:
+    """Look at affinity, cgroup and load; takes MOMENT, so it is for the start of a command."""
+    return Cores(count_cores(), cgroup_quota(), busy_cores())
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def allowed_workers(wanted: int) -> int:
+    """Return how many processes to start for a number that a config asks for: one a core."""
+    return min(wanted, Cores(count_cores(), cgroup_quota(), 0.0).allowed)
+
+
+def cgroup_quota(root: Path = Path("/")) -> float | None:
+    """Return the CPU time that this process's control group allows, in cores; None for no limit.
+
+    Version 2: `cpu.max` ("QUOTA PERIOD" or "max PERIOD") of the group and of those above it, the
+    least of which holds; version 1: cpu.cfs_quota_us (-1 for none) and cpu.cfs_period_us.
+    """
+    quotas = []
+    for line in _lines(root / "proc/self/cgroup"):
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            folder = root / "sys/fs/cgroup"
+        elif "cpu" in controllers.split(","):
+            folder = root / "sys/fs/cgroup/cpu"
+        else:
+            continue
+        # In a container the path may be the host's, of which only the end is mounted here.
+        inner = Path(path.lstrip("/"))
+        for group in (folder / inner, *(folder / parent for parent in inner.parents)):
+            words = [word for line in _lines(group / "cpu.max") for word in line.split()]
+            words = words or _lines(group / "cpu.cfs_quota_us") + _lines(
+                group / "cpu.cfs_period_us"
+            )
+            if len(words) == 2 and words[0] not in ("max", "-1"):
+                quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
+
+
+def busy_cores(moment: float = MOMENT) -> float:
+    """Return how many cores are at work: by the load average and by what they do right now.
+
+    The lower one counts: the average still shows what has just ended, and a moment may be an
+    unusual one. 0 where the system tells neither. Other threads of this process must be idle.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    before = _ticks()
+    if load < 0.5 or not before:
+        return load
+    time.sleep(moment)
+    after = _ticks()
+    spent = [after[name] - before[name] for name in before.keys() & after.keys()]
+    shares = [1 - idle / total for idle, total in spent if total > 0]
+    return min(load, sum(shares))
+
+
+class _Ticks(NamedTuple):
+    idle: int
+    total: int
+
+    def __sub__(self, other: "_Ticks") -> "_Ticks":
+        return _Ticks(self.idle - other.idle, self.total - other.total)
+
+
+def _ticks() -> dict[str, _Ticks]:
+    """Return idle and total ticks of each processor that this process may run on."""
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
+    found = {}
+    for line in _lines(Path("/proc/stat")):
+        name, *ticks = line.split()
+        if name[:3] == "cpu" and name[3:].isdecimal() and int(name[3:]) in own:
+            user_to_steal = [int(tick) for tick in ticks[:8]]  # guests are in user time already
+            found[name] = _Ticks(sum(user_to_steal[3:5]), sum(user_to_steal))  # idle and iowait
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def settle_threads(
+    num_threads: int | None, num_workers: int | None = None, to: TextIO | None = None
+) -> None:
+    """Set how many threads torch uses, and print that, with the workers if given, once for all.
+
+    num_threads None: as many as cores are free, shared among the processes that torchrun started
+    on this machine; OMP_NUM_THREADS, where set, is left to decide. to: stdout if not given.
+    """
+    import torch
+
+    cores, why = find_cores(), ""
+    if num_threads is not None:
+        why = ", as train.num_threads says"
+    elif "OMP_NUM_THREADS" in os.environ:
+        num_threads, why = torch.get_num_threads(), ", as OMP_NUM_THREADS says"
+    else:
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        num_threads = max(1, cores.free // processes)
+    torch.set_num_threads(num_threads)
+    line = counted(num_threads, "thread")
+    if num_workers is not None:
+        started = min(num_workers, cores.allowed)
+        line += f", {counted(started, 'worker')}"
+        line += f" (train.num_workers is {num_workers})" if started < num_workers else ""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{line}: {cores}{why}", file=to, flush=True)
