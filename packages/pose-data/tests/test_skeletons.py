@@ -6,7 +6,7 @@ import pytest
 
 from pose_data import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, DatasetError, Skeleton, infer_skeleton
 from pose_data.infer import DEFAULT_SIGMA, skeleton_of
-from pose_data.skeleton import SKELETONS, plain_name, with_flip_pairs
+from pose_data.skeleton import SKELETONS, plain_name, with_flip_pairs, with_sigmas
 
 
 def category(*names: str, links: Any = (), **more: Any) -> list[dict[str, Any]]:
@@ -133,6 +133,16 @@ def test_flip_pairs_may_be_given() -> None:
     unclear = category("ll", "lr", "rl", "rr")[0]
     skeleton, _ = skeleton_of(unclear, [("lr", "rr"), ("ll", "rl")])
     assert skeleton.flip_pairs == ((1, 3), (0, 2))
+
+
+def test_sigmas_may_be_given_by_name() -> None:
+    changed = with_sigmas(COCO, {"Left Eye": 0.5, "nose": 0.25})
+    assert changed.sigmas == (0.25, 0.5, *COCO.sigmas[2:])
+    assert with_sigmas(COCO, {}) == COCO
+    with pytest.raises(DatasetError, match="sigmas: skeleton coco has no keypoint 'tail'"):
+        with_sigmas(COCO, {"tail": 0.1})
+    with pytest.raises(DatasetError, match=r"sigmas: that of 'nose' must be above 0, got 0\.0"):
+        with_sigmas(COCO, {"nose": 0.0})
 
 
 def test_given_flip_pairs_of_known_names() -> None:

@@ -17,7 +17,16 @@ from pose_data.samples.bottomup import BottomUp
 from pose_data.samples.crop import Augmentation, inverse, keypoints_to_image
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
-from pose_data.skeleton import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, Skeleton, with_flip_pairs
+from pose_data.skeleton import (
+    AIC,
+    COCO,
+    COCO_AIC,
+    CROWDPOSE,
+    MPII,
+    Skeleton,
+    with_flip_pairs,
+    with_sigmas,
+)
 from pose_data.synthetic.cartoons import EASY, HARD, Scene, synthesize_image
 from pose_data.synthetic.synthesize import custom_skeleton, synthesize
 from pose_data.view.draw import draw_people
@@ -64,4 +73,5 @@ __all__ = [
     "warp_affine",
     "whole_image_boxes",
     "with_flip_pairs",
+    "with_sigmas",
 ]

@@ -97,15 +97,25 @@ class Persons:
         counts = [source.num_persons for source in self.sources] or [len(self)]
         return np.repeat(np.arange(len(counts)), counts)
 
+    @property
+    def noun(self) -> str:
+        """Return what these are called in messages: persons, or instances of mouse."""
+        names = dict.fromkeys(category.name for category in self.categories)
+        if not names or "person" in names:
+            return "persons"
+        return f"instances of {', '.join(names)}"
+
     def describe(self) -> str:
         """Count persons and pictures, one line for each source."""
         lines = []
         for each in self.sources or (as_source(self),):
             ratio = "" if each.ratio == 1 else f", {each.ratio:g} x per epoch"
-            counts = f"{each.num_persons} persons in {each.num_images} pictures"
+            counts = f"{each.num_persons} {self.noun} in {each.num_images} pictures"
             lines.append(f"{each.name}: {counts}{ratio}")
         if len(lines) > 1:
-            lines.append(f"together: {len(self)} persons, {self.skeleton.num_keypoints} keypoints")
+            lines.append(
+                f"together: {len(self)} {self.noun}, {self.skeleton.num_keypoints} keypoints"
+            )
         return "\n".join(lines)
 
 

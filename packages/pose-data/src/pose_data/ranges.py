@@ -21,14 +21,18 @@ def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dic
 def check_ranges(settings: Any, path: str = "") -> None:
     """Raise ValueError for the first field of a dataclass with a value out of its range.
 
-    Of a tuple, each value must be in it. path: what stands before the field's name in the message.
+    Of a tuple or mapping, each value must be in it. path: what stands before the field's name in
+    the message.
     """
     for field in dataclasses.fields(settings):
         value, name = getattr(settings, field.name), f"{path}{field.name}"
         if not field.metadata or value is None:
             continue
-        several = isinstance(value, tuple)
-        values = {f"{name}[{i}]": v for i, v in enumerate(value)} if several else {name: value}
+        values = {name: value}
+        if isinstance(value, tuple):
+            values = {f"{name}[{i}]": each for i, each in enumerate(value)}
+        elif isinstance(value, dict):
+            values = {f"{name}.{key}": each for key, each in value.items()}
         for where, number in values.items():
             problem = _problem(number, **field.metadata)
             if problem:

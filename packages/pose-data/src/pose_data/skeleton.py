@@ -3,8 +3,9 @@
 The shipped skeletons carry MMPose's published names, links, halves and sigmas.
 """
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pose_data.errors import DatasetError
@@ -74,6 +75,23 @@ def with_flip_pairs(skeleton: Skeleton, pairs: Sequence[Sequence[str]]) -> Skele
     except DatasetError as error:
         raise DatasetError(f"flip_pairs: {error}") from None
     return skeleton if changed.flip_indices == skeleton.flip_indices else changed
+
+
+def with_sigmas(skeleton: Skeleton, sigmas: Mapping[str, float]) -> Skeleton:
+    """Return the skeleton with other sigmas for some keypoints, by name.
+
+    Raises DatasetError for unknown names and for sigmas that are not above 0.
+    """
+    if wrong := [name for name, sigma in sigmas.items() if not 0 < sigma < math.inf]:
+        raise DatasetError(f"sigmas: that of {wrong[0]!r} must be above 0, got {sigmas[wrong[0]]}")
+    try:
+        places = skeleton.indices(list(sigmas))
+    except DatasetError as error:
+        raise DatasetError(f"sigmas: {error}") from None
+    changed = list(skeleton.sigmas)
+    for place, sigma in zip(places, sigmas.values(), strict=True):
+        changed[place] = float(sigma)
+    return replace(skeleton, sigmas=tuple(changed))
 
 
 def plain_name(name: str) -> str:
