@@ -62,6 +62,16 @@ def test_sigmas_from_a_file(tmp_path: Path, small_set: Set, codes: Codes) -> Non
         assert evaluate(rows, gt, sigmas=file).stats == wanted
     file.write_text(json.dumps({"person": [0.03] * 17}))
     assert evaluate(rows, gt, sigmas=str(file)).stats == wanted
+    names = gt["categories"][0]["keypoints"]
+    by_joint = {"tail": 0.2} | dict.fromkeys(reversed(names), 0.03)
+    assert evaluate(rows, gt, sigmas=by_joint).stats == wanted
+    with pytest.raises(SettingsError, match=r"the folder has no sigmas\.json"):
+        evaluate(rows, gt, sigmas=tmp_path)
+    (tmp_path / "sigmas.json").write_text(json.dumps(by_joint))
+    assert evaluate(rows, gt, sigmas=str(tmp_path)).stats == wanted
+    del by_joint[names[3]]
+    with pytest.raises(SettingsError, match=f"no sigma for joint '{names[3]}' of category"):
+        evaluate(rows, gt, sigmas=by_joint)
     for text, message in (("a b", "is not a list of numbers"), ("3", "must be a list of numbers")):
         file.write_text(text)
         with pytest.raises(SettingsError, match=message):

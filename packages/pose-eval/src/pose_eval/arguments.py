@@ -18,7 +18,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gt", required=True, help="COCO keypoint annotations; - is stdin")
     add = parser.add_argument_group("what is evaluated").add_argument
     add("--protocol", default="coco", choices=PROTOCOLS, help="whose numbers (coco)")
-    add("--sigmas", help="coco, crowdpose, aic, mpii, a file, or 0.026,0.025,... (coco)")
+    add(
+        "--sigmas",
+        help="coco, crowdpose, aic, mpii, a file, a run directory, or 0.026,0.025,... (coco)",
+    )
     add("--category", metavar="NAMES", help="names or ids of categories between commas (all)")
     add("--joints", help="a subset: 5-16, or names between commas")
     add("--area", choices=("ann", "bbox"), help="area of a person: annotated, or 0.53 w h")

@@ -28,7 +28,9 @@ SIGMAS = {
     ),
 }
 
-# A name of SIGMAS, a file, numbers, or any of these by category (its name, or its id as text).
+RUN_FILE = "sigmas.json"
+# A name of SIGMAS, a file or folder, numbers, numbers by the names of joints, or any of these by
+# category (its name, or its id as text).
 Sigmas = str | Path | Sequence[float] | Mapping[str, Any]
 
 
@@ -63,7 +65,9 @@ def _of_category(
 ) -> tuple[float, ...]:
     count = len(category.joint_names)
     given = sigmas
-    if isinstance(sigmas, Mapping):
+    if isinstance(sigmas, Mapping) and _is_by_joint(sigmas):
+        given = _of_joints(sigmas, category)
+    elif isinstance(sigmas, Mapping):
         given = sigmas.get(category.name, sigmas.get(str(category.id)))
         if given is None:
             raise SettingsError(
@@ -86,11 +90,27 @@ def _of_category(
     return values if joints is None else tuple(values[k] for k in joints)
 
 
-def read_sigmas(text: str | Path) -> Any:
-    """Return the sigmas that a name, a list such as 0.026,0.025 or a file stands for.
+def _is_by_joint(sigmas: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, int | float) for value in sigmas.values())
 
-    A file holds a JSON list, a JSON object by category, or numbers between spaces, commas or line
-    breaks. Raises SettingsError.
+
+def _of_joints(sigmas: Mapping[str, Any], category: Category) -> list[Any]:
+    """Return the sigmas of a category's joints from those of joints by name."""
+    lacking = [name for name in category.joint_names if name not in sigmas]
+    if lacking:
+        raise SettingsError(
+            f"no sigma for joint {lacking[0]!r} of category {category.name!r}; there are some for "
+            + ", ".join(sigmas)
+        )
+    return [sigmas[name] for name in category.joint_names]
+
+
+def read_sigmas(text: str | Path) -> Any:
+    """Return the sigmas that a name, a list such as 0.026,0.025, a file or a folder stands for.
+
+    A file holds a JSON list, a JSON object by joint or by category, or numbers between spaces,
+    commas or line breaks; a folder has a file RUN_FILE, as a run directory of pose-train does.
+    Raises SettingsError.
     """
     name = str(text)
     if name.lower() in SIGMAS:
@@ -108,6 +128,12 @@ def read_sigmas(text: str | Path) -> Any:
         raise SettingsError(
             f"sigmas {name!r} is neither a file nor one of {', '.join(SIGMAS)}{hint}"
         )
+    if path.is_dir():
+        path = path / RUN_FILE
+        if not path.is_file():
+            raise SettingsError(
+                f"sigmas {name}: the folder has no {RUN_FILE}, which runs of pose-train write"
+            )
     try:
         content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -119,7 +145,9 @@ def read_sigmas(text: str | Path) -> Any:
     except ValueError:
         return _parsed(content.replace(",", " ").split(), path.name)
     if not isinstance(values, list | dict):
-        raise SettingsError(f"sigmas {path} must be a list of numbers or an object by category")
+        raise SettingsError(
+            f"sigmas {path} must be a list of numbers or an object by joint or by category"
+        )
     return values
 
 
