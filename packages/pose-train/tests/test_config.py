@@ -48,6 +48,7 @@ def test_default_run_directory_is_the_next_free_one(
         ("train.epochs=many", "train.epochs must be of type int, got 'many'"),
         ("train.epochs=true", "train.epochs must be of type int, got True"),
         ("train.epochs=0", "train.epochs must be at least 1, got 0"),
+        ("data.sigmas={tail: 0}", "data.sigmas.tail must be above 0, got 0.0"),
         ("train.lr=fast", "train.lr must be a finite number, got 'fast'"),
         ("train.lr=nan", "train.lr must be a finite number"),
         ("train.lr_steps=8", "train.lr_steps must be a list"),

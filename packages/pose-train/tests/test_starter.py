@@ -12,8 +12,10 @@ from pose_data.skeleton import with_flip_pairs
 from pose_data.synthetic.synthesize import custom_skeleton
 from pose_train import load_config
 from pose_train.config import ConfigError
+from pose_train.sets import load_main
 from pose_train.skeletons import published_skeleton
 from pose_train.starter import starter_config
+from pose_train.topdown import create_net
 
 
 @pytest.fixture(scope="module", params=[5, 9])
@@ -67,6 +69,54 @@ def test_every_family(own: Path, tmp_path: Path, model: str, recipe: str, sizes:
         assert (config.model.heatmap_size or config.model.heatmap_sizes) == sizes
     assert "Nothing is kept aside" in text
     assert config.data.val == config.data.train
+
+
+def test_training_starts_from_weights_of_the_zoo(own: Path, tmp_path: Path) -> None:
+    file = own / "annotations/person_keypoints_train2017.json"
+    text = starter_config(file)
+    config = written(tmp_path, text)
+    assert config.model.name == "hrnet_w32"
+    assert config.model.weights == "hrnet_w32_coco_aic_merge_256x192"
+    assert config.model.reinit_head
+    comment = " ".join(text.replace("  #", "").split())
+    assert "`pose-train zoo fetch hrnet_w32_coco_aic_merge_256x192` downloads them" in comment
+    assert "persons are few: --model hrnet_small needs fewer." in comment
+    for model, size, row in [
+        ("hourglass52", (384, 384), "hourglass52_coco_384x384"),
+        ("cpm", None, "cpm_coco_256x192"),
+        ("higherhrnet_w48", None, "higherhrnet_w48_coco_512x512"),
+    ]:
+        config = written(tmp_path, starter_config(file, model=model, input_size=size))
+        assert config.model.weights == row
+    text = starter_config(file, model="hrnet_w48")
+    assert written(tmp_path, text).model.weights is None
+    assert "no published weights of hrnet_w48" in text
+
+
+def test_a_small_network_for_few_instances(own: Path, tmp_path: Path) -> None:
+    text = starter_config(own / "annotations/person_keypoints_train2017.json", model="hrnet_small")
+    config = written(tmp_path, text)
+    assert config.model.name == "hrnet"
+    assert config.model.weights is None
+    large = written(tmp_path, starter_config(own / "annotations/person_keypoints_train2017.json"))
+    assert config.model.input_size == tuple(side // 2 for side in large.model.input_size)
+    assert config.train.epochs > large.train.epochs
+    sizes = config.model.input_size, config.model.heatmap_size
+    net, size = create_net(config.model, 5)
+    assert (config.model.input_size, size) == sizes
+    assert sum(parameter.numel() for parameter in net.parameters()) < 1e6
+
+
+def test_sigmas_of_other_names_than_cocos_are_shown(tmp_path: Path) -> None:
+    path = write_animals(tmp_path, ["nose", "tail"])
+    text = starter_config(path)
+    assert "sigmas: {tail: 0.067}" in " ".join(text.split())
+    line = "  flip_pairs: []\n"
+    assert line in text
+    config = written(tmp_path, text.replace(line, f"{line}  sigmas: {{tail: 0.2}}\n"))
+    skeleton = load_main(tmp_path.parent, config.data, config.data.val).skeleton
+    assert skeleton.sigmas == (0.026, 0.2)
+    assert published_skeleton(config.data, load_coco(path, tmp_path).skeleton).sigmas[1] == 0.2
 
 
 def write_animals(folder: Path, *keypoints: list[str], name: str = "my.json") -> Path:
@@ -143,7 +193,8 @@ def test_several_categories(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     assert "2 keypoints: nose, tail." in starter_config(path)
     path = write_animals(tmp_path, ["nose", "tail"], ["nose", "tail"])
-    assert "2 persons" in starter_config(path)  # of two categories with one skeleton
+    # Of two categories with one skeleton.
+    assert "2 instances of animal 1, animal 2, 1 images" in starter_config(path)
 
 
 def test_files_of_other_tools_are_named(tmp_path: Path) -> None:
@@ -177,11 +228,15 @@ def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
 
 def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
     file = own / "annotations/person_keypoints_train2017.json"
-    with pytest.raises(ConfigError, match="--model resnet: there are cpm, "):
-        starter_config(file, model="resnet")
-    with pytest.raises(ConfigError, match="multiples of 64, got 100 100"):
+    with pytest.raises(ConfigError, match="--model vitpose: there are hrnet_small, cpm, "):
+        starter_config(file, model="vitpose")
+    with pytest.raises(ConfigError, match="--model hrnet_smal: did you mean hrnet_small"):
+        starter_config(file, model="hrnet_smal")
+    with pytest.raises(ConfigError, match="multiples of 32, got 100 100"):
         starter_config(file, input_size=(100, 100))
-    with pytest.raises(ConfigError, match="multiples of 64, got 0 0"):
+    with pytest.raises(ConfigError, match="multiples of 64, got 96 96"):
+        starter_config(file, model="hourglass52", input_size=(96, 96))
+    with pytest.raises(ConfigError, match="multiples of 32, got 0 0"):
         starter_config(file, input_size=(0, 0))
     lonely = tmp_path / "lonely.json"
     lonely.write_bytes(file.read_bytes())

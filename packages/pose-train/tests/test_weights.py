@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from pose_backbones import CheckpointError, create_model
-from pose_data import COCO
+from pose_data import COCO, load_coco
 from pose_train import load_config
 from pose_train.__main__ import main
 from pose_train.trained import load_trained
@@ -115,6 +115,25 @@ def test_a_run_starts_from_a_run_directory_or_another_head(
     net = start(f"model.weights={tmp_path / 'higher.pth'}", "model.reinit_head=true")
     name = "backbone.conv1.weight"
     assert torch.equal(net.state_dict()[name], other.state_dict()[name])
+
+
+def test_few_persons_for_a_large_network_from_scratch_are_said(
+    drawn_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = drawn_data / "annotations/person_keypoints_train2017.json"
+    persons = load_coco(file, drawn_data / "train2017")
+    config = load_config("hrnet_w32_coco_256x192", ["data.root=x"])
+    large, small = torch.nn.Linear(3000, 2000), torch.nn.Linear(30, 20)
+    start_from_weights(large, config, persons)
+    assert capsys.readouterr().out == (
+        f"note: {len(persons)} persons are few to train 6 million parameters from scratch, and AP "
+        "may stay near 0: start from weights, model.weights=hrnet_w32_coco_aic_merge_256x192 "
+        "model.reinit_head=true, or train a smaller network (`pose-train init --model "
+        "hrnet_small`)\n"
+    )
+    start_from_weights(small, config, persons)
+    start_from_weights(large, config)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_warp_follows_from_the_weights(

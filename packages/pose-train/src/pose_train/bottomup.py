@@ -79,7 +79,8 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         sets = load_given_sets(config)
         skeleton = COCO if sets is None else sets.train.skeleton
         net, maps = create_net(config.model, skeleton.num_keypoints)
-        config = config if resume else start_from_weights(net, config)
+        if not resume:
+            config = start_from_weights(net, config, None if sets is None else sets.train)
         codec = create_codec(config)
         training, forward = prepare_training(config, net, ranks, device)
         notes = restore_checkpoint(Path(config.out), training, config) if resume else []

@@ -82,7 +82,7 @@ def _parts(config: Config, sets: Sets) -> Parts:
     count = sets.train.skeleton.num_keypoints
     if config.recipe == "bottomup":
         net, maps = bottomup.create_net(config.model, count)
-        config = start_from_weights(net, config)
+        config = start_from_weights(net, config, sets.train)
         people = bottomup.train_samples(config, sets.train, maps, _CPU)
         return Parts(
             net,
@@ -91,7 +91,7 @@ def _parts(config: Config, sets: Sets) -> Parts:
             lambda batch: bottomup.batch_loss(net, batch, maps, config, _CPU).total,
         )
     net, size = topdown.create_net(config.model, count)
-    config = start_from_weights(net, config)
+    config = start_from_weights(net, config, sets.train)
     codec = topdown.create_codec(config.codec, config.model.input_size, size)
     crops = topdown.train_samples(config, sets.train, codec, _CPU)
     return Parts(

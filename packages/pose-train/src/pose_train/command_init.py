@@ -25,10 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        help="hourglass52, hrnet_w32, hrnet_w48, cpm, higherhrnet_w32 ... (default hrnet_w32)",
+        help="hourglass52, hrnet_w32, hrnet_w48, cpm, higherhrnet_w32 ... (default hrnet_w32); "
+        "hrnet_small: for few instances, or without a GPU",
     )
     parser.add_argument(
-        "--input-size", type=int, nargs=2, metavar=("W", "H"), help="by the persons' shape"
+        "--input-size", type=int, nargs=2, metavar=("W", "H"), help="by the shape of the boxes"
     )
     parser.add_argument(
         "--categories", nargs="+", metavar="NAME", help="of a file with several: names or ids"
@@ -61,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
             args.images,
             args.val,
             args.val_images,
-            model=args.model or "hrnet_w32",
+            model=args.model,
             input_size=tuple(args.input_size) if args.input_size else None,
             categories=args.categories,
         ),

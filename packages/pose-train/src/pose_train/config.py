@@ -74,6 +74,8 @@ class Data:
     categories: tuple[int | str, ...] | None = None
     # [left, right] names that a mirrored image exchanges; None: told from the names, []: none
     flip_pairs: tuple[tuple[str, str], ...] | None = None
+    # of OKS, by name, of keypoints whose sigma is not that of COCO's of this name, else 0.067
+    sigmas: dict[str, float] = field(default_factory=dict, metadata=between(0))
     detections: Detections = Detections()
     decode: Literal["exact", "fast"] = "exact"  # fast: JPEGs at a half or less where that suffices
     # auto: images upright, unless the file's sizes are those of the stored pixels

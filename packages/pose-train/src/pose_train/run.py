@@ -20,6 +20,8 @@ from pose_train.rundir import append_metrics, create_run_dir, write_text
 from pose_train.sets import Sets, check_pictures, describe, draw, load_sets
 from pose_train.signals import StopRequest
 
+SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
+
 
 class NonFiniteError(RunError):
     """The loss or the weights became NaN or infinite; the message says where."""
@@ -82,10 +84,14 @@ def open_run(
     loggers: list[Logger] = []
     if ranks.is_first:
         write_text(path / "config.yaml", text)
+        sigmas: dict[str, float] = {}
+        for skeleton in (sets.train.skeleton, sets.val.skeleton):
+            sigmas |= zip(skeleton.keypoints, skeleton.sigmas, strict=True)
+        write_text(path / SIGMAS, json.dumps(sigmas, indent=1, ensure_ascii=False))
         print(describe(sets), flush=True)
         loggers = open_loggers(config, path, dataclasses.asdict(config))
-    skeleton = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
-    about = {"config": text, "skeleton": skeleton}
+    plain = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
+    about = {"config": text, "skeleton": plain}
     return Run(config, about, path, sets, ranks, device, stop, loggers)
 
 

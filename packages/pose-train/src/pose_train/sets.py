@@ -25,6 +25,7 @@ from pose_data import (
     synthesize,
     whole_image_boxes,
     with_flip_pairs,
+    with_sigmas,
 )
 from pose_data.images.missing import why_missing
 from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, RunError, Synthetic
@@ -100,7 +101,10 @@ def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Person
 
 def load_main(root: Path, data: Data, chosen: AnnotationSet) -> Persons:
     """Load the set that is trained on, or the one that is evaluated."""
-    return load_annotated(root, chosen, data.format, "data.root", data.categories, data.flip_pairs)
+    persons = load_annotated(
+        root, chosen, data.format, "data.root", data.categories, data.flip_pairs
+    )
+    return replace(persons, skeleton=with_sigmas(persons.skeleton, data.sigmas))
 
 
 def load_annotated(
@@ -158,7 +162,7 @@ def draw(made: Synthetic, root: Path, seed: int) -> None:
 
 def describe(sets: Sets) -> str:
     """Say how much there is to train on and to evaluate, and what an AP would not show."""
-    lines = [f"{len(sets.train)} persons to train on, {len(sets.boxes)} to evaluate"]
+    lines = [f"{len(sets.train)} {sets.train.noun} to train on, {len(sets.boxes)} to evaluate"]
     if sets.train.sources:
         lines.insert(0, sets.train.describe())
     shared = _pictures(sets.train) & _pictures(sets.val)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pose_data import AIC, COCO, Skeleton
 from pose_data.combine import union
-from pose_data.skeleton import with_flip_pairs
+from pose_data.skeleton import with_flip_pairs, with_sigmas
 from pose_train.config import Data
 
 
@@ -17,6 +17,7 @@ def published_skeleton(data: Data, own: Skeleton | None = None) -> Skeleton:
     skeleton = own or known[data.format]
     if data.flip_pairs is not None:
         skeleton = with_flip_pairs(skeleton, data.flip_pairs)
+    skeleton = with_sigmas(skeleton, data.sigmas)
     if data.mix == "combine":
         same = {name: one[0] if len(one) == 1 else one for name, one in data.same.items()}
         for extra in data.extra.values():

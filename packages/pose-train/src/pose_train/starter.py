@@ -1,5 +1,6 @@
 """A config for a user's own file, with the reasons for its numbers as comments."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +11,28 @@ import torch
 import yaml
 
 from pose_backbones import create_model, list_models
-from pose_data import DatasetError, Persons, Skeleton, load_coco
+from pose_data import COCO, DatasetError, Persons, Skeleton, load_coco
 from pose_data.formats.foreign import foreign
 from pose_data.formats.json import read_json
+from pose_data.infer import DEFAULT_SIGMA
 from pose_data.sides import names_a_side
-from pose_train.config import ConfigError
+from pose_data.skeleton import SKELETONS
+from pose_train.config import ConfigError, Model
+from pose_train.weights import FEW, zoo_row
 from pose_train.words import counted
 
 # Where pictures lie beside `annotations/NAME.json` or `NAME.json`, in words that go by many names.
 _FOLDERS = ("{split}", "images/{split}", "images", "train2017", "val2017", ".")
 _STEPS = 40_000  # optimizer steps that a small set gets; COCO's recipe is 60 000 of 512 persons
-_STRIDE = 64  # what every network's input must be a multiple of
+_SCRATCH_STEPS = 6_000  # that a small network needs from scratch, however small the set is
+_STRIDE = 64  # what every network's input must be a multiple of; HRNet's of 32
+# Networks for few instances or no GPU, by the name that --model takes: model.name and its options.
+SMALL_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "hrnet_small": (
+        "hrnet",
+        {"width": 16, "stem_channels": 24, "num_modules": [1, 1, 1], "num_blocks": 1},
+    ),
+}
 
 
 def starter_config(
@@ -29,24 +41,30 @@ def starter_config(
     val: Path | None = None,
     val_images: Path | None = None,
     *,
-    model: str = "hrnet_w32",
+    model: str | None = None,
     input_size: tuple[int, int] | None = None,
     categories: Sequence[str] | None = None,
 ) -> str:
     """Return a complete config, as YAML, that trains `model` on a COCO-format file.
 
-    The skeleton comes from the file's `categories`, of which `categories` chooses by name or id;
-    input size, sigma, batch and schedule from what is in it. Raises ConfigError and DatasetError.
+    model: one of pose_backbones, or of SMALL_MODELS; None is hrnet_w32. Where the zoo has weights
+    of it, training starts from these. The skeleton comes from the file's `categories`, of which
+    `categories` chooses by name or id; input size, sigma, batch and schedule from what is in it.
+    Raises ConfigError and DatasetError.
     """
-    if model not in list_models():
-        raise ConfigError(f"--model {model}: there are {', '.join(list_models())}")
+    model = model or "hrnet_w32"
+    if model not in SMALL_MODELS and model not in list_models():
+        known = [*SMALL_MODELS, *list_models()]
+        close = difflib.get_close_matches(model, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise ConfigError(f"--model {model}: {hint}")
     if val is None and val_images is not None:
         raise ConfigError("--val-images belongs to --val, which is not given")
     images = images or _find_images(annotations, "--images")
     chosen = None if categories is None else [int(c) if c.isdecimal() else c for c in categories]
     train = load_coco(annotations, images, categories=chosen)
     if not len(train):
-        raise ConfigError(f"{annotations} holds no person with labelled keypoints")
+        raise ConfigError(f"{annotations} has no labelled keypoints")
     paths = [annotations, images, annotations, images]
     if val is not None:
         paths[2:] = val, val_images or _find_images(val, "--val-images", images)
@@ -58,8 +76,8 @@ def starter_config(
     heatmaps = _heatmap_sizes(model, size, train.skeleton.num_keypoints)
     text = _data_text(root, names, val is None)
     text += "" if chosen is None else _line("categories", chosen)
-    text += _flip_text(train.skeleton)
-    text += _model_text(model, size, heatmaps)
+    text += _flip_text(train.skeleton) + _sigma_text(train.skeleton)
+    text += _model_text(train, model, size, heatmaps)
     return _header(annotations, train, model) + text + _train_text(train, model, size)
 
 
@@ -86,22 +104,25 @@ def _find_images(annotations: Path, option: str, known: Path | None = None) -> P
 
 
 def _input_size(train: Persons, model: str) -> tuple[int, int]:
-    """Return 192x256 for standing persons, 256x192 for lying ones, else a square."""
+    """Return 192x256 for upright boxes, 256x192 for lying ones, else a square; half if small."""
     if "higher" in model or model.endswith("_ae"):
         return 512, 512
     sides = train.bbox_xyxy[:, 2:] - train.bbox_xyxy[:, :2]
     ratio = float(np.median(sides[:, 0] / np.maximum(sides[:, 1], 1)))
-    if model == "hourglass52" or 0.87 <= ratio <= 1.15:
-        return 256, 256
-    return (192, 256) if ratio < 1 else (256, 192)
+    w, h = (192, 256) if ratio < 1 else (256, 192)
+    if model.startswith("hourglass") or 0.87 <= ratio <= 1.15:
+        w, h = 256, 256
+    return (w // 2, h // 2) if model in SMALL_MODELS else (w, h)
 
 
 def _heatmap_sizes(model: str, size: tuple[int, int], count: int) -> list[list[int]]:
     """Return the (w, h) of every map the network makes, by shapes alone."""
-    if any(side % _STRIDE or side < 1 for side in size):
-        raise ConfigError(f"--input-size must be multiples of {_STRIDE}, got {size[0]} {size[1]}")
+    stride = 32 if model.startswith("hrnet") else _STRIDE
+    if any(side % stride or side < 1 for side in size):
+        raise ConfigError(f"--input-size must be multiples of {stride}, got {size[0]} {size[1]}")
+    name, options = SMALL_MODELS.get(model, (model, {}))
     with torch.device("meta"), torch.inference_mode():
-        net = create_model(model, num_keypoints=count).eval()
+        net = create_model(name, num_keypoints=count, **options).eval()
         output = net(torch.zeros(1, 3, size[1], size[0]))
     sizes = [[maps.shape[3], maps.shape[2]] for maps in output.heatmaps]
     if output.tags:
@@ -113,7 +134,7 @@ def _header(annotations: Path, train: Persons, model: str) -> str:
     skeleton = train.skeleton
     names = f"{counted(skeleton.num_keypoints, 'keypoint')}: {', '.join(skeleton.keypoints)}."
     lines = [
-        f"# {model}; {annotations.name}: {len(train)} persons, {len(train.image_ids)} pictures.",
+        f"# {model}; {annotations.name}: {len(train)} {train.noun}, {len(train.image_ids)} images.",
         "# pose-train check my.yaml, then pose-train run my.yaml",
         "#",
         *_wrapped(names.split()),
@@ -146,7 +167,44 @@ def _flip_text(skeleton: Skeleton) -> str:
     return "\n".join([*lines, f"{flow}]\n"])
 
 
-def _model_text(model: str, size: tuple[int, int], heatmaps: list[list[int]]) -> str:
+def _sigma_text(skeleton: Skeleton) -> str:
+    """Return a comment about the sigmas of keypoints whose names COCO does not have."""
+    own = [name for name in skeleton.keypoints if name not in COCO.keypoints]
+    if not own or skeleton.name in SKELETONS:
+        return ""
+    words = (
+        "How exactly a keypoint can be annotated, for AP (`pose-eval sigmas` estimates it): "
+        f"{DEFAULT_SIGMA} for other names than COCO's. sigmas: {_flow({own[0]: DEFAULT_SIGMA})}"
+    )
+    return "\n".join(_wrapped(words.split(), "  #", "  #")) + "\n"
+
+
+def _weights_text(train: Persons, model: str, size: tuple[int, int]) -> str:
+    """Return what training starts from: weights of the zoo, the other way in a comment."""
+    row = zoo_row(Model(model, size))
+    few = ""
+    if len(train) < FEW and model not in SMALL_MODELS:
+        few = f", for which {len(train)} {train.noun} are few: --model hrnet_small needs fewer"
+    if row is None:
+        words = (
+            f"There are no published weights of {model}: it is trained from scratch{few}. To start "
+            "from another training of it: weights: FILE, reinit_head: true."
+        )
+        return "\n".join(_wrapped(words.split(), "  #", "  #")) + "\n"
+    words = (
+        f"It starts from published weights; `pose-train zoo fetch {row}` downloads them. Without "
+        f"these two lines it is trained from scratch{few}."
+    )
+    return (
+        "\n".join(_wrapped(words.split(), "  #", "  #"))
+        + f"\n  weights: {row}\n  reinit_head: true  # a new last layer where keypoints differ\n"
+    )
+
+
+def _model_text(
+    train: Persons, model: str, size: tuple[int, int], heatmaps: list[list[int]]
+) -> str:
+    name, options = SMALL_MODELS.get(model, (model, {}))
     if len(heatmaps) > 1 or "higher" in model or model.endswith("_ae"):
         recipe, key, value = "bottomup", "heatmap_sizes", str(heatmaps)
     else:
@@ -154,9 +212,11 @@ def _model_text(model: str, size: tuple[int, int], heatmaps: list[list[int]]) ->
     sigma = 3.0 if min(size) >= 288 and recipe == "topdown" else 2.0
     return (
         f"recipe: {recipe}\n"
-        f"model:\n  name: {model}\n  input_size: {list(size)}\n  {key}: {value}\n"
-        "  # weights: FILE  # pretrained on another set; with other keypoints: reinit_head: true\n"
-        f"codec: {{sigma: {sigma}}}  # of the Gaussians, in heatmap pixels\n"
+        f"model:\n  name: {name}\n"
+        + (_line("options", options) if options else "")
+        + f"  input_size: {list(size)}\n  {key}: {value}\n"
+        + _weights_text(train, model, size)
+        + f"codec: {{sigma: {sigma}}}  # of the Gaussians, in heatmap pixels\n"
     )
 
 
@@ -166,15 +226,20 @@ def _train_text(train: Persons, model: str, size: tuple[int, int]) -> str:
     batch = 8 if is_bottomup else max(2, min(32, samples // 8))
     per_epoch = -(-samples // batch)
     epochs = max(20, min(210, _STEPS // per_epoch))
+    if model in SMALL_MODELS:  # it sees few instances more often, and costs little
+        epochs = max(epochs, _SCRATCH_STEPS // per_epoch)
     steps = [round(epochs * 0.8), round(epochs * 0.95)]
     warmup = min(500, max(10, epochs * per_epoch // 20))
     lr, base = ("1.5e-3", 192) if is_bottomup else ("5e-4", 512)
+    rate = f"lr: {lr}  # Adam's, for any batch; published for {base}"
+    if model in SMALL_MODELS:
+        rate = "lr: 2e-3"
     pairs = bool(train.skeleton.flip_pairs) or train.skeleton.num_keypoints == 1
     lines = [
         "train:",
         f"  epochs: {epochs}",
         f"  batch_size: {batch}",
-        f"  lr: {lr}  # Adam's, for any batch; published for {base}",
+        f"  {rate}",
         f"  lr_steps: {steps}",
         f"  warmup_steps: {warmup}",
         "  num_workers: 2",

@@ -1,5 +1,6 @@
 """Weights to start from or to use: which file they are in, and what follows from their origin."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from pose_backbones import (
     local_weights,
     weights_folders,
 )
+from pose_data import Persons
 from pose_train.checkpoints import BEST, LAST
-from pose_train.config import Config
+from pose_train.config import Config, Model
+
+FEW = 2000  # persons, of which COCO has 150,000
+SMALL = 5_000_000  # parameters that they may suffice for
 
 
 def weights_file(weights: str | Path) -> Path:
@@ -47,19 +52,36 @@ def checkpoint_of_run(run_dir: Path) -> Path:
     raise CheckpointError(f"{run_dir} holds no checkpoint: neither {BEST} nor {LAST}")
 
 
-def start_from_weights(net: nn.Module, config: Config) -> Config:
+def start_from_weights(net: nn.Module, config: Config, persons: Persons | None = None) -> Config:
     """Load `model.weights`, if given, and return the config with what follows from them.
 
-    Prints what was loaded. Raises CheckpointError where it does not fit.
+    persons: what will be trained on, where it is known. Prints what was loaded, or that they are
+    few to train a large network from scratch. Raises CheckpointError where weights do not fit.
     """
     model = config.model
     if model.weights is None:
+        parameters = sum(parameter.numel() for parameter in net.parameters())
+        if persons is not None and len(persons) < FEW and parameters > SMALL:
+            print(
+                f"note: {len(persons)} {persons.noun} are few to train {parameters / 1e6:.0f} "
+                "million parameters from scratch, and AP may stay near 0: start from weights, "
+                f"model.weights={zoo_row(model) or 'FILE'} model.reinit_head=true, or train a "
+                "smaller network (`pose-train init --model hrnet_small`)",
+                flush=True,
+            )
         return settle_warp(config, None)[0]
     report = load_checkpoint(net, weights_file(model.weights), reinit_head=model.reinit_head)
     config, notes = settle_warp(config, report)
     for text in (f"{model.weights}: {report}", *notes):
         print(text, flush=True)
     return config
+
+
+def zoo_row(model: Model) -> str | None:
+    """Return the row of the zoo with weights for a network, of several the one nearest in size."""
+    rows = [name for name, row in ZOO.items() if row.model == model.name]
+    area = math.prod(model.input_size)
+    return min(rows, key=lambda n: abs(math.prod(ZOO[n].input_size) - area), default=None)
 
 
 def settle_warp(config: Config, report: LoadReport | None) -> tuple[Config, list[str]]:
