@@ -1,5 +1,6 @@
 """Loaders: each sample once per epoch, the same whoever makes it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import torch
 
 from pose_data import Augmentation, TopDown, load_coco, synthesize
 from pose_train import load_config
-from pose_train.config import Synthetic
+from pose_train.config import AnnotationSet, Synthetic
 from pose_train.ranks import Ranks
-from pose_train.sets import draw, eval_loader, make_batches, train_loader
+from pose_train.sets import draw, eval_loader, load_annotated, make_batches, notes, train_loader
 
 CPU = torch.device("cpu")
 
@@ -80,3 +81,30 @@ def test_evaluation_goes_in_order(dataset: TopDown) -> None:
             for batch in eval_loader(replace(dataset, augment=None), 4, 0, CPU, part):
                 indices += batch["index"].tolist()
         assert indices == list(range(len(dataset)))
+
+
+def test_notices_come_once_for_several_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"train": "cat", "val": "cat", "other": "dog"}
+    for name, category in files.items():
+        content = {
+            "images": [{"id": 1, "file_name": "x.jpg", "width": 50, "height": 50}],
+            "categories": [{"id": 1, "name": category, "keypoints": ["nose", "tail"]}],
+            "annotations": [{"id": 1, "image_id": 1, "keypoints": [9, 9, 2, 20, 20, 2]}],
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    train, val, other = (
+        load_annotated(tmp_path, AnnotationSet(f"{name}.json", "."), "coco", "data.root")
+        for name in files
+    )
+    assert not caplog.records
+    lines = notes(train, val, val)
+    assert "note: 1 annotations have no category_id: the only one with keypoints" in lines
+    assert len(lines) == len(set(lines)) > 1
+    alone = notes(train)
+    assert alone == [line.replace("note: ", "note: train.json: ") for line in lines]
+    (named,) = [line for line in notes(train, other) if "sigma" in line and "dog" in line]
+    assert named.startswith("note: other.json: skeleton of 'dog': ")
+    load_coco(tmp_path / "val.json", tmp_path / ".")
+    assert not caplog.records, "a notice is logged once"

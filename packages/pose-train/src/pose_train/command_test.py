@@ -37,6 +37,7 @@ def main(args: argparse.Namespace) -> int:
     from pose_train.published import MULTI_SCALE, departures, published_row
     from pose_train.ranks import joined
     from pose_train.rundir import write_text
+    from pose_train.sets import notes
     from pose_train.testing import evaluate_rows
     from pose_train.trained import load_tested, load_trained, predict_rows
 
@@ -72,6 +73,7 @@ def main(args: argparse.Namespace) -> int:
                 f"{count}{epoch}",
                 flush=True,
             )
+            print("".join(f"{line}\n" for line in notes(val, boxes)), end="", flush=True)
         rows = predict_rows(trained, val, boxes, ranks, device)
         report = evaluate_rows(rows, val)
     if not ranks.is_first:

@@ -1,7 +1,9 @@
 """The sets of a run: what is trained on, what is evaluated, and who gets which part of them."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,12 +93,13 @@ def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Person
             "another COCO results file with data.detections.file=FILE, or take the annotated boxes "
             "with eval.boxes=gt, which gives a higher AP"
         )
-    return load_detections(
-        root / found.file,
-        val,
-        score_threshold=found.score_threshold,
-        per_image=found.per_image,
-    )
+    with quiet_loaders():
+        return load_detections(
+            root / found.file,
+            val,
+            score_threshold=found.score_threshold,
+            per_image=found.per_image,
+        )
 
 
 def load_main(root: Path, data: Data, chosen: AnnotationSet) -> Persons:
@@ -119,15 +122,45 @@ def load_annotated(
     if not root.is_dir():
         raise ConfigError(f"{key} {root} does not exist or is not a folder")
     files = root / chosen.annotations, root / chosen.images
-    if format_ == "aic":
-        persons = load_aic(*files)
-        if flip_pairs is not None:
-            persons = replace(persons, skeleton=with_flip_pairs(persons.skeleton, flip_pairs))
-    else:
-        persons = load_coco(*files, categories=categories, flip_pairs=flip_pairs)
+    with quiet_loaders():
+        if format_ == "aic":
+            persons = load_aic(*files)
+            if flip_pairs is not None:
+                persons = replace(persons, skeleton=with_flip_pairs(persons.skeleton, flip_pairs))
+        else:
+            persons = load_coco(*files, categories=categories, flip_pairs=flip_pairs)
     if not len(persons):
         raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
     return persons
+
+
+@contextmanager
+def quiet_loaders() -> Iterator[None]:
+    """Keep loaders from logging their notices: `notes` returns them for a better moment."""
+    log = logging.getLogger("pose_data.notices")
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
+
+
+def notes(*sets: Persons) -> list[str]:
+    """Return what was derived or left out in loading sets, a line each.
+
+    What holds for several files comes once, without their names.
+    """
+    files_of: dict[str, dict[str, None]] = {}
+    for persons in sets:
+        files = [persons.annotation_file, *(source.annotation_file for source in persons.sources)]
+        for notice in persons.notices:
+            file = next((file for file in files if notice.startswith(f"{file}: ")), None)
+            text = notice if file is None else notice.removeprefix(f"{file}: ")
+            files_of.setdefault(text, {})["" if file is None else f"{file.name}: "] = None
+    return [
+        f"note: {next(iter(files)) if len(files) == 1 else ''}{text}"
+        for text, files in files_of.items()
+    ]
 
 
 def check_pictures(persons: Persons) -> None:
@@ -170,7 +203,7 @@ def describe(sets: Sets) -> str:
         lines.append(
             f"note: {len(shared)} pictures are in both sets; the AP shows how well they are fitted"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *notes(*sets)])
 
 
 def _pictures(persons: Persons) -> set[Path]:

@@ -18,6 +18,7 @@ from pose_data.infer import DEFAULT_SIGMA
 from pose_data.sides import names_a_side
 from pose_data.skeleton import SKELETONS
 from pose_train.config import ConfigError, Model
+from pose_train.sets import quiet_loaders
 from pose_train.weights import FEW, zoo_row
 from pose_train.words import counted
 
@@ -68,7 +69,9 @@ def starter_config(
     paths = [annotations, images, annotations, images]
     if val is not None:
         paths[2:] = val, val_images or _find_images(val, "--val-images", images)
-        if load_coco(*paths[2:], categories=chosen).skeleton.keypoints != train.skeleton.keypoints:
+        with quiet_loaders():  # what there is to say was said of the other file
+            other = load_coco(*paths[2:], categories=chosen).skeleton
+        if other.keypoints != train.skeleton.keypoints:
             raise ConfigError(f"{val} has other keypoints than {annotations}")
     root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     names = [os.path.relpath(path.resolve(), root) for path in paths]

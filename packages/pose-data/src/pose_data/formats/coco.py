@@ -20,7 +20,7 @@ from pose_data.persons import Category, Persons
 from pose_data.regions import Regions, starts, take_ragged
 from pose_data.skeleton import COCO, Skeleton, plain_name, with_flip_pairs
 
-_log = logging.getLogger("pose_data")
+_log = logging.getLogger("pose_data.notices")
 # What a notice of infer.py is about, where it is more than a note.
 _ODD_NAMES = {"`skeleton` is left out": "wrong-skeleton", "a side but no partner": "lone-side"}
 
@@ -60,7 +60,7 @@ def load_coco(
     (NAME.cache.npz).
 
     Raises DatasetError where a file is missing, is not JSON, or a record cannot be used. Whatever
-    was derived or left out is in `notices`, and logged as warnings of "pose_data".
+    was derived or left out is in `notices`, and logged as warnings of "pose_data.notices".
     """
     path, folder = Path(annotation_file), Path(image_dir)
     check_folder(folder)
