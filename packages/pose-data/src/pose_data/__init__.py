@@ -15,6 +15,7 @@ from pose_data.regions import Regions
 from pose_data.sampler import GroupedBatches
 from pose_data.samples.bottomup import BottomUp
 from pose_data.samples.crop import Augmentation, inverse, keypoints_to_image
+from pose_data.samples.pixels import Blur, Colour, Erase, Noise
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
 from pose_data.skeleton import AIC, COCO, COCO_AIC, CROWDPOSE, MPII, Skeleton, with_flip_pairs
@@ -33,10 +34,14 @@ __all__ = [
     "HARD",
     "MPII",
     "Augmentation",
+    "Blur",
     "BottomUp",
+    "Colour",
     "DatasetError",
+    "Erase",
     "Finding",
     "GroupedBatches",
+    "Noise",
     "Persons",
     "Regions",
     "Scene",
