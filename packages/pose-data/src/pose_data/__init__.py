@@ -7,6 +7,7 @@ from pose_data.findings import Finding
 from pose_data.formats.aic import convert_aic, load_aic
 from pose_data.formats.coco import load_coco
 from pose_data.formats.detections import load_detections, whole_image_boxes
+from pose_data.formats.values import with_shares
 from pose_data.images.decode import start_worker
 from pose_data.images.warp import warp_affine
 from pose_data.infer import infer_skeleton
@@ -69,4 +70,5 @@ __all__ = [
     "warp_affine",
     "whole_image_boxes",
     "with_flip_pairs",
+    "with_shares",
 ]
