@@ -110,6 +110,10 @@ def test_show(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "image id" not in text
     assert main(["show", *train(data), "-o", str(tmp_path / "a.png"), *options]) == 0
     assert cv2.imread(str(tmp_path / "a.png")).std() > 10
+    changed = [*options, "--pixels", "noise", "erase"]
+    assert main(["show", *train(data), "-o", str(tmp_path / "changed.png"), *changed]) == 0
+    sheets = [cv2.imread(str(tmp_path / f"{name}.png")) for name in ("a", "changed")]
+    assert (sheets[0] != sheets[1]).any()
     assert main(["show", *train(data), "-o", str(tmp_path / "a.tiff"), *options]) == 1
     assert "end it with .html, .png or .jpg" in capsys.readouterr().err
     ids = load_coco(*train(data)).ids[:1].tolist()

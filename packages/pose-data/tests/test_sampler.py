@@ -124,6 +124,29 @@ def test_samples_drawn_again_are_numbered() -> None:
     assert len(sampler) == 3
 
 
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_what_is_drawn_very_often_is_spread_over_the_epoch(world_size: int) -> None:
+    """Persons 0 to 3, of one picture, come 100 times each, among 1600 others of 800 pictures."""
+    image_index = np.repeat(np.arange(801), [4, *[2] * 800])
+    drawn = np.sort(np.concatenate([np.repeat(np.arange(4), 100), np.arange(4, 1604)]))
+    by_halves = {}
+    for spread in (False, True):
+        ranks = [
+            GroupedBatches(
+                image_index, 10, 0, rank, world_size, rows=lambda _: drawn, spread=spread
+            )
+            for rank in range(world_size)
+        ]
+        taken = [key for sampler in ranks for key in keys(sampler)]
+        assert sorted(index for _, index, _ in taken) == drawn.tolist()
+        assert len(set(taken)) == len(taken), "each repeat once"
+        often = [[i for _, i, _ in batch if i < 4] for sampler in ranks for batch in sampler]
+        by_halves[spread] = max(map(len, often))
+        empty = sum(not each for each in often) / len(often)
+        assert (empty < 0.3) == spread
+    assert by_halves[True] < 15
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

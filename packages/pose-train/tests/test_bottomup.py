@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,17 @@ def test_a_run_leaves_everything(config_file: Path, tmp_path: Path, overrides: l
     assert all(torch.isfinite(t).all() for t in checkpoint["state_dict"].values())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["train.ema=0.9", "train.accumulate=2"],
+        ["train.ema=0.9", "data.weight=id", "train.scene.colour.p=1", "train.scene.noise={}"],
+    ],
+)
 def test_resumed_equals_uninterrupted(
-    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = ["train.ema=0.9", "train.accumulate=2"]
     assert main(["run", str(config_file), f"out={whole}", *options]) == 0
     with monkeypatch.context() as patch:
         original = bottomup.batch_loss
@@ -135,6 +142,38 @@ def test_ratios_draw_the_pictures_of_each_source(
     command = ["run", str(config_file), f"out={out}", extra, "data.ratio=2", "train.epochs=1"]
     assert main(command) == 0
     assert records(out)[0]["step"] == 7
+
+
+def test_groups_of_whole_images_come_equally_often(
+    config_file: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 8 images 2 are of one camera; of the extra source, without cameras, half comes."""
+    root = tmp_path / "cameras"
+    shutil.copytree(data, root)
+    file = root / "annotations/person_keypoints_train2017.json"
+    content = json.loads(file.read_text())
+    for i, image in enumerate(content["images"]):
+        image["camera"] = "left" if i < 2 else "right"
+    file.write_text(json.dumps(content))
+    options = [f"data.root={root}", f"data.extra={{more: {{root: {data}, ratio: 0.5}}}}"]
+    options += ["data.balance=camera", "train.epochs=1"]
+    config = load_config(config_file, options)
+    sets = load_sets(config.data, config.eval, root, config.recipe)
+    _, maps = bottomup.create_net(config.model, 17)
+    dataset = bottomup.train_samples(config, sets.train, maps, torch.device("cpu"))
+    for world_size in (1, 2):
+        ranks = [Ranks(rank, world_size) for rank in range(world_size)]
+        batches = [bottomup.make_batches(dataset, config, each) for each in ranks]
+        drawn = [key for own in batches for batch in own for key in batch]
+        counts = np.bincount([index for _, index, _ in drawn], minlength=16)
+        assert [counts[:2].sum(), counts[2:8].sum(), counts[8:].sum()] == [4, 4, 4]
+        assert len(set(drawn)) == 12, "drawn again with the next repeat"
+    out = tmp_path / "run"
+    assert main(["run", str(config_file), f"out={out}", *options]) == 0
+    assert records(out)[0]["step"] == 4
+    printed = capsys.readouterr().out
+    assert "  balanced by camera of images: 2 groups of images\n" in printed
+    assert "    smallest, left: 2 -> 4 samples an epoch\n" in printed
 
 
 def two_samples(config: Config, persons: Persons, maps: bottomup.Maps) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from pose_train import ConfigError, load_config
+from pose_data import Blur, Colour, Erase, Noise
+from pose_train import ConfigError, load_config, shipped_configs
 from pose_train.config import Config
-from pose_train.read_config import to_yaml
+from pose_train.read_config import parse_config, to_yaml
 
 
 def test_overrides_are_typed_like_the_file() -> None:
@@ -29,6 +30,23 @@ def test_resolved_config_reads_back_equal(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
     assert load_config(file) == config
+
+
+def test_pixels_change_only_where_a_config_says_so() -> None:
+    for name in shipped_configs():
+        train = load_config(name, ["data.root=there", "data.synthetic=null"]).train
+        for augment in filter(None, (train.augment, train.scene)):
+            changes = {augment.colour, augment.blur, augment.noise, augment.erase}
+            assert changes == {None}, name
+    settings = ["train.augment.colour.hue=[0, 0]", "train.augment.noise={}"]
+    settings += ["train.scene.blur={sigma_limit: [1, 2], p: 1}", "train.scene.erase.fill=114"]
+    config = load_config("demo", settings)
+    assert config.train.augment is not None
+    assert config.train.augment.colour == Colour(hue=(0, 0))
+    assert config.train.augment.noise == Noise()
+    assert config.train.scene.blur == Blur(sigma_limit=(1, 2), p=1)
+    assert config.train.scene.erase == Erase(fill=114)
+    assert parse_config(to_yaml(config), "resolved") == config
 
 
 def test_default_run_directory_is_the_next_free_one(
@@ -81,6 +99,13 @@ def test_default_run_directory_is_the_next_free_one(
         ("eval.multi_scale=[]", "at least one factor"),
         ("train.augment={scale: 1.5}", r"train\.augment\.scale must be from 0 to 0\.9, got 1\.5"),
         ("train.augment={flip_prob: 2}", r"train\.augment\.flip_prob must be from 0 to 1, got 2"),
+        ("train.augment.color.p=1", r"unknown key train\.augment\.color; did you mean colour"),
+        ("train.augment.erase.fill=a", r"train\.augment\.erase\.fill must be of type int, got 'a'"),
+        (
+            "train.augment.blur.blur_limit=[3, 4]",
+            r"train\.augment\.blur\.blur_limit\[1\] must be odd",
+        ),
+        ("train.scene.noise.std_range=[0, 9]", r"train\.scene\.noise\.std_range\[1\] must be from"),
         ("train.augment.shift=-3", r"train\.augment\.shift must be from 0 to 1"),
         ("train.augment.rotate=-80", r"train\.augment\.rotate must be from 0 to 180"),
         ("train.scene.scale=[2, 1]", r"train\.scene\.scale must be in order"),

@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from pose_data import Augmentation, TopDown, load_coco, synthesize
+from pose_data import Augmentation, TopDown, load_coco, synthesize, with_shares
 from pose_train import load_config
 from pose_train.config import AnnotationSet, Synthetic
 from pose_train.ranks import Ranks
@@ -31,6 +32,26 @@ def test_drawn_pictures_hold_as_many_people_as_asked(tmp_path: Path) -> None:
     )
     counts = torch.bincount(torch.from_numpy(persons.image_index))
     assert set(counts.tolist()) == {1, 2}
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_balanced_persons_under_several_processes(dataset: TopDown, world_size: int) -> None:
+    """Each image comes equally often in an epoch of unchanged length, its persons in turn."""
+    config = load_config("demo", ["train.batch_size=4"])
+    plain = make_batches(dataset.persons, config, Ranks(0, world_size))
+    persons = with_shares(dataset.persons, balance="file_name")
+    ranks = [make_batches(persons, config, Ranks(rank, world_size)) for rank in range(world_size)]
+    images = np.zeros(len(persons.image_ids))
+    for epoch in range(60):
+        drawn = []
+        for batches in ranks:
+            assert len(batches) == len(plain)
+            batches.epoch = epoch
+            drawn += [key for batch in batches for key in batch]
+        assert len(set(drawn)) == len(drawn) == len(persons)
+        images += np.bincount(persons.image_index[[index for _, index, _ in drawn]])
+    assert np.ptp(np.bincount(persons.image_index)) >= 1
+    np.testing.assert_allclose(images / 60, len(persons) / len(images), atol=0.2)
 
 
 def samples(dataset: TopDown, epoch: int, num_workers: int) -> dict[int, torch.Tensor]:

@@ -7,6 +7,7 @@ from pose_data.findings import Finding
 from pose_data.formats.aic import convert_aic, load_aic
 from pose_data.formats.coco import load_coco
 from pose_data.formats.detections import load_detections, whole_image_boxes
+from pose_data.formats.values import with_shares
 from pose_data.images.decode import start_worker
 from pose_data.images.warp import warp_affine
 from pose_data.infer import infer_skeleton
@@ -15,6 +16,7 @@ from pose_data.regions import Regions
 from pose_data.sampler import GroupedBatches
 from pose_data.samples.bottomup import BottomUp
 from pose_data.samples.crop import Augmentation, inverse, keypoints_to_image
+from pose_data.samples.pixels import Blur, Colour, Erase, Noise
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
 from pose_data.skeleton import (
@@ -42,10 +44,14 @@ __all__ = [
     "HARD",
     "MPII",
     "Augmentation",
+    "Blur",
     "BottomUp",
+    "Colour",
     "DatasetError",
+    "Erase",
     "Finding",
     "GroupedBatches",
+    "Noise",
     "Persons",
     "Regions",
     "Scene",
@@ -73,5 +79,6 @@ __all__ = [
     "warp_affine",
     "whole_image_boxes",
     "with_flip_pairs",
+    "with_shares",
     "with_sigmas",
 ]

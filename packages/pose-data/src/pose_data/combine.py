@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.persons import Persons, as_source
+from pose_data.persons import Persons, as_source, sources_of
 from pose_data.regions import join_regions
+from pose_data.shares import Shares, draw_shares
 from pose_data.skeleton import SKELETONS, Skeleton, plain_name
 
 Same = Mapping[str, str | tuple[str, str]]
@@ -173,24 +174,35 @@ def convert(persons: Persons, skeleton: Skeleton, same: Same | None = None) -> P
 def epoch_rows(persons: Persons, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw the persons of one epoch by the ratios of their sources; rows in order, not shuffled.
 
-    Ratio 1 takes all, 0.5 a random half, 2.5 all twice and a random half once more.
+    Ratio 1 takes all, 0.5 a random half, 2.5 all twice and a random half once more. Of a source
+    with shares as many are drawn, by these.
     """
-    sources = persons.sources or (as_source(persons),)
-    return draw_rows([each.num_persons for each in sources], [s.ratio for s in sources], rng)
+    sources = sources_of(persons)
+    counts, ratios = [each.num_persons for each in sources], [each.ratio for each in sources]
+    return draw_rows(counts, ratios, rng, [each.shares for each in sources])
 
 
 def draw_rows(
-    counts: Sequence[int], ratios: Sequence[float], rng: np.random.Generator
+    counts: Sequence[int],
+    ratios: Sequence[float],
+    rng: np.random.Generator,
+    shares: Sequence[Shares | None] | None = None,
 ) -> NDArray[np.int64]:
     """Draw rows that stand source by source, `counts` of each, by a ratio for each source.
 
-    epoch_rows says what a ratio means; this is for samples that are not persons.
+    epoch_rows says what a ratio means, and shares; this is for samples that are not persons.
     """
     rows, first = [], 0
-    for count, ratio in zip(counts, ratios, strict=True):
+    shares = shares or [None] * len(counts)
+    for count, ratio, own in zip(counts, ratios, shares, strict=True):
         whole = int(ratio)
-        part = rng.permutation(count)[: round((ratio - whole) * count)]
-        rows += [np.tile(np.arange(count), whole) + first, part + first]
+        part = round((ratio - whole) * count)
+        if own is None:
+            once_more = rng.permutation(count)[:part]
+            rows += [np.tile(np.arange(count), whole) + first, once_more + first]
+        else:
+            assert len(own.groups) == count, f"shares are of {own.unit}"
+            rows.append(draw_shares(own, whole * count + part, rng) + first)
         first += count
     return np.sort(np.concatenate(rows)).astype(np.int64)
 

@@ -11,6 +11,7 @@ from pose_data.errors import DatasetError
 from pose_data.images.decode import read_picture
 from pose_data.images.headers import Exif
 from pose_data.regions import Regions
+from pose_data.shares import Shares, describe_shares
 from pose_data.skeleton import Skeleton
 
 
@@ -33,7 +34,8 @@ class Category(NamedTuple):
 class Source:
     """One annotation file among several: its rows stand together, in the order of the sources.
 
-    ratio: how often each of its persons comes in an epoch, on average.
+    ratio: how often each of its persons comes in an epoch, on average. shares: how often relative
+    to one another; None for equally often.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Source:
     num_persons: int
     num_images: int
     ratio: float = 1.0
+    shares: Shares | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Persons:
     annotated ones.
     regions: every annotation of the file, crowds and unlabelled persons too, in the same pictures.
     categories: those of the persons.
+    shares: how often they come in an epoch, from `with_shares`; None for equally often, and where
+    `sources` have theirs.
     sources: the files these persons come from, where `merge` or `combine` joined several.
     notices: what was derived or left out, one sentence each.
     """
@@ -74,6 +79,7 @@ class Persons:
     scores: NDArray[np.float32] | None = None
     regions: Regions | None = None
     categories: tuple[Category, ...] = ()
+    shares: Shares | None = None
     sources: tuple[Source, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -106,13 +112,16 @@ class Persons:
         return f"instances of {', '.join(names)}"
 
     def describe(self) -> str:
-        """Count persons and pictures, one line for each source."""
+        """Count persons and pictures of each source, and say how often they come."""
         lines = []
-        for each in self.sources or (as_source(self),):
+        sources = sources_of(self)
+        for each in sources:
             ratio = "" if each.ratio == 1 else f", {each.ratio:g} x per epoch"
             counts = f"{each.num_persons} {self.noun} in {each.num_images} pictures"
             lines.append(f"{each.name}: {counts}{ratio}")
-        if len(lines) > 1:
+            if each.shares is not None:
+                lines += [f"  {line}" for line in describe_shares(each.shares, each.ratio)]
+        if len(sources) > 1:
             lines.append(
                 f"together: {len(self)} {self.noun}, {self.skeleton.num_keypoints} keypoints"
             )
@@ -122,7 +131,12 @@ class Persons:
 def as_source(persons: Persons, ratio: float = 1.0) -> Source:
     """Describe persons that came from one file."""
     file = persons.annotation_file
-    return Source(file.name, file, len(persons), len(persons.image_ids), ratio)
+    return Source(file.name, file, len(persons), len(persons.image_ids), ratio, persons.shares)
+
+
+def sources_of(persons: Persons) -> tuple[Source, ...]:
+    """Return the files that persons come from, one if nothing was joined."""
+    return persons.sources or (as_source(persons),)
 
 
 def read_image(persons: Persons, index: int, exif: Exif = "auto") -> NDArray[np.uint8]:

@@ -5,15 +5,18 @@ import math
 from typing import Any
 
 
-def within(low: float, high: float = math.inf) -> dict[str, Any]:
-    """Return the metadata of a field whose values, if not None, are from `low` to `high`."""
-    return {"low": low, "high": high}
+def within(low: float, high: float = math.inf, *, ordered: bool = False) -> dict[str, Any]:
+    """Return the metadata of a field whose values, if not None, are from `low` to `high`.
+
+    ordered: of several values none is below the one before.
+    """
+    return {"low": low, "high": high, "ordered": ordered}
 
 
 def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dict[str, Any]:
     """Return the metadata of a field whose values are above `low` and below `high`.
 
-    ordered: of several values none is below the one before.
+    ordered: as for `within`.
     """
     return {"above": low, "below": high, "ordered": ordered}
 

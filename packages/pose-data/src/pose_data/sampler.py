@@ -34,6 +34,8 @@ class GroupedBatches:
     be kept, a larger per_batch needs fewer to be.
     rows: draws the samples of an epoch, for example `lambda rng: epoch_rows(persons, rng)`; None
     takes each once. A sample drawn again has the next `repeat`, so that its augmentation differs.
+    spread: what is drawn again comes anywhere in the epoch; else it follows closely, as the persons
+    of a picture do, to be decoded once, which is too close where some are drawn very often.
 
     Raises ValueError for numbers that make no sense.
     """
@@ -48,6 +50,7 @@ class GroupedBatches:
     rows: Callable[[np.random.Generator], I64] | None = None
     epoch: int = 0
     start: int = 0
+    spread: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "world_size", "lanes", "per_batch"):
@@ -74,13 +77,17 @@ class GroupedBatches:
         """Return all batches of this rank and epoch: (index, repeat) of each sample (B, 2)."""
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = self._drawn(rng)
+        repeats = _count_repeats(rows)
         pictures = self.image_index[rows]
+        if self.spread:  # a picture that is drawn again counts as another one
+            apart = pictures + repeats * (int(pictures.max(initial=-1)) + 1)
+            pictures = np.unique(apart, return_inverse=True)[1]
         # The pictures shuffled, and the samples within each: in this order pictures are whole.
         turn = rng.permutation(int(pictures.max(initial=-1)) + 1)
         order = np.lexsort((rng.random(len(pictures)), turn[pictures]))
-        samples = np.stack([rows, _count_repeats(rows)], axis=1)[order]  # (M, 2)
+        samples = np.stack([rows, repeats], axis=1)[order]  # (M, 2)
         first, last = len(rows) * np.array([self.rank, self.rank + 1]) // self.world_size
-        samples = samples[first:last]
+        samples, pictures = samples[first:last], pictures[order][first:last]
 
         sizes = np.full(self._batches, self.batch_size)  # all full but the last, none empty
         sizes[-1] = len(samples) - self.batch_size * (self._batches - 1)
@@ -91,8 +98,8 @@ class GroupedBatches:
         for lane in range(min(self.lanes, len(sizes))):
             lane_sizes = sizes[lane :: self.lanes]
             part = samples[used : used + lane_sizes.sum()]
+            in_lane = pictures[used : used + len(part)].tolist()
             used += len(part)
-            in_lane = self.image_index[part[:, 0]].tolist()
             dealt = _deal(in_lane, lane_sizes.tolist(), self.per_batch)
             in_batches = part[np.argsort(dealt, kind="stable")]
             batches[lane :: self.lanes] = np.split(in_batches, np.cumsum(lane_sizes)[:-1])

@@ -56,7 +56,7 @@ def bench(config: Config, seconds: float) -> Speeds | None:
             root = Path(folder) / "data"
             draw(config.data.synthetic, root, config.seed)
         take_apart = topdown_parts if config.recipe == "topdown" else bottomup_parts
-        sets = load_sets(config.data, config.eval, root)
+        sets = load_sets(config.data, config.eval, root, config.recipe)
         parts = take_apart(config, sets, ranks, device)
         set_training(parts.training.net)
         stream = endless(parts)

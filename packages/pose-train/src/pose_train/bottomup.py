@@ -18,6 +18,7 @@ from pose_backbones import PoseOutput, create_model
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import COCO, BottomUp, GroupedBatches, Persons
 from pose_data.combine import draw_rows
+from pose_data.persons import sources_of
 from pose_train.checkpoints import Training, restore_checkpoint
 from pose_train.config import Config, ConfigError, Model
 from pose_train.losses import BottomUpLoss, bottomup_loss
@@ -307,12 +308,13 @@ def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.de
 
 def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatches:
     """Return the order of training samples of this process; set its `epoch` and `start`."""
-    sources = dataset.persons.sources
-    ratios = [source.ratio for source in sources]
+    sources = sources_of(dataset.persons)
+    ratios, shares = [each.ratio for each in sources], [each.shares for each in sources]
     # The pictures of a source stand together; those without annotations are no samples.
     bounds = np.cumsum([0, *(source.num_images for source in sources)])
     counts = np.diff(np.searchsorted(dataset.images, bounds)).tolist()
-    weighted = any(ratio != 1 for ratio in ratios)
+    has_shares = any(each is not None for each in shares)
+    weighted = has_shares or any(ratio != 1 for ratio in ratios)
     try:
         return GroupedBatches(
             np.arange(len(dataset)),
@@ -321,7 +323,8 @@ def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatc
             ranks.rank,
             ranks.world_size,
             lanes=max(1, config.train.num_workers),
-            rows=(lambda rng: draw_rows(counts, ratios, rng)) if weighted else None,
+            rows=(lambda rng: draw_rows(counts, ratios, rng, shares)) if weighted else None,
+            spread=has_shares,
         )
     except ValueError as error:
         raise ConfigError(f"train: {error}") from error

@@ -57,7 +57,7 @@ def check(config: Config, picture: Path) -> str:
         raise ConfigError(
             "data.synthetic draws its pictures when it runs: there is nothing to check before"
         )
-    sets = load_sets(config.data, config.eval, Path(config.data.root))
+    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
     for persons in (sets.train, sets.val):
         check_pictures(persons)
     check_evaluation(config, sets.train.skeleton, sets.val)

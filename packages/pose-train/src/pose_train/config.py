@@ -10,6 +10,8 @@ from typing import Any, Literal
 from pose_data import Augmentation, Scene, SceneAugmentation
 from pose_data.ranges import between, within
 
+RecipeName = Literal["topdown", "bottomup"]
+
 
 class ConfigError(ValueError):
     """A config that cannot be used; the message names the file, the key and what is allowed."""
@@ -38,6 +40,8 @@ class ExtraSource:
     train: AnnotationSet = COCO_TRAIN
     # how often each person comes in an epoch on average; bottomup: each picture
     ratio: float = field(default=1.0, metadata=within(0))
+    balance: str | None = None  # as data.balance and data.weight, among its own
+    weight: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Data:
     val: AnnotationSet = COCO_VAL
     # how often each person of train comes in an epoch; bottomup: each picture
     ratio: float = field(default=1.0, metadata=within(0))
+    # a key of images, else of annotations, in the file of train, e.g. video_id or attributes.place:
+    # groups of equal value come equally often, in an epoch as long as before
+    balance: str | None = None
+    # such a key with numbers from 0 on: how often each comes, relative to the others
+    weight: str | None = None
     extra: dict[str, ExtraSource] = field(default_factory=dict)  # more to train on, by any name
     mix: Literal["merge", "combine"] = "merge"  # keypoints of the main set, or those of all sets
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name: [its name elsewhere];
@@ -212,7 +221,7 @@ class Config:
     data: Data
     model: Model
     train: Train
-    recipe: Literal["topdown", "bottomup"] = "topdown"
+    recipe: RecipeName = "topdown"
     codec: Codec = Codec()
     grouping: Grouping = Grouping()
     loss: Loss = Loss()

@@ -58,7 +58,7 @@ def load_given_sets(config: Config) -> Sets | None:
     check_extras(config)
     if config.data.root is None:
         return None
-    sets = load_sets(config.data, config.eval, Path(config.data.root))
+    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
     check_pictures(sets.val)
     check_evaluation(config, sets.train.skeleton, sets.val)
     return sets
@@ -80,7 +80,7 @@ def open_run(
             draw(config.data.synthetic, path / "data", config.seed)
     gather(None, ranks)  # the others wait until the pictures are there
     if sets is None:
-        sets = load_sets(config.data, config.eval, path / "data")
+        sets = load_sets(config.data, config.eval, path / "data", config.recipe)
     loggers: list[Logger] = []
     if ranks.is_first:
         write_text(path / "config.yaml", text)

@@ -27,10 +27,23 @@ from pose_data import (
     synthesize,
     whole_image_boxes,
     with_flip_pairs,
+    with_shares,
     with_sigmas,
 )
 from pose_data.images.missing import why_missing
-from pose_train.config import AnnotationSet, Config, ConfigError, Data, Eval, RunError, Synthetic
+from pose_data.persons import sources_of
+from pose_data.shares import Unit
+from pose_train.config import (
+    AnnotationSet,
+    Config,
+    ConfigError,
+    Data,
+    Eval,
+    ExtraSource,
+    RecipeName,
+    RunError,
+    Synthetic,
+)
 from pose_train.cores import allowed_workers
 from pose_train.ranks import Ranks
 from pose_train.signals import start_sampling
@@ -47,15 +60,15 @@ class Sets(NamedTuple):
     boxes: Persons
 
 
-def load_sets(data: Data, evaluation: Eval, root: Path) -> Sets:
+def load_sets(data: Data, evaluation: Eval, root: Path, recipe: RecipeName = "topdown") -> Sets:
     """Load the sets below `root`; raises ConfigError, DatasetError."""
     val = load_main(root, data, data.val)
-    return Sets(load_train(data, root), val, load_boxes(data, evaluation, root, val))
+    return Sets(load_train(data, root, recipe), val, load_boxes(data, evaluation, root, val))
 
 
-def load_train(data: Data, root: Path) -> Persons:
+def load_train(data: Data, root: Path, recipe: RecipeName = "topdown") -> Persons:
     """Load what is trained on: one set, or several as one."""
-    first = load_main(root, data, data.train)
+    first = drawn_by(load_main(root, data, data.train), data, recipe)
     if not data.extra:
         return first if data.ratio == 1 else merge(first, ratios=[data.ratio])
     others = []
@@ -65,7 +78,8 @@ def load_train(data: Data, root: Path) -> Persons:
             raise ConfigError(
                 f"{key} is missing: give its folder, or leave it out: data.extra={{}}"
             )
-        others.append(load_annotated(Path(extra.root), extra.train, extra.format, key))
+        other = load_annotated(Path(extra.root), extra.train, extra.format, key)
+        others.append(drawn_by(other, extra, recipe))
     ratios = [data.ratio, *(extra.ratio for extra in data.extra.values())]
     same = {
         name: other[0] if len(other) == 1 else (other[0], other[1])
@@ -73,6 +87,12 @@ def load_train(data: Data, root: Path) -> Persons:
     }
     join = merge if data.mix == "merge" else combine
     return join(first, *others, ratios=ratios, same=same)
+
+
+def drawn_by(persons: Persons, source: Data | ExtraSource, recipe: RecipeName) -> Persons:
+    """Return persons with how often they come, by keys of their file; bottom-up its images."""
+    unit: Unit = "persons" if recipe == "topdown" else "images"
+    return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
 
 
 def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Persons:
@@ -196,7 +216,7 @@ def draw(made: Synthetic, root: Path, seed: int) -> None:
 def describe(sets: Sets) -> str:
     """Say how much there is to train on and to evaluate, and what an AP would not show."""
     lines = [f"{len(sets.train)} {sets.train.noun} to train on, {len(sets.boxes)} to evaluate"]
-    if sets.train.sources:
+    if sets.train.sources or sets.train.shares is not None:
         lines.insert(0, sets.train.describe())
     shared = _pictures(sets.train) & _pictures(sets.val)
     if shared:
@@ -212,7 +232,9 @@ def _pictures(persons: Persons) -> set[Path]:
 
 def make_batches(persons: Persons, config: Config, ranks: Ranks) -> GroupedBatches:
     """Return the order of training samples of this process; set its `epoch` and `start`."""
-    weighted = any(source.ratio != 1 for source in persons.sources)
+    sources = sources_of(persons)
+    has_shares = any(source.shares is not None for source in sources)
+    weighted = has_shares or any(source.ratio != 1 for source in sources)
     try:
         return GroupedBatches(
             persons.image_index,
@@ -222,6 +244,7 @@ def make_batches(persons: Persons, config: Config, ranks: Ranks) -> GroupedBatch
             ranks.world_size,
             lanes=max(1, config.train.num_workers),
             rows=(lambda rng: epoch_rows(persons, rng)) if weighted else None,
+            spread=has_shares,
         )
     except ValueError as error:
         raise ConfigError(f"train: {error}") from error

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from pose_data.errors import DatasetError
 from pose_data.images.headers import EXIFS
 from pose_data.samples.bottomup import BottomUp
 from pose_data.samples.crop import Augmentation
+from pose_data.samples.pixels import PIXELS
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import legend
@@ -33,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
     parser.add_argument(
+        "--pixels",
+        nargs="+",
+        choices=sorted(PIXELS),
+        default=[],
+        help="change pixels of samples, too, by the default ranges",
+    )
+    parser.add_argument(
         "--names", action="store_true", help="write keypoint names, in larger images"
     )
     parser.add_argument("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
@@ -53,13 +62,15 @@ def run(args: argparse.Namespace) -> int:
         rows = np.sort(rng.permutation(len(persons))[: args.samples])
         images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
     size = args.input_size or ((512, 512) if args.bottom_up else (192, 256))
+    changes: dict[str, Any] = {name: PIXELS[name]() for name in args.pixels}
     dataset: TopDown | BottomUp
     if args.bottom_up:
-        augment = SceneAugmentation()
-        dataset = BottomUp(persons, size, (size,), None, augment, seed=args.seed, exif=args.exif)
+        scene = SceneAugmentation(**changes)
+        dataset = BottomUp(persons, size, (size,), None, scene, seed=args.seed, exif=args.exif)
         rows = np.searchsorted(dataset.images, np.unique(persons.image_index[rows]))
     else:
-        dataset = TopDown(persons, size, None, Augmentation(), seed=args.seed, exif=args.exif)
+        augment = Augmentation(**changes)
+        dataset = TopDown(persons, size, None, augment, seed=args.seed, exif=args.exif)
     annotated = annotated_pictures(persons, images.tolist(), names=args.names, exif=args.exif)
     drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=args.names)
     groups = [("As annotated", annotated), ("As training sees them", drawn)]

@@ -15,7 +15,7 @@ from pose_data.findings import Findings
 from pose_data.formats.categories import read_categories
 from pose_data.formats.foreign import foreign
 from pose_data.formats.json import collector_paused, read_pieces
-from pose_data.formats.records import Columns, Floats, Ints, Rows, find_rows, joined, listed
+from pose_data.formats.records import Bools, Columns, Floats, Ints, Rows, find_rows, joined, listed
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
 from pose_data.persons import Category
@@ -193,7 +193,7 @@ def _number(columns: Columns, path: Path, findings: Findings) -> None:
     if largest + int(lacks.sum()) >= 2**63:
         text = f"{path}: annotations have no id, and none is left above {largest}"
         findings.stop("wrong-type", text)
-    ids[lacks] = largest + 1 + np.arange(lacks.sum())
+    ids[:] = number_missing(ids, lacks)
     text = f"{path}: {lacks.sum()} annotations have no id: numbered in the order of the file"
     findings.add("missing-field", text, int(lacks.sum()))
     used = np.flatnonzero(columns["is_used"])
@@ -201,6 +201,13 @@ def _number(columns: Columns, path: Path, findings: Findings) -> None:
     for i in used[first[row] != np.arange(len(used))].tolist():
         text = f"{path} annotation {columns['number'][i]} (id {ids[i]}): {_AGAIN}; {_FIX}"
         findings.add("duplicate-annotation-id", text)
+
+
+def number_missing(ids: Ints, lacks: Bools) -> Ints:
+    """Return ids (n,) in which those that are missing are numbered, above all others."""
+    numbered = ids.copy()
+    numbered[lacks] = ids[~lacks].max(initial=0) + 1 + np.arange(lacks.sum())
+    return numbered
 
 
 def fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: Findings) -> int:

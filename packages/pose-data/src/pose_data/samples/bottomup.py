@@ -25,6 +25,7 @@ from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples import scene
 from pose_data.samples.crop import Floats, flip_points, mirror_matrix, transform_points
+from pose_data.samples.pixels import UNCHANGED, PixelParams, change_pixels, sample_pixels
 from pose_data.samples.scene import SceneAugmentation, SceneParams, Size
 
 EncodePeople = Callable[[Floats, Floats, Size], tuple[Floats, NDArray[np.int32]]]
@@ -92,18 +93,21 @@ class BottomUp:
         index = drawn[1]
         if self.augment is None:
             return self.test_sample(index)
-        rng = np.random.default_rng((self.seed, *drawn))
+        aug, rng = self.augment, np.random.default_rng((self.seed, *drawn))
         for _ in range(_MOST_TRIES):
             size = self._image_size(index)
-            params = scene.sample_scene(rng, self.augment, size)
+            params = scene.sample_scene(rng, aug, size)
+            pixels = sample_pixels(rng, aug.colour, aug.blur, aug.noise, aug.erase)
             try:
-                return self.sample(index, params)
+                return self.sample(index, params, pixels)
             except DatasetError as error:
                 self.broken.skip(self._image_path(index), error)
                 index = int(rng.integers(len(self)))
         raise DatasetError(f"{self.persons.annotation_file}: hardly any picture can be read")
 
-    def sample(self, index: int, params: SceneParams) -> dict[str, Any]:
+    def sample(
+        self, index: int, params: SceneParams, pixels: PixelParams = UNCHANGED
+    ) -> dict[str, Any]:
         """Make a training sample with the given parameters; no randomness in here."""
         side = self.augment.side if self.augment is not None else "short"
         size = self._image_size(index)
@@ -127,7 +131,7 @@ class BottomUp:
             moved = transform_points(keypoints, to_map)  # (P, K, 2)
             points.append(flip_points(moved, map_size[0]) if params.flip else moved)
         sample: dict[str, Any] = {
-            "image": image,
+            "image": change_pixels(image, pixels),
             "matrix": matrix,
             "mirrored": params.flip,
             "image_id": int(self.persons.image_ids[row]),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.ranges import check_ranges, within
+from pose_data.samples.pixels import Blur, Colour, Erase, Noise
 from pose_data.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
@@ -24,7 +25,8 @@ class Augmentation:
     """The random part of the top-down recipe; the defaults are those of the published results.
 
     Factors: `shift` is a fraction of the box, `scale` the largest relative change of its size,
-    `rotate` degrees. A half-body crop needs `half_body_min_keypoints` labelled keypoints.
+    `rotate` degrees. A half-body crop needs `half_body_min_keypoints` labelled keypoints. The last
+    four change pixels, see pixels.py; None is off.
     """
 
     flip_prob: float = field(default=0.5, metadata=within(0, 1))
@@ -37,6 +39,10 @@ class Augmentation:
     scale: float = field(default=0.5, metadata=within(0, 0.9))  # 1 would leave nothing of a box
     rotate_prob: float = field(default=0.6, metadata=within(0, 1))
     rotate: float = field(default=80.0, metadata=within(0, 180))
+    colour: Colour | None = None
+    blur: Blur | None = None
+    noise: Noise | None = None
+    erase: Erase | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pose_data.ranges import between, check_ranges, within
 from pose_data.samples.crop import Floats, three_points
+from pose_data.samples.pixels import Blur, Colour, Erase, Noise
 
 Size = tuple[int, int]
 Side = Literal["short", "long"]
@@ -25,7 +26,8 @@ class SceneAugmentation:
 
     `side`: the region is a square (of the input's aspect ratio) as long as the picture's "short" or
     "long" side, times a factor from `scale`. `rotate` is in degrees. `translate` moves it by up to
-    that many pixels for each 200 pixels of the picture's sides, times the same factor.
+    that many pixels for each 200 pixels of the picture's sides, times the same factor. The last
+    four change pixels, see pixels.py; None is off.
     """
 
     flip_prob: float = field(default=0.5, metadata=within(0, 1))
@@ -33,6 +35,10 @@ class SceneAugmentation:
     scale: tuple[float, float] = field(default=(0.75, 1.5), metadata=between(0, ordered=True))
     translate: float = field(default=40.0, metadata=within(0))
     side: Side = "short"
+    colour: Colour | None = None
+    blur: Blur | None = None
+    noise: Noise | None = None
+    erase: Erase | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -22,6 +22,7 @@ from pose_data.images.warp import Warp, warp_affine
 from pose_data.persons import Persons
 from pose_data.samples import crop
 from pose_data.samples.crop import NO_AUGMENTATION, Augmentation, AugmentationParams, Floats
+from pose_data.samples.pixels import UNCHANGED, PixelParams, change_pixels, sample_pixels
 
 Encode = Callable[[Floats, Floats], tuple[Floats, Floats]]
 PADDING = 1.25  # of a box, as published
@@ -82,16 +83,20 @@ class TopDown:
         if self.augment is None:
             return self.sample(index, NO_AUGMENTATION)
         rng = np.random.default_rng((self.seed, *drawn))
-        params = crop.sample_augmentation(rng, self.augment)
+        aug = self.augment
+        params = crop.sample_augmentation(rng, aug)
+        pixels = sample_pixels(rng, aug.colour, aug.blur, aug.noise, aug.erase)
         for _ in range(_MOST_TRIES):
             try:
-                return self.sample(index, params)
+                return self.sample(index, params, pixels)
             except DatasetError as error:
                 self.broken.skip(self.persons.image_path(index), error)
                 index = int(rng.integers(len(self)))
         raise DatasetError(f"{self.persons.annotation_file}: hardly any picture can be read")
 
-    def sample(self, index: int, params: AugmentationParams) -> dict[str, Any]:
+    def sample(
+        self, index: int, params: AugmentationParams, pixels: PixelParams = UNCHANGED
+    ) -> dict[str, Any]:
         """Make the sample of one person with the given parameters; no randomness in here."""
         persons, skeleton, flip = self.persons, self.persons.skeleton, params.flip
         row = persons.image_index[index]
@@ -123,8 +128,9 @@ class TopDown:
             image = warp_affine(picture.pixels, whole @ picture.matrix(), *options)
         else:  # rounding differs when the matrix does the mirroring
             image = warp_affine(picture.pixels, matrix, *options, mirrored=flip)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
         sample = {
-            "image": cv2.cvtColor(image, cv2.COLOR_BGR2RGB),  # (h, w, 3)
+            "image": change_pixels(image, pixels),  # (h, w, 3)
             "matrix": whole,
             "mirrored": flip,
             "center": center,
