@@ -115,10 +115,12 @@ def as_source(persons: Persons, ratio: float = 1.0) -> Source:
     return Source(file.name, file, len(persons), len(persons.image_ids), ratio)
 
 
-def read_image(persons: Persons, index: int, exif: Exif = "auto") -> NDArray[np.uint8]:
+def read_image(
+    persons: Persons, index: int, exif: Exif = "auto", bits: int | None = None
+) -> NDArray[np.uint8]:
     """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
     w, h = persons.image_sizes[persons.image_index[index]].tolist()
     try:
-        return read_picture(persons.image_path(index), (w, h), exif=exif).pixels
+        return read_picture(persons.image_path(index), (w, h), exif=exif, bits=bits).pixels
     except DatasetError as error:
         raise DatasetError(f"{persons.where(index)}: {error}") from error
