@@ -68,7 +68,7 @@ def deep_set(root: Path, shift: int, suffix: str = ".png") -> Persons:
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".jp2"])
 @pytest.mark.parametrize("image", [ALL, COLOUR], ids=["grey", "colour"])
-@pytest.mark.parametrize("bits", [9, 10, 12, 15])
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 15])
 def test_bits_in_use(image: NDArray[np.uint16], bits: int, suffix: str, tmp_path: Path) -> None:
     pixels = read_picture(written(tmp_path / f"a{suffix}", image), bits=bits).pixels
     assert pixels.dtype == np.uint8
@@ -172,8 +172,8 @@ def test_every_reader_takes_bits(tmp_path: Path) -> None:
         np.testing.assert_array_equal(first, second)
     drawn = [annotated_pictures(p, [0], bits=b)[0].image for p, b in ((persons, 12), (shallow, 16))]
     np.testing.assert_array_equal(*drawn)
-    for bits in (8, 17):
-        with pytest.raises(ValueError, match=f"bits must be from 9 to 16, .* got {bits}"):
+    for bits in (7, 17):
+        with pytest.raises(ValueError, match=f"bits must be from 8 to 16, .* got {bits}"):
             TopDown(persons, (48, 64), bits=bits)
 
 
@@ -187,7 +187,7 @@ def test_show_takes_bits(tmp_path: Path) -> None:
     means = [np.mean(read_picture(path).pixels) for path in (dark, right)]
     assert means[1] > means[0] + 10
     with pytest.raises(SystemExit):
-        main(["show", *data, "-o", str(right), "--bits", "8"])
+        main(["show", *data, "-o", str(right), "--bits", "7"])
 
 
 def test_check_says_how_many_bits_are_used(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_depth_in_words(highest: int, bits: int | None, end: str) -> None:
 
 def test_bits_of_sensors() -> None:
     assert [bits_in_use(2**n - 1) for n in (8, 9, 10, 11, 12, 13, 14, 15, 16)] == [
-        *(10, 10, 10, 12, 12, 14, 14, 16, 16)
+        *(8, 10, 10, 12, 12, 14, 14, 16, 16)
     ]
 
 

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(FEWEST, MOST + 1),
         metavar="N",
-        help="in use of 16-bit images, 9 to 16, as data.bits in pose-train",
+        help="in use of 16-bit images, 8 to 16, as data.bits in pose-train",
     )
     parser.add_argument("--seed", type=int, default=0)
 

@@ -90,7 +90,7 @@ def decode_picture(
     formats come in full.
 
     size: the (w, h) that the annotations give, None where unknown. bits: how many of 16 are in use
-    (9 to 16, None for all): those of 12-bit data become 8 by value >> 4, see `to_8_bits`. Raises
+    (8 to 16, None for all): those of 12-bit data become 8 by value >> 4, see `to_8_bits`. Raises
     DatasetError for a file that is empty, cut short or no picture, for one of another size, of
     float or 32-bit numbers, and with a side above 32766. What is damaged in the middle of a JPEG is
     decoded as well as it goes, without an error.

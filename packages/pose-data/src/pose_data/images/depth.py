@@ -13,8 +13,8 @@ from pose_data.errors import DatasetError
 from pose_data.images.headers import read_header
 
 LOOKED_AT = 40  # images that say how many bits a set uses
-FEWEST, MOST = 9, 16  # bits that can be chosen
-_SENSORS = (10, 12, 14, 16)
+FEWEST, MOST = 8, 16  # bits that can be chosen
+_USUAL = (8, 10, 12, 14, 16)  # 8: of images that were widened, not scaled
 _BLACK = 1 << 12  # of 16-bit images that have no value so high is said that they are nearly black
 _said: set[str] = set()  # what this process has logged
 _log = logging.getLogger("pose_data")
@@ -29,7 +29,7 @@ class Depth(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """Return how many bits are in use: 10, 12 or 14, or all 16, also where nothing tells."""
+        """Return how many bits are in use: 8, 10, 12, 14, or all 16, also where nothing tells."""
         return bits_in_use(self.highest) if self.highest else MOST
 
     def describe(self, bits: int | None = None) -> str:
@@ -53,8 +53,8 @@ class Depth(NamedTuple):
 
 
 def bits_in_use(highest: int) -> int:
-    """Return the fewest bits of a sensor, 10, 12, 14 or 16, that hold a value."""
-    return next(bits for bits in _SENSORS if not highest >> bits)
+    """Return the fewest of the usual numbers of bits, 8, 10, 12, 14 or 16, that hold a value."""
+    return next(bits for bits in _USUAL if not highest >> bits)
 
 
 def check_bits(bits: int | None) -> None:
