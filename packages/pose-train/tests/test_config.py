@@ -98,7 +98,7 @@ def test_default_run_directory_is_the_next_free_one(
         ("seed=100000000000000000000", "seed must be from 0 to"),
         ("model.input_size=[-64, 64]", r"model\.input_size\[0\] must be at least 1"),
         ("model.options.in_channels=4", r"in_channels must be 3 \(RGB\) or 1 \(grey\), got 4"),
-        ("data.bits=8", "data.bits must be from 9 to 16, got 8"),
+        ("data.bits=7", "data.bits must be from 8 to 16, got 7"),
         ("eval.multi_scale=[1, 0]", r"eval.multi_scale\[1\] must be above 0"),
         ("model.heatmap_sizes=[[24, 32]]", "recipe topdown knows model.heatmap_size"),
         ("recipe=bottomup", "recipe bottomup knows model.heatmap_sizes"),

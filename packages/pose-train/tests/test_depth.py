@@ -114,8 +114,8 @@ def test_predict_refuses_other_numbers(
     run_dir: Path, plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["predict", str(run_dir), str(plain / "val2017"), "--out", str(tmp_path / "o")]
-    assert main([*command, "--bits", "8"]) == 2
-    assert "data.bits must be from 9 to 16, got 8" in capsys.readouterr().err
+    assert main([*command, "--bits", "7"]) == 2
+    assert "data.bits must be from 8 to 16, got 7" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bits",
         type=int,
         metavar="N",
-        help="in use of 16-bit pictures, 9 to 16; default: data.bits of the network's training",
+        help="in use of 16-bit pictures, 8 to 16; default: data.bits of the network's training",
     )
     parser.add_argument("--no-draw", action="store_true", help="write the JSON alone")
     parser.add_argument("--no-flip", action="store_true", help="without the mirrored picture")

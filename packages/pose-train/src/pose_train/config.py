@@ -79,7 +79,7 @@ class Data:
     # auto: images upright, unless the file's sizes are those of the stored pixels
     exif: Literal["auto", "apply", "ignore"] = "auto"
     # how many bits of 16-bit images are in use, 12 for values up to 4095; None: all
-    bits: int | None = field(default=None, metadata=within(9, 16))
+    bits: int | None = field(default=None, metadata=within(8, 16))
     # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or
     # the papers' authors', else cv2
     warp: Literal["cv2", "opencv4"] | None = None
