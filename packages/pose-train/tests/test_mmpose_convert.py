@@ -326,6 +326,31 @@ def test_comments_stay_comments(tmp_path: Path) -> None:
     assert any(note.startswith("training started from a") for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("text", "old"),
+    [
+        (HRNET_1X, "in_channels=3, extra"),
+        (CPM_0X, "in_channels=3, out"),
+        (HIGHER, "in_channels=3, extra"),
+    ],
+    ids=["1.x", "0.x", "bottom-up"],
+)
+def test_one_channel(text: str, old: str, tmp_path: Path) -> None:
+    """Its statistics are others than ours, which is said; that images are grey is not."""
+    text = changed(text, old, old.replace("3", "1"))
+    for three, one in (("123.675, 116.28, 103.53", "127.5"), ("0.485, 0.456, 0.406", "0.5")):
+        text = text.replace(three, one)
+    for kind in ("LoadImage", "LoadImageFromFile"):
+        text = text.replace(f"type='{kind}'", f"type='{kind}', color_type='grayscale'")
+    config, notes = convert(tmp_path, text)
+    assert config.model.channels == 1
+    (mean,) = [note for note in notes if ".mean" in note]
+    assert mean.endswith("here always [117.0376]: RESULTS WILL DIFFER")
+    assert not [note for note in notes if "color_type" in note or "in_channels" in note]
+    with pytest.raises(ConfigError, match=r"in_channels must be 3 \(RGB\) or 1 \(grey\), got 4"):
+        convert(tmp_path, text.replace(old.replace("3", "1"), old.replace("3", "4")))
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a checkpoint of a narrow HRNet whose config names a class of the user's."""

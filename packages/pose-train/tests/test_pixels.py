@@ -57,6 +57,30 @@ def test_every_form_gives_the_same_pixels(image: Any) -> None:
     np.testing.assert_array_equal(pixels, IMAGE)
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        IMAGE[..., 1],
+        IMAGE[..., 1:2],
+        np.asfortranarray(IMAGE[..., 1]),
+        torch.from_numpy(IMAGE[None, ..., 1].copy()),
+        IMAGE[..., 1].astype(np.uint16) << 8,
+    ],
+)
+def test_grey_in_every_form(image: Any) -> None:
+    np.testing.assert_array_equal(read_pixels(image), np.dstack([IMAGE[..., 1]] * 3))
+
+
+def test_16_bits_of_an_array(caplog: pytest.LogCaptureFixture) -> None:
+    """As of a file: the high byte, or that of the bits in use."""
+    image = IMAGE.astype(np.uint16)
+    np.testing.assert_array_equal(read_pixels(image << 8), IMAGE)
+    np.testing.assert_array_equal(read_pixels((image << 4) + 15, bits=12), IMAGE)
+    encoded = cv2.imencode(".png", image << 4)[1].tobytes()
+    np.testing.assert_array_equal(read_pixels(encoded, bits=12), IMAGE)
+    assert not caplog.records
+
+
 def test_pillow_itself() -> None:
     pil = pytest.importorskip("PIL.Image")
     image = pil.fromarray(np.ascontiguousarray(RGB))
@@ -68,8 +92,15 @@ def test_pillow_itself() -> None:
     np.testing.assert_array_equal(grey, np.repeat(grey[..., :1], 3, axis=2))
     assert read_pixels(image.convert("1")).max() == 255
     assert read_pixels(image.convert("CMYK")).shape == IMAGE.shape
-    with pytest.raises(ValueError, match="got mode I;16"):
-        read_pixels(pil.fromarray(np.full((4, 5), 4000, np.uint16)))
+    deep = pil.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    assert deep.mode == "I;16"
+    swapped = pil.frombytes("I;16B", deep.size, np.asarray(deep).astype(">u2").tobytes())
+    for each in (deep, swapped):
+        pixels = read_pixels(each, bits=12)
+        np.testing.assert_array_equal(pixels[..., 2], np.asarray(deep) >> 4)
+    for mode in ("I", "F"):
+        with pytest.raises(ValueError, match=f"or be grey of 16, got mode {mode}$"):
+            read_pixels(deep.convert("I").convert(mode))
     image.getexif()[0x0112] = 6
     with pytest.warns(UserWarning, match="exif_transpose"):
         read_pixels(image)
@@ -92,16 +123,18 @@ def test_a_turned_pil_image_is_said() -> None:
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.zeros((8, 8)), ValueError, r"uint8 in BGR order, got \(8, 8\) float64$"),
-        (np.zeros((8, 8), np.uint8), ValueError, r"got \(8, 8\) uint8; .*COLOR_GRAY2BGR"),
+        (np.zeros((8, 8)), ValueError, r"uint8 or uint16, got \(8, 8\) float64$"),
+        (np.zeros((8, 8, 3), np.int32), ValueError, r"got \(8, 8, 3\) int32$"),
+        (np.zeros((0, 8), np.uint8), ValueError, r"got \(0, 8\)"),
         (np.zeros((2, 8, 8, 3), np.uint8), ValueError, "several images are given as a list"),
         (np.zeros((0, 8, 3), np.uint8), ValueError, r"got \(0, 8, 3\)"),
         (np.zeros((8, 8, 4), np.uint8), ValueError, r"got \(8, 8, 4\)"),
-        (torch.zeros(3, 8, 8), ValueError, r"uint8 \(0 to 255\) .* got \(3, 8, 8\) torch.float32"),
+        (torch.zeros(3, 8, 8), ValueError, r"uint8 \(0 to 255\), .* got \(3, 8, 8\) torch.float32"),
         (torch.zeros(2, 3, 8, 8).byte(), ValueError, "several images are given as a list"),
-        (torch.zeros(1, 8, 8).byte(), ValueError, r"got \(1, 8, 8\)"),
+        (torch.zeros(2, 8, 8).byte(), ValueError, r"grey \(1, H, W\), got \(2, 8, 8\)"),
+        (torch.zeros(1, 8, 8), ValueError, r"got \(1, 8, 8\) torch.float32"),
         (torch.zeros(3, 0, 8).byte(), ValueError, r"got \(3, 0, 8\)"),
-        (PilImage(RGB, "I;16"), ValueError, "8 bits a channel, got mode I;16; a path"),
+        (PilImage(RGB, "F"), ValueError, "8 bits a channel, or be grey of 16, got mode F"),
         (b"", DatasetError, r"image of 0 bytes in memory is empty"),
         (b"GIF89a...", DatasetError, r"image of 9 bytes in memory cannot be decoded"),
         ("gone.jpg", DatasetError, r"gone\.jpg does not exist"),

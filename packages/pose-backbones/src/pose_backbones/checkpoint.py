@@ -12,6 +12,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint
+from pose_backbones.grey import sum_channels
 from pose_backbones.pickles import CheckpointError
 
 # Prefixes that wrappers put before every name: DDP, torch.compile, Lightning, the official FP16
@@ -94,6 +95,9 @@ def load_checkpoint(
     backbone, or of a network for another task, leaves the head as it is; `reinit_head=True` leaves
     the layers that depend on the number of keypoints as they are where that number differs, and
     the whole head where the file has another kind of it.
+
+    A model of one channel (in_channels=1) takes weights of three, for grey images that are
+    normalised as `pose_backbones.grey` says; a note in the report says so.
     """
     file = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     names = our_names(file.tensors, file.metadata)
@@ -111,6 +115,8 @@ def load_checkpoint(
     is_backbone = is_bare or not any(name in own for name in _outside_backbone(state))
     if is_backbone:
         state = {n: t for n, t in state.items() if n in own or not CLASSIFIER_ONLY.match(n)}
+    if summed := sum_channels(state, own):
+        notes.append(f"of 3 channels, for grey images summed into 1: {_some(summed)}")
     report = LoadReport(
         format=names.format,
         matched=[n for n in own if n in state and own[n].shape == state[n].shape],

@@ -72,6 +72,7 @@ left-right-swapped: left and right look swapped throughout: the left eye of some
 missing-picture: the file of an image is missing -> Check the folder and the names.
 broken-picture: a file is empty or no picture -> Fetch it again.
 truncated-picture: a JPEG ends too early: its lower part decodes to grey -> Fetch it again.
+wrong-depth: an image holds float or 32-bit numbers -> Write it with 8 or 16 bits a channel.
 size-differs: width and height are not the picture's
     -> Boxes and keypoints may refer to another size: rescale them, or fix width and height.
 no-score: a result has no score -> AP ranks by score: write one with each row.
@@ -103,6 +104,7 @@ no-flip-pairs: no left-right pairs in the keypoints' names
 exif-rotation: an image has an EXIF orientation, and its size does not tell which way up it is meant
     -> It is read upright. If the annotations are of the stored pixels: data.exif=ignore.
 not-rgb: an image is grey, CMYK, 16-bit or has transparency -> It is read as 8-bit RGB.
+unused-bits: 16-bit images use fewer bits: they are read too dark -> Set data.bits.
 boxes-alone: rows have a bbox and no keypoints
     -> For a top-down network's boxes that is right; pose-eval evaluates keypoints.
 equal-rows: the keypoints of all results are equal -> Look at the network.

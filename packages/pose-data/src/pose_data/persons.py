@@ -139,10 +139,12 @@ def sources_of(persons: Persons) -> tuple[Source, ...]:
     return persons.sources or (as_source(persons),)
 
 
-def read_image(persons: Persons, index: int, exif: Exif = "auto") -> NDArray[np.uint8]:
+def read_image(
+    persons: Persons, index: int, exif: Exif = "auto", bits: int | None = None
+) -> NDArray[np.uint8]:
     """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
     w, h = persons.image_sizes[persons.image_index[index]].tolist()
     try:
-        return read_picture(persons.image_path(index), (w, h), exif=exif).pixels
+        return read_picture(persons.image_path(index), (w, h), exif=exif, bits=bits).pixels
     except DatasetError as error:
         raise DatasetError(f"{persons.where(index)}: {error}") from error

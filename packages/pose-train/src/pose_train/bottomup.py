@@ -215,7 +215,7 @@ def create_net(model: Model, num_keypoints: int) -> tuple[nn.Module, Maps]:
     try:
         net = create_model(model.name, num_keypoints=num_keypoints, **model.options)
         with torch.inference_mode():
-            output = net.eval()(torch.zeros(1, 3, h, w))
+            output = net.eval()(torch.zeros(1, model.channels, h, w))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
     if not output.tags:
@@ -302,6 +302,8 @@ def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.de
         warp=data.chosen_warp,
         decode=data.decode,
         exif=data.exif,
+        bits=data.bits,
+        channels=config.model.channels,
         max_broken=data.max_broken,
     )
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from pose_data import BottomUp, GroupedBatches, Skeleton, TopDown, draw_people
+from pose_data.images.channels import from_input
+from pose_data.images.depth import measure_depth
 from pose_data.samples.crop import transform_points
 from pose_data.view.draw import SIDES, bgr, legend, sides
 from pose_data.view.gallery import Shown, sheet
@@ -72,10 +74,22 @@ def check(config: Config, picture: Path) -> str:
             describe(sets),
             f"{sets.train.skeleton.num_keypoints} keypoints: "
             + ", ".join(sets.train.skeleton.keypoints),
+            *_depths(sets, config.data.bits),
             *_words(config, estimate, sum(len(batch) for batch in parts.batches.batches())),
             f"{count} training samples, as drawn from seed {config.seed}: {picture}",
         ]
     )
+
+
+def _depths(sets: Sets, bits: int | None) -> list[str]:
+    """Return what there is to say of the 16-bit images of both sets."""
+    lines = []
+    for persons in (sets.train, sets.val):
+        first = np.unique(persons.image_index, return_index=True)[1]  # a person of each image
+        depth = measure_depth([persons.image_path(i) for i in first.tolist()])
+        if text := depth.describe(bits):
+            lines.append(f"{persons.annotation_file.name}: {text}")
+    return list(dict.fromkeys(lines))
 
 
 def _parts(config: Config, sets: Sets) -> Parts:
@@ -173,7 +187,7 @@ def draw_samples(dataset: TopDown | BottomUp, samples: list[dict[str, Any]]) -> 
         order = flips if sample["mirrored"] else slice(None)
         points = transform_points(persons.keypoints[who][:, order], sample["matrix"])  # (P, K, 2)
         zoom = max(1, round(256 / sample["image"].shape[0]))
-        image = cv2.resize(cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR), None, fx=zoom, fy=zoom)
+        image: Any = cv2.resize(from_input(sample["image"]), None, fx=zoom, fy=zoom)
         labels = draw_people(
             image,
             ((points + 0.5) * zoom - 0.5).astype(np.float32),

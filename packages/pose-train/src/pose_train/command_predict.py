@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write predictions.csv, too: image, frame, time, person, keypoint, x, y, score",
     )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        metavar="N",
+        help="in use of 16-bit pictures, 8 to 16; default: data.bits of the network's training",
+    )
     parser.add_argument("--no-draw", action="store_true", help="write the JSON alone")
     parser.add_argument("--no-flip", action="store_true", help="without the mirrored picture")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default auto")
@@ -66,6 +72,7 @@ def main(args: argparse.Namespace) -> int:
         weights=args.weights,
         device=args.device,
         flip_test=False if args.no_flip else None,
+        overrides=[] if args.bits is None else [f"data.bits={args.bits}"],
     )
     print(f"weights: {predictor.trained.origin}", file=sys.stderr)
     for note in predictor.trained.notes:

@@ -89,6 +89,8 @@ class Data:
     decode: Literal["exact", "fast"] = "exact"  # fast: JPEGs at a half or less where that suffices
     # auto: images upright, unless the file's sizes are those of the stored pixels
     exif: Literal["auto", "apply", "ignore"] = "auto"
+    # how many bits of 16-bit images are in use, 12 for values up to 4095; None: all
+    bits: int | None = field(default=None, metadata=within(8, 16))
     # opencv4: as published, whatever OpenCV is installed; None: that with weights of MMPose's or
     # the papers' authors', else cv2
     warp: Literal["cv2", "opencv4"] | None = None
@@ -109,9 +111,15 @@ class Model:
     # topdown; None: what the network makes
     heatmap_size: tuple[int, int] | None = field(default=None, metadata=within(1))
     heatmap_sizes: tuple[tuple[int, int], ...] = ()  # bottomup, coarse first; (): the network's
-    options: dict[str, Any] = field(default_factory=dict)  # e.g. {width: 16}
+    # e.g. {width: 16}; {in_channels: 1}: a network of grey images
+    options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None  # to start from: a checkpoint, a run directory, a name of the zoo
     reinit_head: bool = False  # take weights of another number of keypoints or another kind of head
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        """Return how many channels of images the network sees: 3 are RGB, 1 is grey."""
+        return 1 if self.options.get("in_channels", 3) == 1 else 3
 
 
 @dataclass(frozen=True)
@@ -261,8 +269,8 @@ def _check_data(data: Data, evaluation: Eval) -> None:
 
 def _check_sizes(model: Model, recipe: str) -> None:
     channels = model.options.get("in_channels", 3)
-    if channels != 3:
-        raise ConfigError(f"model.options.in_channels is {channels}: pictures are read as 3, RGB")
+    if channels not in (1, 3):
+        raise ConfigError(f"model.options.in_channels must be 3 (RGB) or 1 (grey), got {channels}")
     wrong = model.heatmap_sizes if recipe == "topdown" else model.heatmap_size
     if wrong:
         right = "model.heatmap_size" if recipe == "topdown" else "model.heatmap_sizes"

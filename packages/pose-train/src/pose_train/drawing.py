@@ -182,8 +182,9 @@ class _Work:
 def _picture(work: _Work, entry: Input, known: Known) -> None:
     if known.boxes and None not in known.boxes:
         raise DatasetError(f"boxes of picture {entry.path} have a `frame`, as those of videos")
-    exif = "apply" if known.size is None else work.predictor.trained.config.data.exif
-    image = read_picture(entry.path, known.size, exif=exif).pixels
+    data = work.predictor.trained.config.data
+    exif = "apply" if known.size is None else data.exif
+    image = read_picture(entry.path, known.size, exif=exif, bits=data.bits).pixels
     people = work.predict(image, known, {"file_name": entry.name})
     work.summary.pictures += 1
     if work.draw:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_train.config import ConfigError
-from pose_train.predict import MEAN, STD
+from pose_train.predict import STATISTICS
 from pose_train.rundir import RunDirError
 from pose_train.trained import Trained
 
@@ -31,7 +31,7 @@ Run = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class Exported(nn.Module):
-    """What is exported: uint8 RGB pixels (B, H, W, 3) to the maps that a decoder takes.
+    """What is exported: uint8 pixels (B, H, W, 3) RGB or (B, H, W, 1) to the maps for a decoder.
 
     Top-down: the last stage's heatmaps (B, K, h, w). Bottom-up: the heatmaps of each size, coarse
     first, and the tags (B, T, h, w); of stages of one size the last, as in the published test.
@@ -44,8 +44,9 @@ class Exported(nn.Module):
     def __init__(self, net: nn.Module, is_bottomup: bool, images: Tensor) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("mean", torch.tensor(MEAN))
-        self.register_buffer("std", torch.tensor(STD))
+        mean, std = STATISTICS[images.shape[-1]]
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
         with torch.inference_mode():
             heatmaps, tags = (
                 [tuple(maps.shape[-2:]) for maps in each] for each in self._run(images)
@@ -68,7 +69,7 @@ class Exported(nn.Module):
         return heatmaps if self.tag is None else (*heatmaps, output.tags[self.tag])
 
     def _run(self, image: Tensor) -> PoseOutput:
-        inputs = ((image.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        inputs = ((image.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (B, C, H, W)
         output: PoseOutput = self.net(inputs)
         return output
 
@@ -91,9 +92,10 @@ def export(trained: Trained, path: Path, kind: str = "onnx", input_size: Size | 
         raise ConfigError(f"--out {path} is a folder: name the file to write")
     is_bottomup = trained.config.recipe == "bottomup"
     w, h = input_size or trained.config.model.input_size
+    channels = trained.config.model.channels
     any_size = is_bottomup and input_size is None
     # Two pictures: with one, exporters take the batch for a constant.
-    images = _pixels(2, *((2 * STEP, 3 * STEP) if any_size else (w, h)))
+    images = _pixels(2, *((2 * STEP, 3 * STEP) if any_size else (w, h)), channels)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.touch()  # before minutes of work
@@ -101,7 +103,7 @@ def export(trained: Trained, path: Path, kind: str = "onnx", input_size: Size | 
         write = {"onnx": _onnx, "torchscript": _torchscript, "torch-export": _torch_export}[kind]
         with _quiet():
             run = write(net, images, temporary, about(trained, (w, h)), any_size)
-            difference = _difference(net, run, _pixels(1, w, h))
+            difference = _difference(net, run, _pixels(1, w, h, channels))
         if not difference < 1e-3:
             raise ConfigError(f"the {kind} file differs from the network by {difference:.1e}")
         os.replace(temporary, path)
@@ -115,10 +117,10 @@ def export(trained: Trained, path: Path, kind: str = "onnx", input_size: Size | 
     return f"{path}: {kind}, {megabytes}, {size}, differs from the network by {difference:.1e}"
 
 
-def _pixels(count: int, w: int, h: int) -> Tensor:
+def _pixels(count: int, w: int, h: int, channels: int) -> Tensor:
     if min(w, h) < 1:
         raise ConfigError(f"--input-size must be above 0, got {w} {h}")
-    return torch.randint(0, 256, (count, h, w, 3), dtype=torch.uint8)
+    return torch.randint(0, 256, (count, h, w, channels), dtype=torch.uint8)
 
 
 def _prepared(trained: Trained, is_bottomup: bool, images: Tensor) -> Exported:
@@ -165,6 +167,7 @@ def about(trained: Trained, input_size: Size) -> dict[str, str]:
     return {
         "recipe": trained.config.recipe,
         "input_size": json.dumps(input_size),
+        "channels": json.dumps(trained.config.model.channels),
         "codec": json.dumps(options),
         "keypoints": json.dumps(skeleton.keypoints),
         "flip_indices": json.dumps(skeleton.flip_indices),

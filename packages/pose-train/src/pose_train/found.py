@@ -64,13 +64,14 @@ class People:
     def __iter__(self) -> Iterator[Person]:
         return (self[index] for index in range(len(self)))
 
-    def plot(self, image: Any, min_score: float = 0.2) -> Image:
+    def plot(self, image: Any, min_score: float = 0.2, bits: int | None = None) -> Image:
         """Return the image (H, W, 3) BGR with the people drawn into a copy of it.
 
         image: in any form that a Predictor takes; people do not keep the one they were found in.
-        min_score: keypoints below it are left out. Raises as `read_pixels` does.
+        min_score: keypoints below it are left out. bits: in use of a 16-bit image. Raises as
+        `read_pixels` does.
         """
-        pixels = read_pixels(image)
+        pixels = read_pixels(image, bits)
         return draw_people(pixels, self.keypoints, self.scores, self.skeleton, min_score=min_score)
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:

@@ -52,12 +52,12 @@ def look_at(
 ) -> list[list[PoseOutput]]:
     """Return the maps of pictures seen at several sizes: for each size those of every view.
 
-    images: uint8 RGB (B, h_i, w_i, 3) of each size. With flip_indices the second view is the
-    mirrored picture, its maps turned back, without a shift.
+    images: uint8 (B, h_i, w_i, C), RGB or grey, of each size. With flip_indices the second view is
+    the mirrored picture, its maps turned back, without a shift.
     """
     looks = []
     for batch in images:
-        inputs = normalize(batch)  # (B, 3, h_i, w_i)
+        inputs = normalize(batch)  # (B, C, h_i, w_i)
         views = [model(inputs)]
         if flip_indices is not None:
             views.append(_mirrored_back(model(inputs.flip(-1)), flip_indices))

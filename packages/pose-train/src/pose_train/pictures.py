@@ -73,6 +73,7 @@ def draw_pair(
     image_id: int,
     mistakes: Mistakes,
     exif: Exif = "auto",
+    bits: int | None = None,
 ) -> Image:
     """Draw what is annotated (left) and what was found (right); mistakes have red boxes.
 
@@ -82,7 +83,7 @@ def draw_pair(
     place = int(np.flatnonzero(persons.image_ids == image_id)[0])
     w, h = persons.image_sizes[place].tolist()
     path = persons.image_dir / str(persons.file_names[place])
-    image = read_picture(path, (w, h), exif=exif).pixels
+    image = read_picture(path, (w, h), exif=exif, bits=bits).pixels
     number = int(np.flatnonzero(gt.image_ids == image_id)[0])
     annotated = np.flatnonzero((gt.image == number) & (gt.category == 0))
     found = np.flatnonzero((results.image == number) & (results.category == 0))

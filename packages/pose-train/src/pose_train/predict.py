@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
 from pose_codecs.torch import flip_heatmaps
 from pose_data import Persons, keypoints_to_image
 from pose_eval import oks_nms, rescore, soft_oks_nms
@@ -18,9 +19,9 @@ from pose_train.config import RunError
 
 Decode = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-# ImageNet statistics of RGB values in 0..255, as in every published recipe.
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
+# Mean and standard deviation of values in 0..255, by the channels of images: as in every published
+# recipe those of ImageNet in RGB; their luma.
+STATISTICS = {3: (MEAN, STD), 1: (GREY_MEAN, GREY_STD)}
 
 NMS = ("oks", "soft", "none")
 
@@ -39,16 +40,17 @@ class Poses(NamedTuple):
 
 
 def normalize(images: Tensor) -> Tensor:
-    """Turn uint8 RGB images (B, H, W, 3) into network input (B, 3, H, W), float32."""
-    mean, std = _statistics(images.device)
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)  # (B, 3, H, W), channels last
+    """Turn uint8 images (B, H, W, C), RGB or grey, into network input (B, C, H, W), float32."""
+    mean, std = _statistics(images.device, images.shape[-1])
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)  # (B, C, H, W), channels last
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return MEAN and STD (3,); kept, because copying them to a GPU would wait for it."""
-    return torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
+def _statistics(device: torch.device, channels: int) -> tuple[Tensor, Tensor]:
+    """Return mean and std (C,); kept, because copying them to a GPU would wait for it."""
+    mean, std = STATISTICS[channels]
+    return torch.tensor(mean, device=device), torch.tensor(std, device=device)
 
 
 @contextmanager
@@ -69,13 +71,13 @@ def finite_maps() -> Iterator[None]:
 def predict_heatmaps(
     model: nn.Module, images: Tensor, flip_indices: Sequence[int] | None, *, shift: bool = True
 ) -> Tensor:
-    """Return the last stage's heatmaps (B, K, h, w), float32, of uint8 images (B, H, W, 3).
+    """Return the last stage's heatmaps (B, K, h, w), float32, of uint8 images (B, H, W, C).
 
     flip_indices: average with the mirrored images' heatmaps. shift: those by one pixel, because the
     quarter-size grid of a mirrored picture does not fall on the original's (HRNet's flip test); not
     for UDP, whose grid does.
     """
-    inputs = normalize(images)  # (B, 3, H, W)
+    inputs = normalize(images)  # (B, C, H, W)
     heatmaps: Tensor = model(inputs).heatmaps[-1].float()  # (B, K, h, w); float also under autocast
     if flip_indices is None:
         return heatmaps

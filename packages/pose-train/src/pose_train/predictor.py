@@ -6,13 +6,13 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pose_codecs import AssociativeEmbedding
 from pose_data import DatasetError, Skeleton, keypoints_to_image, warp_affine
+from pose_data.images.channels import in_channels, to_input
 from pose_data.samples.crop import box_to_center_scale, crop_matrix, fix_aspect, udp_matrix
 from pose_data.samples.scene import resize_for_test
 from pose_data.samples.topdown import PADDING
@@ -30,7 +30,7 @@ MAX_RATIO = 16  # of an image's sides, bottom-up; 3x3000 pixels would be 512x512
 
 
 class _Crop(NamedTuple):
-    """What a top-down network sees of a box: BGR pixels (h, w, 3) of a region of its image."""
+    """What a top-down network sees of a box: pixels (h, w, 3) RGB or (h, w, 1) of its image."""
 
     pixels: Image
     center: Floats
@@ -107,9 +107,10 @@ class Predictor:
     ) -> People | list[People]:
         """Return the people in an image, or of each image in a list or tuple, in its order.
 
-        image: a path, the bytes of a file, an array (H, W, 3) uint8 BGR as OpenCV reads, a PIL
-        image, or a torch tensor uint8 RGB, (3, H, W) or (H, W, 3); see `read_pixels`. A file is
-        seen upright, by its EXIF orientation, and so are the results.
+        image: a path, the bytes of a file, an array (H, W, 3) BGR as OpenCV reads or (H, W) grey,
+        a PIL image, or a torch tensor uint8 RGB, (3, H, W) or (H, W, 3); see `read_pixels`. A file
+        is seen upright, by its EXIF orientation, and so are the results. Of 16-bit images as many
+        bits are in use as `data.bits` of the config says.
 
         bboxes: (P, 4) xyxy of the persons, or (P, 5) with the boxes' scores, or a function that
         returns them for a BGR array; for a list of images a list of these arrays. Without them
@@ -154,26 +155,26 @@ class Predictor:
         size, matrix_of = config.model.input_size, udp_matrix if config.codec.udp else crop_matrix
         for number, (image, bboxes) in enumerate(zip(images, given, strict=True)):
             with _noting(number, len(images)):
-                pixels = read_pixels(image)
+                pixels = read_pixels(image, config.data.bits)
                 if bboxes is None:
                     bboxes = [[0, 0, pixels.shape[1], pixels.shape[0]]]
                 boxes.append(check_boxes(bboxes(pixels) if callable(bboxes) else bboxes))
+            seen = in_channels(pixels, config.model.channels)
             for box in boxes[-1]:
                 center, scale = box_to_center_scale(box[:4], PADDING)
                 scale = fix_aspect(scale, size)
                 matrix = matrix_of(center, scale, 0.0, size)
-                crop = warp_affine(pixels, matrix, size, config.data.chosen_warp)
-                yield _Crop(crop, center, scale)
+                crop = warp_affine(seen, matrix, size, config.data.chosen_warp)
+                yield _Crop(to_input(crop), center, scale)
 
     def _poses(self, crops: Sequence[_Crop], keep: bool) -> list[_Pose]:
         """Run a top-down network on a batch."""
         config, codec = self.trained.config, self.trained.codec
         assert not isinstance(codec, AssociativeEmbedding)
         pixels, center, scale = (np.stack(each) for each in zip(*crops, strict=True))
-        rgb = np.ascontiguousarray(pixels[..., ::-1])  # (B, h, w, 3)
         heatmaps = predict_heatmaps(
             self.trained.net,
-            torch.from_numpy(rgb).to(self.trained.device, non_blocking=True),
+            torch.from_numpy(pixels).to(self.trained.device, non_blocking=True),
             self._flip_indices,
             shift=not config.codec.udp,
         )
@@ -246,20 +247,21 @@ class Predictor:
         """Return an image as BottomUp's test samples are."""
         config = self.trained.config
         with _noting(number, len(images)):
-            image = read_pixels(images[number])
+            image = read_pixels(images[number], config.data.bits)
             size, short = (image.shape[1], image.shape[0]), min(config.model.input_size)
             if max(size) > MAX_RATIO * min(size):
                 raise DatasetError(
                     f"an image of {size[0]}x{size[1]} is too narrow for a bottom-up network, which "
                     f"sees its short side with {short} pixels: up to 1:{MAX_RATIO}"
                 )
+        image = in_channels(image, config.model.channels)
         base = resize_for_test(size, short, 1.0, factors[-1])
         seen = [resize_for_test(size, short, factor, factors[-1]) for factor in factors]
         views = [
             warp_affine(image, each.matrix(), each.size, config.data.chosen_warp) for each in seen
         ]
         return {
-            "images": [cv2.cvtColor(view, cv2.COLOR_BGR2RGB) for view in views],
+            "images": [to_input(view) for view in views],
             "base_size": base.size,
             "center": base.center,
             "scale": base.scale,

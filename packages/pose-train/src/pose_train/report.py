@@ -202,7 +202,8 @@ def _pictures(
         if image_id not in drawn:
             stem = re.sub(r"[^\w.-]+", "_", str(Path(names[image_id]).with_suffix("")))
             drawn[image_id] = folder / f"{stem}.jpg"
-            pair = draw_pair(evaluation, persons, image_id, mistakes, config.data.exif)
+            data = config.data
+            pair = draw_pair(evaluation, persons, image_id, mistakes, data.exif, data.bits)
             _, encoded = cv2.imencode(".jpg", pair, [cv2.IMWRITE_JPEG_QUALITY, 88])
             write_bytes(drawn[image_id], encoded.tobytes())
         return Figure(drawn[image_id], names[image_id], caption)

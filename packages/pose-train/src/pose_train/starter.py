@@ -14,6 +14,7 @@ from pose_backbones import create_model, list_models
 from pose_data import COCO, DatasetError, Persons, Skeleton, load_coco
 from pose_data.formats.foreign import foreign
 from pose_data.formats.json import read_json
+from pose_data.images.depth import MOST, measure_depth
 from pose_data.infer import DEFAULT_SIGMA
 from pose_data.sides import names_a_side
 from pose_data.skeleton import SKELETONS
@@ -79,6 +80,7 @@ def starter_config(
     heatmaps = _heatmap_sizes(model, size, train.skeleton.num_keypoints)
     text = _data_text(root, names, val is None)
     text += "" if chosen is None else _line("categories", chosen)
+    text += _depth_text(train, images)
     text += _flip_text(train.skeleton) + _sigma_text(train.skeleton)
     text += _model_text(train, model, size, heatmaps)
     return _header(annotations, train, model) + text + _train_text(train, model, size)
@@ -155,6 +157,15 @@ def _data_text(root: Path, names: list[str], same_set: bool) -> str:
         )
         text += note + "  # two files with `pose-data split`, and name the second one here.\n"
     return text
+
+
+def _depth_text(train: Persons, images: Path) -> str:
+    """Return data.bits where 16-bit images use fewer bits."""
+    depth = measure_depth([images / train.file_names[i] for i in np.unique(train.image_index)])
+    if depth.bits == MOST:
+        return ""
+    seen = f"{depth.deep} of {depth.looked_at} images looked at have 16 bits a channel"
+    return f"  # {seen}, with values up to {depth.highest:,}.\n{_line('bits', depth.bits)}"
 
 
 def _flip_text(skeleton: Skeleton) -> str:

@@ -50,6 +50,8 @@ def predict_boxes(
         udp=config.codec.udp,
         decode=config.data.decode,
         exif=config.data.exif,
+        bits=config.data.bits,
+        channels=config.model.channels,
         cache_mb=config.data.cache_mb,
     )
     joints = kept_joints(skeleton, val.skeleton)
@@ -96,6 +98,8 @@ def predict_pictures(
         warp=data.chosen_warp,
         decode=data.decode,
         exif=data.exif,
+        bits=data.bits,
+        channels=config.model.channels,
     )
     first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))
     loader = scene_loader(

@@ -183,7 +183,7 @@ def create_net(model: Model, num_keypoints: int) -> tuple[nn.Module, tuple[int, 
     try:
         net = create_model(model.name, num_keypoints=num_keypoints, **model.options)
         with torch.inference_mode():
-            output = net.eval()(torch.zeros(1, 3, h, w))
+            output = net.eval()(torch.zeros(1, model.channels, h, w))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
     if output.tags:
@@ -234,6 +234,8 @@ def _samples(
         udp=config.codec.udp,
         decode=data.decode,
         exif=data.exif,
+        bits=data.bits,
+        channels=config.model.channels,
         cache_mb=data.cache_mb,
         max_broken=data.max_broken,
     )

@@ -92,7 +92,7 @@ def prepare_training(
     w, h = config.model.input_size
 
     def probe() -> None:
-        output = net(torch.zeros(1, 3, h, w, device=device))
+        output = net(torch.zeros(1, config.model.channels, h, w, device=device))
         maps = (*output.heatmaps, *output.tags)
         torch.stack([one.sum() for one in maps]).sum().backward()  # type: ignore[no-untyped-call]
 

@@ -1,10 +1,12 @@
-"""The findings that the image files allow, without decoding them."""
+"""The findings that the image files allow; few are decoded."""
 
 from pathlib import Path
 
 from pose_data.errors import DatasetError
 from pose_data.findings import SHOWN, Findings
 from pose_data.formats.coco import Annotations
+from pose_data.images.decode import read_picture
+from pose_data.images.depth import MOST, measure_depth
 from pose_data.images.headers import Header, applied_orientation, read_header, upright_size
 from pose_data.images.missing import why_missing
 
@@ -16,7 +18,7 @@ def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> N
     if not image_dir.is_dir():
         findings.add("missing-picture", f"image folder {image_dir} does not exist")
         return
-    missing, untold, stored = 0, [], 0
+    missing, untold, stored, deep = 0, [], 0, False
     for name, (w, h) in zip(table.file_names, table.image_sizes.tolist(), strict=True):
         path, size = image_dir / name, (w, h)
         if not name or not path.is_file():
@@ -32,6 +34,7 @@ def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> N
         if header.format == "jpeg" and not _has_end(path):
             findings.add("truncated-picture", str(path))
         _check_header(path, header, size, findings)
+        deep = deep or header.bits == MOST
         if header.orientation != 1 and applied_orientation(header, size) == 1:
             stored += 1
         elif header.orientation != 1 and upright_size(header) == (header.width, header.height):
@@ -39,6 +42,10 @@ def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> N
     others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
     for record in untold:
         findings.add("exif-rotation", record + others)
+    if deep:
+        depth = measure_depth([image_dir / name for name in table.file_names])
+        if depth.bits < MOST:
+            findings.add("unused-bits", depth.describe(), depth.deep)
 
 
 def _has_end(path: Path) -> bool:
@@ -54,5 +61,10 @@ def _check_header(path: Path, header: Header, size: tuple[int, int], findings: F
         kind = {1: "grey", 2: "grey with alpha", 4: "CMYK" if header.format == "jpeg" else "alpha"}
         depth = f", {header.bits} bits" * (header.bits != 8)
         findings.add("not-rgb", f"{path}: {kind.get(header.channels, 'colour')}{depth}")
+    if header.bits > MOST:
+        try:
+            read_picture(path)
+        except DatasetError as error:
+            findings.add("wrong-depth", str(error))
     if min(size) > 0 and size not in (stored, upright_size(header)):
         findings.add("size-differs", f"{path}: {w} x {h}, written {size[0]} x {size[1]}")

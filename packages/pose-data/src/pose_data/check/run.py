@@ -23,8 +23,9 @@ def check(
     """Return what is wrong with a COCO keypoint file, errors first; an empty list where nothing is.
 
     It is read as load_coco reads it, by the same functions; what that refuses is an error here.
-    image_dir: look at its images too (headers and ends of files, nothing is decoded). results: a
-    results or detections file to hold against the annotations. Broken files are findings, too.
+    image_dir: look at its images too (headers and ends of files; of 16-bit ones some are decoded).
+    results: a results or detections file to hold against the annotations. Broken files are
+    findings, too.
     """
     path, findings = Path(annotations), Findings()
     folder = None if image_dir is None else Path(image_dir)

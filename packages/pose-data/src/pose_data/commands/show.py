@@ -9,6 +9,7 @@ import numpy as np
 from pose_data.commands.loading import add_data, load
 from pose_data.commands.loading import size as parse_size
 from pose_data.errors import DatasetError
+from pose_data.images.depth import FEWEST, MOST
 from pose_data.images.headers import EXIFS
 from pose_data.samples.bottomup import BottomUp
 from pose_data.samples.crop import Augmentation
@@ -45,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names", action="store_true", help="write keypoint names, in larger images"
     )
     parser.add_argument("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=range(FEWEST, MOST + 1),
+        metavar="N",
+        help="in use of 16-bit images, 8 to 16, as data.bits in pose-train",
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -63,15 +71,17 @@ def run(args: argparse.Namespace) -> int:
         images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
     size = args.input_size or ((512, 512) if args.bottom_up else (192, 256))
     changes: dict[str, Any] = {name: PIXELS[name]() for name in args.pixels}
+    options: dict[str, Any] = {"seed": args.seed, "exif": args.exif, "bits": args.bits}
     dataset: TopDown | BottomUp
     if args.bottom_up:
         scene = SceneAugmentation(**changes)
-        dataset = BottomUp(persons, size, (size,), None, scene, seed=args.seed, exif=args.exif)
+        dataset = BottomUp(persons, size, (size,), None, scene, **options)
         rows = np.searchsorted(dataset.images, np.unique(persons.image_index[rows]))
     else:
-        augment = Augmentation(**changes)
-        dataset = TopDown(persons, size, None, augment, seed=args.seed, exif=args.exif)
-    annotated = annotated_pictures(persons, images.tolist(), names=args.names, exif=args.exif)
+        dataset = TopDown(persons, size, None, Augmentation(**changes), **options)
+    annotated = annotated_pictures(
+        persons, images.tolist(), names=args.names, exif=args.exif, bits=args.bits
+    )
     drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=args.names)
     groups = [("As annotated", annotated), ("As training sees them", drawn)]
     title = f"{args.annotations.name}: {persons.skeleton.name}"

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.images.channels import check_channels, in_channels
+from pose_data.images.depth import check_bits, say_if_black, to_8_bits
 from pose_data.images.headers import EXIFS, Exif, Header, applied_orientation, jpeg_header
 from pose_data.images.warp import MAX_SIDE, WARPS
 
@@ -29,6 +31,8 @@ _log = logging.getLogger("pose_data")
 class Picture(NamedTuple):
     """Pixels (H / n, W / n, 3) uint8 BGR, rounded up; each stands for n x n of the image.
 
+    For networks of one channel the pixels are replaced by grey ones, (H / n, W / n).
+
     corner: x, y at which the first of these blocks begins: below 0 where it is not a whole one.
     """
 
@@ -43,8 +47,10 @@ class Picture(NamedTuple):
         return np.array([[n, 0, shift + x], [0, n, shift + y], [0, 0, 1]], np.float64)
 
 
-def check_choices(warp: str, decode: str, exif: str) -> None:
+def check_choices(warp: str, decode: str, exif: str, bits: int | None, channels: int) -> None:
     """Raise ValueError for a setting that is none of its choices."""
+    check_bits(bits)
+    check_channels(channels)
     choices = {"warp": (warp, WARPS), "decode": (decode, DECODES), "exif": (exif, EXIFS)}
     for name, (value, known) in choices.items():
         if value not in known:
@@ -52,7 +58,11 @@ def check_choices(warp: str, decode: str, exif: str) -> None:
 
 
 def read_picture(
-    path: Path, size: tuple[int, int] | None = None, reduce: int = 1, exif: Exif = "auto"
+    path: Path,
+    size: tuple[int, int] | None = None,
+    reduce: int = 1,
+    exif: Exif = "auto",
+    bits: int | None = None,
 ) -> Picture:
     """Decode an image file as decode_picture does; raises DatasetError also for a missing one."""
     try:
@@ -62,7 +72,7 @@ def read_picture(
         raise DatasetError(f"image {path} {reason}") from error
     except ValueError as error:  # a name that no file can have
         raise DatasetError(f"image {str(path)!r}: {error}") from error
-    return decode_picture(data, f"image {path}", size, reduce, exif)
+    return decode_picture(data, f"image {path}", size, reduce, exif, bits)
 
 
 def decode_picture(
@@ -71,6 +81,7 @@ def decode_picture(
     size: tuple[int, int] | None = None,
     reduce: int = 1,
     exif: Exif = "auto",
+    bits: int | None = None,
 ) -> Picture:
     """Decode the bytes of an image file as 8-bit BGR, upright as `applied_orientation` says.
 
@@ -78,9 +89,11 @@ def decode_picture(
     BGR, alpha is left out. `reduce` 2, 4 or 8 decodes a JPEG at that fraction of its size; other
     formats come in full.
 
-    size: the (w, h) that the annotations give, None where unknown. Raises DatasetError for a file
-    that is empty, cut short or no picture, for one of another size and for one with a side above
-    32766. What is damaged in the middle of a JPEG is decoded as well as it goes, without an error.
+    size: the (w, h) that the annotations give, None where unknown. bits: how many of 16 are in use
+    (8 to 16, None for all): those of 12-bit data become 8 by value >> 4, see `to_8_bits`. Raises
+    DatasetError for a file that is empty, cut short or no picture, for one of another size, of
+    float or 32-bit numbers, and with a side above 32766. What is damaged in the middle of a JPEG is
+    decoded as well as it goes, without an error.
     """
     if not data:
         raise DatasetError(f"{where} is empty (0 bytes)")
@@ -88,20 +101,41 @@ def decode_picture(
         raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
     header = jpeg_header(io.BytesIO(data)) if data[:2] == b"\xff\xd8" else None
     reduce = 1 if header is None else reduce
+    flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = _pixels(np.frombuffer(data, np.uint8), flags, bits, where, header is not None)
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise DatasetError(f"{where} cannot be decoded: {error.err}") from error
-    if pixels is None:
-        raise DatasetError(f"{where} cannot be decoded: no picture, or damaged")
-    picture = Picture(pixels.astype(np.uint8, copy=False), reduce)
+    picture = Picture(pixels, reduce)
     question = "was its EXIF orientation lost after it was annotated"
     if header is not None:
         picture = _upright(picture, header, applied_orientation(header, size, exif))
         question = f"is exif={exif} right" if header.orientation >= 5 else question
     _check_size(picture.pixels.shape, size, reduce, where, question)
     return picture
+
+
+def _pixels(
+    data: NDArray[np.uint8], flags: int, bits: int | None, where: str, is_jpeg: bool
+) -> NDArray[np.uint8]:
+    """Decode an image file as 8-bit BGR; raises DatasetError."""
+    if not is_jpeg and bits not in (None, 16):
+        deep = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH)
+        if deep is not None and deep.dtype == np.uint16:
+            return to_8_bits(deep.astype(np.uint16, copy=False), bits, where)
+    decoded = cv2.imdecode(data, flags)
+    if decoded is not None:
+        pixels = decoded.astype(np.uint8, copy=False)
+        if not is_jpeg and bits is None:
+            say_if_black(pixels, data, where)
+        return pixels
+    other = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if other is None or other.dtype in (np.uint8, np.uint16):
+        raise DatasetError(f"{where} cannot be decoded: no picture, or damaged")
+    raise DatasetError(
+        f"{where} holds numbers of type {other.dtype}, from {other.min():.6g} to {other.max():.6g}:"
+        " images have 8 or 16 bits a channel; choose a range, and write it as a 16-bit PNG or TIFF"
+    )
 
 
 def _upright(picture: Picture, header: Header, orientation: int) -> Picture:
@@ -159,13 +193,23 @@ class PictureCache:
         return PictureCache, (self.megabytes,)
 
     def read(
-        self, path: Path, size: tuple[int, int], reduce: int = 1, exif: Exif = "auto"
+        self,
+        path: Path,
+        size: tuple[int, int],
+        reduce: int = 1,
+        exif: Exif = "auto",
+        bits: int | None = None,
+        channels: int = 3,
     ) -> Picture:
-        """Return what read_picture does, whose pixels must not be changed; raises DatasetError."""
+        """Return what read_picture does, whose pixels must not be changed; raises DatasetError.
+
+        channels: 1 for grey pixels (H, W).
+        """
         key = (path, reduce)
         picture = self._held.pop(key, None)
         if picture is None:
-            picture = read_picture(path, size, reduce, exif)
+            picture = read_picture(path, size, reduce, exif, bits)
+            picture = picture._replace(pixels=in_channels(picture.pixels, channels))
             picture.pixels.flags.writeable = False
             self._bytes += picture.pixels.nbytes
         self._held[key] = picture  # behind the others: the next to go comes first

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.images.channels import Channels, in_channels, to_input
 from pose_data.images.decode import (
     BrokenPictures,
     Decode,
@@ -48,9 +49,9 @@ class BottomUp:
     max_people: of more with labelled keypoints, those with a keypoint in the sample come first and
     the others are left out (the published code raises).
 
-    Samples are drawn with an rng made from the seed and the key. warp, decode, exif and max_broken
-    are those of TopDown; decode="fast" reads a JPEG at a fraction of its size where even the
-    smallest region that `augment` can draw, or the largest test size, has fewer pixels than that.
+    Samples are drawn with an rng made from the seed and the key. warp, decode, exif, bits, channels
+    and max_broken are those of TopDown; decode="fast" reads a JPEG at a fraction of its size where
+    even the smallest region that `augment` can draw, or the largest test size, has fewer pixels.
     """
 
     persons: Persons
@@ -64,11 +65,13 @@ class BottomUp:
     warp: Warp = "cv2"
     decode: Decode = "exact"
     exif: Exif = "auto"
+    bits: int | None = None
+    channels: Channels = 3
     max_broken: int = 10
     broken: BrokenPictures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_choices(self.warp, self.decode, self.exif)
+        check_choices(self.warp, self.decode, self.exif, self.bits, self.channels)
         if self.augment is not None and self.persons.regions is None:
             raise ValueError("persons have no regions to train on: they are boxes, not annotations")
         if not all(factor > 0 for factor in self.scale_factors) or not self.scale_factors:
@@ -81,10 +84,10 @@ class BottomUp:
     def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
         """Return a sample; key is its index, or (epoch, index[, repeat]) when training.
 
-        Training: image (h, w, 3) uint8 RGB; matrix (2, 3) from the picture to it, for `inverse`;
-        mirrored; image_id; index; masks, one bool (H, W) for each map, False where the loss must
-        not look; and heatmaps and indices from `encode`, one for each map, or without it keypoints
-        (P, K, 2) for each map and visible (P, K).
+        Training: image (h, w, 3) uint8 RGB, or (h, w, 1); matrix (2, 3) from the picture to it, for
+        `inverse`; mirrored; image_id; index; masks, one bool (H, W) for each map, False where the
+        loss must not look; and heatmaps and indices from `encode`, one for each map, or without it
+        keypoints (P, K, 2) for each map and visible (P, K).
 
         Testing: images, one for each scale factor, largest first; center, scale (2,) and base_size,
         for keypoints_to_image; matrices; image_id; index.
@@ -114,7 +117,8 @@ class BottomUp:
         matrix = scene.scene_matrix(size, params, self.input_size, side)
         image = self._warp(self._read(index), matrix, self.input_size)
         if params.flip:
-            image = cv2.flip(image, 1)  # type: ignore[assignment]
+            # OpenCV leaves out a last dimension of 1.
+            image = cv2.flip(image, 1).reshape(image.shape)  # type: ignore[assignment]
             matrix = (mirror_matrix(self.input_size[0]) @ np.vstack([matrix, [0, 0, 1]]))[:2]
         (order, first), row = self._by_image, self.images[index]
         rows = order[first[row] : first[row + 1]]
@@ -171,11 +175,10 @@ class BottomUp:
         return np.unique(persons.regions.image_index)
 
     def _warp(self, picture: Picture, matrix: NDArray[np.float64], size: Size) -> NDArray[np.uint8]:
-        """Return the (h, w, 3) RGB part of a picture."""
+        """Return a part of a picture: (h, w, 3) RGB, or (h, w, 1)."""
         if picture.reduced_by > 1:
             matrix = matrix @ picture.matrix()
-        image = warp_affine(picture.pixels, matrix, size, self.warp)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return to_input(warp_affine(picture.pixels, matrix, size, self.warp))
 
     def _people(self, rows: Rows, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
         """Return the keypoints (P, K, 2) in the picture and visible (P, K) of those to learn."""
@@ -213,7 +216,8 @@ class BottomUp:
             out = scene.resize_for_test(size, min(self.input_size), *factors)
             reduce = int(possible_reduction(out.scale[0] / out.size[0]))
         try:
-            return read_picture(self._image_path(index), size, reduce, self.exif)
+            picture = read_picture(self._image_path(index), size, reduce, self.exif, self.bits)
+            return picture._replace(pixels=in_channels(picture.pixels, self.channels))
         except DatasetError as error:
             row, file = self.images[index], self.persons.annotation_file
             if sources := self.persons.sources:

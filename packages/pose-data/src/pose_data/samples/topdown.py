@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.images.channels import Channels, to_input
 from pose_data.images.decode import (
     BrokenPictures,
     Decode,
@@ -43,6 +43,8 @@ class TopDown:
     before augmentation, have at least that many pixels per input pixel; "exact" never does.
     exif: "auto" turns an image upright by its EXIF orientation, unless the annotations' width and
     height are those of the stored pixels; "apply" always does, "ignore" never.
+    bits: how many bits of 16-bit images are in use, None for all (`decode_picture`). channels: 1
+    makes images grey, by OpenCV's BGR2GRAY.
     cache_mb: decoded pictures that each process keeps, for the next person of the same picture.
     max_broken: how many pictures that cannot be read each process replaces in training (logged,
     the other person drawn from the same key) before it raises DatasetError; testing always raises.
@@ -57,13 +59,15 @@ class TopDown:
     udp: bool = False
     decode: Decode = "exact"
     exif: Exif = "auto"
+    bits: int | None = None
+    channels: Channels = 3
     cache_mb: float = 96.0
     max_broken: int = 10
     _pictures: PictureCache = field(init=False, repr=False, compare=False)
     broken: BrokenPictures = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_choices(self.warp, self.decode, self.exif)
+        check_choices(self.warp, self.decode, self.exif, self.bits, self.channels)
         object.__setattr__(self, "_pictures", PictureCache(self.cache_mb))
         object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
 
@@ -73,10 +77,11 @@ class TopDown:
     def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
         """Return a sample; key is the person's index, or (epoch, index[, repeat]) when training.
 
-        image (h, w, 3) uint8 RGB; matrix (2, 3) from the picture to it, for `inverse`; mirrored;
-        center, scale (2,) of the crop, for keypoints_to_image; index; with `encode` also heatmaps
-        (K, h', w') and weights (K,). In a mirrored sample, `matrix` undoes that too, but left
-        keypoints are the right ones of the picture; center and scale are of the mirrored picture.
+        image (h, w, 3) uint8 RGB, or (h, w, 1); matrix (2, 3) from the picture to it, for
+        `inverse`; mirrored; center, scale (2,) of the crop, for keypoints_to_image; index; with
+        `encode` also heatmaps (K, h', w') and weights (K,). In a mirrored sample, `matrix` undoes
+        that too, but left keypoints are the right ones of the picture; center and scale are of the
+        mirrored picture.
         """
         drawn = key if isinstance(key, tuple) else (0, key)
         index = drawn[1]
@@ -104,7 +109,8 @@ class TopDown:
         reduce = int(self._reduce[row]) if self.decode == "fast" else 1
         try:
             path = persons.image_path(index)
-            picture = self._pictures.read(path, (width, height), reduce, self.exif)
+            how = reduce, self.exif, self.bits, self.channels
+            picture = self._pictures.read(path, (width, height), *how)
         except DatasetError as error:
             raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
@@ -128,9 +134,8 @@ class TopDown:
             image = warp_affine(picture.pixels, whole @ picture.matrix(), *options)
         else:  # rounding differs when the matrix does the mirroring
             image = warp_affine(picture.pixels, matrix, *options, mirrored=flip)
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
         sample = {
-            "image": change_pixels(image, pixels),  # (h, w, 3)
+            "image": change_pixels(to_input(image), pixels),  # (h, w, 3) or (h, w, 1)
             "matrix": whole,
             "mirrored": flip,
             "center": center,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.images.channels import from_input
 from pose_data.images.decode import read_picture
 from pose_data.images.headers import Exif
 from pose_data.persons import Persons
@@ -36,14 +37,19 @@ class Shown(NamedTuple):
 
 
 def annotated_pictures(
-    persons: Persons, images: Sequence[int], *, names: bool = False, exif: Exif = "auto"
+    persons: Persons,
+    images: Sequence[int],
+    *,
+    names: bool = False,
+    exif: Exif = "auto",
+    bits: int | None = None,
 ) -> list[Shown]:
     """Return images by row with all that is annotated: skeletons, boxes, masks of the ignored."""
     shown, height = [], 720 if names else 300
     for row in images:
         w, h = persons.image_sizes[row].tolist()
         path = persons.image_dir / str(persons.file_names[row])
-        image = read_picture(path, (w, h), exif=exif).pixels
+        image = read_picture(path, (w, h), exif=exif, bits=bits).pixels
         scale = height / image.shape[0]
         size = (max(1, round(image.shape[1] * scale)), height)
         who = np.flatnonzero(persons.image_index == row)
@@ -78,15 +84,15 @@ def augmented_samples(
         images = []
         for epoch in range(draws):
             sample = dataset[(epoch, index)]
+            image: Any = from_input(sample["image"])
             if isinstance(dataset, BottomUp):
-                _tint(sample["image"], ~sample["masks"][0])
+                _tint(image, ~sample["masks"][0])
                 points, visible = sample["keypoints"][0], sample["visible"]  # (P, K, 2), (P, K)
                 caption = str(persons.file_names[dataset.images[index]])
             else:
                 points, visible = sample["heatmaps"][None], sample["weights"][None]
                 caption = str(persons.file_names[persons.image_index[index]])
                 caption += f", annotation id {persons.ids[index]}"
-            image: Any = cv2.cvtColor(sample["image"], cv2.COLOR_RGB2BGR)
             image = cv2.resize(image, None, fx=zoom, fy=zoom)
             places = (points + 0.5) * zoom - 0.5
             images.append(draw_people(image, places, visible, persons.skeleton, names=names))

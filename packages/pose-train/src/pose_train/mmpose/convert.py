@@ -13,7 +13,7 @@ from pose_train.mmpose.network import network_of_config, network_of_tensors
 from pose_train.mmpose.recipe import convert_recipe
 from pose_train.mmpose.schedule import convert_schedule
 from pose_train.mmpose.text import Parsed, read_config_file, read_config_text
-from pose_train.mmpose.values import Theirs
+from pose_train.mmpose.values import FIXED, GREY, Theirs
 from pose_train.read_config import parse_config
 
 ORDER = ("recipe", "data", "model", "codec", "grouping", "loss", "train", "eval", "seed")
@@ -62,6 +62,8 @@ def _convert(theirs: Theirs, tensors: dict[str, Any] | None) -> dict[str, Any]:
         name, options = network_of_config(theirs)
     else:
         name, options = network_of_tensors(theirs, tensors)
+    if options.get("in_channels") == 1:
+        theirs.fixed = FIXED | GREY
     ours = convert_recipe(theirs)
     train = ours["train"]
     convert_schedule(theirs, train)

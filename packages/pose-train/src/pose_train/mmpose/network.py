@@ -99,7 +99,12 @@ def network_of_config(theirs: Theirs) -> Network:
     theirs.seen |= {f"{head}.{key}" for key in ("in_channels", "num_stages", "num_keypoints")}
     theirs.seen |= {f"{BACKBONE}.out_channels", f"{head}.out_channels"}
     name, options = BUILDERS[FAMILIES[names]](theirs, head, FAMILIES[names])
-    return name, {**options, **_memory(theirs)}
+    channels = theirs.get(f"{BACKBONE}.in_channels", default=3)
+    return name, {
+        **options,
+        **({} if channels == 3 else {"in_channels": channels}),
+        **_memory(theirs),
+    }
 
 
 def _memory(theirs: Theirs) -> dict[str, Any]:

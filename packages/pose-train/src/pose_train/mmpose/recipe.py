@@ -164,10 +164,12 @@ def _topdown_1x(theirs: Theirs, ours: Ours) -> None:
     theirs.seen.add(f"{DECODER}.sigma")  # targets have one, decoding none
     for key in ("type", "input_size", "heatmap_size", "blur_kernel_size", "heatmap_type"):
         theirs.expect(f"{encoder}.{key}", theirs.at(f"{DECODER}.{key}"))
+    is_grey = theirs.fixed["*.in_channels"] == 1
     for key, default in (("mean", "none"), ("std", "none"), ("bgr_to_rgb", False)):
         path = f"model.data_preprocessor.{key}"
-        if theirs.at(path) is None:
-            theirs.expect(path, "ImageNet's, of RGB", default=default)
+        if theirs.at(path) is None and not (is_grey and key == "bgr_to_rgb"):
+            ours_is = "ImageNet's, of grey" if is_grey else "ImageNet's, of RGB"
+            theirs.expect(path, ours_is, default=default)
     sizes = ("input_size", "heatmap_size")
     ours["model"] = {key: _size(theirs, f"{DECODER}.{key}") for key in sizes}
 

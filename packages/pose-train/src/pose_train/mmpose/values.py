@@ -7,6 +7,7 @@ counterpart: `left` lists it.
 from fnmatch import fnmatchcase
 from typing import Any
 
+from pose_backbones.grey import GREY_MEAN, GREY_STD
 from pose_train.config import ConfigError
 
 # What does something; other names at the top are pieces of these, or about logs and devices.
@@ -71,6 +72,15 @@ FIXED: dict[str, Any] = {
     "model.data_preprocessor.type": "PoseDataPreprocessor",
     "test_evaluator.type": "CocoMetric",
 }
+# Of these, what is otherwise for networks of one channel.
+GREY: dict[str, Any] = {
+    "*.bgr_to_rgb": (True, False),
+    "*.channel_order": ("rgb", "bgr"),
+    "*.color_type": "grayscale",
+    "*.in_channels": 1,
+    "*.mean": list(GREY_MEAN),
+    "*.std": list(GREY_STD),
+}
 # Of these, what makes a trained network give other results.
 AT_TEST = (
     "align_corners", "bgr_to_rgb", "channel_order", "flip_mode", "mean", "padding", "project2image",
@@ -85,6 +95,7 @@ class Theirs:
         self.content = content
         self.notes = notes
         self.seen: set[str] = set()
+        self.fixed = FIXED
 
     def at(self, path: str) -> Any:
         """Return what stands at a path, None for nothing; it does not count as asked for."""
@@ -139,7 +150,7 @@ class Theirs:
         places: dict[tuple[str, str], list[str]] = {}
         for part in PARTS:
             for path in self._left(self.content.get(part), part)[0]:
-                value = f"{short(self.at(path))}{_fixed(path)}"
+                value = f"{short(self.at(path))}{_fixed(path, self.fixed)}"
                 places.setdefault((path.rpartition(".")[2].strip("0123456789"), value), []).append(
                     path
                 )
@@ -157,7 +168,7 @@ class Theirs:
         if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
             value = dict(enumerate(value))
         if not isinstance(value, dict):
-            is_left = not _is_fixed(path, value)
+            is_left = not _is_fixed(path, value, self.fixed)
             return [path] if is_left else [], is_left
         below = [self._left(item, f"{path}.{key}") for key, item in value.items()]
         left = [each for paths, _ in below for each in paths]
@@ -173,8 +184,8 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_fixed(path: str, value: Any) -> bool:
-    for pattern, fixed in FIXED.items():
+def _is_fixed(path: str, value: Any, values: dict[str, Any]) -> bool:
+    for pattern, fixed in values.items():
         if fnmatchcase(path, pattern):
             allowed = fixed if isinstance(fixed, tuple) else (fixed,)
             several = value if isinstance(value, list) else [value]
@@ -182,8 +193,8 @@ def _is_fixed(path: str, value: Any) -> bool:
     return False
 
 
-def _fixed(path: str) -> str:
-    for pattern, fixed in FIXED.items():
+def _fixed(path: str, values: dict[str, Any]) -> str:
+    for pattern, fixed in values.items():
         if fnmatchcase(path, pattern):
             value = fixed[0] if isinstance(fixed, tuple) else fixed
             return f"; here always {short(value)}{_effect(path)}"

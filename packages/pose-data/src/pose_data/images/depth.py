@@ -1,0 +1,126 @@
+"""How many bits of 16-bit images are in use: cameras fill 10, 12 or 14 of them."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data.errors import DatasetError
+from pose_data.images.headers import read_header
+
+LOOKED_AT = 40  # images that say how many bits a set uses
+FEWEST, MOST = 8, 16  # bits that can be chosen
+_USUAL = (8, 10, 12, 14, 16)  # 8: of images that were widened, not scaled
+_BLACK = 1 << 12  # of 16-bit images that have no value so high is said that they are nearly black
+_said: set[str] = set()  # what this process has logged
+_log = logging.getLogger("pose_data")
+
+
+class Depth(NamedTuple):
+    """Of so many images looked at, how many have 16 bits a channel, and their highest value."""
+
+    looked_at: int
+    deep: int = 0
+    highest: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Return how many bits are in use: 8, 10, 12, 14, or all 16, also where nothing tells."""
+        return bits_in_use(self.highest) if self.highest else MOST
+
+    def describe(self, bits: int | None = None) -> str:
+        """Say what was seen, and whether `bits`, data.bits of a config, fits; "" for no depth."""
+        if not self.deep:
+            return ""
+        found = (
+            f"{self.deep} of {self.looked_at} images looked at have 16 bits a channel, with values "
+            f"up to {self.highest:,}"
+        )
+        if bits is None:
+            if self.bits == MOST:
+                return found
+            return f"{found}: they use {self.bits} bits; set data.bits={self.bits}"
+        if self.highest >> bits:
+            return (
+                f"{found}: data.bits is {bits}, and what is above {2**bits - 1:,} is cut off; set "
+                f"data.bits={self.bits}"
+            )
+        return f"{found}; data.bits is {bits}"
+
+
+def bits_in_use(highest: int) -> int:
+    """Return the fewest of the usual numbers of bits, 8, 10, 12, 14 or 16, that hold a value."""
+    return next(bits for bits in _USUAL if not highest >> bits)
+
+
+def check_bits(bits: int | None) -> None:
+    """Raise ValueError for a number of bits that 16-bit images cannot use."""
+    if bits is not None and not FEWEST <= bits <= MOST:
+        raise ValueError(f"bits must be from {FEWEST} to {MOST}, or None for {MOST}, got {bits}")
+
+
+def to_8_bits(pixels: NDArray[np.uint16], bits: int | None, where: str) -> NDArray[np.uint8]:
+    """Return 16-bit pixels as 8-bit: value >> (bits - 8), as OpenCV does for 16 bits.
+
+    bits: in use, None for 16. Values above their range become 255. That, and images that 16 bits
+    leave nearly black, are logged, each once in a process; `where` is the image in the message.
+    """
+    used = MOST if bits is None else bits
+    highest = int(pixels.max(initial=0))
+    if highest >> used:
+        _say(
+            "cut off",
+            f"{where} has values up to {highest:,}: with bits={used} what is above "
+            f"{2**used - 1:,} is cut off",
+        )
+    elif bits is None and 0 < highest < _BLACK:
+        say_black(highest, where)
+    return np.minimum(pixels >> (used - 8), 255).astype(np.uint8)
+
+
+def say_black(highest: int, where: str) -> None:
+    """Log, once in a process, that a 16-bit image is read nearly black."""
+    bits = bits_in_use(highest)
+    _say(
+        "black",
+        f"{where} has 16 bits a channel and values up to {highest:,}, so it is read nearly black: "
+        f"if its range is {bits} bits, say so with bits={bits} (data.bits, predict --bits)",
+    )
+
+
+def say_if_black(pixels: NDArray[np.uint8], data: NDArray[np.uint8], where: str) -> None:
+    """Do so for pixels that OpenCV made of the bytes of a file, if they are black by that."""
+    if "black" in _said or pixels.max(initial=0) > _BLACK >> 8:  # OpenCV may have rounded up
+        return
+    deep = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if deep is not None and deep.dtype == np.uint16 and 0 < deep.max() < _BLACK:
+        say_black(int(deep.max()), where)
+
+
+def measure_depth(paths: Sequence[Path], most: int = LOOKED_AT) -> Depth:
+    """Look at some images, evenly spread; those that cannot be read are left out."""
+    places = np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int))
+    looked_at, deep, highest = 0, 0, 0
+    for path in (paths[place] for place in places.tolist()):
+        try:
+            header = read_header(path)
+        except DatasetError:
+            continue
+        looked_at += 1
+        if header.bits != MOST:
+            continue
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # without alpha
+        if image is not None and image.dtype == np.uint16:
+            deep += 1
+            highest = max(highest, int(image.max()))
+    return Depth(looked_at, deep, highest)
+
+
+def _say(what: str, text: str) -> None:
+    if what not in _said:
+        _said.add(what)
+        _log.warning("%s", text)
