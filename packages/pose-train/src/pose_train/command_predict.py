@@ -7,7 +7,10 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("source", help="a run directory, a checkpoint, a preset or a YAML file")
+    parser.add_argument(
+        "source",
+        help="a run directory, a checkpoint, a preset, a YAML file, or an exported NAME.onnx",
+    )
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -39,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-draw", action="store_true", help="write the JSON alone")
     parser.add_argument("--no-flip", action="store_true", help="without the mirrored picture")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default auto")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:1 ..., of ONNX also openvino; default auto: cuda if there, else cpu",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -60,16 +67,16 @@ def main(args: argparse.Namespace) -> int:
         device=args.device,
         flip_test=False if args.no_flip else None,
     )
-    print(f"weights: {predictor.trained.origin}", file=sys.stderr)
-    for note in predictor.trained.notes:
+    print(f"weights: {predictor.network.origin}", file=sys.stderr)
+    for note in predictor.network.notes:
         print(f"note: {note}", file=sys.stderr)
     boxes = None
     if args.boxes is not None:
-        count = predictor.trained.skeleton.num_keypoints
+        count = predictor.skeleton.num_keypoints
         boxes = read_boxes(args.boxes, args.box_score, gt, count)
         for notice in boxes.notices:
             print(notice, file=sys.stderr)
-    elif predictor.trained.config.recipe != "bottomup":
+    elif not predictor.network.usage.is_bottomup:
         print(
             "note: the whole picture is taken for one person; for several, or small ones, give a "
             "detector's boxes: --boxes FILE",
