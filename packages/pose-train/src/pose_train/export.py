@@ -110,7 +110,7 @@ def export(
     # Two pictures: with one, exporters take the batch for a constant.
     images = _pixels(batch or 2, *((2 * STEP, 3 * STEP) if any_size else (w, h)))
     writers: dict[str, Callable[..., Run]] = {
-        "onnx": partial(_onnx, opset=opset or OPSET),
+        "onnx": partial(_onnx, opset=OPSET if opset is None else opset),
         "torchscript": _torchscript,
         "torch-export": _torch_export,
     }
