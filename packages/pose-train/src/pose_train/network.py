@@ -17,8 +17,9 @@ FindPeople = Callable[[Iterable[dict[str, Any]], FlipIndices, int | None, bool],
 
 @dataclass(frozen=True)
 class Network:
-    """A network with what prediction needs: `trained.py` makes one of torch's, `onnx_network.py`
-    one of an ONNX file.
+    """A network with what prediction needs of it.
+
+    `trained.py` makes one of torch's modules, `onnx_network.py` one of an ONNX file.
 
     predict_heatmaps: top-down; (images, flip_indices) -> the heatmaps (B, K, h, w) of crops uint8
     RGB (B, H, W, 3), averaged with those of the mirrored crops where flip_indices are given.

@@ -62,10 +62,9 @@ class Predictor:
         device: str = "auto",
         overrides: Sequence[str] = (),
     ) -> None:
-        """Load a network: a run directory, a checkpoint of ours, a preset and its weights, or an
-        ONNX file of `pose-train export` (a name that ends in .onnx), which is run without torch.
+        """Load a network: a run directory, a checkpoint of ours, a preset and its weights, or ONNX.
 
-        A network that is loaded already is taken as it is. flip_test: average with the mirrored
+        A name that ends in .onnx is a file of `pose-train export`, run without torch. A network that is loaded already is taken as it is. flip_test: average with the mirrored
         image; None is as in the config. batch_size: boxes that go through the network at once.
         device: as in `load_trained`; of an ONNX file as in `load_onnx`. overrides: of the config,
         `key.sub=value`. Raises ConfigError, RunError or CheckpointError.
