@@ -66,9 +66,6 @@ def decode_maps(codec: AssociativeEmbedding, heatmaps: Tensor, tags: Tensor) -> 
     return people
 
 
-TORCH = Arithmetic(merge_maps, decode_maps, lambda maps: maps.cpu().numpy())
-
-
 def scene_loader(
     dataset: BottomUp,
     indices: Iterable[int],
@@ -138,7 +135,8 @@ def find_people(
     keep_maps: as in Decoding. threads: as in find_scenes.
     """
     model.eval()
-    decoding = Decoding(codec, sorted(factors, reverse=True), TORCH, project, keep_maps)
+    tensors = Arithmetic(merge_maps, decode_maps, lambda maps: maps.cpu().numpy())
+    decoding = Decoding(codec, sorted(factors, reverse=True), tensors, project, keep_maps)
 
     def look(images: Sequence[Any]) -> Looks:
         on_device = [torch.as_tensor(each).to(device, non_blocking=True) for each in images]

@@ -64,9 +64,10 @@ class Predictor:
     ) -> None:
         """Load a network: a run directory, a checkpoint of ours, a preset and its weights, or ONNX.
 
-        A name that ends in .onnx is a file of `pose-train export`, run without torch. A network that is loaded already is taken as it is. flip_test: average with the mirrored
-        image; None is as in the config. batch_size: boxes that go through the network at once.
-        device: as in `load_trained`; of an ONNX file as in `load_onnx`. overrides: of the config,
+        A name that ends in .onnx is a file of `pose-train export`, run without torch. A network
+        that is loaded already is taken as it is. flip_test: average with the mirrored image; None
+        is as in the config. batch_size: boxes that go through the network at once. device: as in
+        `load_trained`; of an ONNX file as in `load_onnx`. overrides: of the config,
         `key.sub=value`. Raises ConfigError, RunError or CheckpointError.
         """
         if batch_size < 1:
