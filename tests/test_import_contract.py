@@ -25,7 +25,8 @@ EXTRAS = {
     "pose_codecs/torch.py": {"torch"},
     "pose_data/formats/yolo.py": {"yaml"},
     "pose_train/films.py": {"av"},
-    "pose_train/export.py": {"onnx", "onnxruntime"},
+    "pose_train/export.py": {"onnx"},
+    "pose_train/onnx_network.py": {"onnxruntime"},
 }
 
 

@@ -22,8 +22,9 @@ from typed_commands import as_published, evaluated, lay_out, run_test, save_publ
 
 from pose_eval.__main__ import main as pose_eval
 from pose_train import people, testing
-from pose_train.people import Scene, find_people, scene_rows
+from pose_train.people import find_people, scene_rows
 from pose_train.read_config import load_config, shipped_configs
+from pose_train.scenes import Scene
 
 Case = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]

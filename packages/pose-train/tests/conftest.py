@@ -2,14 +2,19 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from pose_backbones import create_model
+from pose_codecs import MSRAHeatmap
 from pose_data import COCO, synthesize
+from pose_train.export import export
 from pose_train.read_config import load_config, to_yaml
+from pose_train.trained import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
 
@@ -50,3 +55,38 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, drawn_data: Path) -> Path:
     torch.save(content, out / "checkpoint_best.pth")
     (out / "config.yaml").write_text(to_yaml(config))
     return out
+
+
+@pytest.fixture(scope="session")
+def lively() -> Callable[[nn.Module], nn.Module]:
+    """Draw weights whose maps are about 1; as they are drawn to be trained, maps are 1e-18."""
+
+    def draw(net: nn.Module) -> nn.Module:
+        for weights in net.parameters():
+            if weights.ndim > 1:
+                nn.init.kaiming_normal_(weights)
+        return net.eval().requires_grad_(False)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def cpm(lively: Callable[[nn.Module], nn.Module]) -> Trained:
+    """A network of few layers: exporting takes as long as there are layers."""
+    config = load_config(
+        "cpm_coco_256x192",
+        ["model.input_size=[64, 64]", "model.heatmap_size=[8, 8]", "data.warp=cv2"],
+    )
+    torch.manual_seed(1)
+    net = lively(create_model("cpm", num_keypoints=17, num_stages=2))
+    codec = MSRAHeatmap((64, 64), (8, 8))
+    return Trained(net, config, codec, COCO, torch.device("cpu"), Path("runs/mine/none.pth"))
+
+
+@pytest.fixture(scope="session")
+def cpm_onnx(cpm: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
+    path = tmp_path_factory.mktemp("exported") / "net.onnx"
+    assert f"{path}: onnx, " in export(cpm, path, "onnx")
+    return path

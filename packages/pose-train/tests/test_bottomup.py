@@ -21,9 +21,10 @@ from pose_eval import evaluate
 from pose_train import bottomup, testing
 from pose_train.__main__ import main
 from pose_train.config import Config, ConfigError, Data, Model, Train
-from pose_train.people import Scene, merge_maps, scene_rows
+from pose_train.people import merge_maps, scene_rows
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config
+from pose_train.scenes import Scene
 from pose_train.sets import load_sets
 
 TINY = """

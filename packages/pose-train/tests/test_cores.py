@@ -97,7 +97,7 @@ def test_threads_are_chosen_said_and_given(
     monkeypatch.setattr(cores, "find_cores", lambda: Cores(4, None, 0.0))
     assert settled(capsys, None, 2) == (4, "4 threads, 2 workers: 4 cores\n")
     assert settled(capsys, None, 9)[1].startswith("4 threads, 4 workers (train.num_workers is 9)")
-    assert settled(capsys, 3) == (3, "3 threads: 4 cores, as train.num_threads says\n")
+    assert settled(capsys, 3) == (3, "3 threads: 4 cores, as asked for\n")
     monkeypatch.setattr(cores, "find_cores", lambda: Cores(4, None, 3.2))
     assert settled(capsys, None) == (1, "1 thread: 4 cores, 3.2 in use by others\n")
 
@@ -112,7 +112,6 @@ def test_processes_of_one_machine_share_it(
     assert settled(capsys, None) == (2, "")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as torchrun sets it
     monkeypatch.setenv("RANK", "0")
-    torch.set_num_threads(1)
     assert settled(capsys, None) == (1, "1 thread: 8 cores, as OMP_NUM_THREADS says\n")
 
 

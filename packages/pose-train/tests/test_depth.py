@@ -115,7 +115,7 @@ def test_predict_refuses_other_numbers(
 ) -> None:
     command = ["predict", str(run_dir), str(plain / "val2017"), "--out", str(tmp_path / "o")]
     assert main([*command, "--bits", "7"]) == 2
-    assert "data.bits must be from 8 to 16, got 7" in capsys.readouterr().err
+    assert "--bits must be from 8 to 16, got 7" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

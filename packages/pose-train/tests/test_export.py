@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from pose_backbones import create_model
 from pose_backbones.hourglass_ae import HourglassAE
 from pose_backbones.net import MapsHead, PoseNet
-from pose_codecs import AssociativeEmbedding, MSRAHeatmap
+from pose_codecs import AssociativeEmbedding
 from pose_data import COCO, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
 from pose_train.export import export
 from pose_train.predict import normalize, predict_heatmaps
 from pose_train.trained import Trained
-
-
-def lively(net: nn.Module) -> nn.Module:
-    """Draw weights whose maps are about 1; as they are drawn to be trained, maps are 1e-18."""
-    for weights in net.parameters():
-        if weights.ndim > 1:
-            nn.init.kaiming_normal_(weights)
-    return net.eval().requires_grad_(False)
 
 
 def assert_same_maps(found: Any, expected: Any) -> None:
@@ -39,20 +31,7 @@ def assert_same_maps(found: Any, expected: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
-    """A network of few layers: exporting takes as long as there are layers."""
-    config = load_config(
-        "cpm_coco_256x192",
-        ["model.input_size=[64, 64]", "model.heatmap_size=[8, 8]", "data.warp=cv2"],
-    )
-    torch.manual_seed(1)
-    net = lively(create_model("cpm", num_keypoints=17, num_stages=2))
-    codec = MSRAHeatmap((64, 64), (8, 8))
-    return Trained(net, config, codec, COCO, torch.device("cpu"), Path("none.pth"))
-
-
-@pytest.fixture(scope="module")
-def bottomup() -> Trained:
+def bottomup(lively: Callable[[nn.Module], nn.Module]) -> Trained:
     """Two stacks with maps of one size, of which the last counts."""
     config = load_config(
         "higherhrnet_w32_coco_512x512",
@@ -71,15 +50,6 @@ def images() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def onnx_file(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
-    path = tmp_path_factory.mktemp("exported") / "net.onnx"
-    assert f"{path}: onnx, " in export(trained, path, "onnx")
-    return path
-
-
-@pytest.fixture(scope="module")
 def bottomup_onnx(bottomup: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
@@ -88,35 +58,35 @@ def bottomup_onnx(bottomup: Trained, tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
-def test_onnx(trained: Trained, images: torch.Tensor, onnx_file: Path) -> None:
+def test_onnx(cpm: Trained, images: torch.Tensor, cpm_onnx: Path) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(cpm_onnx, providers=["CPUExecutionProvider"])
     for count in (1, 3):
         (heatmaps,) = session.run(["heatmaps"], {"image": images[:count].numpy()})
-        expected = predict_heatmaps(trained.net, images[:count], None).numpy()
+        expected = predict_heatmaps(cpm.net, images[:count], None).numpy()
         assert_same_maps(heatmaps, expected)
     facts = session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts["keypoints"]) == list(trained.skeleton.keypoints)
-    assert [file.name for file in onnx_file.parent.iterdir()] == ["net.onnx"]
+    assert json.loads(facts["keypoints"]) == list(cpm.skeleton.keypoints)
+    assert [file.name for file in cpm_onnx.parent.iterdir()] == ["net.onnx"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_torchscript(trained: Trained, images: torch.Tensor, tmp_path: Path) -> None:
+def test_torchscript(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
-    export(trained, path, "torchscript")
+    export(cpm, path, "torchscript")
     facts = {"about.json": ""}
     script = torch.jit.load(path, _extra_files=facts)
     (heatmaps,) = script(images)
-    assert_same_maps(heatmaps, predict_heatmaps(trained.net, images, None))
+    assert_same_maps(heatmaps, predict_heatmaps(cpm.net, images, None))
     assert json.loads(facts["about.json"])["recipe"] == "topdown"
 
 
-def test_torch_export(trained: Trained, images: torch.Tensor, tmp_path: Path) -> None:
+def test_torch_export(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> None:
     path = tmp_path / "net.pt2"
-    export(trained, path, "torch-export")
+    export(cpm, path, "torch-export")
     (heatmaps,) = torch.export.load(path).module()(images)
-    assert_same_maps(heatmaps, predict_heatmaps(trained.net, images, None))
+    assert_same_maps(heatmaps, predict_heatmaps(cpm.net, images, None))
 
 
 def decoders_maps(trained: Trained, images: torch.Tensor) -> list[torch.Tensor]:
@@ -148,16 +118,16 @@ def test_bottomup_torchscript(bottomup: Trained, tmp_path: Path) -> None:
         assert_same_maps(maps, expected)
 
 
-def test_mistakes_are_named(trained: Trained, bottomup: Trained, tmp_path: Path) -> None:
+def test_mistakes_are_named(cpm: Trained, bottomup: Trained, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"takes no pictures of 100x64: .*multiples of 8"):
         export(bottomup, tmp_path / "x", "torchscript", (100, 64))
     with pytest.raises(ConfigError, match=r"--input-size must be above 0, got 0 64"):
-        export(trained, tmp_path / "x", "torchscript", (0, 64))
+        export(cpm, tmp_path / "x", "torchscript", (0, 64))
     with pytest.raises(ConfigError, match=r"is a folder: name the file"):
-        export(trained, tmp_path, "torchscript")
+        export(cpm, tmp_path, "torchscript")
     with pytest.raises(ConfigError, match="must be one of onnx, torchscript, torch-export"):
-        export(trained, tmp_path / "x", "tensorrt")
-    forgotten = dataclasses.replace(trained, net=None)  # type: ignore[arg-type]
+        export(cpm, tmp_path / "x", "tensorrt")
+    forgotten = dataclasses.replace(cpm, net=None)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=r"cannot write .*gone"):  # before anything is computed
         export(forgotten, tmp_path / "gone" / "x.pt2", "torch-export")
     assert not list(tmp_path.iterdir())
@@ -177,12 +147,12 @@ def run_example(name: str, onnx_file: Path, picture: str) -> dict[str, Any]:
 
 
 def test_the_example_of_the_readme(
-    trained: Trained, onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cpm: Trained, cpm_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """numpy, onnxruntime and pose-codecs find what `predict` finds."""
     monkeypatch.chdir(tmp_path)
-    found = run_example("MSRAHeatmap", onnx_file, "person.jpg")
-    people = Predictor(trained, flip_test=False)("person.jpg")
+    found = run_example("MSRAHeatmap", cpm_onnx, "person.jpg")
+    people = Predictor(cpm, flip_test=False)("person.jpg")
     np.testing.assert_allclose(found["scores"], people.scores, atol=1e-2 * people.scores.max())
     distance = np.abs(found["keypoints"] - people.keypoints).max(axis=-1)
     assert (distance < 1e-2).mean() > 0.9, "one grey level can move what random weights find"

@@ -13,7 +13,6 @@ from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_data import BottomUp, load_coco, synthesize
 from pose_train.people import (
-    Scene,
     find_people,
     look_at,
     merge_maps,
@@ -21,6 +20,7 @@ from pose_train.people import (
     scene_loader,
     scene_rows,
 )
+from pose_train.scenes import Scene
 
 CPU = torch.device("cpu")
 

@@ -274,7 +274,7 @@ def test_ctrl_c_keeps_what_is_there(
     (tmp_path / "predictions.json").write_text("earlier")
 
     class Stopping:
-        trained = predictor.trained
+        network, skeleton = predictor.network, predictor.skeleton
         left = 2
 
         def __call__(self, image: Any, boxes: Any) -> People:

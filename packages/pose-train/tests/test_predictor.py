@@ -21,6 +21,7 @@ from pose_train.drawing import predict_inputs
 from pose_train.found import People
 from pose_train.inputs import find_inputs
 from pose_train.pixels import Image
+from pose_train.predict import predict_heatmaps
 from pose_train.predictor import extent
 from pose_train.ranks import Ranks
 from pose_train.read_config import load_config, to_yaml
@@ -61,9 +62,13 @@ def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
         ),
         "short": lambda: Predictor(str(run_dir)),
     }[source]()
+    trained = load_trained(checkpoint)
     key = "head.final_layer.weight"
-    stored = torch.load(checkpoint, weights_only=True)["state_dict"][key]
-    torch.testing.assert_close(predictor.trained.net.state_dict()[key], stored)
+    stored = torch.load(checkpoint, weights_only=True)["state_dict"]
+    torch.testing.assert_close(trained.net.state_dict()[key], stored[key])
+    images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
+    maps = predict_heatmaps(trained.net, torch.from_numpy(images), None).numpy()
+    np.testing.assert_array_equal(predictor.network.predict_heatmaps(images, None), maps)
     assert predictor.skeleton == COCO
     assert predictor.flip_test  # as in the config
 
@@ -305,7 +310,7 @@ def test_mistakes_are_named(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no such file"):
         Predictor.from_checkpoint(run_dir, weights=tmp_path / "gone.pth")
     bare = tmp_path / "bare.pth"
-    torch.save(predictor.trained.net.state_dict(), bare)
+    torch.save(load_trained(run_dir).net.state_dict(), bare)
     with pytest.raises(ConfigError, match="carries no config"):
         Predictor.from_checkpoint(bare)
 

@@ -13,7 +13,7 @@ from pose_backbones import CheckpointError
 from pose_train.config import Config, ConfigError
 from pose_train.ema import Ema
 from pose_train.read_config import parse_config
-from pose_train.rundir import RunDirError, save_tensors
+from pose_train.rundir import RunDirError, write_file
 
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"
 
@@ -93,7 +93,9 @@ def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
         content |= {"ema": ema.state_dict(), "train_state_dict": training.net.state_dict()}
     if torch.cuda.is_available():
         content["rng_cuda"] = torch.cuda.get_rng_state()
-    save_tensors(path, content)
+    write_file(
+        path, lambda file: torch.save(content, file)
+    )  # torch.load(weights_only=True) reads it
 
 
 def restore_checkpoint(run_dir: Path, training: Training, config: Config) -> list[str]:

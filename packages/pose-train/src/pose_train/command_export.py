@@ -1,4 +1,4 @@
-"""Write a trained network as ONNX, TorchScript or torch.export, for any batch size."""
+"""Write a trained network as ONNX, TorchScript or torch.export."""
 
 import argparse
 from pathlib import Path
@@ -19,6 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("W", "H"),
         help="default: that of the config; bottom-up, any",
     )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="take N pictures at once, always; default: any number",
+    )
+    parser.add_argument(
+        "--half", action="store_true", help="weights and arithmetic of 16 bits; maps stay float32"
+    )
+    parser.add_argument("--opset", type=int, metavar="N", help="of ONNX; default 18")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -31,5 +41,8 @@ def main(args: argparse.Namespace) -> int:
     for note in trained.notes:
         print(f"note: {note}")
     size = tuple(args.input_size) if args.input_size else None
-    print(export(trained, args.out, args.format, size))
+    said = export(
+        trained, args.out, args.format, size, opset=args.opset, half=args.half, batch=args.batch
+    )
+    print(said)
     return 0

@@ -2,12 +2,16 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("source", help="a run directory, a checkpoint, a preset or a YAML file")
+    parser.add_argument(
+        "source",
+        help="a run directory, a checkpoint, a preset, a YAML file, or an exported NAME.onnx",
+    )
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -45,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-draw", action="store_true", help="write the JSON alone")
     parser.add_argument("--no-flip", action="store_true", help="without the mirrored picture")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default auto")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:1 ..., of ONNX also openvino; default auto: cuda if there, else cpu",
+    )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="on a CPU; default: as many as cores are free"
     )
@@ -55,35 +63,38 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; 1 where some inputs could not be read, or not to the end."""
     from pose_train.boxes import read_boxes, read_ids
     from pose_train.config import ConfigError
-    from pose_train.cores import settle_threads
+    from pose_train.cores import choose_threads
     from pose_train.drawing import predict_inputs
     from pose_train.inputs import PICTURES, VIDEOS, find_inputs
-    from pose_train.predictor import Predictor
+    from pose_train.predictor import Predictor, load_network
 
     if args.out.suffix.lower() in (*PICTURES, *VIDEOS) and not args.out.is_dir():
         raise ConfigError(f"--out {args.out} must be a folder: drawings and rows go into it")
     if args.threads is not None and args.threads < 1:
         raise ConfigError(f"--threads must be at least 1, got {args.threads}")
+    if args.bits is not None and not 8 <= args.bits <= 16:
+        raise ConfigError(f"--bits must be from 8 to 16, got {args.bits}")
     inputs = find_inputs(args.inputs, args.out)
     gt = None if args.gt is None else read_ids(args.gt)
-    settle_threads(args.threads, to=sys.stderr)
-    predictor = Predictor.from_checkpoint(
+    network = load_network(
         args.source,
         weights=args.weights,
         device=args.device,
-        flip_test=False if args.no_flip else None,
-        overrides=[] if args.bits is None else [f"data.bits={args.bits}"],
+        threads=choose_threads(args.threads, to=sys.stderr),
     )
-    print(f"weights: {predictor.trained.origin}", file=sys.stderr)
-    for note in predictor.trained.notes:
+    if args.bits is not None:
+        network = replace(network, usage=replace(network.usage, bits=args.bits))
+    predictor = Predictor(network, flip_test=False if args.no_flip else None)
+    print(f"weights: {predictor.network.origin}", file=sys.stderr)
+    for note in predictor.network.notes:
         print(f"note: {note}", file=sys.stderr)
     boxes = None
     if args.boxes is not None:
-        count = predictor.trained.skeleton.num_keypoints
+        count = predictor.skeleton.num_keypoints
         boxes = read_boxes(args.boxes, args.box_score, gt, count)
         for notice in boxes.notices:
             print(notice, file=sys.stderr)
-    elif predictor.trained.config.recipe != "bottomup":
+    elif not predictor.network.usage.is_bottomup:
         print(
             "note: the whole picture is taken for one person; for several, or small ones, give a "
             "detector's boxes: --boxes FILE",

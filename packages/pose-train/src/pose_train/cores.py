@@ -130,25 +130,30 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def settle_threads(
+def settle_threads(num_threads: int | None, num_workers: int | None = None) -> None:
+    """Set how many threads torch uses; see choose_threads."""
+    import torch
+
+    torch.set_num_threads(choose_threads(num_threads, num_workers))
+
+
+def choose_threads(
     num_threads: int | None, num_workers: int | None = None, to: TextIO | None = None
-) -> None:
-    """Set how many threads torch uses, and print that, with the workers if given, once for all.
+) -> int:
+    """Return how many threads to compute with, and print it, with the workers if given, once.
 
     num_threads None: as many as cores are free, shared among the processes that torchrun started
     on this machine; OMP_NUM_THREADS, where set, is left to decide. to: stdout if not given.
     """
-    import torch
-
     cores, why = find_cores(), ""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if num_threads is not None:
-        why = ", as train.num_threads says"
-    elif "OMP_NUM_THREADS" in os.environ:
-        num_threads, why = torch.get_num_threads(), ", as OMP_NUM_THREADS says"
+        why = ", as asked for"
+    elif given.isdecimal() and int(given):
+        num_threads, why = int(given), ", as OMP_NUM_THREADS says"
     else:
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         num_threads = max(1, cores.free // processes)
-    torch.set_num_threads(num_threads)
     line = counted(num_threads, "thread")
     if num_workers is not None:
         started = min(num_workers, cores.allowed)
@@ -156,3 +161,4 @@ def settle_threads(
         line += f" (train.num_workers is {num_workers})" if started < num_workers else ""
     if os.environ.get("RANK", "0") == "0":
         print(f"{line}: {cores}{why}", file=to, flush=True)
+    return num_threads

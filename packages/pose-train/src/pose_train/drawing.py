@@ -79,7 +79,7 @@ def predict_inputs(
     do not say whose boxes they are, or where boxes make no sense for the network; DatasetError
     where these are corners.
     """
-    if boxes is not None and predictor.trained.config.recipe == "bottomup":
+    if boxes is not None and predictor.network.usage.is_bottomup:
         raise ConfigError("a bottom-up network finds people by itself: leave --boxes out")
     known = _known(inputs, boxes, gt)
     try:
@@ -93,7 +93,7 @@ def predict_inputs(
     summary = Summary(out=out)
     if boxes is not None:
         summary.notes += check_corners(boxes, inputs, known)
-    fit = [i for f in (gt, boxes) if f for i in f.fitting(predictor.trained.skeleton.num_keypoints)]
+    fit = [i for f in (gt, boxes) if f for i in f.fitting(predictor.skeleton.num_keypoints)]
     category = fit[0] if fit else PERSON
     with RowWriter(out / "predictions.json", category, csv) as writer:
         work = _Work(predictor, out, writer, summary, ids, boxes is not None, draw, min_score)
@@ -173,7 +173,7 @@ class _Work:
         return people
 
     def drawn(self, image: Image, people: People) -> Image:
-        skeleton = self.predictor.trained.skeleton
+        skeleton = self.predictor.skeleton
         return draw_people(
             image, people.keypoints, people.scores, skeleton, min_score=self.min_score
         )
@@ -182,9 +182,9 @@ class _Work:
 def _picture(work: _Work, entry: Input, known: Known) -> None:
     if known.boxes and None not in known.boxes:
         raise DatasetError(f"boxes of picture {entry.path} have a `frame`, as those of videos")
-    data = work.predictor.trained.config.data
-    exif = "apply" if known.size is None else data.exif
-    image = read_picture(entry.path, known.size, exif=exif, bits=data.bits).pixels
+    usage = work.predictor.network.usage
+    exif = "apply" if known.size is None else usage.exif
+    image = read_picture(entry.path, known.size, exif=exif, bits=usage.bits).pixels
     people = work.predict(image, known, {"file_name": entry.name})
     work.summary.pictures += 1
     if work.draw:

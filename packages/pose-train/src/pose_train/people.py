@@ -3,53 +3,38 @@
 HigherHRNet's test as in MMPose 0.29; Cheng et al., CVPR 2020.
 """
 
-import math
-import time
-from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pose_backbones import PoseOutput
+import pose_codecs.torch
 from pose_codecs import AssociativeEmbedding, People
-from pose_codecs.torch import aggregate, aggregate_tags, decode_people, flip_heatmaps, flip_tags
-from pose_data import BottomUp, keypoints_to_image, start_worker
+from pose_codecs.torch import decode_people
+from pose_data import BottomUp, start_worker
 from pose_data.samples.scene import resize_for_test
-from pose_train.cores import allowed_workers, count_cores
-from pose_train.found import Heatmaps, map_matrix
-from pose_train.predict import finite_maps, normalize
-
-Size = tuple[int, int]
-
-
-class Scene(NamedTuple):
-    """The people found in one picture.
-
-    keypoints (P, K, 2) in pixels of the picture, scores (P, K), person_scores (P,). A keypoint that
-    was not found has score 0 and lies in the corner of what the network saw. seconds: what merging
-    the maps and decoding took, on a GPU from when its turn came; NaN where not measured. heatmaps:
-    the merged ones, where they are kept.
-    """
-
-    sample: int  # its number in the dataset
-    image_id: int
-    keypoints: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    person_scores: NDArray[np.float32]
-    seconds: float = math.nan
-    heatmaps: Heatmaps | None = None
+from pose_train.cores import allowed_workers
+from pose_train.predict import normalize
+from pose_train.scenes import (
+    Arithmetic,
+    Decoding,
+    Looks,
+    Scene,
+    Size,
+    find_scenes,
+    merge_with,
+    mirrored_back,
+    stack_samples,
+)
 
 
 @torch.inference_mode()
 def look_at(
     model: nn.Module, images: Sequence[Tensor], flip_indices: Sequence[int] | None
-) -> list[list[PoseOutput]]:
+) -> list[list[Any]]:
     """Return the maps of pictures seen at several sizes: for each size those of every view.
 
     images: uint8 (B, h_i, w_i, C), RGB or grey, of each size. With flip_indices the second view is
@@ -60,47 +45,26 @@ def look_at(
         inputs = normalize(batch)  # (B, C, h_i, w_i)
         views = [model(inputs)]
         if flip_indices is not None:
-            views.append(_mirrored_back(model(inputs.flip(-1)), flip_indices))
+            mirrored = model(inputs.flip(-1))
+            views.append(mirrored_back(pose_codecs.torch, mirrored, flip_indices))
         looks.append(views)
     return looks
 
 
-def _mirrored_back(output: PoseOutput, flip_indices: Sequence[int]) -> PoseOutput:
-    shared = output.tags[0].shape[-3] == 1  # one tag map for all keypoints
-    return PoseOutput(
-        tuple(flip_heatmaps(maps, flip_indices, shift=False) for maps in output.heatmaps),
-        tuple(flip_tags(maps, (0,) if shared else flip_indices) for maps in output.tags),
-    )
+@torch.inference_mode()
+def merge_maps(looks: Looks, factors: Sequence[float], size: Size | None) -> tuple[Tensor, Tensor]:
+    """Merge what look_at returns, as scenes.merge_with says."""
+    heatmaps, tags = merge_with(pose_codecs.torch, looks, factors, size)
+    return heatmaps, tags
 
 
 @torch.inference_mode()
-def merge_maps(
-    looks: Sequence[Sequence[PoseOutput]], factors: Sequence[float], size: Size | None
-) -> tuple[Tensor, Tensor]:
-    """Merge what look_at returns into heatmaps (..., K, h, w) and tags (..., T, h, w, L).
-
-    factors: those of the sizes, largest first. size: (w, h) of the merged maps; None is that of the
-    finest map of the largest image.
-
-    Heatmaps are averaged over stages, views and factors. Tags are those of factor 1 alone, one
-    value per view: the tags of two sizes do not agree. Of stages with maps of one size, such as
-    those of a stacked hourglass, the last is taken. Raises ValueError where factors lack 1.
-    """
-    if len(factors) > 1 and 1 not in factors:
-        raise ValueError(f"the factors of a multi-scale test must include 1, got {list(factors)}")
-    averages, tags = [], []
-    for factor, views in zip(factors, looks, strict=True):
-        heatmaps = [maps for view in views for maps in _last_of_each_size(view.heatmaps)]
-        height, width = heatmaps[-1].shape[-2:]
-        averages.append(aggregate(heatmaps, size or (width, height)))  # (..., K, h, w)
-        if factor == 1 or len(factors) == 1:
-            tags = [_last_of_each_size(view.tags)[-1] for view in views]  # (..., T, h_i, w_i)
-    height, width = averages[0].shape[-2:]
-    return aggregate(averages, (width, height)), aggregate_tags(tags, (width, height))
-
-
-def _last_of_each_size(maps: Sequence[Tensor]) -> list[Tensor]:
-    return list({each.shape[-2:]: each for each in maps}.values())
+def decode_maps(codec: AssociativeEmbedding, heatmaps: Tensor, tags: Tensor) -> People:
+    """Find the people of an image's maps (K, h, w) and (T, h, w, L), on their device."""
+    if heatmaps.device.type == "cpu":
+        return codec.decode(heatmaps.numpy(), tags.numpy())
+    (people,) = decode_people(codec, heatmaps[None], tags[None])
+    return people
 
 
 def scene_loader(
@@ -149,15 +113,9 @@ def same_size_batches(
 
 
 def stack_test_samples(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Make a batch of BottomUp's test samples of one size; images: (B, h, w, 3) of each factor."""
-    by_factor = zip(*(sample["images"] for sample in samples), strict=True)
-    batch: dict[str, Any] = {
-        "images": [torch.from_numpy(np.stack(images)) for images in by_factor],
-        "base_size": samples[0]["base_size"],
-    }
-    for key in ("center", "scale", "image_id", "index"):
-        batch[key] = torch.from_numpy(np.stack([sample[key] for sample in samples]))
-    return batch
+    """Make a batch of BottomUp's test samples of one size; images: tensors (B, h, w, 3)."""
+    batch = stack_samples(samples)
+    return batch | {"images": [torch.from_numpy(images) for images in batch["images"]]}
 
 
 def find_people(
@@ -172,65 +130,20 @@ def find_people(
     threads: int | None = None,
     keep_maps: bool = False,
 ) -> list[Scene]:
-    """Find the people in the pictures of a scene_loader, in the order of the samples.
+    """Find the people in pictures, in the order of the samples.
 
-    factors: those of the dataset. project: decode at the size of the input, as published, and not
-    at that of the finest maps. keep_maps: in the scenes, as they were decoded. While the network
-    works on a batch, `threads` threads (None: one per core, 8 at most) merge and decode the maps of
-    the one before it, picture by picture: the kernels release the GIL, and only as many pictures as
-    threads have maps of their full size at a time.
+    batches: of scene_loader, or of scenes.stack_samples. factors: those of the dataset. project,
+    keep_maps: as in Decoding. threads: as in find_scenes.
     """
     model.eval()
-    factors = sorted(factors, reverse=True)
-    threads = threads or min(8, count_cores())
-    scenes: list[Scene] = []
-    waiting: deque[Future[Scene]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for number, batch in enumerate(batches):
-            images = [each.to(device, non_blocking=True) for each in batch["images"]]
-            looks = look_at(model, images, flip_indices)
-            for i in range(len(images[0])):
-                options = factors, codec, project, number > 0, keep_maps
-                waiting.append(pool.submit(_decode, batch, i, looks, *options))
-            while len(waiting) > len(images[0]):  # the batch before is done
-                scenes.append(waiting.popleft().result())
-        scenes += [future.result() for future in waiting]
-    return sorted(scenes, key=lambda scene: scene.sample)
+    tensors = Arithmetic(merge_maps, decode_maps, lambda maps: maps.cpu().numpy())
+    decoding = Decoding(codec, sorted(factors, reverse=True), tensors, project, keep_maps)
 
+    def look(images: Sequence[Any]) -> Looks:
+        on_device = [torch.as_tensor(each).to(device, non_blocking=True) for each in images]
+        return look_at(model, on_device, flip_indices)
 
-@torch.inference_mode()
-def _decode(
-    batch: dict[str, Any],
-    i: int,
-    looks: Sequence[Sequence[PoseOutput]],
-    factors: Sequence[float],
-    codec: AssociativeEmbedding,
-    project: bool,
-    is_timed: bool,  # not in the first batch, which compiles and chooses kernels
-    keep_maps: bool,
-) -> Scene:
-    """Merge and decode the maps of picture i of a batch, on the device where they are."""
-    began = time.perf_counter()
-    own = [
-        [PoseOutput(*(tuple(m[i] for m in maps) for maps in view)) for view in views]
-        for views in looks
-    ]
-    heatmaps, tags = merge_maps(own, factors, batch["base_size"] if project else None)
-    people: People
-    with finite_maps():
-        if heatmaps.device.type == "cpu":
-            people = codec.decode(heatmaps.numpy(), tags.numpy())
-        else:
-            (people,) = decode_people(codec, heatmaps[None], tags[None])
-    height, width = heatmaps.shape[-2:]
-    region = batch["center"][i].numpy(), batch["scale"][i].numpy(), (width, height)
-    keypoints = keypoints_to_image(people.keypoints, *region)
-    number = int(batch["index"][i]), int(batch["image_id"][i])
-    seconds = time.perf_counter() - began if is_timed else math.nan
-    kept = None
-    if keep_maps:
-        kept = Heatmaps(heatmaps.cpu().numpy()[None], map_matrix(*region)[None])
-    return Scene(*number, keypoints, people.scores, people.person_scores, seconds, kept)
+    return find_scenes(look, batches, decoding, threads)
 
 
 def scene_rows(scenes: Iterable[Scene], category_id: int = 1) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """From crops to result rows: forward, flip test, decode, back to the picture, rescore, suppress."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from pose_codecs.torch import flip_heatmaps
 from pose_data import Persons, keypoints_to_image
 from pose_eval import oks_nms, rescore, soft_oks_nms
 from pose_eval.nms import first_of_each_id, per_image
-from pose_train.config import RunError
+from pose_train.finite import finite_maps
 
 Decode = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -51,20 +50,6 @@ def _statistics(device: torch.device, channels: int) -> tuple[Tensor, Tensor]:
     """Return mean and std (C,); kept, because copying them to a GPU would wait for it."""
     mean, std = STATISTICS[channels]
     return torch.tensor(mean, device=device), torch.tensor(std, device=device)
-
-
-@contextmanager
-def finite_maps() -> Iterator[None]:
-    """Decode within it: what a codec says of maps with NaN becomes an error of the user's."""
-    try:
-        yield
-    except ValueError as error:
-        if "must be finite" not in str(error):
-            raise
-        raise RunError(
-            "the network makes maps with NaN or infinite numbers, though its weights are finite: "
-            "its training has diverged (a smaller train.lr), or 16 bits are too few (train.amp)"
-        ) from error
 
 
 @torch.inference_mode()

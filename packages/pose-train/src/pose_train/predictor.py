@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pose_codecs import AssociativeEmbedding
@@ -15,13 +14,17 @@ from pose_data import DatasetError, Skeleton, keypoints_to_image, warp_affine
 from pose_data.images.channels import in_channels, to_input
 from pose_data.samples.crop import box_to_center_scale, crop_matrix, fix_aspect, udp_matrix
 from pose_data.samples.scene import resize_for_test
-from pose_data.samples.topdown import PADDING
 from pose_eval import rescore
+from pose_train.config import ConfigError
+from pose_train.finite import finite_maps
 from pose_train.found import Floats, Heatmaps, People, map_matrix
-from pose_train.people import find_people, stack_test_samples
+from pose_train.network import Network
+from pose_train.onnx_network import load_onnx
 from pose_train.pixels import Image, read_pixels
-from pose_train.predict import finite_maps, predict_heatmaps
-from pose_train.trained import Trained, load_trained
+from pose_train.scenes import stack_samples
+
+if TYPE_CHECKING:
+    from pose_train.trained import Trained
 
 Detector = Callable[[Image], ArrayLike]
 Boxes = ArrayLike | Detector | None
@@ -51,7 +54,7 @@ class Predictor:
 
     def __init__(
         self,
-        source: str | Path | Trained,
+        source: "str | Path | Trained | Network",
         flip_test: bool | None = None,
         batch_size: int = 32,
         *,
@@ -59,18 +62,19 @@ class Predictor:
         device: str = "auto",
         overrides: Sequence[str] = (),
     ) -> None:
-        """Load a network: a run directory, a checkpoint of ours, or a preset and its weights.
+        """Load a network: a run directory, a checkpoint of ours, a preset and its weights, or ONNX.
 
-        A network that `load_trained` returned is taken as it is. flip_test: average with the
-        mirrored image; None is as in the config. batch_size: boxes that go through the network at
-        once. overrides: of the config, `key.sub=value`. Raises ConfigError or CheckpointError.
+        A name that ends in .onnx is a file of `pose-train export`, run without torch. A network
+        that is loaded already is taken as it is. flip_test: average with the mirrored image; None
+        is as in the config. batch_size: boxes that go through the network at once. device: as in
+        `load_trained`; of an ONNX file as in `load_onnx`. overrides: of the config,
+        `key.sub=value`. Raises ConfigError, RunError or CheckpointError.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if not isinstance(source, Trained):
-            source = load_trained(source, weights=weights, overrides=overrides, device=device)
-        self.trained, self.batch_size = source, batch_size
-        self.flip_test = source.config.eval.flip_test if flip_test is None else flip_test
+        self.network = load_network(source, weights=weights, device=device, overrides=overrides)
+        self.batch_size = batch_size
+        self.flip_test = self.network.usage.flip_test if flip_test is None else flip_test
 
     @classmethod
     def from_checkpoint(
@@ -85,10 +89,26 @@ class Predictor:
         """Do what Predictor(source, ...) does."""
         return cls(source, flip_test, weights=weights, device=device, overrides=overrides)
 
+    @classmethod
+    def from_onnx(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        providers: Sequence[str | tuple[str, Any]] | None = None,
+        flip_test: bool | None = None,
+        batch_size: int = 32,
+    ) -> "Predictor":
+        """Load an ONNX file of `pose-train export` under any name, without torch.
+
+        device, providers: as in `load_onnx`. Raises ConfigError or RunError.
+        """
+        return cls(load_onnx(Path(path).expanduser(), device, providers), flip_test, batch_size)
+
     @property
     def skeleton(self) -> Skeleton:
         """The names of the K keypoints, what mirrors what, and the links between them."""
-        return self.trained.skeleton
+        return self.network.usage.skeleton
 
     @overload
     def __call__(
@@ -130,7 +150,7 @@ class Predictor:
         given = [bboxes] * len(images) if is_shared else list(bboxes)
         if len(given) != len(images):
             raise ValueError(f"{len(images)} images need as many bboxes, got {len(given)}")
-        if self.trained.config.recipe != "bottomup":
+        if not self.network.usage.is_bottomup:
             found = self._in_boxes(images, given, heatmaps)
         elif any(each is not None for each in given):
             raise ValueError("a bottom-up network finds people by itself: leave bboxes out")
@@ -151,48 +171,43 @@ class Predictor:
         self, images: Sequence[Any], given: Sequence[Boxes], boxes: list[Floats]
     ) -> Iterator[_Crop]:
         """Yield the crops of image after image, and add the boxes of each to `boxes`."""
-        config = self.trained.config
-        size, matrix_of = config.model.input_size, udp_matrix if config.codec.udp else crop_matrix
+        usage = self.network.usage
+        size, matrix_of = usage.input_size, udp_matrix if usage.udp else crop_matrix
         for number, (image, bboxes) in enumerate(zip(images, given, strict=True)):
             with _noting(number, len(images)):
-                pixels = read_pixels(image, config.data.bits)
+                pixels = read_pixels(image, usage.bits)
                 if bboxes is None:
                     bboxes = [[0, 0, pixels.shape[1], pixels.shape[0]]]
                 boxes.append(check_boxes(bboxes(pixels) if callable(bboxes) else bboxes))
-            seen = in_channels(pixels, config.model.channels)
+            seen = in_channels(pixels, usage.channels)
             for box in boxes[-1]:
-                center, scale = box_to_center_scale(box[:4], PADDING)
+                center, scale = box_to_center_scale(box[:4], usage.padding)
                 scale = fix_aspect(scale, size)
                 matrix = matrix_of(center, scale, 0.0, size)
-                crop = warp_affine(seen, matrix, size, config.data.chosen_warp)
+                crop = warp_affine(seen, matrix, size, usage.warp)
                 yield _Crop(to_input(crop), center, scale)
 
     def _poses(self, crops: Sequence[_Crop], keep: bool) -> list[_Pose]:
         """Run a top-down network on a batch."""
-        config, codec = self.trained.config, self.trained.codec
+        usage = self.network.usage
+        codec = usage.codec
         assert not isinstance(codec, AssociativeEmbedding)
         pixels, center, scale = (np.stack(each) for each in zip(*crops, strict=True))
-        heatmaps = predict_heatmaps(
-            self.trained.net,
-            torch.from_numpy(pixels).to(self.trained.device, non_blocking=True),
-            self._flip_indices,
-            shift=not config.codec.udp,
-        )
-        maps = heatmaps.cpu().numpy()  # (B, K, h, w)
+        maps = self.network.predict_heatmaps(pixels, self._flip_indices)  # (B, K, h, w)
         with finite_maps():
             points, scores = codec.decode(maps)
-        keypoints = keypoints_to_image(points, center, scale, config.model.input_size)
+        keypoints = keypoints_to_image(points, center, scale, usage.input_size)
         if not keep:
             return [_Pose(*each) for each in zip(keypoints, scores, strict=True)]
         w, h = codec.heatmap_size
         # The ends of a box are the outer pixel centres of a UDP map (see UDPHeatmap.decode).
-        size = (w - 1, h - 1) if config.codec.udp else (w, h)
+        size = (w - 1, h - 1) if usage.udp else (w, h)
         matrix = map(map_matrix, center, scale, [size] * len(crops))
         return [_Pose(*each) for each in zip(keypoints, scores, maps, matrix, strict=True)]
 
     def _people(self, boxes: Floats, poses: Sequence[_Pose], keep: bool) -> People:
         """Return the people of an image from the poses in its boxes (P, 5)."""
-        count, codec = self.skeleton.num_keypoints, self.trained.codec
+        count, codec = self.skeleton.num_keypoints, self.network.usage.codec
         keypoints = np.array([pose.keypoints for pose in poses], np.float32)
         scores = np.array([pose.scores for pose in poses], np.float32).reshape(-1, count)
         heatmaps = None
@@ -209,18 +224,11 @@ class Predictor:
 
     def _whole(self, images: Sequence[Any], keep: bool) -> list[People]:
         """Run a bottom-up network on images."""
-        config, codec = self.trained.config, self.trained.codec
-        assert isinstance(codec, AssociativeEmbedding)
-        factors = sorted(config.eval.multi_scale, reverse=True)
-        scenes = find_people(
-            self.trained.net,
-            self._batches(images, factors),
-            codec,
-            factors,
-            device=self.trained.device,
-            flip_indices=self._flip_indices,
-            threads=1 if len(images) == 1 else None,
-            keep_maps=keep,
+        scenes = self.network.find_people(
+            self._batches(images),
+            self._flip_indices,
+            1 if len(images) == 1 else None,
+            keep,
         )
         return [
             People(
@@ -234,32 +242,29 @@ class Predictor:
             for scene in scenes
         ]
 
-    def _batches(self, images: Sequence[Any], factors: Sequence[float]) -> Iterator[dict[str, Any]]:
+    def _batches(self, images: Sequence[Any]) -> Iterator[dict[str, Any]]:
         """Yield batches of images that the network sees at the same sizes."""
-        samples = (self._sample(images, number, factors) for number in range(len(images)))
+        samples = (self._sample(images, number) for number in range(len(images)))
         for _, group in groupby(samples, _sizes):
-            while batch := list(islice(group, self.trained.config.eval.batch_size)):
-                yield stack_test_samples(batch)
+            while batch := list(islice(group, self.network.usage.batch_size)):
+                yield stack_samples(batch)
 
-    def _sample(
-        self, images: Sequence[Any], number: int, factors: Sequence[float]
-    ) -> dict[str, Any]:
+    def _sample(self, images: Sequence[Any], number: int) -> dict[str, Any]:
         """Return an image as BottomUp's test samples are."""
-        config = self.trained.config
+        usage = self.network.usage
+        factors = sorted(usage.multi_scale, reverse=True)
         with _noting(number, len(images)):
-            image = read_pixels(images[number], config.data.bits)
-            size, short = (image.shape[1], image.shape[0]), min(config.model.input_size)
+            image = read_pixels(images[number], usage.bits)
+            size, short = (image.shape[1], image.shape[0]), min(usage.input_size)
             if max(size) > MAX_RATIO * min(size):
                 raise DatasetError(
                     f"an image of {size[0]}x{size[1]} is too narrow for a bottom-up network, which "
                     f"sees its short side with {short} pixels: up to 1:{MAX_RATIO}"
                 )
-        image = in_channels(image, config.model.channels)
+        image = in_channels(image, usage.channels)
         base = resize_for_test(size, short, 1.0, factors[-1])
         seen = [resize_for_test(size, short, factor, factors[-1]) for factor in factors]
-        views = [
-            warp_affine(image, each.matrix(), each.size, config.data.chosen_warp) for each in seen
-        ]
+        views = [warp_affine(image, each.matrix(), each.size, usage.warp) for each in seen]
         return {
             "images": [to_input(view) for view in views],
             "base_size": base.size,
@@ -272,6 +277,37 @@ class Predictor:
     @property
     def _flip_indices(self) -> tuple[int, ...] | None:
         return self.skeleton.flip_indices if self.flip_test else None
+
+
+def load_network(
+    source: "str | Path | Trained | Network",
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    overrides: Sequence[str] = (),
+    threads: int | None = None,
+) -> Network:
+    """Load a network to predict with, as Predictor says; torch is imported unless it is ONNX's.
+
+    threads: to compute with on a CPU; None leaves them as they are.
+    """
+    if isinstance(source, Network):
+        return source
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".onnx":
+        if weights is not None or overrides:
+            raise ConfigError(
+                f"{source} holds its weights and settings: leave other weights and overrides out"
+            )
+        return load_onnx(Path(source).expanduser(), device, threads=threads)
+    import torch
+
+    from pose_train.trained import Trained, as_network, load_trained
+
+    if not isinstance(source, Trained):
+        source = load_trained(source, weights=weights, overrides=overrides, device=device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return as_network(source)
 
 
 @contextmanager

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from pose_train.config import ConfigError, RunError
 
 
@@ -21,7 +19,7 @@ def create_run_dir(out: str) -> Path:
     path = Path(out)
     try:
         if path.is_dir() and not any(path.iterdir()):
-            _write(path / ".writable", lambda file: file.write(b""))
+            write_file(path / ".writable", lambda file: file.write(b""))
             (path / ".writable").unlink()
             return path
         path.mkdir(parents=True)
@@ -41,7 +39,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or nothing; raises RunDirError."""
-    _write(path, lambda file: file.write(content))
+    write_file(path, lambda file: file.write(content))
 
 
 def make_folder(path: Path) -> None:
@@ -50,14 +48,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
-
-
-def save_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain values, whole or not at all; raises RunDirError.
-
-    The file loads with `torch.load(weights_only=True)`.
-    """
-    _write(path, lambda file: torch.save(content, file))
 
 
 def append_metrics(run_dir: Path, record: dict[str, Any]) -> None:
@@ -83,7 +73,8 @@ def cut_metrics(run_dir: Path, count: int) -> None:
     write_text(path, "".join(f"{line}\n" for line in lines[:count]))
 
 
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write what `fill` writes, whole or not at all; raises RunDirError."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:

@@ -1,10 +1,13 @@
 """A trained network with all that is needed to use it: its config, its skeleton, its sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pose_backbones import (
@@ -20,11 +23,16 @@ from pose_data import Persons, Skeleton
 from pose_train import bottomup, topdown
 from pose_train.checkpoints import BEST, LAST, Progress
 from pose_train.config import Config, ConfigError
+from pose_train.network import FlipIndices, Network
+from pose_train.people import find_people
+from pose_train.predict import predict_heatmaps
 from pose_train.ranks import Ranks, find_device
 from pose_train.read_config import load_config, parse_config, shipped_configs
+from pose_train.scenes import Scene
 from pose_train.sets import check_pictures, load_boxes, load_main
 from pose_train.skeletons import published_skeleton, skeleton_from_plain
 from pose_train.testing import Rows, predict_boxes, predict_pictures
+from pose_train.usage import Usage
 from pose_train.weights import settle_warp, weights_file
 
 # Names that promise a checkpoint, so that a web page under one of them is called what it is.
@@ -52,7 +60,56 @@ class Trained:
     @property
     def origin(self) -> str:
         """Say which weights these are."""
-        return str(self.weights) + ("" if self.epoch is None else f", after epoch {self.epoch}")
+        return usage_of(self).origin
+
+
+def usage_of(trained: Trained) -> Usage:
+    """Return how a network is used, by its config."""
+    config = trained.config
+    return Usage(
+        input_size=config.model.input_size,
+        codec=trained.codec,
+        skeleton=trained.skeleton,
+        warp=config.data.chosen_warp,
+        exif=config.data.exif,
+        flip_test=config.eval.flip_test,
+        multi_scale=config.eval.multi_scale,
+        batch_size=config.eval.batch_size,
+        weights=str(trained.weights),
+        epoch=trained.epoch,
+        channels=config.model.channels,
+        bits=config.data.bits,
+    )
+
+
+def as_network(trained: Trained) -> Network:
+    """Return the network for a Predictor."""
+    net, codec, device, usage = trained.net, trained.codec, trained.device, usage_of(trained)
+
+    def heatmaps_of(images: NDArray[np.uint8], flip_indices: FlipIndices) -> NDArray[np.float32]:
+        on_device = torch.from_numpy(images).to(device, non_blocking=True)
+        heatmaps = predict_heatmaps(net, on_device, flip_indices, shift=not usage.udp)
+        return heatmaps.cpu().numpy()
+
+    def people_of(
+        batches: Iterable[dict[str, Any]],
+        flip_indices: FlipIndices,
+        threads: int | None,
+        keep_maps: bool,
+    ) -> list[Scene]:
+        assert isinstance(codec, AssociativeEmbedding)
+        return find_people(
+            net,
+            batches,
+            codec,
+            usage.multi_scale,
+            device=device,
+            flip_indices=flip_indices,
+            threads=threads,
+            keep_maps=keep_maps,
+        )
+
+    return Network(usage, heatmaps_of, people_of, usage.origin, trained.notes)
 
 
 def load_trained(
@@ -70,6 +127,11 @@ def load_trained(
     on this machine. overrides: of the config, `key.sub=value`. Raises ConfigError or
     CheckpointError.
     """
+    if Path(source).suffix.lower() == ".onnx":
+        raise ConfigError(
+            f"{source} is an exported network, which only `pose-train predict` takes: name the run "
+            "directory or the checkpoint that it was exported from"
+        )
     config, found = _config_and_weights(Path(source), overrides)
     of_zoo = str(source) if str(source) in ZOO else None
     chosen = weights or found or config.model.weights or of_zoo
