@@ -166,8 +166,8 @@ def test_without_numba_the_numbers_are_the_same(
     (tmp_path / "gt.json").write_text(json.dumps(gt))
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "from pose_eval import evaluate, ground_truth, results, match_kernels\n"
-        "ground_truth.FAST_FROM = results.FAST_FROM = 0; match_kernels.FEW_PAIRS = -1\n"
+        "from pose_eval import evaluate, ground_truth, results\n"
+        "ground_truth.FAST_FROM = results.FAST_FROM = 0\n"
         "print(evaluate('results.json', 'gt.json').to_json(), end='')"
     )
     done = subprocess.run(

@@ -12,6 +12,7 @@ from pose_eval.tables import Floats, Matches
 
 LEVEL = 0.95
 CHUNK = 1 << 22  # numbers of weights held at a time
+EPS = np.spacing(1.0)
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,18 @@ def replicate_stats(report: Report, replicates: int, seed: int) -> dict[str, Flo
     for start in range(0, replicates, step):
         many = min(step, replicates - start)
         weights = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=many)
-        parts.append(_stats_of(report, weights.astype(np.int32)))
+        parts.append(_stats_of(report, weights))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _stats_of(report: Report, weights: NDArray[np.int32]) -> dict[str, Floats]:
+def _stats_of(report: Report, weights: NDArray[np.int64]) -> dict[str, Floats]:
     """Return the numbers by name for each row of weights (R, I)."""
     settings = report.settings
     shape = len(report.matches), len(settings.areas), len(settings.thresholds), len(weights)
     precision, recall = np.empty(shape), np.empty(shape)  # (C, A, T, R)
     for c, matches in enumerate(report.matches):
-        _category(report, matches, weights, precision[c], recall[c])
+        for a in range(len(settings.areas)):
+            _resample(report, matches, a, weights, precision[c, a], recall[c, a])
     thresholds = np.asarray(settings.thresholds)
     stats = {}
     for kind, values in (("AP", precision), ("AR", recall)):
@@ -91,32 +93,48 @@ def _stats_of(report: Report, weights: NDArray[np.int32]) -> dict[str, Floats]:
     return stats
 
 
-def _category(
-    report: Report, matches: Matches, weights: NDArray[np.int32], precision: Floats, recall: Floats
+def _resample(
+    report: Report,
+    matches: Matches,
+    area: int,
+    weights: NDArray[np.int64],
+    precision: Floats,
+    recall: Floats,
 ) -> None:
-    """Fill (A, T, R) mean precision and recall of one category."""
-    from pose_eval.bootstrap_kernels import resampled, resampled_numpy
+    """Write mean precision and highest recall of one area, (T, R); NaN where nobody was drawn.
 
-    compiled = hasattr(resampled, "py_func")
-    measure = resampled if compiled else resampled_numpy
-    num_images = len(report.gt.image_ids)
-    image = np.repeat(np.arange(num_images, dtype=np.int32), np.diff(matches.det_start))
-    person_image = np.repeat(np.arange(num_images), np.diff(matches.gt_start))
+    Drawing an image twice is the same as putting a copy of it beside it, so precision and recall
+    are those of pycocotools on that larger set.
+    """
+    num_images = weights.shape[1]
     order = np.argsort(-report.results.scores[matches.detections], kind="stable")
-    for a in range(len(report.settings.areas)):
-        persons = np.bincount(person_image[~matches.gt_ignored[a]], minlength=num_images)
-        for t in range(len(report.settings.thresholds)):
-            counted = order[~matches.det_ignored[a, t, order]]
-            right = matches.det_match[a, t, counted] >= 0
-            measure(
-                image[counted],
-                right,
-                persons,
-                weights,
-                report.curves.recalls,
-                precision[a, t],
-                recall[a, t],
-            )
+    image = np.repeat(np.arange(num_images), np.diff(matches.det_start))[order]
+    matched = matches.det_match[area][:, order] >= 0  # (T, D)
+    counted = ~matches.det_ignored[area][:, order]
+    person_image = np.repeat(np.arange(num_images), np.diff(matches.gt_start))
+    persons = np.bincount(person_image[~matches.gt_ignored[area]], minlength=num_images)
+    total = weights @ persons  # (R,)
+    # Most detections match at no threshold; their weights are summed up once for all of them.
+    ever = matched.any(axis=0)
+    rest = counted[0] & ~ever
+    events = [np.flatnonzero(ever & here) for here in counted]
+    right = [here[at] for here, at in zip(matched, events, strict=True)]
+    recalls = report.curves.recalls
+    for r, persons_drawn in enumerate(total.tolist()):
+        if not persons_drawn:
+            precision[:, r] = recall[:, r] = np.nan
+            continue
+        weight = weights[r].take(image)  # (D,)
+        wrong = (weight * rest).cumsum()
+        for t, at in enumerate(events):
+            here = weight.take(at)
+            tp = (here * right[t]).cumsum()
+            pure = tp / (here.cumsum() + wrong.take(at) + EPS)
+            best = np.maximum.accumulate(pure[::-1])[::-1]
+            step = (tp / persons_drawn).searchsorted(recalls)
+            reached = step[: step.searchsorted(len(tp))]
+            precision[t, r] = best[reached].sum() / len(recalls)
+            recall[t, r] = tp[-1] / persons_drawn if len(tp) else 0.0
 
 
 def _mean(values: Floats) -> Floats:

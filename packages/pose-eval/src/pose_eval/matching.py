@@ -1,13 +1,12 @@
 """Match detections to persons by OKS, as pycocotools does."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pose_eval import match_kernels
 from pose_eval.settings import Settings
 from pose_eval.tables import Bools, Floats, GroundTruth, Ints, Matches, Results
 
-# Values in the buffer of OKS exponents: 16 MB, so that memory does not grow with the data.
-BUFFER = 1 << 21
+BUFFER = 1 << 17  # values at a time: they stay in the cache, and memory does not grow
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of coordinates beyond 1e150
@@ -37,24 +36,9 @@ def match_category(gt: GroundTruth, results: Results, settings: Settings, catego
     det_area = _detection_areas(results, detections, det_keypoints)
     ignored = gt.crowd[persons] | (gt.num_keypoints[persons] == 0)
     gt_ignored = ignored | _outside(gt_area, settings)
-    shape = len(settings.areas), len(settings.thresholds)
-    det_match = np.full((*shape, len(detections)), -1, np.int32)
-    gt_match = np.full((*shape, len(persons)), -1, np.int32)
-    det_ignored = np.zeros((*shape, len(detections)), np.bool_)
-    many = pair_start[-1] > match_kernels.FEW_PAIRS
-    run = (match_kernels.compiled(match_kernels.match) if many else None) or match_kernels.match
-    run(
-        oks,
-        pair_start,
-        det_start,
-        gt_start,
-        gt.crowd[persons],
-        gt_ignored,
-        _outside(det_area, settings),
-        np.asarray(settings.thresholds, np.float64),
-        det_match,
-        gt_match,
-        det_ignored,
+    starts = det_start, gt_start, pair_start
+    found = _match(
+        oks, starts, gt.crowd[persons], gt_ignored, _outside(det_area, settings), settings
     )
     return Matches(
         category=category,
@@ -65,9 +49,9 @@ def match_category(gt: GroundTruth, results: Results, settings: Settings, catego
         oks=oks,
         pair_start=pair_start,
         det_area=det_area,
-        det_match=det_match,
-        gt_match=gt_match,
-        det_ignored=det_ignored,
+        det_match=found[0],
+        gt_match=found[1],
+        det_ignored=found[2],
         gt_ignored=gt_ignored,
     )
 
@@ -82,58 +66,95 @@ def pair_oks(
 ) -> Floats:
     """Return the OKS of each detection with each person of its image, in the order of Matches.oks.
 
-    The exponential is numpy's in any case: numba's differs from it in the last bit. Without numba
-    the rest is numpy, too; the bits are the same.
+    Persons with equally many labelled joints are done together: their rows are as long, and numpy
+    adds up a row of that length in pycocotools' order, which decides the last bits.
     """
-    det_start, gt_start, pair_start = starts
-    oks = np.empty(pair_start[-1])
-    arrays = det_keypoints, gt_keypoints, gt_bbox, gt_area, variances
-    many = pair_start[-1] > match_kernels.FEW_PAIRS
-    negative_exponents = match_kernels.compiled(match_kernels.negative_exponents) if many else None
-    if negative_exponents is None:
-        _pair_oks_numpy(arrays, starts, oks)
-        return oks
-    counts = np.empty(pair_start[-1], np.int64)
-    room = max(BUFFER, int(np.diff(pair_start).max(initial=0)) * len(variances))
-    buffer = np.empty(min(room, int(pair_start[-1]) * len(variances)))
-    first = 0
-    while first < len(pair_start) - 1:
-        limit = pair_start[first] + room // len(variances)
-        last = int(np.searchsorted(pair_start, limit, side="right")) - 1
-        pairs = slice(pair_start[first], pair_start[last])
-        negative_exponents(*arrays, det_start, gt_start, first, last, buffer, counts[pairs])
-        values = buffer[: counts[pairs].sum()]
-        np.exp(values, out=values)
-        match_kernels.compiled(match_kernels.sums)(values, counts[pairs], oks[pairs])
-        first = last
+    detection, person = _pairs(*starts)
+    gt_x, gt_y, det_x, det_y = (
+        np.ascontiguousarray(keypoints[..., axis])
+        for keypoints in (gt_keypoints, det_keypoints)
+        for axis in (0, 1)
+    )
+    labelled = gt_keypoints[..., 2] > 0  # (G, K)
+    count = labelled.sum(axis=1)
+    scale = gt_area + np.spacing(1)
+    oks = np.empty(len(detection))
+    for joints in np.unique(count).tolist():
+        group = np.flatnonzero(count[person] == joints)
+        step = max(1, BUFFER // len(variances))
+        for rows in (group[i : i + step] for i in range(0, len(group), step)):
+            d, g = detection[rows], person[rows]  # (P,)
+            if joints:
+                used = labelled[g]
+                dx, dy = det_x[d] - gt_x[g], det_y[d] - gt_y[g]  # (P, K)
+            else:
+                used = np.ones((len(g), len(variances)), np.bool_)
+                dx = _beyond(det_x[d], gt_bbox[g, 0], gt_bbox[g, 2])
+                dy = _beyond(det_y[d], gt_bbox[g, 1], gt_bbox[g, 3])
+            e = (dx * dx + dy * dy) / variances / scale[g, None] / 2
+            oks[rows] = np.exp(-e[used]).reshape(len(g), -1).mean(axis=1)
     return oks
 
 
-def _pair_oks_numpy(
-    arrays: tuple[Floats, Floats, Floats, Floats, Floats],
-    starts: tuple[Ints, Ints, Ints],
+def _pairs(det_start: Ints, gt_start: Ints, pair_start: Ints) -> tuple[Ints, Ints]:
+    """Return detection and person of each pair of one image, detection after detection."""
+    persons = np.diff(gt_start)
+    many = np.repeat(persons, np.diff(det_start))  # (D,) pairs of each detection
+    detection = np.repeat(np.arange(len(many)), many)
+    image = np.repeat(np.arange(len(persons)), np.diff(pair_start))
+    within = np.arange(len(detection)) - pair_start[image]
+    return detection, gt_start[image] + within % np.maximum(persons[image], 1)
+
+
+def _beyond(at: Floats, low: Floats, side: Floats) -> Floats:
+    """Return how far coordinates (P, K) are outside boxes of three times the size."""
+    first, last = (low - side)[:, None], (low + side * 2)[:, None]
+    return np.maximum(0, first - at) + np.maximum(0, at - last)
+
+
+def _match(
     oks: Floats,
-) -> None:
-    """Write the OKS of all pairs, person after person."""
-    det_keypoints, gt_keypoints, gt_bbox, gt_area, variances = arrays
-    det_start, gt_start, pair_start = starts
-    for image in np.flatnonzero(np.diff(pair_start)):
-        persons = range(gt_start[image], gt_start[image + 1])
-        xy = det_keypoints[det_start[image] : det_start[image + 1], :, :2]  # (D, K, 2)
-        block = oks[pair_start[image] : pair_start[image + 1]].reshape(len(xy), len(persons))
-        for column, g in enumerate(persons):
-            labelled = gt_keypoints[g, :, 2] > 0
-            if labelled.any():
-                delta = xy - gt_keypoints[g, :, :2]
-            else:
-                low = gt_bbox[g, :2] - gt_bbox[g, 2:]
-                high = gt_bbox[g, :2] + gt_bbox[g, 2:] * 2
-                delta = np.maximum(0, low - xy) + np.maximum(0, xy - high)
-                labelled[:] = True
-            square = delta[..., 0] ** 2 + delta[..., 1] ** 2  # (D, K)
-            e = square / variances / (gt_area[g] + np.spacing(1)) / 2
-            e = np.ascontiguousarray(e[:, labelled])  # the layout decides the order of the sum
-            block[:, column] = np.exp(-e).sum(axis=1) / labelled.sum()
+    starts: tuple[Ints, Ints, Ints],
+    crowd: Bools,
+    gt_ignored: Bools,
+    det_outside: Bools,
+    settings: Settings,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Bools]:
+    """Return det_match, gt_match and det_ignored of Matches.
+
+    The detections of an image take turns, by falling score; those of all images, for all areas and
+    thresholds, take each turn together. A detection takes the person of highest OKS that is free (a
+    crowd always is), the later one on equal OKS, and an ignored one only if no other reaches the
+    threshold.
+    """
+    shape = len(settings.areas), len(settings.thresholds)
+    det_match = np.full((*shape, det_outside.shape[1]), -1, np.int32)
+    gt_match = np.full((*shape, len(crowd)), -1, np.int32)
+    det_ignored = np.repeat(det_outside[:, None], shape[1], axis=1)
+    least = np.minimum(settings.thresholds, 1 - 1e-10)
+    detection, person = _pairs(*starts)
+    near = np.flatnonzero(oks >= least.min())  # the other pairs match at no threshold
+    dets, first, many = np.unique(detection[near], return_index=True, return_counts=True)
+    image = np.searchsorted(starts[0], dets, side="right")
+    turn = np.arange(len(dets)) - np.searchsorted(image, image)
+    free = np.ones((len(crowd), *shape), np.bool_)  # (G, A, T)
+    ignored = gt_ignored.T[..., None]  # (G, A, 1)
+    most = many.max(initial=0) + 1
+    for key in np.unique(turn * most + many).tolist():
+        count = key % most
+        rows = np.flatnonzero(turn * most + many == key)
+        pairs = near[first[rows][:, None] + np.arange(count)]  # (n, persons within reach)
+        who, similar = person[pairs], oks[pairs][..., None, None]
+        able = free[who] & (similar >= least)  # (n, persons, A, T)
+        counted = able & ~ignored[who]
+        able = np.where(counted.any(axis=1, keepdims=True), counted, able)
+        best = count - 1 - np.where(able, similar, -1.0)[:, ::-1].argmax(axis=1)  # (n, A, T)
+        i, a, t = np.nonzero(able.any(axis=1))
+        det, taken = dets[rows[i]], who[i, best[i, a, t]]
+        det_match[a, t, det], gt_match[a, t, taken] = taken, det
+        det_ignored[a, t, det] = gt_ignored[a, taken]
+        free[taken, a, t] = crowd[taken]
+    return det_match, gt_match, det_ignored
 
 
 def _best_of_each_image(results: Results, category: int, max_dets: int) -> Ints:
@@ -157,14 +178,8 @@ def _detection_areas(results: Results, detections: Ints, keypoints: Floats) -> F
     if results.bbox is not None:
         bbox = results.bbox[detections]
         return bbox[:, 2] * bbox[:, 3]
-    many = len(keypoints) > match_kernels.FEW_PAIRS
-    compiled = match_kernels.compiled(match_kernels.extents) if many else None
-    if compiled is not None:
-        area = np.empty(len(keypoints))
-        compiled(keypoints, area)
-        return area
-    extent = np.ptp(keypoints[..., :2], axis=1)
-    return extent[:, 0] * extent[:, 1]
+    x, y = (np.ascontiguousarray(keypoints[..., axis].T) for axis in (0, 1))  # (K, D)
+    return np.ptp(x, axis=0) * np.ptp(y, axis=0)
 
 
 def _outside(area: Floats, settings: Settings) -> Bools:
