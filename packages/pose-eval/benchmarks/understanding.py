@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python understanding.py GT RESULTS [--repeat 3]
 
-Prints CPU seconds (user + system), the least of the repeats, after one warm-up (numba loads or
-compiles there). Made for the val2017-like set and the 538 real images that the README names.
+Prints CPU seconds (user + system), the least of the repeats, after one warm-up.
+Made for the val2017-like set and the 538 real images that the README names.
 """
 
 import argparse

@@ -1,12 +1,9 @@
 """Rows as arrays: the form in which ground truth and results are checked.
 
-Three ways lead here, with the same columns at the end: `scan` reads a file of the usual form fast;
-rows.py takes Python objects and finds the words for whatever is wrong with them; arrays.py takes
-arrays.
+Three ways lead here, with the same columns at the end: plain.py reads rows of the usual form fast;
+rows.py takes any and finds the words for whatever is wrong with them; arrays.py takes arrays.
 """
 
-import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.powers import words_of
-from pose_eval.source import PADDING
 from pose_eval.tables import Bools, Floats, Ints, ResultsError
 
 SHOWN = 5  # how many bad rows an error lists
@@ -54,82 +49,24 @@ class Columns:
         return self.keypoints.reshape(len(self), self.keypoints.shape[1] // 3, 3)
 
 
-def scan(
-    data: NDArray[np.uint8], start: int, num_joints: int, required: Sequence[str]
-) -> tuple[Columns, int] | None:
-    """Read the list of rows at data[start] and return it with the position behind it.
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Return the rows of several columns, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
 
-    None where numba is missing, or where anything is out of the ordinary: a required key that is
-    missing, ids that are no integers, null, a number of keypoints other than 3 * num_joints, ...
-    """
-    try:
-        from pose_eval import scan_kernels as kernels
-    except ImportError:
-        return None
-    if sys.byteorder != "little":
-        return None
-    rows = _estimate(data, start, num_joints)
-    while True:
-        present = np.zeros(rows, np.int64)
-        ints = np.zeros((rows, len(kernels.INTS)), np.int64)
-        floats = np.empty((rows, len(kernels.FLOATS)))
-        keypoints = np.empty((rows, 3 * num_joints))
-        bbox = np.empty((rows, 4))
-        to = ints, *(array.view(np.uint64) for array in (floats, keypoints, bbox))
-        lines = bool(data[start] == ord("{"))
-        words = words_of(data)
-        end, count = kernels.scan_rows(data, words, start, lines, kernels.KEY_TABLES, present, to)
-        if end >= 0 or count < rows:
-            break
-        rows *= 4
-    has = {k: (present[:count] >> bit & 1).astype(bool) for bit, k in enumerate(kernels.KEYS)}
-    if end < 0 or not all(has[key].all() for key in required):
-        return None
-    floats, bbox = floats[:count], bbox[:count]
-    bbox[~has["bbox"]] = np.nan
-    for i, key in enumerate(kernels.FLOATS):
-        if key not in required:
-            floats[:, i] = np.nan  # nobody looks at it, so it may be anything
-    column = {key: ints[:count, i] for i, key in enumerate(kernels.INTS)}
-    if "score" not in required and not np.isin(column["iscrowd"], (0, 1)).all():
-        return None
-    has["num_keypoints"] &= column["num_keypoints"] >= 0
-    columns = Columns(
-        ids={key: column[key] for key in IDS if key in required},
-        ints={key: column[key] for key in INTS},
-        floats={key: floats[:, i] for i, key in enumerate(kernels.FLOATS)},
-        keypoints=keypoints[:count],
-        bbox=bbox,
-        has=has,
-        notes=Counter(),
+    def tables(name: str) -> dict[str, NDArray[Any]]:
+        each = [getattr(part, name) for part in parts]
+        return {key: np.concatenate([table[key] for table in each]) for key in each[0]}
+
+    return Columns(
+        ids=tables("ids"),
+        ints=tables("ints"),
+        floats=tables("floats"),
+        keypoints=np.concatenate([part.keypoints for part in parts]),
+        bbox=np.concatenate([part.bbox for part in parts]),
+        has=tables("has"),
+        notes=sum((Counter(part.notes) for part in parts), Counter()),
     )
-    return columns, int(end)
-
-
-def joints_of_first(data: NDArray[np.uint8], start: int) -> int:
-    """Return the number of joints in the first row at data[start], 0 where it is not plain."""
-    first = re.search(rb'"keypoints"\s*:\s*\[([^\]]*)\]', data[start : start + 10**6].tobytes())
-    numbers = first[1].count(b",") + 1 if first else 0
-    return 0 if numbers % 3 else numbers // 3
-
-
-def count_byte(data: NDArray[np.uint8], byte: int) -> int:
-    """Count a byte, a piece at a time so that no large array of comparisons is made."""
-    pieces = range(0, len(data), 1 << 20)
-    return sum(int(np.count_nonzero(data[i : i + (1 << 20)] == byte)) for i in pieces)
-
-
-def _estimate(data: NDArray[np.uint8], start: int, num_joints: int) -> int:
-    """Return a number of rows that is hardly ever too small, from the first of them.
-
-    Memory is not touched, hence not used, before a row is written to it.
-    """
-    size = len(data) - PADDING - start
-    sample = data[start : start + (1 << 20)]
-    braces = int(np.count_nonzero(sample == ord("{")))
-    likely = braces * size / max(1, min(size, len(sample)))
-    most = size // (6 * num_joints + 1)  # a row has 3 K numbers of a digit and a comma
-    return int(min(1.3 * likely + 1000, most + 1))
 
 
 def id_array(values: Sequence[Any]) -> NDArray[Any]:

@@ -5,30 +5,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pose_eval import hints
 from pose_eval.annotations import build
 from pose_eval.arrays import arrays_to_columns, finite, ids_of, is_arrays
 from pose_eval.category_entries import Categories, read_categories
-from pose_eval.columns import Columns, joints_of_first, scan
+from pose_eval.columns import Columns
 from pose_eval.foreign import foreign_object
 from pose_eval.images import Images, read_images, sorted_images
-from pose_eval.powers import words_of
+from pose_eval.plain import plain_columns, plain_content
 from pose_eval.rows import in_kind, rows_to_columns
 from pose_eval.source import (
     DUPLICATE,
-    PADDING,
-    first_byte,
     is_content,
     name_of,
     parse_json,
-    parse_text,
     read_bytes,
 )
 from pose_eval.tables import GroundTruth, Ints, ResultsError
 
-FAST_FROM = 1 << 20  # bytes; smaller files are read before numba is even loaded
 OPTIONAL = ("id", "category_id", "bbox", "keypoints", "iscrowd", "num_keypoints", "ignore")
 
 
@@ -55,31 +50,25 @@ def read_ground_truth(
         numbers = np.arange(len(columns))
     else:
         name = name or name_of(source, "ground truth")
-        content, scanned = _content(source, name, optional)
+        content = _content(source, name)
         images, warnings = read_images(content["images"], name, notes)
         rows = content["annotations"]
         categories, more = read_categories(content.get("categories"), rows, name, notes)
-        columns, numbers = scanned or _columns(rows, name, optional, categories)
+        columns, numbers = _columns(rows, name, optional, categories)
     notes.update(columns.notes)
     more += [hints.read_ids(code, name, count) for code, count in notes.items() if count]
     gt, found = build(name, images, categories, columns, numbers, area_from, recount)
     return gt, [*warnings, *more, *found, *hints.of_ground_truth(gt)]
 
 
-def _content(
-    source: Any, name: str, optional: Sequence[str]
-) -> tuple[Mapping[str, Any], tuple[Columns, Ints] | None]:
-    """Return the content of a source, and its annotations as columns if the scanner reads them."""
-    if is_content(source):
-        content = source
-    else:
+def _content(source: Any, name: str) -> Mapping[str, Any]:
+    content = source
+    if not is_content(source):
         data = read_bytes(source, name)
-        scanned = _scan(data, optional, name) if len(data) > FAST_FROM else None
-        if scanned is not None:
-            return scanned[0], (scanned[1], np.arange(len(scanned[1])))
-        content = parse_json(data, name)
+        content = plain_content(data)
+        content = parse_json(data, name) if content is None else content
     _check_shape(content, name)
-    return content, None
+    return content
 
 
 def _columns(
@@ -89,6 +78,11 @@ def _columns(
 
     Those of a category without any joints (boxes of cars, say) take no part.
     """
+    counts = set(categories.joints.values())
+    if categories.integers and len(counts) == 1:
+        plain = plain_columns(rows, counts.pop(), ("image_id",), optional)
+        if plain is not None:
+            return plain, np.arange(len(rows))
 
     def joints_of(row: Any) -> int | None:
         key = row.get("category_id") if isinstance(row, Mapping) else None
@@ -105,34 +99,6 @@ def _columns(
         numbers=numbers,
     )
     return columns, np.array(numbers, np.int64)
-
-
-def _scan(
-    data: NDArray[np.uint8], keys: Sequence[str], name: str
-) -> tuple[dict[str, Any], Columns] | None:
-    """Return the content without its annotations, and these as columns; None if json must do it."""
-    try:
-        from pose_eval import scan_kernels as kernels
-    except ImportError:
-        return None
-    word = np.frombuffer(b"annotations", np.uint8)
-    words = words_of(data)
-    start = kernels.find_value(data, words, first_byte(data), word)
-    joints = joints_of_first(data, start) if start >= 0 else 0
-    required = {"image_id", *keys} - {"iscrowd", "num_keypoints", "ignore"}
-    scanned = scan(data, start, joints, sorted(required)) if joints else None
-    if scanned is None:
-        return None
-    columns, end = scanned
-    rest = data[:start].tobytes() + b"[]" + data[end:-PADDING].tobytes()
-    try:
-        content = parse_text(rest.decode(), name)
-        _check_shape(content, name)
-        categories, _ = read_categories(content.get("categories"), [], name, Counter())
-    except (ResultsError, UnicodeDecodeError):
-        return None
-    same = categories.integers and set(categories.joints.values()) == {joints}
-    return (content, columns) if same and rest.count(b'"annotations"') == 1 else None
 
 
 def _check_shape(content: Any, name: str) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,18 @@ from pose_eval.arrays import arrays_to_columns, is_arrays
 from pose_eval.columns import (
     SHOWN,
     Columns,
-    count_byte,
-    fitted,
     id_array,
-    joints_of_first,
     lookup,
     raise_problems,
-    scan,
     some,
 )
 from pose_eval.foreign import foreign_object
-from pose_eval.ground_truth import FAST_FROM
 from pose_eval.images import images_by_name
+from pose_eval.plain import plain_columns, plain_file
 from pose_eval.rows import rows_to_columns
 from pose_eval.source import (
-    PADDING,
-    first_byte,
     is_content,
+    is_file,
     name_of,
     parse_text,
     read_bytes,
@@ -119,13 +114,18 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
             source = {**source, "category_id": np.full(source["keypoints"].shape[:1], *joints)}
         return arrays_to_columns(source, name, REQUIRED, ("bbox",), joints, least)
     content: Any = source
+    usual = len(set(joints.values())) == 1 and not any(isinstance(key, str) for key in joints)
+    count = next(iter(joints.values())) if usual else None
     if not is_content(source):
-        data = read_bytes(source, name)
-        if len(data) > FAST_FROM and len(set(joints.values())) == 1:
-            scanned = _scan(data, next(iter(joints.values())), least)
-            if scanned is not None:
-                return scanned
-        content = parse_rows(data, name)
+        file = Path(source) if is_file(source) else read_bytes(source, name)
+        plain = None if count is None else plain_file(file, count, least, REQUIRED)
+        if plain is not None:
+            return plain
+        content = parse_rows(read_bytes(file, name), name)
+    elif count is not None and isinstance(source, list):
+        plain = plain_columns(source, count, REQUIRED, ("bbox",), least)
+        if plain is not None:
+            return plain
     if isinstance(content, Mapping):
         if other := foreign_object(content):
             raise ResultsError(f"{name} {other}")
@@ -138,21 +138,7 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
     return rows_to_columns(content, f"{name} row", REQUIRED, ("bbox",), joints, least=least)
 
 
-def _scan(data: NDArray[np.uint8], num_joints: int, least: int | None) -> Columns | None:
-    start = first_byte(data)
-    count = joints_of_first(data, start) if least else num_joints
-    scanned = scan(data, start, count, REQUIRED) if count >= (least or 1) else None
-    if scanned is None or data[scanned[1] : -PADDING].tobytes().strip(b" \t\r\n"):
-        return None
-    columns, end = scanned
-    if data[start] == ord("{"):  # JSON lines: a line break between rows, and only there
-        last = end - PADDING + len(data[end - PADDING : end].tobytes().rstrip(b" \t\r\n"))
-        if count_byte(data[:last], ord("\n")) != len(columns) - 1:
-            return None
-    return replace(columns, keypoints=fitted(columns.keypoints, num_joints))
-
-
-def parse_rows(data: NDArray[np.uint8], name: str) -> Any:
+def parse_rows(data: bytes, name: str) -> Any:
     """Return the content of JSON, or the rows of JSON lines."""
     text = text_of(data, name)
     if not text.lstrip().startswith("{"):

@@ -8,16 +8,12 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pose_eval.foreign import foreign_bytes, foreign_text
 from pose_eval.tables import ResultsError
 
 # A path ("-" is the standard input), the bytes of a file, an open file, or the content itself.
 Source = str | os.PathLike[str] | bytes | IO[Any] | list[Any] | dict[str, Any]
 BLANK = b" \t\r\n\0"
-PADDING = 16  # zero bytes behind the data, so that the scanner need not check the length
 
 
 def is_content(source: Any) -> bool:
@@ -34,8 +30,14 @@ def name_of(source: Any, otherwise: str) -> str:
     return Path(name).name if isinstance(name, str) else otherwise
 
 
-def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
-    """Return the bytes of a source, unpacked and without a byte order mark, and PADDING zeros.
+def is_file(source: Any) -> bool:
+    """Tell whether a source is a file that can be read twice."""
+    is_path = isinstance(source, str | os.PathLike) and str(source) != "-"
+    return is_path and os.path.isfile(source)
+
+
+def read_bytes(source: Any, name: str) -> bytes:
+    """Return the bytes of a source, unpacked and without a byte order mark.
 
     Raises ResultsError where there is nothing to read.
     """
@@ -46,30 +48,23 @@ def read_bytes(source: Any, name: str) -> NDArray[np.uint8]:
             content: Any = sys.stdin.buffer.read()
         else:
             content = source.read() if hasattr(source, "read") else source
-        data = _padded(content.encode() if isinstance(content, str) else content)
-    if data[:2].tobytes() == b"\x1f\x8b":
+        data = content.encode() if isinstance(content, str) else bytes(content)
+    if data[:2] == b"\x1f\x8b":
         try:
-            data = _padded(gzip.decompress(data[:-PADDING].data))
+            data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise ResultsError(f"{name} is a damaged or truncated gzip file: {error}") from None
-    if other := foreign_bytes(data[:8].tobytes()):
+    if other := foreign_bytes(data[:8]):
         raise ResultsError(f"{name} {other}")
-    if data[:3].tobytes() == b"\xef\xbb\xbf":
-        data = data[3:]
-    elif data[:2].tobytes() in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
-        data = _padded(_text(data, "utf-16", name).encode())
-    if not data[:4096].tobytes().strip(BLANK) and not data.tobytes().strip(BLANK):
-        raise ResultsError(f"{name} is empty ({len(data) - PADDING} bytes)")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
+        data = _text(data, "utf-16", name).encode()
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data[:4096].strip(BLANK) and not data.strip(BLANK):
+        raise ResultsError(f"{name} is empty ({len(data)} bytes)")
     return data
 
 
-def first_byte(data: NDArray[np.uint8]) -> int:
-    """Return the position of the first byte that is not white space."""
-    head = data[:4096].tobytes()
-    return len(head) - len(head.lstrip(b" \t\r\n"))
-
-
-def parse_json(data: NDArray[np.uint8], name: str) -> Any:
+def parse_json(data: bytes, name: str) -> Any:
     """Return the content of a JSON file; an object with a key twice gets the key DUPLICATE."""
     return parse_text(_text(data, "utf-8", name), name)
 
@@ -98,7 +93,7 @@ def parse_text(text: str, name: str) -> Any:
         raise ResultsError(f"{name} cannot be read: {error}") from None
 
 
-def text_of(data: NDArray[np.uint8], name: str) -> str:
+def text_of(data: bytes, name: str) -> str:
     """Return the data as text."""
     return _text(data, "utf-8", name)
 
@@ -111,32 +106,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _text(data: NDArray[np.uint8], encoding: str, name: str) -> str:
+def _text(data: bytes, encoding: str, name: str) -> str:
     try:
-        return data[:-PADDING].tobytes().decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise ResultsError(f"{name} is not UTF-8 text: {error}") from None
 
 
-def _read_file(path: Path) -> NDArray[np.uint8]:
+def _read_file(path: Path) -> bytes:
     if path.is_dir():
         raise ResultsError(f"cannot read {path}: it is a folder, not a file")
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = np.zeros(size + PADDING, np.uint8)
-            got = file.readinto(data[:size].data) if size else 0
-            rest = file.read()  # of a pipe, which has no size
+        return path.read_bytes()
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:  # a path with a zero byte
         raise ResultsError(f"cannot read {str(path)!r}: {error}") from None
-    if rest or got < size:
-        return _padded(data[:got].tobytes() + rest)
-    return data
-
-
-def _padded(content: bytes) -> NDArray[np.uint8]:
-    data = np.zeros(len(content) + PADDING, np.uint8)
-    data[: len(content)] = np.frombuffer(content, np.uint8)
-    return data
