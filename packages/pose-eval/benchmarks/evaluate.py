@@ -35,7 +35,7 @@ POSE_EVAL = """
 import sys, time, json
 import pose_eval, pose_eval.match_kernels, pose_eval.scan_kernels
 start = time.process_time()
-report = pose_eval.evaluate(sys.argv[2], sys.argv[1])
+report = pose_eval.coco.evaluate(sys.argv[2], sys.argv[1])
 print(json.dumps([time.process_time() - start, [report.stats[n] for n in list(report.stats)[:10]]]))
 """
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")

@@ -16,9 +16,9 @@ import numpy as np
 
 import pose_eval
 from pose_eval import analyse, bootstrap, compare, diagnose, evaluate
-from pose_eval.evaluate import report_of
-from pose_eval.page import page
-from pose_eval.suppress import parse_suppression, suppress
+from pose_eval.coco.evaluate import report_of
+from pose_eval.coco.suppress import parse_suppression, suppress
+from pose_eval.render.html import page
 
 
 def main() -> None:

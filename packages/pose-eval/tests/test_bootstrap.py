@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose_eval import evaluate
-from pose_eval.bootstrap import Interval, bootstrap, interval, replicate_stats
+from pose_eval.analysis.bootstrap import Interval, bootstrap, interval, replicate_stats
 
 IMAGES, SEED = 12, 4
 

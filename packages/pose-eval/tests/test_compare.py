@@ -9,7 +9,7 @@ import pytest
 
 from pose_eval import SettingsError, compare, evaluate
 from pose_eval.__main__ import main
-from pose_eval.bootstrap import replicate_stats
+from pose_eval.analysis.bootstrap import replicate_stats
 
 RNG = np.random.default_rng(0)
 NAMES = ["nose", "left_hand", "right_hand"]

@@ -16,9 +16,9 @@ import pytest
 
 from pose_eval import analyse, evaluate
 from pose_eval.__main__ import main
-from pose_eval.markdown import markdown
-from pose_eval.page import page
-from pose_eval.pictures import read_picture
+from pose_eval.render.html import page
+from pose_eval.render.markdown import markdown
+from pose_eval.render.overlay import read_picture
 
 EVIL = '<script>alert("x")</script>&'
 PLACES = np.array([[50, 20], [20, 60], [80, 60], [35, 110], [65, 110]], float)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_eval import ResultsError, evaluate, ground_truth, plain, results
-from pose_eval.plain import plain_file
+from pose_eval import ResultsError, evaluate
+from pose_eval.io import ground_truth, plain, results
+from pose_eval.io.plain import plain_file
 
 KEYS = ("image_id", "category_id", "keypoints", "score")
 
