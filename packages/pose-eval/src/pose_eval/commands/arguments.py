@@ -40,10 +40,10 @@ def add_suppression(parser: argparse.ArgumentParser) -> None:
     add("--nms-area", metavar="HOW", help=AREA_HELP + " (joints)")
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add how and where a command that has text and JSON writes."""
+def add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
+    """Add how and where a command writes."""
     add = parser.add_argument_group("output").add_argument
-    add("--format", choices=("text", "json"), default="text")
+    add("--format", choices=formats, default="text")
     add("-o", "--out", type=Path, help="write there instead of to stdout")
     add("--digits", type=int, choices=range(1, 13), metavar="N", default=3, help="(3)")
     add("--quiet", action="store_true", help="no warnings")

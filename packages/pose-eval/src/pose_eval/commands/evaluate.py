@@ -8,6 +8,7 @@ from pose_eval import __version__
 from pose_eval.coco.report import Report
 from pose_eval.coco.tables import SettingsError
 from pose_eval.commands.arguments import add_settings, read_checked, read_reports, say
+from pose_eval.commands.gates import add_gate, outcome, too_low
 from pose_eval.render import files
 from pose_eval.render.text import WRITERS, emit, write_file
 
@@ -39,12 +40,12 @@ def run(argv: Sequence[str]) -> int:
         print(f"{table.name}: {len(table.row)} rows are in order")
         return 0
     report = read_reports(args, [args.results])[0]
+    failures = too_low(report.all_stats(), args.fail_below)
     for name, content in FILES.items():
         if getattr(args, name) is not None:
             write_file(getattr(args, name), content(report))
-    text = written(report, args)
-    emit(text, args.out)
-    return 0
+    emit(written(report, args), args.out)
+    return outcome(failures)
 
 
 def written(report: Report, args: argparse.Namespace) -> str:
@@ -103,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
         help="joints, groups of persons and errors, in text and JSON (md and html have them)",
     )
     add("--images-dir", type=Path, metavar="FOLDER", help="draw the worst images, in html")
+    add_gate(found, "exit with 3 if this number is lower; may be repeated")
     add("--quiet", action="store_true", help="no warnings")
     add("--matches", type=Path, metavar="F.json", help="OKS and matches of every image")
     add("--curves", type=Path, metavar="F.csv", help="precision and score at each recall")

@@ -91,6 +91,8 @@ def _used(rows: Sequence[Any]) -> dict[Any, int]:
     found: dict[Any, int] = {}
     for row in rows:
         key = row.get("category_id") if isinstance(row, Mapping) else True
+        if type(key) is int and found.get(key):
+            continue
         try:
             key = None if key is None else read_id("category_id", key, Counter())
         except Problem:

@@ -27,7 +27,7 @@ from pose_eval.io.source import DUPLICATE
 PIECE = 200_000  # bytes parsed at a time: what they become is freed before the cache is full
 LONGEST = 10_000_000  # bytes of a piece
 BLANK = b" \t\r\n"
-NUMBERS = {int, float, bool}
+NUMBERS, NESTED = {int, float, bool}, {dict, list}
 Rows = list[dict[str, Any]]
 
 
@@ -160,9 +160,9 @@ def _numbers(lists: list[Any], width: int, texts: bool) -> Floats:
 
 def _num_keys(content: Any) -> int:
     if type(content) is dict:
-        return len(content) + sum(map(_num_keys, content.values()))
+        return len(content) + sum(_num_keys(v) for v in content.values() if type(v) in NESTED)
     if type(content) is list and not set(map(type, content)) <= NUMBERS:
-        return sum(map(_num_keys, content))
+        return sum(_num_keys(v) for v in content if type(v) in NESTED)
     return 0
 
 

@@ -28,9 +28,14 @@ MEANING = {
 }
 PICTURES = 12
 STYLE = """
-:root { color-scheme: light; --ink: #1f2933; --faint: #616e7c; --line: #e4e7eb }
+:root { color-scheme: light dark; --ink: #1f2933; --faint: #616e7c; --line: #e4e7eb;
+  --paper: #f5f6f8; --card: #fff; --track: #f1f3f5; --warn: #fff8e1; --edge: #f2d88b }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e7eb; --faint: #9aa5b1; --line: #36414c; --paper: #14191f; --card: #1d242c;
+    --track: #2a333d; --warn: #332b12; --edge: #6b5a1e }
+}
 * { box-sizing: border-box }
-body { margin: 0; background: #f5f6f8; color: var(--ink);
+body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
 main { max-width: 1180px; margin: 0 auto; padding: 28px 20px 60px }
 h1 { font-size: 25px; margin: 0 0 2px; overflow-wrap: anywhere }
@@ -40,12 +45,12 @@ h3 { font-size: 15px; margin: 0 0 10px }
 .sub { margin: 0 0 18px }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr));
   gap: 16px }
-.card { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px;
-  min-width: 0 }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+  padding: 16px 18px; min-width: 0 }
 .head { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 12px;
   margin-bottom: 12px }
 @media (max-width: 640px) { .head { grid-template-columns: repeat(2, minmax(0, 1fr)) } }
-.head div { background: #fff; border: 1px solid var(--line); border-radius: 10px;
+.head div { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 12px 14px }
 .head b { display: block; font-size: 26px; line-height: 1.2; font-variant-numeric: tabular-nums }
 .head span { color: var(--faint); font-size: 13px }
@@ -57,21 +62,23 @@ th { text-align: right; font-weight: 600; color: var(--faint); font-size: 13px }
 th, td { padding: 4px 8px; border-bottom: 1px solid var(--line); text-align: right }
 th:first-child, td:first-child { text-align: left; padding-left: 0 }
 tr:last-child td { border-bottom: 0 }
+@media (max-width: 480px) { main { padding: 16px 10px 40px } .card { padding: 12px }
+  th, td { padding: 4px 5px } }
 .scroll { overflow-x: auto }
 .legend { margin: 8px 0 0; display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px }
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 3px;
   margin-right: 6px; vertical-align: -1px }
-.warning { background: #fff8e1; border: 1px solid #f2d88b; border-radius: 8px; padding: 8px 14px;
-  margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere }
+.warning { background: var(--warn); border: 1px solid var(--edge); border-radius: 8px;
+  padding: 8px 14px; margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere }
 .pictures { columns: 2 460px; column-gap: 16px; margin-top: 14px }
-figure { margin: 0 0 16px; break-inside: avoid; background: #fff; overflow: hidden;
+figure { margin: 0 0 16px; break-inside: avoid; background: var(--card); overflow: hidden;
   border: 1px solid var(--line); border-radius: 10px }
 .picture { position: relative; line-height: 0 }
 .picture img { width: 100%; image-orientation: none }
 .picture svg { position: absolute; inset: 0; height: 100% }
 figcaption { padding: 8px 12px; overflow-wrap: anywhere }
 .absent p { margin: 0; padding: 40px 12px; text-align: center; color: var(--faint) }
-@media print { body { background: #fff } .card, figure { break-inside: avoid } }
+@media print { body { background: none } .card, figure { break-inside: avoid } }
 """
 
 
@@ -81,11 +88,7 @@ def page(analysis: Analysis, digits: int = 3, images_dir: Path | None = None) ->
     images_dir: a folder with the pictures by their file_name; the worst of them are drawn.
     """
     report = analysis.report
-    title = f"{escape(report.results.name)} on {escape(report.gt.name)}"
     parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
         f"<h1>{escape(report.results.name)}</h1>",
         f'<p class="sub">{_about(report)}</p>',
         *(f'<p class="warning">{escape(line)}</p>' for line in report.warnings),
@@ -100,7 +103,17 @@ def page(analysis: Analysis, digits: int = 3, images_dir: Path | None = None) ->
             parts.append(f"<h2>Category {escape(category.name)}</h2>")
         parts += _category(report, category, digits)
         parts += _worst(report, category, images_dir)
-    return "\n".join([*parts, "</main>\n</body>\n</html>\n"])
+    return document(f"{report.results.name} on {report.gt.name}", parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """Return a page of some parts that are HTML already."""
+    head = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>"
+    )
+    return "\n".join([head, *parts, "</main>\n</body>\n</html>\n"])
 
 
 def _about(report: Report) -> str:
@@ -194,7 +207,7 @@ def _curves(report: Report, index: int) -> str:
             name = f"OKS {oks:.2f}, AP {precision.mean():.3f}"
             lines[name] = (recalls, precision.tolist(), colour)
     mean = curves.precision[..., index, 0].mean(axis=0)
-    lines[f"mean of {len(thresholds)}, AP {mean.mean():.3f}"] = (recalls, mean.tolist(), "#1f2933")
+    lines[f"mean of {len(thresholds)}, AP {mean.mean():.3f}"] = (recalls, mean.tolist(), svg.INK)
     return svg.curves(lines)
 
 

@@ -15,7 +15,7 @@ from pose_eval.coco.tables import Floats
 
 # Told apart also by those who see red and green alike; in the order of errors.LABELS.
 COLOURS = ("#adb5bd", "#3a9d6b", "#f2b632", "#8f5fbf", "#2f80d1", "#d1405a")
-MISSED, WRONG, TRUTH, DETECTED = "#ff2d55", "#495057", "#ffffff", "#ffd43b"
+MISSED, WRONG, TRUTH, DETECTED = "#ff2d55", "#495057", "#ffffff", "#66e0f5"
 WAY = "#ff8787"  # from a joint to where it belongs
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+# Those of the page, which is light or dark.
+INK, FAINT, GRID, TRACK = (f"var(--{name})" for name in ("ink", "faint", "line", "track"))
 BLUE = "#2f6fb3"
 
 
@@ -23,7 +24,7 @@ def curves(lines: dict[str, tuple[Sequence[float], Sequence[float], str]]) -> st
     middle = top + down / 2
     parts.append(
         f'<text x="12" y="{middle:.1f}" transform="rotate(-90 12 {middle:.1f})" '
-        f'text-anchor="middle" fill="{INK}">precision</text>'
+        f'text-anchor="middle" style="fill:{INK}">precision</text>'
     )
     for xs, ys, colour in lines.values():
         points = " ".join(
@@ -31,7 +32,7 @@ def curves(lines: dict[str, tuple[Sequence[float], Sequence[float], str]]) -> st
             for x, y in zip(xs, ys, strict=True)
         )
         parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.2" '
+            f'<polyline points="{points}" fill="none" style="stroke:{colour}" stroke-width="2.2" '
             'stroke-linejoin="round"/>'
         )
     key = legend({name: colour for name, (_, _, colour) in lines.items()})
@@ -48,7 +49,7 @@ def bars(rows: Sequence[tuple[str, float | None, str]], *, title: str) -> str:
         y = 5 + step * number
         long = across * min(max(value or 0, 0), 1)
         parts.append(_text(left - 8, y + 15, name, "end", INK))
-        parts.append(_box(left, y + 3, across, step - 6, "#f1f3f5"))
+        parts.append(_box(left, y + 3, across, step - 6, TRACK))
         parts.append(_box(left, y + 3, long, step - 6, BLUE))
         parts.append(_text(width - right + 8, y + 15, behind, "start", INK))
     return "".join(parts) + "</svg>"
@@ -94,7 +95,7 @@ def _open(width: float, height: float, title: str) -> str:
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, wide: float = 1) -> str:
     return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" style="stroke:{colour}" '
         f'stroke-width="{wide:g}"/>'
     )
 
@@ -102,13 +103,13 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, wide: float =
 def _box(x: float, y: float, wide: float, high: float, colour: str) -> str:
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(wide, 0):.1f}" height="{high:.1f}" '
-        f'fill="{colour}"/>'
+        f'style="fill:{colour}"/>'
     )
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str) -> str:
     shown = text if len(text) <= 26 else text[:25] + "\u2026"
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">'
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="fill:{colour}">'
         f"{escape(shown)}</text>"
     )
