@@ -187,7 +187,7 @@ def _check_pose_train(words: list[str]) -> None:
 
 def _check_pose_eval(words: list[str]) -> None:
     name = words.pop(0) if words[0] in EVAL_COMMANDS else "evaluate"
-    module = importlib.import_module(f"pose_eval.command_{name}")
+    module = importlib.import_module(f"pose_eval.commands.{name}")
     module.parser().parse_args(words)
 
 

@@ -15,7 +15,7 @@ ALLOWED = {
     "pose_backbones": {"torch", "numpy", "safetensors"},
     "pose_codecs": {"numpy", "numba"},
     "pose_data": {"numpy", "cv2", "pycocotools", "orjson"},
-    "pose_eval": {"numpy", "numba"},
+    "pose_eval": {"numpy", "orjson"},
     "pose_train": {
         *("torch", "numpy", "cv2", "yaml", "tqdm"),
         *("pose_backbones", "pose_codecs", "pose_data", "pose_eval"),

@@ -10,8 +10,8 @@ import pytest
 import pose_data
 import pose_data.sides
 import pose_eval
-import pose_eval.hypotheses
-import pose_eval.sides
+import pose_eval.analysis.hypotheses
+import pose_eval.analysis.sides
 from pose_data.check.hypotheses import explain
 from pose_data.infer import skeleton_of
 
@@ -21,7 +21,7 @@ def test_coco_sigmas_agree() -> None:
 
 
 def test_an_ap_of_0_is_explained_in_the_same_words() -> None:
-    functions = explain, pose_eval.hypotheses.explain
+    functions = explain, pose_eval.analysis.hypotheses.explain
     files = [Path(inspect.getfile(inspect.unwrap(function))) for function in functions]
     assert files[0] != files[1]
     assert files[0].read_text() == files[1].read_text()
@@ -84,7 +84,7 @@ def test_both_packages_pair_names_alike(text: str) -> None:
     flips = skeleton.flip_indices
     assert [flips[i] for i in flips] == list(range(len(names)))
     in_order = sorted((min(pair), max(pair)) for pair in skeleton.flip_pairs)
-    assert pose_eval.sides.mirror(names) == in_order
+    assert pose_eval.analysis.sides.mirror(names) == in_order
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_both_packages_pair_names_alike(text: str) -> None:
 def test_what_is_unclear_is_asked_or_left_alone(names: str, sure: Any) -> None:
     with pytest.raises(pose_data.DatasetError, match=r"which of .*data\.flip_pairs: \[\["):
         skeleton_of({"name": "x", "keypoints": names.split()})
-    found = pose_eval.sides.mirror(names.split())
+    found = pose_eval.analysis.sides.mirror(names.split())
     assert tuple((names.split()[a], names.split()[b]) for a, b in found) == sure
 
 
@@ -110,7 +110,7 @@ def test_any_names_give_pairs_that_are_disjoint_and_the_same() -> None:
             for _ in range(rng.randint(1, 9))
         ]
         pairs, unclear = pose_data.sides.side_pairs(names)
-        assert (pairs, unclear) == pose_eval.sides.side_pairs(names)
+        assert (pairs, unclear) == pose_eval.analysis.sides.side_pairs(names)
         used = [i for pair in pairs for i in pair]
         assert len(set(used)) == len(used)
         assert not set(used) & unclear.keys()

@@ -14,7 +14,7 @@ import pytest
 from reference import found, read
 
 from pose_eval import diagnose, evaluate
-from pose_eval.errors import LABELS
+from pose_eval.analysis.error_types import LABELS
 
 LETTERS = dict(zip("-gjism", LABELS, strict=True))
 

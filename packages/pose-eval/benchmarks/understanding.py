@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python understanding.py GT RESULTS [--repeat 3]
 
-Prints CPU seconds (user + system), the least of the repeats, after one warm-up (numba loads or
-compiles there). Made for the val2017-like set and the 538 real images that the README names.
+Prints CPU seconds (user + system), the least of the repeats, after one warm-up.
+Made for the val2017-like set and the 538 real images that the README names.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import numpy as np
 
 import pose_eval
 from pose_eval import analyse, bootstrap, compare, diagnose, evaluate
-from pose_eval.evaluate import report_of
-from pose_eval.page import page
-from pose_eval.suppress import parse_suppression, suppress
+from pose_eval.coco.evaluate import report_of
+from pose_eval.coco.suppress import parse_suppression, suppress
+from pose_eval.render.html import page
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_eval import evaluate, match_kernels
+from pose_eval import evaluate
 from pose_eval.coco_eval import COCOeval as OurEval
 
 pytest.importorskip("pycocotools", reason="pycocotools, the reference, is not installed")
@@ -111,15 +111,3 @@ def test_the_class_with_other_parameters(random_set: Callable[..., Any]) -> None
     ours.accumulate()
     for name in ("precision", "recall", "scores"):
         np.testing.assert_array_equal(ours.eval[name], expected.eval[name])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_compiled_and_plain_are_equal(
-    random_set: Callable[..., Any], seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gt, rows = random_set(200 + seed)
-    plain = evaluate(rows, gt).matches[0]
-    monkeypatch.setattr(match_kernels, "FEW_PAIRS", -1)
-    compiled = evaluate(rows, gt).matches[0]
-    for name in ("oks", "det_match", "gt_match", "det_ignored"):
-        np.testing.assert_array_equal(getattr(plain, name), getattr(compiled, name))

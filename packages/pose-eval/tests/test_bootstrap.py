@@ -1,17 +1,12 @@
 """Resampled images against an evaluation of the same images put together by hand."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pose_eval import evaluate
-from pose_eval.bootstrap import Interval, bootstrap, interval, replicate_stats
-from pose_eval.bootstrap_kernels import resampled, resampled_numpy
+from pose_eval.analysis.bootstrap import Interval, bootstrap, interval, replicate_stats
 
 IMAGES, SEED = 12, 4
 
@@ -114,50 +109,3 @@ def test_replicates_without_persons_are_left_out() -> None:
     drawn = replicate_stats(report, 50, 0)["AP"]
     assert np.isnan(drawn).any()
     assert bootstrap(report, 50)["AP"].low == pytest.approx(1)
-
-
-def test_numpy_and_compiled_agree() -> None:
-    rng = np.random.default_rng(5)
-    image = rng.integers(0, 9, 200).astype(np.int32)
-    right = rng.uniform(size=200) < 0.4
-    persons = np.bincount(image[right], minlength=9) + 2
-    persons[4] = 0
-    weights = rng.multinomial(9, np.full(9, 1 / 9), size=20).astype(np.int32)
-    weights[3] = 0
-    weights[3, 4] = 9  # nobody is in this replicate
-    found = []
-    for measure in (resampled, resampled_numpy):
-        precision, recall = np.empty(20), np.empty(20)
-        measure(image, right, persons, weights, np.linspace(0, 1, 101), precision, recall)
-        found.append((precision, recall))
-    assert found[0][0] == pytest.approx(found[1][0], abs=1e-12, nan_ok=True)
-    assert found[0][1] == pytest.approx(found[1][1], abs=1e-12, nan_ok=True)
-    assert np.isnan(found[0][0]).sum() == 1
-
-
-def test_without_numba(tmp_path: Path) -> None:
-    (tmp_path / "numba.py").write_text("raise ImportError('not installed')")
-    code = (
-        "import numpy as np, pose_eval as p;"
-        "from pose_eval import nms_kernels as k; assert not hasattr(k.greedy, 'py_func');"
-        "poses = np.random.default_rng(0).uniform(0, 90, (6, 3, 3)); poses[3] = poses[1];"
-        "scores = np.arange(6.0) + 5; area = np.full(6, 900.0);"
-        "print(p.oks_nms(poses, scores, area, sigmas=[0.1] * 3).tolist(),"
-        " p.soft_oks_nms(poses, scores, area, sigmas=[0.1] * 3).tolist());"
-        "gt = {'images': [{'id': 1}], 'categories': [{'id': 1, 'keypoints': ['a']}],"
-        " 'annotations': [{'id': 1, 'image_id': 1, 'category_id': 1, 'area': 900.0,"
-        " 'bbox': [0, 0, 30, 30], 'keypoints': [1, 1, 2]}]};"
-        "row = {'image_id': 1, 'category_id': 1, 'keypoints': [1, 1, 1], 'score': 1.0};"
-        "print(p.bootstrap(p.evaluate([row], gt, sigmas=[0.1]), 3)['AP'].low)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    assert done.stderr == ""
-    kept, low = done.stdout.splitlines()
-    assert kept == "[5, 4, 3, 2, 0] [5, 4, 3, 2, 0, 1]"
-    assert float(low) == pytest.approx(1)

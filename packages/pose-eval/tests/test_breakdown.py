@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pose_eval import diagnose, evaluate
-from pose_eval.breakdown import (
+from pose_eval.analysis.breakdown import (
     by_crowding,
     by_image,
     by_joint,

@@ -9,7 +9,7 @@ import pytest
 
 from pose_eval import SettingsError, compare, evaluate
 from pose_eval.__main__ import main
-from pose_eval.bootstrap import replicate_stats
+from pose_eval.analysis.bootstrap import replicate_stats
 
 RNG = np.random.default_rng(0)
 NAMES = ["nose", "left_hand", "right_hand"]
@@ -120,6 +120,53 @@ def test_the_gates(files: tuple[str, str, str], capsys: pytest.CaptureFixture[st
     assert content["a"] == "a.json"
     assert content["failed"] == ["ARM has no value in both, so its drop is not known"]
     assert content["changes"]["AP"]["delta"] < 0
+
+
+def test_the_gate_of_one_file(
+    files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [files[0], "--gt", files[2], "--sigmas", "0.05,0.05,0.05", "--quiet"]
+    assert main([*command, "--fail-below", "AP=0.001"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "--fail-below", "AP=1", "--fail-below", "AR50=1"]) == 3
+    done = capsys.readouterr()
+    assert done.out.startswith(" Average Precision")
+    assert "gate failed: AP is " in done.err
+
+
+@pytest.mark.parametrize("option", [["--fail-below", "APl=0.1"], ["--fail-drop", "APl=0.1"]])
+def test_a_gate_knows_the_names(
+    files: tuple[str, str, str], option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b, gt = files
+    given = ["--gt", gt, "--sigmas", "0.05,0.05,0.05", *option]
+    commands = [["compare", a, b, *given, "--bootstrap", "5"]]
+    commands += [[a, *given]] if option[0] == "--fail-below" else []
+    for command in commands:
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert "'APl', which is not measured; there are AP, AP50, AP75, APM, APL, AR," in said.err
+        assert said.out == ""
+
+
+def test_comparisons_as_markdown_and_html(
+    files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b, gt = files
+    command = ["compare", a, b, "--gt", gt, "--sigmas", "0.05,0.05,0.05", "--bootstrap", "50"]
+    assert main([*command, "--format", "md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "# b.json against a.json"
+    assert lines[2:4] == ["|  | a | b | b - a | 95 % interval | p |", "|---|" + "---:|" * 5]
+    assert lines[4].startswith("| AP | 0.")
+    assert " | **-0." in lines[4]
+    assert any(line.startswith("| 3 | 3.jpg | -") for line in lines)
+    assert main([*command, "--format", "html"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("<!doctype html>")
+    assert text.endswith("</html>\n")
+    assert "<tr><td>AP</td><td>0." in text
+    assert "<td>3.jpg</td>" in text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pose_eval import diagnose, evaluate
 from pose_eval.__main__ import main
-from pose_eval.errors import LABELS, mirror
+from pose_eval.analysis.error_types import LABELS, mirror
 
 NAMES = ["nose", "left_hand", "right_hand", "left_foot", "right_foot"]
 PLACES = np.array([[50, 10], [10, 40], [90, 40], [30, 90], [70, 90]], float)

@@ -161,3 +161,10 @@ def test_files_that_are_not_results(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ResultsError, match=r"results\.json"):
         evaluate(file, gt)
+
+
+def test_a_report_is_printed_as_its_table(random_set: Callable[..., Any]) -> None:
+    gt, rows = random_set(3)
+    report = evaluate(rows, gt)
+    assert str(report) == report.table()
+    assert str(report).startswith(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all |")

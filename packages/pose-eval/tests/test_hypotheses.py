@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose_eval import evaluate
-from pose_eval.hypotheses import explain
+from pose_eval.analysis.hypotheses import explain
 
 Floats = NDArray[np.float64]
 Change = Callable[[Floats, Floats, Floats], Floats]  # of points, boxes and image sizes per row

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pose_eval import nms
 from pose_eval.nms import (
     first_of_each_id,
     mutual_oks,
@@ -100,6 +101,22 @@ def test_soft_oks_nms_orders_by_decayed_scores_and_cuts() -> None:
         scores *= np.exp(-(similar[best] ** 2) / 0.5)
     assert soft_oks_nms(POSES, SCORES, AREA, 0.5, sigmas=SIGMAS, max_dets=6).tolist() == want
     assert want != np.argsort(-SCORES)[:6].tolist()  # decay moved something
+
+
+def test_one_of_equal_poses_is_kept() -> None:
+    poses = np.random.default_rng(0).uniform(0, 90, (6, 3, 3))
+    poses[3] = poses[1]
+    given = poses, np.arange(6.0) + 5, np.full(6, 900.0)
+    assert oks_nms(*given, sigmas=[0.1] * 3).tolist() == [5, 4, 3, 2, 0]
+    assert soft_oks_nms(*given, sigmas=[0.1] * 3).tolist() == [5, 4, 3, 2, 0, 1]
+
+
+def test_many_poses_are_compared_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = POSES, AREA, SIGMAS
+    whole = mutual_oks(*given), oks_nms(POSES, SCORES, AREA, 0.3, sigmas=SIGMAS)
+    monkeypatch.setattr(nms, "BUFFER", 130)  # two rows of 15 poses with 4 joints
+    np.testing.assert_array_equal(mutual_oks(*given), whole[0])
+    assert oks_nms(POSES, SCORES, AREA, 0.3, sigmas=SIGMAS).tolist() == whole[1].tolist()
 
 
 def test_nearby_nms_keeps_the_best_of_poses_on_each_other() -> None:

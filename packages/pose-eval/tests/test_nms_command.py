@@ -9,9 +9,9 @@ import pytest
 
 from pose_eval import SettingsError, evaluate
 from pose_eval.__main__ import main
+from pose_eval.coco.suppress import Suppression, parse_suppression, suppress
 from pose_eval.nms import rescore
 from pose_eval.settings import Settings
-from pose_eval.suppress import Suppression, parse_suppression, suppress
 
 PLACES = np.array([[10, 10], [60, 80]], float)
 

@@ -2,8 +2,11 @@
 
 import base64
 import html.parser
+import itertools
 import json
+import math
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -16,9 +19,10 @@ import pytest
 
 from pose_eval import analyse, evaluate
 from pose_eval.__main__ import main
-from pose_eval.markdown import markdown
-from pose_eval.page import page
-from pose_eval.pictures import read_picture
+from pose_eval.render import overlay
+from pose_eval.render.html import page
+from pose_eval.render.markdown import markdown
+from pose_eval.render.overlay import read_picture
 
 EVIL = '<script>alert("x")</script>&'
 PLACES = np.array([[50, 20], [20, 60], [80, 60], [35, 110], [65, 110]], float)
@@ -221,6 +225,18 @@ def test_bad_arguments(
 ) -> None:
     assert main([*files, *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_colours_are_told_apart_and_follow_the_page() -> None:
+    rows, gt = problem()
+    text = page(analysed(rows, gt))
+    assert "prefers-color-scheme: dark" in text
+    used = set(re.findall(r"var\(--([a-z]+)\)", text))
+    assert used == set(re.findall(r"--([a-z]+):", text))
+    assert 'style="fill:var(--ink)"' in text
+    drawn = {*overlay.COLOURS, overlay.MISSED, overlay.WRONG, overlay.TRUTH, overlay.DETECTED}
+    channels = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in sorted(drawn)]
+    assert min(math.dist(a, b) for a, b in itertools.combinations(channels, 2)) > 40
 
 
 def test_a_browser_shows_the_page(tmp_path: Path) -> None:

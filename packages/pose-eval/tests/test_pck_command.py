@@ -8,7 +8,7 @@ import pytest
 
 from pose_eval import evaluate
 from pose_eval.__main__ import main
-from pose_eval.pck_persons import pck_report
+from pose_eval.analysis.pck_persons import pck_report
 
 NAMES = ["head", "neck"]
 

@@ -21,7 +21,7 @@ Codes = Callable[[Report], set[str]]
 
 
 def test_the_readme_explains_every_warning() -> None:
-    text = "".join(file.read_text(encoding="utf-8") for file in sorted(SOURCE.glob("*.py")))
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted(SOURCE.rglob("*.py")))
     codes = set(re.findall(r"warning\(\s*\"([a-z-]+)\"", text))
     codes |= {"unknown-images", "unknown-categories"}
     explained = set(re.findall(r'<a id="([a-z-]+)"></a>`([a-z-]+)`', README))

@@ -1,19 +1,26 @@
 """COCO keypoint evaluation (OKS, AP, AR) of any results JSON, without torch."""
 
-from pose_eval.analysis import analyse
-from pose_eval.bootstrap import bootstrap
-from pose_eval.compare import compare
-from pose_eval.errors import diagnose
-from pose_eval.evaluate import evaluate
-from pose_eval.evaluator import Evaluator
-from pose_eval.ground_truth import read_ground_truth
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pose_eval.coco.tables import GroundTruth, Matches, Results, ResultsError, SettingsError
 from pose_eval.nms import nearby_nms, oks, oks_nms, rescore, soft_oks_nms
 from pose_eval.pck import auc, epe, nme, pck
-from pose_eval.report import Report
-from pose_eval.results import read_results
 from pose_eval.settings import Settings
 from pose_eval.sigmas import COCO_SIGMAS, SIGMAS
-from pose_eval.tables import GroundTruth, Matches, Results, ResultsError, SettingsError
+
+if TYPE_CHECKING:
+    from pose_eval.analysis.bootstrap import bootstrap
+    from pose_eval.analysis.compare import compare
+    from pose_eval.analysis.error_types import diagnose
+    from pose_eval.analysis.overview import analyse
+    from pose_eval.coco.evaluate import evaluate
+    from pose_eval.coco.evaluator import Evaluator
+    from pose_eval.coco.report import Report
+    from pose_eval.io.ground_truth import read_ground_truth
+    from pose_eval.io.results import read_results
+    from pose_eval.render.html import page
+    from pose_eval.render.markdown import markdown
 
 __version__ = "0.1.0"
 
@@ -35,13 +42,38 @@ __all__ = [
     "diagnose",
     "epe",
     "evaluate",
+    "markdown",
     "nearby_nms",
     "nme",
     "oks",
     "oks_nms",
+    "page",
     "pck",
     "read_ground_truth",
     "read_results",
     "rescore",
     "soft_oks_nms",
 ]
+
+# Imported at their first use, so that NMS and the errors alone are there at once.
+_LATER = {
+    "Evaluator": "coco.evaluator",
+    "Report": "coco.report",
+    "analyse": "analysis.overview",
+    "bootstrap": "analysis.bootstrap",
+    "compare": "analysis.compare",
+    "diagnose": "analysis.error_types",
+    "evaluate": "coco.evaluate",
+    "markdown": "render.markdown",
+    "page": "render.html",
+    "read_ground_truth": "io.ground_truth",
+    "read_results": "io.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'pose_eval' has no attribute {name!r}")
+    found = getattr(import_module(f"pose_eval.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found

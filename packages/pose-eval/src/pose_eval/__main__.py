@@ -4,55 +4,55 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from pose_eval.output import OutputError
-from pose_eval.tables import ResultsError, SettingsError
+from pose_eval.coco.tables import ResultsError, SettingsError
+from pose_eval.render.text import OutputError
 
 
 def evaluate(argv: Sequence[str]) -> int:
     """Print AP and AR of a results file."""
-    from pose_eval.command_evaluate import run
+    from pose_eval.commands.evaluate import run
 
     return run(argv)
 
 
 def check(argv: Sequence[str]) -> int:
     """Check a results or annotation file without evaluating it."""
-    from pose_eval.command_check import run
+    from pose_eval.commands.check import run
 
     return run(argv)
 
 
 def errors(argv: Sequence[str]) -> int:
     """Print what goes wrong at the joints, and what it costs."""
-    from pose_eval.command_errors import run
+    from pose_eval.commands.errors import run
 
     return run(argv)
 
 
 def compare(argv: Sequence[str]) -> int:
     """Compare two results files on the same ground truth."""
-    from pose_eval.command_compare import run
+    from pose_eval.commands.compare import run
 
     return run(argv)
 
 
 def nms(argv: Sequence[str]) -> int:
     """Remove duplicate detections from a results file."""
-    from pose_eval.command_nms import run
+    from pose_eval.commands.nms import run
 
     return run(argv)
 
 
 def pck(argv: Sequence[str]) -> int:
     """Print PCK, AUC, EPE and NME."""
-    from pose_eval.command_pck import run
+    from pose_eval.commands.pck import run
 
     return run(argv)
 
 
 def sigmas(argv: Sequence[str]) -> int:
     """Print sigmas from repeated annotations."""
-    from pose_eval.command_sigmas import run
+    from pose_eval.commands.sigmas import run
 
     return run(argv)
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.evaluate import choose_images
-from pose_eval.ground_truth import read_ground_truth
-from pose_eval.matching import match_category
-from pose_eval.results import read_results
+from pose_eval.coco.evaluate import choose_images
+from pose_eval.coco.matching import match_category
+from pose_eval.coco.summary import RECALLS, accumulate
+from pose_eval.coco.tables import Curves, GroundTruth, Matches, Results, SettingsError, take
+from pose_eval.io.ground_truth import read_ground_truth
+from pose_eval.io.results import read_results
 from pose_eval.settings import COCO_AREAS, COCO_THRESHOLDS, Area, Settings
 from pose_eval.sigmas import SIGMAS
-from pose_eval.summary import RECALLS, accumulate
-from pose_eval.tables import Curves, GroundTruth, Matches, Results, SettingsError, take
 
 LINE = " {:<18} {} @[ IoU={:<9} | area={:>6s} | maxDets={:>3d} ] = {:0.3f}"
 

@@ -1,6 +1,6 @@
 """Remove duplicate poses and rescore them, with the names and numbers of MMPose 1.3."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
 
 EPS = np.spacing(1.0)  # keeps an area of 0 from dividing by 0; pycocotools' and MMPose's value
+BUFFER = 1 << 17  # joints of pairs at a time
+CAREFUL = 1e-6  # far above the rounding of a float32 OKS
 SCORES = ("bbox", "keypoint", "bbox_keypoint", "bbox_rle")
 
 
@@ -65,10 +67,9 @@ def mutual_oks(
     (0 if there are none). Computed in the precision of the input and stored in float32, as there.
     """
     poses = _Poses.of(keypoints, area, sigmas, vis_thr)
-    everyone = np.arange(len(poses.area))
-    out = np.empty((len(everyone), len(everyone)), np.float32)
-    for pose in range(len(everyone)):
-        out[pose] = poses.similarity(pose, everyone)
+    out = np.empty((len(poses.area), len(poses.area)), np.float32)
+    for first, second in poses.pairs(diagonal=True):
+        out[first, second] = out[second, first] = poses.similarity(first, second)
     return out
 
 
@@ -85,12 +86,14 @@ def oks_nms(
 
     keypoints: (N, K, 3); scores, area: (N,). Source: MMPose's `oks_nms`.
     """
-    from pose_eval.nms_kernels import greedy
-
     order = _falling(scores)
-    poses = _Poses.of(keypoints, area, sigmas, vis_thr)
-    # MMPose compares a float32 array with a Python number, which numpy does in float32.
-    kept = greedy(poses.x, poses.y, poses.seen, poses.area, poses.variances, order, np.float32(thr))
+    poses = _Poses.of(keypoints[order], area[order], sigmas, vis_thr)
+    kept = np.ones(len(order), np.bool_)
+    for first, second in poses.pairs(kept):
+        # MMPose compares a float32 array with a Python number, which numpy does in float32.
+        close = poses.similarity(first, second, thr - CAREFUL) > np.float32(thr)
+        for better, worse in zip(first[close].tolist(), second[close].tolist(), strict=True):
+            kept[worse] &= not kept[better]
     return order[kept]
 
 
@@ -109,15 +112,14 @@ def soft_oks_nms(
     Each pose taken multiplies the scores of the rest by exp(-oks^2 / thr). Only the order is
     returned: MMPose writes the scores as they were before. Source: MMPose's `soft_oks_nms`.
     """
-    poses = _Poses.of(keypoints, area, sigmas, vis_thr)
+    similar = mutual_oks(keypoints, area, sigmas, vis_thr=vis_thr)
     left = _falling(scores)
     current = scores[left]
     taken: list[int] = []
     while len(left) and len(taken) < max_dets:
         best, left = left[0], left[1:]
         taken.append(best)
-        # numpy's float32 exp, not a compiled one: the last bit decides between near-equal scores.
-        current = current[1:] * np.exp(-(poses.similarity(best, left) ** 2) / thr)
+        current = current[1:] * np.exp(-(similar[best, left] ** 2) / thr)
         order = _falling(current)
         left, current = left[order], current[order]
     return np.array(taken, np.intp)
@@ -211,11 +213,11 @@ def per_image(image: NDArray[Any], suppress: Callable[[Indices], Indices]) -> In
 
 @dataclass(frozen=True)
 class _Poses:
-    """N poses as the kernels take them: x, y, seen (N, K), area (N,), variances (K,)."""
+    """N poses: x, y, seen (N, K), area (N,), variances (K,)."""
 
     x: Floats
     y: Floats
-    seen: NDArray[np.bool_]
+    seen: NDArray[np.bool_] | None
     area: Floats
     variances: NDArray[np.float64]
 
@@ -224,23 +226,52 @@ class _Poses:
         keypoints: Floats, area: Floats, sigmas: Sequence[float], vis_thr: float | None
     ) -> "_Poses":
         x, y = (np.ascontiguousarray(keypoints[..., i]) for i in range(2))  # (N, K)
-        seen = np.ones(x.shape, bool) if vis_thr is None else keypoints[..., 2] > vis_thr
+        seen = None if vis_thr is None else keypoints[..., 2] > vis_thr
         variances = (2 * np.asarray(sigmas, np.float64)) ** 2
         if len(area) != len(x) or len(variances) != x.shape[1]:
             raise ValueError(
                 f"keypoints {keypoints.shape}, {len(area)} areas and {len(variances)} sigmas do "
                 "not agree; they are (N, K, 3), (N,) and (K,)"
             )
-        return _Poses(x, y, seen, np.ascontiguousarray(area), variances)
+        return _Poses(x, y, seen, area, variances)
 
-    def similarity(self, pose: int, others: Indices) -> NDArray[np.float32]:
-        from pose_eval.nms_kernels import similarity
+    def pairs(
+        self, kept: NDArray[np.bool_] | None = None, *, diagonal: bool = False
+    ) -> Iterator[tuple[Indices, Indices]]:
+        """Yield pairs of poses, the earlier one first, by the earlier one, some at a time.
 
-        return similarity(self.x, self.y, self.seen, self.area, self.variances, pose, others)
+        kept (N,): leave out those whose earlier pose is dropped before its turn comes. diagonal:
+        with each pose itself.
+        """
+        many = len(self.area)
+        step = max(1, BUFFER // max(1, self.x.size))
+        for start in range(0, many, step):
+            rows = np.arange(start, min(start + step, many))
+            rows = rows if kept is None else rows[kept[rows]]
+            first, second = np.nonzero(np.arange(many) >= rows[:, None] + (not diagonal))
+            yield rows[first], second
+
+    def similarity(
+        self, first: Indices, second: Indices, least: float = 0.0
+    ) -> NDArray[np.float32]:
+        """Return the OKS of P pairs, (P,), in float32; 0 for some that do not reach `least`."""
+        dx, dy = self.x[first] - self.x[second], self.y[first] - self.y[second]  # (P, K)
+        scale = (self.area[first] + self.area[second]) / 2 + EPS  # (P,)
+        e = (dx * dx + dy * dy) / self.variances / scale[:, None] / 2
+        out = np.zeros(len(first), np.float32)
+        if self.seen is not None:
+            both = self.seen[first] & self.seen[second]
+            total = np.where(both, np.exp(-e), 0).sum(axis=1)
+            out[:] = total / np.maximum(both.sum(axis=1), 1)
+            return out
+        # exp(-e) is at most 1 - 0.632 e up to e = 1: most pairs are too far without taking it.
+        near = np.flatnonzero(1 - 0.632 * np.minimum(e, 1).mean(axis=1) >= least)
+        out[near] = np.exp(-e[near]).mean(axis=1)
+        return out
 
 
 def _falling(scores: Floats) -> Indices:
-    """Order by falling score as MMPose does, with the sort of numpy that is not stable.
+    """Return the order by falling score, as MMPose sorts: `argsort()[::-1]`.
 
     Up to 16 equal scores come last first; of more, numpy's order depends on the CPU.
     """

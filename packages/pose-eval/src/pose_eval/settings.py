@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.tables import Floats, SettingsError
+from pose_eval.coco.tables import Floats, SettingsError
 
 
 @dataclass(frozen=True)

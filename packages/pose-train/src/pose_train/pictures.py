@@ -10,7 +10,7 @@ from pose_data import Persons, draw_people
 from pose_data.images.decode import read_picture
 from pose_data.images.headers import Exif
 from pose_eval import Report
-from pose_eval.breakdown import by_image
+from pose_eval.analysis.breakdown import by_image
 from pose_train.words import counted
 
 Image = NDArray[np.uint8]

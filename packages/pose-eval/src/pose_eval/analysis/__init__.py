@@ -1,0 +1,1 @@
+"""What is behind a report: errors, groups, intervals, comparisons; nothing is written here."""

@@ -1,0 +1,145 @@
+"""How sure a number is: resample the images and look at the spread (B. Efron, 1979)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_eval.coco.categories import category_names
+from pose_eval.coco.report import Report
+from pose_eval.coco.summary import area_suffix
+from pose_eval.coco.tables import Floats, Matches
+
+LEVEL = 0.95
+CHUNK = 1 << 22  # numbers of weights held at a time
+EPS = np.spacing(1.0)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number, the interval that holds the share `LEVEL` of its replicates, and their spread."""
+
+    value: float
+    low: float
+    high: float
+    std: float
+
+
+def bootstrap(report: Report, replicates: int = 1000, seed: int = 0) -> dict[str, Interval]:
+    """Return the interval of every number of the report that has a value, by name (AP, AP/cat).
+
+    Images are drawn with replacement, as many as there are; each replicate is evaluated exactly.
+    The interval is the percentile one, of 95 %. Same seed, same numbers.
+    """
+    drawn = replicate_stats(report, replicates, seed)
+    return {
+        name: interval(value, drawn[name])
+        for name, value in report.all_stats().items()
+        if value is not None and name in drawn
+    }
+
+
+def interval(value: float, drawn: Floats) -> Interval:
+    """Summarise the replicates of a number; those without persons (NaN) are left out."""
+    low, high = limits(drawn, value)
+    return Interval(value, low, high, float(np.nanstd(drawn)) if low < high else 0.0)
+
+
+def limits(drawn: Floats, value: float) -> tuple[float, float]:
+    """Return the ends of the percentile interval; the value itself if no replicate has one."""
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return value, value
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def replicate_stats(report: Report, replicates: int, seed: int) -> dict[str, Floats]:
+    """Return the numbers of each replicate, (R,) by name; NaN where nobody was drawn.
+
+    Two reports on the same ground truth get the same images in the same replicate.
+    """
+    if replicates < 1:
+        raise ValueError(f"replicates must be at least 1, got {replicates}")
+    rng = np.random.default_rng(seed)
+    num_images = len(report.gt.image_ids)
+    step = max(1, CHUNK // max(1, num_images))
+    parts = []
+    for start in range(0, replicates, step):
+        many = min(step, replicates - start)
+        weights = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=many)
+        parts.append(_stats_of(report, weights))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _stats_of(report: Report, weights: NDArray[np.int64]) -> dict[str, Floats]:
+    """Return the numbers by name for each row of weights (R, I)."""
+    settings = report.settings
+    shape = len(report.matches), len(settings.areas), len(settings.thresholds), len(weights)
+    precision, recall = np.empty(shape), np.empty(shape)  # (C, A, T, R)
+    for c, matches in enumerate(report.matches):
+        for a in range(len(settings.areas)):
+            _resample(report, matches, a, weights, precision[c, a], recall[c, a])
+    thresholds = np.asarray(settings.thresholds)
+    stats = {}
+    for kind, values in (("AP", precision), ("AR", recall)):
+        for a, area in enumerate(settings.areas):
+            stats[kind + area_suffix(area.name)] = _mean(values[:, a])
+        for name, oks in (("50", 0.5), ("75", 0.75)):
+            if (thresholds == oks).any():
+                stats[kind + name] = _mean(values[:, 0, thresholds == oks])
+        for c, category in enumerate(category_names(report.gt) if shape[0] > 1 else ()):
+            stats[f"{kind}/{category}"] = _mean(values[c, 0])
+    return stats
+
+
+def _resample(
+    report: Report,
+    matches: Matches,
+    area: int,
+    weights: NDArray[np.int64],
+    precision: Floats,
+    recall: Floats,
+) -> None:
+    """Write mean precision and highest recall of one area, (T, R); NaN where nobody was drawn.
+
+    Drawing an image twice is the same as putting a copy of it beside it, so precision and recall
+    are those of pycocotools on that larger set.
+    """
+    num_images = weights.shape[1]
+    order = np.argsort(-report.results.scores[matches.detections], kind="stable")
+    image = np.repeat(np.arange(num_images), np.diff(matches.det_start))[order]
+    matched = matches.det_match[area][:, order] >= 0  # (T, D)
+    counted = ~matches.det_ignored[area][:, order]
+    person_image = np.repeat(np.arange(num_images), np.diff(matches.gt_start))
+    persons = np.bincount(person_image[~matches.gt_ignored[area]], minlength=num_images)
+    total = weights @ persons  # (R,)
+    # Most detections match at no threshold; their weights are summed up once for all of them.
+    ever = matched.any(axis=0)
+    rest = counted[0] & ~ever
+    events = [np.flatnonzero(ever & here) for here in counted]
+    right = [here[at] for here, at in zip(matched, events, strict=True)]
+    recalls = report.curves.recalls
+    for r, persons_drawn in enumerate(total.tolist()):
+        if not persons_drawn:
+            precision[:, r] = recall[:, r] = np.nan
+            continue
+        weight = weights[r].take(image)  # (D,)
+        wrong = (weight * rest).cumsum()
+        for t, at in enumerate(events):
+            here = weight.take(at)
+            tp = (here * right[t]).cumsum()
+            pure = tp / (here.cumsum() + wrong.take(at) + EPS)
+            best = np.maximum.accumulate(pure[::-1])[::-1]
+            step = (tp / persons_drawn).searchsorted(recalls)
+            reached = step[: step.searchsorted(len(tp))]
+            precision[t, r] = best[reached].sum() / len(recalls)
+            recall[t, r] = tp[-1] / persons_drawn if len(tp) else 0.0
+
+
+def _mean(values: Floats) -> Floats:
+    """Return the mean over all axes but the last, without NaN: categories that nobody is in."""
+    flat = values.reshape(-1, values.shape[-1])
+    known = ~np.isnan(flat)
+    total = np.where(known, flat, 0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)

@@ -1,0 +1,165 @@
+"""Precision-recall curves and the numbers read from them, as pycocotools computes them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pose_eval.coco.tables import Bools, Curves, Floats, GroundTruth, Matches, Results
+from pose_eval.settings import Settings
+
+RECALLS = np.linspace(0, 1, 101)
+
+
+def accumulate(
+    matches: Sequence[Matches],
+    results: Results,
+    settings: Settings,
+    images: Bools | None = None,
+    max_dets: int | None = None,
+    recalls: Floats = RECALLS,
+) -> Curves:
+    """Return the curves of every category and area.
+
+    images (I,): evaluate these alone, as if the others did not exist. max_dets: as if only so many
+    detections of an image took part (at most those of the settings). recalls (R,): where precision
+    is read.
+    """
+    shape = len(settings.thresholds), len(matches), len(settings.areas)
+    precision = np.full((shape[0], len(recalls), *shape[1:]), -1.0)
+    scores = np.full_like(precision, -1.0)
+    recall = np.full(shape, -1.0)
+    for c, category in enumerate(matches):
+        keep, persons = _selection(category, images, max_dets)
+        det_scores = results.scores[category.detections[keep]]
+        # One stable sort over the data set: ties stay in the order of image, then of the file.
+        order = np.argsort(-det_scores, kind="stable")
+        det_scores, chosen = det_scores[order], keep[order]
+        matched = category.det_match[:, :, chosen] >= 0  # (A, T, D)
+        counted = ~category.det_ignored[:, :, chosen]
+        for a in range(shape[2]):
+            num_persons = int(np.count_nonzero(~category.gt_ignored[a, persons]))
+            if not num_persons:
+                continue
+            for t in range(shape[0]):
+                right, wrong = matched[a, t] & counted[a, t], ~matched[a, t] & counted[a, t]
+                curve = _curve(right, wrong, num_persons, recalls)
+                precision[t, :, c, a], at, recall[t, c, a] = curve
+                reached = at < len(det_scores)
+                scores[t, :, c, a] = 0
+                scores[t, reached, c, a] = det_scores[at[reached]]
+    return Curves(recalls, precision, scores, recall)
+
+
+def _selection(
+    category: Matches, images: Bools | None, max_dets: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the detections and persons that take part."""
+    detections = np.arange(len(category.detections))
+    persons = np.arange(len(category.persons))
+    image = np.repeat(np.arange(len(category.det_start) - 1), np.diff(category.det_start))
+    if max_dets is not None:
+        detections = detections[detections - category.det_start[image] < max_dets]
+    if images is not None:
+        detections = detections[images[image[detections]]]
+        gt_image = np.repeat(np.arange(len(category.gt_start) - 1), np.diff(category.gt_start))
+        persons = persons[images[gt_image]]
+    return detections, persons
+
+
+def _curve(
+    right: Bools, wrong: Bools, num_persons: int, recalls: Floats
+) -> tuple[Floats, np.ndarray, float]:
+    """Return precision at the recalls, where each is reached, and the highest recall."""
+    found = np.flatnonzero(right)  # precision need only be known where recall rises
+    tp = np.arange(1.0, len(found) + 1)
+    fp = np.cumsum(wrong)[found]
+    precision = tp / (fp + tp + np.spacing(1))
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    step = np.searchsorted(tp / num_persons, recalls, side="left")
+    sampled = np.append(precision, 0.0)[step]
+    at = np.append(found, len(right))[step]
+    at[recalls <= 0] = 0  # recall 0 is reached by the first detection, right or wrong
+    return sampled, at, len(found) / num_persons
+
+
+def average_precision(curves: Curves, settings: Settings, area: int, oks: float | None) -> float:
+    """Return AP over the thresholds, or at one of them; -1 where there is nothing to measure."""
+    return _mean(curves.precision[_chosen(settings, oks)][..., area])
+
+
+def average_recall(curves: Curves, settings: Settings, area: int, oks: float | None) -> float:
+    """Return AR over the thresholds, or at one of them; -1 where there is nothing to measure."""
+    return _mean(curves.recall[_chosen(settings, oks)][..., area])
+
+
+def _chosen(settings: Settings, oks: float | None) -> np.ndarray:
+    thresholds = np.asarray(settings.thresholds)
+    return np.flatnonzero((thresholds == oks) if oks is not None else thresholds > -1)
+
+
+def _mean(values: Floats) -> float:
+    values = values[values > -1]
+    return float(np.mean(values)) if values.size else -1.0
+
+
+def coco_stats(curves: Curves, settings: Settings) -> dict[str, float | None]:
+    """Return AP and AR by name: the ten of COCO, then those of areas that COCO lacks.
+
+    None stands for COCO's -1; AP50 is None where 0.5 is not among the thresholds, APM where there
+    is no area named medium. An area "tiny" gives AP_tiny and AR_tiny, "small" APS and ARS.
+    """
+    areas = [a.name for a in settings.areas]
+    further = [name for name in areas if name not in ("all", "medium", "large")]
+    stats: dict[str, float | None] = {}
+    for kind, average in (("AP", average_precision), ("AR", average_recall)):
+        values = {
+            kind: average(curves, settings, 0, None),
+            f"{kind}50": average(curves, settings, 0, 0.5),
+            f"{kind}75": average(curves, settings, 0, 0.75),
+        }
+        for name in ("medium", "large"):
+            at = areas.index(name) if name in areas else None
+            values[kind + area_suffix(name)] = (
+                -1.0 if at is None else average(curves, settings, at, None)
+            )
+        stats |= {name: None if value == -1 else value for name, value in values.items()}
+    for kind, average in (("AP", average_precision), ("AR", average_recall)):
+        for name in further:
+            value = average(curves, settings, areas.index(name), None)
+            stats[kind + area_suffix(name)] = None if value == -1 else value
+    return stats
+
+
+def curves_of(curves: Curves, category: int) -> Curves:
+    """Return the curves of one category (an index) alone."""
+    one = slice(category, category + 1)
+    return replace(
+        curves,
+        precision=curves.precision[:, :, one],
+        scores=curves.scores[:, :, one],
+        recall=curves.recall[:, one],
+    )
+
+
+def area_suffix(name: str) -> str:
+    """Return what follows AP in the name of an area's number."""
+    return {"all": "", "small": "S", "medium": "M", "large": "L"}.get(name, f"_{name}")
+
+
+def crowd_stats(
+    matches: Sequence[Matches], results: Results, settings: Settings, gt: GroundTruth
+) -> dict[str, float | None]:
+    """Return CrowdPose's AP_easy, AP_medium, AP_hard: images by crowdIndex < 0.2, < 0.8, the rest.
+
+    As xtcocotools does: rounded to four decimals, and the mean includes the -1 of categories
+    without persons.
+    """
+    stats: dict[str, float | None] = {}
+    index = np.full(len(gt.image_ids), np.nan) if gt.crowd_index is None else gt.crowd_index
+    classes = {"easy": index < 0.2, "medium": (index >= 0.2) & (index < 0.8), "hard": index >= 0.8}
+    for name, images in classes.items():
+        curves = accumulate(matches, results, settings, images)
+        value = round(float(np.mean(curves.precision[..., 0])), 4)
+        stats[f"AP_{name}"] = None if value == -1 else value
+    return stats

@@ -1,0 +1,1 @@
+"""Files and Python objects to arrays: how each is read and checked, and what is odd in it."""

@@ -1,0 +1,147 @@
+"""The list `categories` of a ground truth, and what its annotations tell where it is silent."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pose_eval.coco.tables import Category, ResultsError
+from pose_eval.io import hints
+from pose_eval.io.rows import Problem, in_kind, is_digits, read_id
+from pose_eval.io.source import DUPLICATE
+
+
+class Categories(NamedTuple):
+    """Categories with joints, by id; joints: of each category id, 0 where a category has none.
+
+    only: the id of an annotation without category_id, None where several come into question; its
+    joints are those under None. integers: whether ids are integers or text.
+    """
+
+    with_joints: tuple[Category, ...]
+    joints: dict[Any, int]
+    only: Any
+    integers: bool
+
+
+def read_categories(
+    entries: Any, rows: Sequence[Any], name: str, notes: Counter[str]
+) -> tuple[Categories, list[str]]:
+    """Return the categories of a ground truth and warnings about them.
+
+    entries: the list, or nothing: then there is one category for each category_id of the
+    annotations (rows). A category that names no joints has as many as its annotations; without
+    such, it has none and takes no part. Raises ResultsError.
+    """
+    used = _used(rows)
+    warnings: list[str] = []
+    if entries is None or entries == []:
+        entries = [{"id": key} for key in used if key is not None]
+        text = f"{name} has no categories: one for each category_id of its annotations"
+        warnings.append(hints.warning("derived-values", text))
+    if not isinstance(entries, list) or not entries:
+        raise ResultsError(f"{name} has no list `categories`, and no category_id to make it of")
+    wheres = [f"{name} category {number}" for number in range(len(entries))]
+    ids = [_id_of(*pair, notes) for pair in zip(entries, wheres, strict=True)]
+    if None in ids:
+        own = [key for key in used if key is not None]
+        if len(ids) > 1 or len(own) > 1:
+            raise ResultsError(f"{wheres[ids.index(None)]} must be an object with an id")
+        ids = own or [1]
+        text = f"{name}: the category has no id: {ids[0]}, as its annotations have it"
+        warnings.append(hints.warning("derived-values", text))
+    integers = _integers(ids, used, name)
+    notes["text-ids"] += sum(integers and isinstance(key, str) for key in ids)
+    ids = [in_kind(key, integers) for key in ids]
+    counted: dict[Any, int] = {}
+    for key, count in used.items():
+        key = in_kind(ids[0] if key is None and len(ids) == 1 else key, integers)
+        counted[key] = counted.get(key) or count
+    found: dict[Any, Category] = {}
+    named = []
+    for key, entry, where in zip(ids, entries, wheres, strict=True):
+        if key in found:
+            raise ResultsError(f"{where}: category id {key} occurs more than once")
+        names = _joint_names(entry, f"{where} (id {key})")
+        named += [key] if names else []
+        if not names and counted.get(key):
+            names = tuple(f"joint {k}" for k in range(counted[key]))
+            text = f"{where} names no joints: as many as its annotations have, {len(names)}"
+            warnings.append(hints.warning("derived-values", text))
+        links, dropped = _links(entry.get("skeleton"), len(names))
+        if dropped:
+            text = f"{where}: {dropped} of its skeleton are left out, which join no two joints"
+            warnings.append(hints.warning("wrong-skeleton", text))
+        title = entry.get("name")
+        found[key] = Category(key, str(key if title is None else title), names, links)
+    joints = {key: len(category.joint_names) for key, category in found.items()}
+    with_joints = tuple(found[key] for key in sorted(found) if joints[key])
+    if not with_joints:
+        raise ResultsError(f"{name} has no category with keypoints")
+    candidates = named or [category.id for category in with_joints]
+    only = candidates[0] if len(candidates) == 1 else None
+    if only is not None:
+        joints[None] = joints[only]
+    return Categories(with_joints, joints, only, integers), warnings
+
+
+def _used(rows: Sequence[Any]) -> dict[Any, int]:
+    """Return the category ids of annotations, and the joints of the first with some."""
+    found: dict[Any, int] = {}
+    for row in rows:
+        key = row.get("category_id") if isinstance(row, Mapping) else True
+        if type(key) is int and found.get(key):
+            continue
+        try:
+            key = None if key is None else read_id("category_id", key, Counter())
+        except Problem:
+            continue  # said of the row, later
+        keypoints = row.get("keypoints")
+        count = len(keypoints) // 3 if isinstance(keypoints, list | tuple | np.ndarray) else 0
+        found[key] = found.get(key) or count
+    return found
+
+
+def _id_of(entry: Any, where: str, notes: Counter[str]) -> Any:
+    if not isinstance(entry, Mapping):
+        raise ResultsError(f"{where} must be an object with an id")
+    if DUPLICATE in entry:
+        raise ResultsError(f"{where} has the key {entry[DUPLICATE]!r} more than once")
+    try:
+        return None if entry.get("id") is None else read_id("id", entry["id"], notes)
+    except Problem as problem:
+        raise ResultsError(f"{where}: {problem}") from None
+
+
+def _integers(ids: Sequence[Any], used: Mapping[Any, int], name: str) -> bool:
+    """Tell whether category ids are integers; "1" is one if any other id, or annotation, is."""
+    texts = [key for key in ids if isinstance(key, str)]
+    digits = all(map(is_digits, texts))
+    if len(texts) < len(ids) and not digits:
+        raise ResultsError(f"{name}: category ids are integers and strings; use one kind")
+    return digits and (len(texts) < len(ids) or any(isinstance(key, int) for key in used))
+
+
+def _joint_names(entry: Mapping[Any, Any], where: str) -> tuple[str, ...]:
+    names = entry.get("keypoints")
+    if names is None:
+        return ()
+    if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
+        raise ResultsError(f"{where}: keypoints must be a list of joint names")
+    return tuple(names)
+
+
+def _links(skeleton: Any, num_joints: int) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Return COCO's pairs, which count from 1, from 0, and how many are none."""
+    if skeleton is None or not num_joints:
+        return (), 0
+    pairs = skeleton if isinstance(skeleton, list | tuple) else [skeleton]
+    valid = [
+        (pair[0] - 1, pair[1] - 1)
+        for pair in pairs
+        if isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and all(type(joint) is int and 0 < joint <= num_joints for joint in pair)
+    ]
+    return tuple(valid), len(pairs) - len(valid)

@@ -1,0 +1,214 @@
+"""Warnings: what is legal and counted as the reference counts it, but often a mistake.
+
+Every warning ends in its code in brackets; the README explains each under that name.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pose_eval.coco.tables import Bools, Floats, GroundTruth, Results
+from pose_eval.settings import ALL
+
+FEW = 0.9  # share of the rows that must look wrong before a warning about all of them
+
+
+def warning(code: str, text: str) -> str:
+    """Return the text with its code."""
+    return f"{text} [{code}]"
+
+
+def read_ids(code: str, name: str, count: int) -> str:
+    """Warn that ids such as 139.0 were read as 139 (float-ids), or "1" as 1 (text-ids)."""
+    if code == "float-ids":
+        return warning("float-ids", f"{name}: {count} ids are written like 139.0; read as integers")
+    text = f'{name}: {count} category ids are written like "1", others like 1; read as the same'
+    return warning("text-ids", text)
+
+
+def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
+    """Warn of num_keypoints at odds with the joints, and of `ignore`, which COCO overwrites."""
+    warnings = []
+    zero = np.flatnonzero(differs & (gt.num_keypoints == 0))
+    if len(zero):
+        text = (
+            f"{gt.name}: {len(zero)} persons have labelled joints but num_keypoints 0 "
+            f"({_first(gt, zero)}); they are ignored, as pycocotools does"
+        )
+        warnings.append(warning("stale-num-keypoints", text))
+    full = np.flatnonzero(differs & (gt.num_keypoints > 0))
+    if len(full):
+        text = (
+            f"{gt.name}: {len(full)} persons have num_keypoints above 0 but no labelled joint "
+            f"({_first(gt, full)}); they count, as pycocotools does, measured by their box"
+        )
+        warnings.append(warning("stale-num-keypoints", text))
+    rows = np.flatnonzero(overwritten)
+    if len(rows):
+        text = (
+            f"{gt.name}: `ignore` of {len(rows)} persons ({_first(gt, rows)}) is not looked at, "
+            "as in pycocotools; use iscrowd or num_keypoints 0"
+        )
+        warnings.append(warning("ignore-overwritten", text))
+    return warnings
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def of_ground_truth(gt: GroundTruth) -> list[str]:
+    """Return what looks odd in a ground truth."""
+    warnings = []
+    counted = ~gt.crowd & (gt.num_keypoints > 0)
+    labelled = gt.keypoints[..., 2] > 0
+    if not counted.any():
+        text = f"{gt.name} has no person with labelled keypoints: nothing is measured"
+        warnings.append(warning("nothing-to-find", text))
+    odd = np.flatnonzero(~np.isin(gt.keypoints[..., 2], (0, 1, 2)).all(axis=1))
+    if len(odd):
+        text = (
+            f"{gt.name}: {len(odd)} persons have a visibility other than 0, 1, 2 "
+            f"({_first(gt, odd)}); above 0 counts as labelled"
+        )
+        warnings.append(warning("odd-visibility", text))
+    zero = np.flatnonzero(counted & (gt.area == 0))
+    if len(zero):
+        text = f"{gt.name}: {len(zero)} persons have area 0 ({_first(gt, zero)}): OKS is 0 or 1"
+        warnings.append(warning("odd-area", text))
+    huge = np.flatnonzero(counted & (gt.area > ALL.high))
+    if len(huge):
+        text = (
+            f"{gt.name}: {len(huge)} persons have an area above 1e10 ({_first(gt, huge)}): ignored"
+        )
+        warnings.append(warning("odd-area", text))
+    negative = np.flatnonzero((gt.bbox[:, 2:] < 0).any(axis=1))
+    if len(negative):
+        text = f"{gt.name}: {len(negative)} boxes have a negative size ({_first(gt, negative)})"
+        warnings.append(warning("negative-boxes", text))
+    if gt.ids.dtype.kind == "i" and (counted & (gt.ids == 0)).any():
+        text = f"{gt.name}: an annotation has id 0: it counts; pycocotools never finds it"
+        warnings.append(warning("id-zero", text))
+    box_area = gt.bbox[:, 2] * gt.bbox[:, 3]
+    usable = counted & (box_area > 100) & (gt.area > 0)
+    if usable.any() and float(np.median(gt.area[usable] / box_area[usable])) < 0.01:
+        text = f"{gt.name}: areas are below a hundredth of the boxes; are they in square pixels?"
+        warnings.append(warning("odd-area", text))
+    rows = np.flatnonzero(counted & (labelled.sum(axis=1) > 1))
+    if _like_corners(gt.bbox[rows], gt.keypoints[rows], labelled[rows]):
+        text = f"{gt.name}: the boxes look like x1, y1, x2, y2; COCO's are x, y, w, h"
+        warnings.append(warning("xyxy-boxes", text))
+    return warnings
+
+
+def of_crowd_index(gt: GroundTruth) -> list[str]:
+    """Warn of images that CrowdPose's easy, medium and hard do not know."""
+    missing = len(gt.image_ids)
+    if gt.crowd_index is not None:
+        missing = int(np.count_nonzero(np.isnan(gt.crowd_index)))
+    if not missing:
+        return []
+    text = f"{gt.name}: {missing} images have no crowdIndex; they are neither easy, medium nor hard"
+    return [warning("no-crowd-index", text)]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def of_results(results: Results, gt: GroundTruth) -> list[str]:
+    """Return what looks odd in results."""
+    name = results.name
+    if not len(results.scores):
+        text = f"{name} holds no detections: every number is 0"
+        return [warning("no-detections", text)]
+    warnings = []
+    if len(results.scores) > 1 and (results.scores == results.scores[0]).all():
+        text = f"{name}: all scores are {results.scores[0]:g}; AP needs a ranking"
+        warnings.append(warning("equal-scores", text))
+    negative = int(np.count_nonzero(results.scores < 0))
+    if negative:
+        text = f"{name}: {negative} scores are negative; they rank last, nothing else"
+        warnings.append(warning("negative-scores", text))
+    twice = _duplicates(results)
+    if len(twice):
+        text = (
+            f"{name}: {len(twice)} rows repeat another row of their image exactly "
+            f"(first: row {results.row[twice[0]]}); each counts"
+        )
+        warnings.append(warning("duplicate-rows", text))
+    labelled = gt.keypoints[..., 2] > 0
+    extent = float(gt.keypoints[labelled][:, :2].max()) if labelled.any() else 0.0
+    few = slice(0, 1000)  # enough for most files, without a copy of all
+    near = all(float(np.abs(results.keypoints[part, :, :2]).max()) <= 2 for part in (few, ...))
+    if extent > 10 and near:
+        text = f"{name}: coordinates are all within 2 pixels of 0; are they normalised to 0..1?"
+        warnings.append(warning("normalised-coordinates", text))
+    if results.bbox is not None:
+        if (results.bbox[:, 2:] < 0).any():
+            rows = np.flatnonzero((results.bbox[:, 2:] < 0).any(axis=1))
+            text = f"{name}: {len(rows)} boxes have a negative size (row {results.row[rows[0]]})"
+            warnings.append(warning("negative-boxes", text))
+        everything = np.ones(results.keypoints.shape[:2], np.bool_)
+        if _like_corners(results.bbox, results.keypoints, everything):
+            text = f"{name}: the boxes look like x1, y1, x2, y2; COCO's are x, y, w, h"
+            warnings.append(warning("xyxy-boxes", text))
+    return warnings + _few_images(results, gt)
+
+
+def of_sigmas(sigmas: Sequence[float]) -> list[str]:
+    """Warn of sigmas far from those in use (0.01 to 0.18)."""
+    if max(sigmas) > 0.25 or min(sigmas) < 0.004:
+        text = f"sigmas from {min(sigmas):g} to {max(sigmas):g} are unusual; COCO's: 0.025 to 0.107"
+        return [warning("odd-sigmas", text)]
+    return []
+
+
+def _few_images(results: Results, gt: GroundTruth) -> list[str]:
+    """Warn if the results leave out most images that have persons."""
+    counted = ~gt.crowd & (gt.num_keypoints > 0)
+    wanted = np.unique(gt.image[counted])
+    missing = len(wanted) - int(np.isin(wanted, results.image).sum())
+    if 2 * missing <= len(wanted):
+        return []
+    text = (
+        f"{results.name} has no row for {missing} of the {len(wanted)} images with persons; "
+        "--images evaluates a subset"
+    )
+    return [warning("missing-images", text)]
+
+
+def _duplicates(results: Results) -> np.ndarray:
+    """Return the rows equal to an earlier one in image, category, score and keypoints."""
+    order = np.lexsort((results.scores, results.image))
+    image, scores = results.image[order], results.scores[order]
+    tied = (image[1:] == image[:-1]) & (scores[1:] == scores[:-1])
+    rows = order[np.append(False, tied) | np.append(tied, False)]
+    if not len(rows):
+        return rows
+    poses = np.ascontiguousarray(results.keypoints).reshape(len(order), -1).view(np.uint64)
+    weights = np.random.default_rng(0).integers(1, 2**63, poses.shape[1] + 3, np.uint64)
+    digest = np.empty(len(rows), np.uint64)  # so wide that two different rows do not share one
+    for start in range(0, len(rows), 1 << 14):
+        piece = rows[start : start + (1 << 14)]
+        digest[start : start + len(piece)] = poses[piece] @ weights[3:]
+    for column, weight in zip(
+        (results.image, results.category, results.scores.view(np.uint64)), weights, strict=False
+    ):
+        digest += column[rows].astype(np.uint64) * weight
+    order = np.lexsort((rows, digest))
+    again = np.append(False, digest[order][1:] == digest[order][:-1])
+    return np.sort(rows[order[again]])
+
+
+def _like_corners(bbox: Floats, keypoints: Floats, used: Bools) -> bool:
+    """Tell whether boxes fit the used joints better as x1, y1, x2, y2 than as x, y, w, h."""
+    low, size = bbox[:, :2], bbox[:, 2:]
+    far = (low > 0.2 * np.abs(size)).all(axis=1) & used.any(axis=1)  # where the two differ
+    if not far.any():
+        return False
+    xy = np.where(used[far, :, None], keypoints[far, :, :2], -np.inf)
+    high = xy.max(axis=1)
+    as_size = np.abs(low[far] + size[far] - high).sum(axis=1)
+    as_corner = np.abs(size[far] - high).sum(axis=1)
+    corners = (as_corner < as_size) & (size[far] > low[far]).all(axis=1)
+    return bool(corners.mean() >= FEW)
+
+
+def _first(gt: GroundTruth, rows: np.ndarray) -> str:
+    row = rows[0]
+    return f"first: id {gt.ids[row]}, image {gt.image_ids[gt.image[row]]}"

@@ -1,0 +1,219 @@
+"""Rows of the usual form, read fast: by orjson, one piece of the file after the other.
+
+What is read here is equal to Python's json's reading to the last bit. At anything unusual (a key
+that is missing or there twice, null, a number as text, NaN, ...) these functions return None; then
+json reads the file again, and rows.py finds the words for what is wrong.
+"""
+
+import gzip
+import io
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from pose_eval.coco.tables import Floats
+from pose_eval.io.columns import FLOATS, IDS, INTS, Columns, fitted, id_array, joined
+from pose_eval.io.source import DUPLICATE
+
+PIECE = 200_000  # bytes parsed at a time: what they become is freed before the cache is full
+LONGEST = 10_000_000  # bytes of a piece
+BLANK = b" \t\r\n"
+NUMBERS, NESTED = {int, float, bool}, {dict, list}
+Rows = list[dict[str, Any]]
+
+
+def plain_file(
+    source: Path | bytes, num_joints: int, least: int | None, required: Sequence[str]
+) -> Columns | None:
+    """Return the rows of a results file, which is not held in memory as a whole.
+
+    The arguments are those of plain_columns.
+    """
+    parts: list[Columns] = []
+    poses, count = np.empty((0, 3 * num_joints)), 0
+    try:
+        with _opened(source) as file:
+            for rows, texts in _pieces(file):
+                part = plain_columns(rows, num_joints, required, ("bbox",), least, texts)
+                if part is None:
+                    return None
+                # In one array from the start: hundreds of small ones would keep twice the memory.
+                if count + len(rows) > len(poses):
+                    poses = _grown(poses, count, len(rows), source)
+                poses[count : count + len(rows)] = part.keypoints
+                count += len(rows)
+                parts.append(replace(part, keypoints=np.empty((len(rows), 0))))
+    except (OSError, EOFError, zlib.error, ValueError):
+        return None
+    same_kind = len({part.ids["image_id"].dtype.kind for part in parts}) == 1
+    return replace(joined(parts), keypoints=poses[:count]) if same_kind else None
+
+
+def _grown(poses: Floats, count: int, more: int, source: Path | bytes) -> Floats:
+    """Return an array with the first poses and room for more: at first for a file of such rows.
+
+    Memory is not touched, hence not used, before a row is written to it.
+    """
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    room = 2 * count + more if count else more * (size // PIECE + 2) * 21 // 20
+    found = np.empty((room, poses.shape[1]))
+    found[:count] = poses[:count]
+    return found
+
+
+def plain_content(data: bytes) -> Any:
+    """Return the content of JSON, None where orjson refuses it or a key comes twice."""
+    try:
+        content = orjson.loads(data)
+    except ValueError:
+        return None
+    return content if data.count(b'":') == _num_keys(content) else None
+
+
+def plain_columns(
+    rows: Sequence[Any],
+    num_joints: int,
+    required: Sequence[str],
+    optional: Sequence[str],
+    least: int | None = None,
+    texts: bool = True,
+) -> Columns | None:
+    """Return rows as columns, as rows_to_columns does, or None.
+
+    required, optional: the keys to read; of the optional ones, `bbox` and whole numbers alone may
+    be missing. least: rows may all have another number of joints, if not below this one. texts:
+    there may be text among the numbers of a row.
+    """
+    width = 3 * num_joints
+    used = (*required, *optional)
+    try:
+        if any(DUPLICATE in row for row in rows):
+            return None
+        ids = {key: _ids(key, [row[key] for row in rows]) for key in IDS if key in used}
+        lists = [row["keypoints"] for row in rows]
+        if least and lists and len(lists[0]) % 3 == 0 and len(lists[0]) >= 3 * least:
+            width = len(lists[0])
+        keypoints = _numbers(lists, width, texts)
+        floats = {key: np.full(len(rows), np.nan) for key in FLOATS}
+        floats |= {key: _floats([row[key] for row in rows]) for key in FLOATS if key in used}
+        ints = {key: np.zeros(len(rows), np.int64) for key in INTS}
+        has = {key: np.full(len(rows), key in used) for key in (*IDS, *INTS, *FLOATS, "keypoints")}
+        for key in INTS:
+            values = [row.get(key) if key in used else None for row in rows]
+            has[key] = np.array([value is not None for value in values], np.bool_)
+            ints[key][has[key]] = _whole(key, [value for value in values if value is not None])
+        boxes = [row.get("bbox") for row in rows]
+        has["bbox"] = np.array([box is not None for box in boxes], np.bool_)
+        bbox = np.full((len(rows), 4), np.nan)
+        bbox[has["bbox"]] = _numbers([box for box in boxes if box is not None], 4, texts)
+    except (_Unusual, AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return Columns(ids, ints, floats, fitted(keypoints, num_joints), bbox, has, Counter())
+
+
+class _Unusual(Exception):
+    """Something that json and rows.py must look at."""
+
+
+def _ids(key: str, values: list[Any]) -> NDArray[Any]:
+    """Return integers, or of images and annotations text."""
+    kinds = set(map(type, values))
+    if not (kinds <= {int} or (kinds == {str} and key != "category_id")):
+        raise _Unusual
+    return id_array(values)
+
+
+def _floats(values: list[Any]) -> Floats:
+    found = np.array(values, np.float64)
+    if not (set(map(type, values)) <= {int, float} and np.isfinite(found).all()):
+        raise _Unusual
+    return found
+
+
+def _whole(key: str, values: list[Any]) -> NDArray[np.int64]:
+    most = 10**6 if key == "num_keypoints" else 1
+    if not set(map(type, values)) <= {int} or not all(0 <= value <= most for value in values):
+        raise _Unusual
+    return np.array(values, np.int64)
+
+
+def _numbers(lists: list[Any], width: int, texts: bool) -> Floats:
+    """Return lists of so many numbers each, (M, width)."""
+    if not (set(map(type, lists)) <= {list} and set(map(len, lists)) <= {width}):
+        raise _Unusual
+    if texts and not set(map(type, chain.from_iterable(lists))) <= NUMBERS:
+        raise _Unusual  # numpy would read "1" as 1
+    found = np.fromiter(chain.from_iterable(lists), np.float64, len(lists) * width)
+    if not np.isfinite(found).all():
+        raise _Unusual
+    return found.reshape(len(lists), width)
+
+
+def _num_keys(content: Any) -> int:
+    if type(content) is dict:
+        return len(content) + sum(_num_keys(v) for v in content.values() if type(v) in NESTED)
+    if type(content) is list and not set(map(type, content)) <= NUMBERS:
+        return sum(_num_keys(v) for v in content if type(v) in NESTED)
+    return 0
+
+
+def _opened(source: Path | bytes) -> IO[bytes] | gzip.GzipFile:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    with source.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(source) if packed else source.open("rb")
+
+
+def _pieces(file: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[Rows, bool]]:
+    """Yield rows, and whether text is among them; raises ValueError where anything is unusual.
+
+    A piece ends between two rows, where one begins with the key with which the first row begins. If
+    what looks like that is within a row, or within text, then brackets or quotes are not closed,
+    and orjson refuses the piece.
+    """
+    rest = file.read(PIECE).removeprefix(b"\xef\xbb\xbf").lstrip(BLANK)
+    lines = rest[:1] == b"{"
+    first = re.match(rb'\[\s*(\{\s*"[^"\\]*"\s*:)', rest)
+    while more := file.read(PIECE):
+        rest += more
+        cut = rest.rfind(b"\n") if lines else _between_rows(rest, first[1] if first else b"{")
+        if cut > 0:
+            yield _rows(rest[:cut], lines, b"]")
+            rest = rest[cut:] if lines else b"[" + rest[cut:].lstrip(BLANK + b",")
+        elif len(rest) > LONGEST:
+            raise ValueError
+    yield _rows(rest, lines, b"")
+
+
+def _between_rows(data: bytes, first: bytes) -> int:
+    """Return the position behind the last row that another one follows, -1 if there is none."""
+    start = data.rfind(first)
+    while start > 0:
+        before = data[:start].rstrip(BLANK)
+        if before[-1:] == b"," and (row := before[:-1].rstrip(BLANK))[-1:] == b"}":
+            return len(row)
+        start = data.rfind(first, 0, start)
+    return -1
+
+
+def _rows(data: bytes, lines: bool, end: bytes) -> tuple[Rows, bool]:
+    if lines:
+        rows = [orjson.loads(line) for line in data.split(b"\n") if line.strip()]
+    else:
+        rows = orjson.loads(data + end)
+    if type(rows) is not list or set(map(type, rows)) - {dict}:
+        raise ValueError
+    keys = data.count(b'":')
+    if keys != sum(map(len, rows)) and keys != _num_keys(rows):
+        raise ValueError  # a key may be there twice
+    return rows, data.count(b'"') != 2 * keys

@@ -1,0 +1,124 @@
+"""Get at the bytes of a file, whatever it is handed over as."""
+
+import gzip
+import json
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from pose_eval.coco.tables import ResultsError
+from pose_eval.io.foreign import foreign_bytes, foreign_text
+
+# A path ("-" is the standard input), the bytes of a file, an open file, or the content itself.
+Source = str | os.PathLike[str] | bytes | IO[Any] | list[Any] | dict[str, Any]
+BLANK = b" \t\r\n\0"
+
+
+def is_content(source: Any) -> bool:
+    """Tell whether a source is content already, not a file to be read."""
+    as_file = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+    return not (as_file or hasattr(source, "read"))
+
+
+def name_of(source: Any, otherwise: str) -> str:
+    """Return a short name of a source for messages."""
+    if isinstance(source, str | os.PathLike):
+        return "stdin" if str(source) == "-" else Path(source).name
+    name = getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else otherwise
+
+
+def is_file(source: Any) -> bool:
+    """Tell whether a source is a file that can be read twice."""
+    is_path = isinstance(source, str | os.PathLike) and str(source) != "-"
+    return is_path and os.path.isfile(source)
+
+
+def read_bytes(source: Any, name: str) -> bytes:
+    """Return the bytes of a source, unpacked and without a byte order mark.
+
+    Raises ResultsError where there is nothing to read.
+    """
+    if isinstance(source, str | os.PathLike) and str(source) != "-":
+        data = _read_file(Path(source))
+    else:
+        if isinstance(source, str | os.PathLike):
+            content: Any = sys.stdin.buffer.read()
+        else:
+            content = source.read() if hasattr(source, "read") else source
+        data = content.encode() if isinstance(content, str) else bytes(content)
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ResultsError(f"{name} is a damaged or truncated gzip file: {error}") from None
+    if other := foreign_bytes(data[:8]):
+        raise ResultsError(f"{name} {other}")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
+        data = _text(data, "utf-16", name).encode()
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data[:4096].strip(BLANK) and not data.strip(BLANK):
+        raise ResultsError(f"{name} is empty ({len(data)} bytes)")
+    return data
+
+
+def parse_json(data: bytes, name: str) -> Any:
+    """Return the content of a JSON file; an object with a key twice gets the key DUPLICATE."""
+    return parse_text(_text(data, "utf-8", name), name)
+
+
+DUPLICATE = "\0duplicate"
+
+
+def parse_text(text: str, name: str) -> Any:
+    """Return the content of JSON text; raises ResultsError that says where it breaks off."""
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        raise ResultsError(f"{name} is nested too deeply to be read") from None
+    except json.JSONDecodeError as error:
+        if other := foreign_text(text):
+            raise ResultsError(f"{name} {other}") from None
+        if error.msg == "Extra data" and text.lstrip()[:1] in "[{":
+            where = f"from line {error.lineno}, column {error.colno} on"
+            raise ResultsError(
+                f"{name} is not JSON: a second value or other text follows the first, {where}"
+            ) from None
+        cut = text.rstrip()[-1:] not in ("]", "}")
+        hint = "; the file seems to be cut off" if cut and text.lstrip()[:1] in "[{" else ""
+        raise ResultsError(f"{name} is not JSON: {error}{hint}") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise ResultsError(f"{name} cannot be read: {error}") from None
+
+
+def text_of(data: bytes, name: str) -> str:
+    """Return the data as text."""
+    return _text(data, "utf-8", name)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        content[DUPLICATE] = next(key for key in keys if keys.count(key) > 1)
+    return content
+
+
+def _text(data: bytes, encoding: str, name: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ResultsError(f"{name} is not UTF-8 text: {error}") from None
+
+
+def _read_file(path: Path) -> bytes:
+    if path.is_dir():
+        raise ResultsError(f"cannot read {path}: it is a folder, not a file")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a path with a zero byte
+        raise ResultsError(f"cannot read {str(path)!r}: {error}") from None

@@ -1,0 +1,165 @@
+"""Pictures with skeletons drawn over them, as HTML. The bytes of a file are embedded unchanged."""
+
+import base64
+import struct
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose_eval.analysis.overview import CategoryAnalysis
+from pose_eval.coco.report import Report
+from pose_eval.coco.tables import Floats
+
+# Told apart also by those who see red and green alike; in the order of errors.LABELS.
+COLOURS = ("#adb5bd", "#3a9d6b", "#f2b632", "#8f5fbf", "#2f80d1", "#d1405a")
+MISSED, WRONG, TRUTH, DETECTED = "#ff2d55", "#495057", "#ffffff", "#66e0f5"
+WAY = "#ff8787"  # from a joint to where it belongs
+
+
+def figure(
+    report: Report,
+    category: CategoryAnalysis,
+    row: dict[str, Any],
+    folder: Path,
+) -> str:
+    """Return a figure of an image: its picture, persons in white, detections by kind of error.
+
+    row: of breakdown.by_image. A picture that is not in the folder, or is neither JPEG nor PNG,
+    gives a figure that says so.
+    """
+    image = int(np.flatnonzero(report.gt.image_ids == row["image_id"])[0])
+    caption = (
+        f"{escape(str(row['image_id']))} &middot; {escape(row['file_name'])} &middot; "
+        f"{row['found']} of {row['persons']} persons found, mean OKS {row['oks']:.2f}"
+    )
+    data = read_picture(folder, row["file_name"])
+    if data is None:
+        return (
+            f'<figure class="absent"><p>no picture {escape(row["file_name"])} in the folder</p>'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    kind, width, height, content = data
+    known = report.gt.image_sizes[image]
+    if (known > 0).all():  # what the annotations are in, should the file be scaled
+        width, height = (int(v) for v in known)
+    encoded = base64.b64encode(content).decode()
+    drawing = _drawing(report, category, image, max(width, height))
+    return (
+        f'<figure><div class="picture"><img alt="image {escape(str(row["image_id"]))}" '
+        f'src="data:image/{kind};base64,{encoded}">'
+        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
+        f'xmlns="http://www.w3.org/2000/svg">{drawing}</svg></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def read_picture(folder: Path, file_name: str) -> tuple[str, int, int, bytes] | None:
+    """Return kind, width, height and bytes of a JPEG or PNG below the folder, else None.
+
+    file_name comes from the annotations: a name that leads out of the folder is not followed. Where
+    it names folders of its own (train2017/1.jpg), the last part alone is tried, too.
+    """
+    if not file_name:
+        return None
+    root = folder.resolve()
+    for name in (file_name, Path(file_name).name):
+        try:
+            path = (root / name).resolve()
+            if not path.is_relative_to(root) or not path.is_file():
+                continue
+            content = path.read_bytes()
+        except (OSError, ValueError):
+            continue
+        size = _png_size(content) or _jpeg_size(content)
+        if size is not None:
+            return (*size, content)
+    return None
+
+
+def _png_size(content: bytes) -> tuple[str, int, int] | None:
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        return None
+    return ("png", *struct.unpack(">II", content[16:24]))
+
+
+def _jpeg_size(content: bytes) -> tuple[str, int, int] | None:
+    """Return the size in the frame header (SOF0 to SOF15 but DHT, JPG and DAC)."""
+    if content[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], struct.unpack(">H", content[at + 2 : at + 4])[0]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", content[at + 5 : at + 9])
+            return "jpeg", width, height
+        at += 2 + length
+    return None
+
+
+def _drawing(report: Report, category: CategoryAnalysis, image: int, size: int) -> str:
+    """Draw the persons of an image and its detections, lines as thick as suits the size."""
+    gt, results, diagnosis = report.gt, report.results, category.diagnosis
+    links = gt.categories[category.index].links
+    thick = max(size / 320, 0.5)
+    total = diagnosis.labels.shape[1]
+    parts = []
+    for person in np.flatnonzero((gt.image == image) & (gt.category == category.index)):
+        joints = gt.keypoints[person, :total]
+        missed = person in diagnosis.missed
+        colour = MISSED if missed else TRUTH
+        parts.append(_limbs(joints, links, joints[:, 2] > 0, "#00000099", 2.2 * thick))
+        parts.append(_limbs(joints, links, joints[:, 2] > 0, colour, 1.1 * thick))
+        if missed:
+            x, y, w, h = (f"{v:.1f}" for v in np.nan_to_num(gt.bbox[person]))
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{w}" height="{h}" fill="none" stroke="{MISSED}" '
+                f'stroke-width="{1.2 * thick:.2f}" stroke-dasharray="{4 * thick:.1f}"/>'
+            )
+    for row in _confident(results.scores, diagnosis.background, diagnosis.rows):
+        if results.image[row] == image:
+            joints = results.keypoints[row, :total]
+            parts.append(_limbs(joints, links, np.ones(total, bool), WRONG, thick))
+    for number in np.flatnonzero(results.image[diagnosis.rows] == image):
+        joints = results.keypoints[diagnosis.rows[number], :total]
+        labels = diagnosis.labels[number]
+        places = gt.keypoints[diagnosis.persons[number], :total]
+        wrong = "".join(
+            f"M{joints[k, 0]:.1f} {joints[k, 1]:.1f}L{places[k, 0]:.1f} {places[k, 1]:.1f}"
+            for k in np.flatnonzero(labels > 1)
+        )
+        parts.append(
+            f'<path d="{wrong}" stroke="{WAY}" stroke-width="{0.9 * thick:.2f}" '
+            f'stroke-dasharray="{1.6 * thick:.1f}"/>'
+        )
+        parts.append(_limbs(joints, links, labels > 0, DETECTED + "cc", 1.1 * thick))
+        for (x, y, _), label in zip(joints, labels, strict=True):
+            if label:
+                parts.append(
+                    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.9 * thick:.2f}" '
+                    f'fill="{COLOURS[label]}" stroke="#000" stroke-width="{0.4 * thick:.2f}"/>'
+                )
+    return "".join(parts)
+
+
+def _confident(scores: Floats, rows: Any, matched: Any) -> Any:
+    """Return the rows that score as high as the middle one of the matched detections."""
+    return rows[scores[rows] >= np.median(scores[matched])] if len(matched) else rows
+
+
+def _limbs(
+    joints: Floats, links: Sequence[tuple[int, int]], drawn: Any, colour: str, thick: float
+) -> str:
+    lines = [
+        f"M{joints[a, 0]:.1f} {joints[a, 1]:.1f}L{joints[b, 0]:.1f} {joints[b, 1]:.1f}"
+        for a, b in links
+        if max(a, b) < len(joints) and drawn[a] and drawn[b]
+    ]
+    return (
+        f'<path d="{"".join(lines)}" fill="none" stroke="{colour}" stroke-width="{thick:.2f}" '
+        'stroke-linecap="round"/>'
+        if lines
+        else ""
+    )
