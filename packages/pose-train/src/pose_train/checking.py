@@ -58,9 +58,10 @@ def check(config: Config, picture: Path) -> str:
             "data.synthetic draws its pictures when it runs: there is nothing to check before"
         )
     sets = load_sets(config.data, config.eval, Path(config.data.root))
-    for persons in (sets.train, sets.val):
-        check_pictures(persons)
-    check_evaluation(config, sets.train.skeleton, sets.val)
+    check_pictures(sets.train)
+    if sets.val is not None:
+        check_pictures(sets.val)
+        check_evaluation(config, sets.train.skeleton, sets.val)
     parts = _parts(config, sets)
     count = min(SHOWN, len(parts.samples))
     chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()

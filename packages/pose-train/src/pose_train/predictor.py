@@ -70,7 +70,7 @@ class Predictor:
         if not isinstance(source, Trained):
             source = load_trained(source, weights=weights, overrides=overrides, device=device)
         self.trained, self.batch_size = source, batch_size
-        self.flip_test = source.config.eval.flip_test if flip_test is None else flip_test
+        self.flip_test = source.config.chosen_eval.flip_test if flip_test is None else flip_test
 
     @classmethod
     def from_checkpoint(
@@ -210,7 +210,7 @@ class Predictor:
         """Run a bottom-up network on images."""
         config, codec = self.trained.config, self.trained.codec
         assert isinstance(codec, AssociativeEmbedding)
-        factors = sorted(config.eval.multi_scale, reverse=True)
+        factors = sorted(config.chosen_eval.multi_scale, reverse=True)
         scenes = find_people(
             self.trained.net,
             self._batches(images, factors),
@@ -237,7 +237,7 @@ class Predictor:
         """Yield batches of images that the network sees at the same sizes."""
         samples = (self._sample(images, number, factors) for number in range(len(images)))
         for _, group in groupby(samples, _sizes):
-            while batch := list(islice(group, self.trained.config.eval.batch_size)):
+            while batch := list(islice(group, self.trained.config.chosen_eval.batch_size)):
                 yield stack_test_samples(batch)
 
     def _sample(

@@ -29,9 +29,9 @@ class NonFiniteError(RunError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has to show: the last evaluation and the page about it."""
+    """What a run has to show: the last evaluation, if there is one, and the page about it."""
 
-    evaluation: Report
+    evaluation: Report | None
     report: Path
 
 
@@ -59,8 +59,9 @@ def load_given_sets(config: Config) -> Sets | None:
     if config.data.root is None:
         return None
     sets = load_sets(config.data, config.eval, Path(config.data.root))
-    check_pictures(sets.val)
-    check_evaluation(config, sets.train.skeleton, sets.val)
+    if sets.val is not None:
+        check_pictures(sets.val)
+        check_evaluation(config, sets.train.skeleton, sets.val)
     return sets
 
 
@@ -85,8 +86,10 @@ def open_run(
     if ranks.is_first:
         write_text(path / "config.yaml", text)
         sigmas: dict[str, float] = {}
-        for skeleton in (sets.train.skeleton, sets.val.skeleton):
-            sigmas |= zip(skeleton.keypoints, skeleton.sigmas, strict=True)
+        for persons in (sets.train, sets.val):
+            if persons is not None:
+                skeleton = persons.skeleton
+                sigmas |= zip(skeleton.keypoints, skeleton.sigmas, strict=True)
         write_text(path / SIGMAS, json.dumps(sigmas, indent=1, ensure_ascii=False))
         print(describe(sets), flush=True)
         loggers = open_loggers(config, path, dataclasses.asdict(config))

@@ -184,7 +184,7 @@ def load_tested(config: Config) -> tuple[Persons, Persons]:
         )
     val = load_main(root, data, data.val)
     check_pictures(val)
-    return val, load_boxes(data, config.eval, root, val)
+    return val, load_boxes(data, config.chosen_eval, root, val)
 
 
 def predict_rows(
