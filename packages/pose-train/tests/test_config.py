@@ -82,7 +82,12 @@ def test_default_run_directory_is_the_next_free_one(
         ("train.ema=1.5", "train.ema must be above 0 and below 1, got 1.5"),
         ("train.accumulate=0", "train.accumulate must be at least 1, got 0"),
         ("train.base_batch_size=-1", "train.base_batch_size must be at least 1, got -1"),
-        ("train.freeze=3", "train.freeze must be a list"),
+        ("train.freeze=3", "train.freeze must be a list or a section, got 3"),
+        ("train.freeze={backbone: x}", "train.freeze.backbone must be of type int, got 'x'"),
+        ("train.freeze={backbone: 0}", "train.freeze.backbone must be at least 1, got 0"),
+        ("train.lr_mult={backbone: 0}", "train.lr_mult.backbone must be above 0"),
+        ("train.lr_mult=0.1", "train.lr_mult must be a section"),
+        ("train.patience=0", "train.patience must be at least 1"),
         ("lr=0.1", r"unknown key lr; did you mean train\.lr\?"),
         ("checkpoints.minutes=-1", "checkpoints.minutes must be at least 0"),
         ("data.extra=[aic]", "data.extra must be a section with names as keys"),
@@ -133,6 +138,33 @@ def test_default_run_directory_is_the_next_free_one(
 def test_mistakes_name_the_key(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("demo", ["seed=0", override])
+
+
+def test_without_evaluation(tmp_path: Path) -> None:
+    """Tests and predictions then do as training did; every key can still be given."""
+    config = load_config("demo", ["eval=null"])
+    assert config.eval is None
+    assert not config.chosen_eval.flip_test  # demo has no flips
+    assert config.chosen_eval.batch_size == config.train.batch_size
+    assert load_config("demo", ["eval=null", "train.augment.flip_prob=1"]).chosen_eval.flip_test
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(config))
+    assert load_config(file) == config
+    assert load_config(file, ["eval.every=4"]).chosen_eval.every == 4
+    with pytest.raises(ConfigError, match=r"train\.patience is 3: it counts evaluations, and eval"):
+        load_config("demo", ["eval=null", "train.patience=3"])
+
+
+def test_frozen_layers_as_a_list_or_with_epochs(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    for text, value in (
+        ("[backbone]", ("backbone",)),
+        ("{backbone: 10, head: null}", {"backbone": 10, "head": None}),
+    ):
+        config = load_config("demo", [f"train.freeze={text}"])
+        assert config.train.freeze == value
+        file.write_text(to_yaml(config))
+        assert load_config(file) == config
 
 
 def types_in(hint: Any) -> set[Any]:

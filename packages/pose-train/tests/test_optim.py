@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from pose_train.optim import create_optimizer, freeze, parameter_groups, set_training
+from pose_train.optim import (
+    carry_over,
+    create_optimizer,
+    freeze,
+    parameter_groups,
+    set_training,
+    trained_names,
+)
 
 
 def small_net() -> nn.Sequential:
@@ -86,3 +93,64 @@ def test_patterns_that_freeze_nothing_or_all_are_errors() -> None:
     freeze(net, ["*"])
     with pytest.raises(ValueError, match="nothing to train"):
         create_optimizer("adam", net, 1e-3)
+
+
+def test_frozen_until_an_epoch() -> None:
+    """The longest pattern decides: the stem for one epoch, its norm for three, a bias for ever."""
+    net, plan = small_net(), {"0": 1, "0.1": 3, "0.0.bias": None}
+    assert freeze(net, plan) == ["0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias"]
+    set_training(net)
+    assert not net[0][1].training  # type: ignore[index]
+    for epoch in (2, 3):
+        assert freeze(net, plan, epoch) == ["0.0.bias", "0.1.weight", "0.1.bias"]
+    assert freeze(net, plan, 4) == ["0.0.bias"]
+    assert [n for n, p in net.named_parameters() if not p.requires_grad] == ["0.0.bias"]
+    set_training(net)
+    assert net[0][1].training  # type: ignore[index]
+
+
+def test_batch_norms_may_keep_their_statistics_and_train() -> None:
+    net = small_net()
+    set_training(net, freeze_bn=True)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    steps(net, create_optimizer("adam", net, 1e-2))
+    after = net.state_dict()
+    for name in ("2.running_mean", "2.running_var", "2.num_batches_tracked"):
+        assert torch.equal(after[name], before[name])
+    assert not torch.equal(after["2.weight"], before["2.weight"])
+
+
+def test_factors_on_the_rate() -> None:
+    net = small_net()
+    names = {id(p): name for name, p in net.named_parameters()}
+    groups = parameter_groups(net, 0.1, {"0": 0.1, "0.1": 0.5})
+    found = {
+        (group["lr_mult"], group["weight_decay"]): [names[id(p)] for p in group["params"]]
+        for group in groups
+    }
+    assert found == {
+        (1.0, 0.1): ["1.weight"],
+        (1.0, 0.0): ["1.bias", "2.weight", "2.bias"],
+        (0.5, 0.0): ["0.1.weight", "0.1.bias"],
+        (0.1, 0.1): ["0.0.weight"],
+        (0.1, 0.0): ["0.0.bias"],
+    }
+    assert [group["lr_mult"] for group in parameter_groups(net, 0.0)] == [1.0]
+    with pytest.raises(ValueError, match=r"'1\.gain' matches no parameter; their names begin with"):
+        parameter_groups(net, 0.0, {"1.gain": 2.0})
+
+
+def test_averages_are_carried_over_by_name() -> None:
+    """Also where the groups are others, and what is new starts afresh."""
+    net = plain_net()
+    freeze(net, {"2.bias": 1})
+    old = create_optimizer("adam", net, 1e-2)
+    steps(net, old)
+    freeze(net, {"2.bias": 1}, 2)
+    new = create_optimizer("adam", net, 1e-2, weight_decay=0.1, lr_mult={"0": 0.1})
+    assert carry_over(new, net, old.state_dict(), trained_names(old, net)) == ["2.bias"]
+    assert trained_names(new, net) == ["2.weight", "2.bias", "0.weight", "0.bias"]
+    parameters = dict(net.named_parameters())
+    for name in ("0.weight", "0.bias", "2.weight"):
+        torch.testing.assert_close(new.state[parameters[name]], old.state[parameters[name]])
+    assert parameters["2.bias"] not in new.state

@@ -212,6 +212,38 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, data: Path) -> None:
     assert evaluate(rows, sets.val.annotation_file).stats.items() <= val.items()
 
 
+UNFROZEN = """
+from pose_train import topdown
+original = topdown.save_epoch
+
+def saved(run, training, epoch):
+    torch.save(training.net.state_dict(), f"{run.dir}/{run.ranks.rank}-{epoch}.pth")
+    original(run, training, epoch)
+
+topdown.save_epoch = saved
+"""
+
+
+def test_what_is_unfrozen_is_trained_by_all_processes(tmp_path: Path, data: Path) -> None:
+    """Its gradients are averaged from then on, or the weights of the two would part."""
+    out = tmp_path / "run"
+    freeze = "train.freeze={backbone: 1, backbone.conv1: null}"
+    command = run_command(data, out, freeze, "eval=null", "train.batch_size=4")
+    done = forked(UNFROZEN + TOGETHER, [[command, free_port()]])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" parameters train from epoch 2 on") == 1
+    states = {
+        (rank, epoch): torch.load(out / f"{rank}-{epoch}.pth", weights_only=True)
+        for rank in (0, 1)
+        for epoch in (1, 2)
+    }
+    weights = [name for name in states[0, 1] if name.endswith((".weight", ".bias"))]
+    for name in weights:
+        assert torch.equal(states[0, 2][name], states[1, 2][name]), name
+    moved = {n for n in weights if not torch.equal(states[0, 1][n], states[0, 2][n])}
+    assert set(weights) - moved == {"backbone.conv1.weight"}
+
+
 # Small networks by the published protocols: detected boxes, OKS-NMS; several sizes; flip test.
 PROTOCOLS = """
 data: {{root: {root}, detections: {{file: boxes.json}}}}

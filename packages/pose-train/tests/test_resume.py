@@ -86,6 +86,13 @@ def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(topdown, "optimizer_step", step)
 
 
+STAGED = [
+    "train.freeze={backbone: 1, backbone.conv1: null}",
+    "train.lr_mult={backbone: 0.5, backbone.stage4: 0.1}",
+    "train.weight_decay=0.01",
+    "train.ema=0.9",
+    "train.patience=3",
+]
 EVERYTHING = ["train.ema=0.9", "train.accumulate=2", "train.optimizer=sgd", "train.clip_grad=0.1"]
 
 
@@ -98,6 +105,7 @@ EVERYTHING = ["train.ema=0.9", "train.accumulate=2", "train.optimizer=sgd", "tra
             [1],
         ),
         (["train.amp=fp16", "train.optimizer=adamw", "train.weight_decay=0.1"], [5]),  # at its end
+        (STAGED, [3, 2, 2]),  # while frozen, as it ends, after that
     ],
 )
 def test_resumed_equals_uninterrupted(
@@ -213,6 +221,7 @@ def test_a_refused_resume_leaves_the_run_as_it_was(
     [
         ("train.optimizer=sgd", "train.optimizer was adam: the averages of sgd start afresh"),
         ("train.weight_decay=0.01", ""),
+        ("train.lr_mult={backbone: 0.1}", "backbone: learning rate x 0.1 for "),
         ("train.freeze=[backbone]", ""),
         ("train.amp=fp16", "train.amp is new"),
         ("train.amp=bf16", ""),
@@ -370,7 +379,7 @@ def test_a_loss_that_is_not_a_number_names_the_pictures(
 
     monkeypatch.setattr(topdown, "batch_loss", loss)
     out = tmp_path / "run"
-    assert run(data, out) == 1
+    assert run(data, out, "eval.loss=false") == 1
     sentence = refusal(capsys)
     assert "the loss became nan in epoch 2, batch 2" in sentence
     assert sentence.count(".jpg") >= 1

@@ -24,7 +24,7 @@ def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dic
 def check_ranges(settings: Any, path: str = "") -> None:
     """Raise ValueError for the first field of a dataclass with a value out of its range.
 
-    Of a tuple or mapping, each value must be in it. path: what stands before the field's name in
+    Of a tuple or mapping, each number must be in it. path: what stands before the field's name in
     the message.
     """
     for field in dataclasses.fields(settings):
@@ -37,6 +37,8 @@ def check_ranges(settings: Any, path: str = "") -> None:
         elif isinstance(value, dict):
             values = {f"{name}.{key}": each for key, each in value.items()}
         for where, number in values.items():
+            if number is None or isinstance(number, str):
+                continue
             problem = _problem(number, **field.metadata)
             if problem:
                 raise ValueError(f"{where} {problem}, got {number}")

@@ -58,7 +58,7 @@ def bench(config: Config, seconds: float) -> Speeds | None:
         take_apart = topdown_parts if config.recipe == "topdown" else bottomup_parts
         sets = load_sets(config.data, config.eval, root, config.recipe)
         parts = take_apart(config, sets, ranks, device)
-        set_training(parts.training.net)
+        set_training(parts.training.net, config.train.freeze_bn)
         stream = endless(parts)
         batch = next(stream)  # the workers have started
         works = {

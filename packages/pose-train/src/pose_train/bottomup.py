@@ -4,7 +4,6 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,33 +15,41 @@ from torch.utils.data import DataLoader
 import pose_codecs.torch as codecs
 from pose_backbones import PoseOutput, create_model
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
-from pose_data import COCO, BottomUp, GroupedBatches, Persons
-from pose_data.combine import draw_rows
+from pose_data import COCO, BottomUp, GroupedBatches, Persons, SceneAugmentation
+from pose_data.combine import convert, draw_rows
 from pose_data.persons import sources_of
-from pose_train.checkpoints import Training, restore_checkpoint
+from pose_train.checkpoints import Training
 from pose_train.config import Config, ConfigError, Model
 from pose_train.losses import BottomUpLoss, bottomup_loss
 from pose_train.optim import set_training
-from pose_train.outcome import finish_evaluation, is_evaluated, shown_again
+from pose_train.outcome import (
+    finish_evaluation,
+    is_due,
+    is_out_of_patience,
+    needs_evaluation,
+    say_stopped_early,
+    shown_again,
+)
 from pose_train.predict import normalize
 from pose_train.ranks import Ranks, gather, joined, share_buffers
 from pose_train.run import Outcome, Run, load_given_sets, open_run, save, save_epoch, say
 from pose_train.rundir import cut_metrics
-from pose_train.sets import train_loader
+from pose_train.sets import eval_loader, train_loader
 from pose_train.signals import stop_requests
-from pose_train.testing import predict_pictures
+from pose_train.testing import mean_losses, predict_pictures
 from pose_train.timing import Timing
 from pose_train.training import (
     accumulation,
     autocast,
     averaged_weights,
+    begin,
     finish_epoch,
     is_time_to_look,
     no_sync,
     optimizer_step,
-    prepare_training,
     show_progress,
     step_learning_rate,
+    unfreeze,
 )
 from pose_train.watch import Clock, look
 from pose_train.weights import start_from_weights
@@ -83,8 +90,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         if not resume:
             config = start_from_weights(net, config, None if sets is None else sets.train)
         codec = create_codec(config)
-        training, forward = prepare_training(config, net, ranks, device)
-        notes = restore_checkpoint(Path(config.out), training, config) if resume else []
+        training, forward, notes = begin(config, net, ranks, device, resume=resume)
         run = open_run(config, sets, ranks, device, stop, resume)
         for text in notes:
             say(run, f"note: {text}")
@@ -114,18 +120,22 @@ def _train(
     if run.ranks.is_first:
         cut_metrics(run.dir, training.progress.records)
     save(run, training)  # from here on there is always one to resume from
+    run.pace.start(training.progress.step)
 
     outcome = None
-    if training.progress.epoch > plan.epochs and not is_evaluated(run, training):
-        # Resumed with fewer epochs than were begun: to stop here and see what there is.
-        outcome = _evaluate(run, training, codec, training.progress.epochs_begun)
+    if needs_evaluation(run, training):
+        outcome = _evaluate(run, training, maps, codec, training.progress.epochs_begun)
         save(run, training)
     for epoch in range(training.progress.epoch, plan.epochs + 1):
+        if is_out_of_patience(run, training):
+            say_stopped_early(run, training)
+            break
+        training, forward = unfreeze(run, training, forward)
         if not _train_epoch(run, training, forward, maps, loader, batches, name_of):
             return None
-        if epoch % config.eval.every == 0 or epoch == plan.epochs:
+        if is_due(config, epoch):
             save(run, training)  # evaluating may take long
-            outcome = _evaluate(run, training, codec, epoch)
+            outcome = _evaluate(run, training, maps, codec, epoch)
         training.progress.next_epoch()
         save_epoch(run, training, epoch)
         if epoch < plan.epochs and any(gather(run.stop.asked, run.ranks)):
@@ -150,7 +160,7 @@ def _train_epoch(
     if at.batch == total:
         return True  # resumed where only the evaluation was missing
     batches.start = at.batch
-    set_training(training.net)
+    set_training(training.net, plan.freeze_bn)
     title = f"epoch {at.epoch}/{plan.epochs}"
     clock = Clock(title, total, at.batch, run.ranks.is_first, run.device)
     # Of each batch since the last look, on the device.
@@ -282,6 +292,12 @@ def _on_device(device: torch.device) -> bool:
 
 def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.device) -> BottomUp:
     """Return the training samples: augmented pictures with targets for maps of every size."""
+    return _samples(config, persons, maps, device, config.train.scene)
+
+
+def _samples(
+    config: Config, persons: Persons, maps: Maps, device: torch.device, scene: SceneAugmentation
+) -> BottomUp:
     data, most = config.data, config.grouping.max_instances
     encode: Callable[..., Any] = functools.partial(
         encode_targets,
@@ -296,7 +312,7 @@ def train_samples(config: Config, persons: Persons, maps: Maps, device: torch.de
         config.model.input_size,
         maps.sizes,
         encode,
-        config.train.scene,
+        scene,
         max_people=most,
         seed=config.seed,
         warp=data.chosen_warp,
@@ -333,10 +349,11 @@ def make_batches(dataset: BottomUp, config: Config, ranks: Ranks) -> GroupedBatc
 
 
 def _evaluate(
-    run: Run, training: Training, codec: AssociativeEmbedding, epoch: int
+    run: Run, training: Training, maps: Maps, codec: AssociativeEmbedding, epoch: int
 ) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
     timing = Timing()
+    losses: dict[str, float] = {}
     with averaged_weights(training):
         share_buffers(training.net, run.ranks)
         rows = predict_pictures(
@@ -344,9 +361,29 @@ def _evaluate(
             training.net,
             run.sets.train.skeleton,
             codec,
-            run.sets.val,
+            run.sets.evaluated[0],
             run.ranks,
             run.device,
             timing,
         )
-    return finish_evaluation(run, training, rows, timing, epoch)
+        if run.config.chosen_eval.loss:
+            losses = _val_losses(run, training.net, maps)
+    return finish_evaluation(run, training, rows, losses, timing, epoch)
+
+
+def _val_losses(run: Run, net: nn.Module, maps: Maps) -> dict[str, float]:
+    """Return the training losses over the annotated pictures of the evaluated set, not augmented.
+
+    Of each picture the region around its middle, as long as `train.scene.side`.
+    """
+    config, device = run.config, run.device
+    persons = convert(run.sets.evaluated[0], run.sets.train.skeleton)
+    still = SceneAugmentation(0.0, 0.0, (1.0, 1.0), 0.0, config.train.scene.side)
+    dataset = _samples(config, persons, maps, device, still)
+    batch_size, workers = config.chosen_eval.batch_size, config.train.num_workers
+    loader = eval_loader(dataset, batch_size, workers, device, run.ranks)
+
+    def losses_of(batch: dict[str, Any]) -> dict[str, Tensor]:
+        return batch_loss(net, batch, maps, config, device).named()
+
+    return mean_losses(net, loader, losses_of, run.ranks)

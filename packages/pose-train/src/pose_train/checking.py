@@ -26,6 +26,7 @@ from pose_train.ground_truth import check_evaluation
 from pose_train.ranks import Ranks
 from pose_train.sets import Sets, check_pictures, describe, load_sets, make_batches
 from pose_train.weights import start_from_weights
+from pose_train.words import duration
 
 SHOWN = 12  # samples on the drawn batch
 _CPU = torch.device("cpu")
@@ -60,9 +61,10 @@ def check(config: Config, picture: Path) -> str:
             "data.synthetic draws its pictures when it runs: there is nothing to check before"
         )
     sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
-    for persons in (sets.train, sets.val):
-        check_pictures(persons)
-    check_evaluation(config, sets.train.skeleton, sets.val)
+    check_pictures(sets.train)
+    if sets.val is not None:
+        check_pictures(sets.val)
+        check_evaluation(config, sets.train.skeleton, sets.val)
     parts = _parts(config, sets)
     count = min(SHOWN, len(parts.samples))
     chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
@@ -85,6 +87,8 @@ def _depths(sets: Sets, bits: int | None) -> list[str]:
     """Return what there is to say of the 16-bit images of both sets."""
     lines = []
     for persons in (sets.train, sets.val):
+        if persons is None:
+            continue
         first = np.unique(persons.image_index, return_index=True)[1]  # a person of each image
         depth = measure_depth([persons.image_path(i) for i in first.tolist()])
         if text := depth.describe(bits):
@@ -151,7 +155,7 @@ def _words(config: Config, estimate: Estimate, count: int) -> list[str]:
         f"memory: about {needed / 2**30:.1f} GiB to train with batches of {plan.batch_size} "
         f"({half * estimate.per_sample / 2**20:.0f} MiB a sample), plus what the libraries take",
         f"time: {plan.epochs} epochs of {steps} steps; on this CPU about {estimate.seconds:.2f} s "
-        f"a sample, so {_duration(hours)} without evaluations",
+        f"a sample, so {duration(3600 * hours)} without evaluations",
     ]
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
@@ -161,12 +165,6 @@ def _words(config: Config, estimate: Estimate, count: int) -> list[str]:
             "`pose-train bench` measures its speed"
         )
     return lines
-
-
-def _duration(hours: float) -> str:
-    if hours < 1:
-        return f"{max(1, round(hours * 60))} minutes"
-    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.0f} days"
 
 
 def draw_samples(dataset: TopDown | BottomUp, samples: list[dict[str, Any]]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from torch import nn
 from pose_backbones import CheckpointError
 from pose_train.config import Config, ConfigError
 from pose_train.ema import Ema
+from pose_train.optim import carry_over, trained_names
 from pose_train.read_config import parse_config
 from pose_train.rundir import RunDirError, write_file
 
@@ -33,6 +34,8 @@ class Progress:
     images: int = 0
     records: int = 0  # lines in metrics.jsonl
     best_ap: float = -1.0
+    best_epoch: int = 0  # after which the best checkpoint was saved
+    since_best: int = 0  # evaluations without a better AP, since the first above 0
 
     def count_in(self, batches: int, accumulate: int = 1) -> None:
         """Count this epoch in so many batches; keep the share if it was left with others.
@@ -55,6 +58,15 @@ class Progress:
     def epochs_begun(self) -> int:
         """The number of epochs, one that is under way included."""
         return self.epoch if self.batch else self.epoch - 1
+
+    def count_evaluation(self, ap: float, epoch: int) -> bool:
+        """Count an evaluation; tell whether its weights are the best, of equal ones the newer."""
+        is_better = ap > self.best_ap or self.best_ap <= 0
+        self.since_best = 0 if is_better else self.since_best + 1
+        if ap < self.best_ap:
+            return False
+        self.best_ap, self.best_epoch = ap, epoch
+        return True
 
     def next_epoch(self) -> None:
         """Go to the start of the next epoch."""
@@ -83,7 +95,7 @@ def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
     content = {
         "state_dict": training.net.state_dict() if ema is None else ema.tensors,
         "optimizer": training.optimizer.state_dict(),
-        "trained": _trained_names(training),
+        "trained": trained_names(training.optimizer, training.net),
         "scaler": training.scaler.state_dict(),
         "rng": torch.get_rng_state(),
         **vars(training.progress),
@@ -98,12 +110,24 @@ def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
     )  # torch.load(weights_only=True) reads it
 
 
-def restore_checkpoint(run_dir: Path, training: Training, config: Config) -> list[str]:
-    """Bring a run back to where its last checkpoint was saved; change nothing in its directory.
+@dataclass(frozen=True)
+class Last:
+    """The last checkpoint of a run, read; before: the config of the run when it was saved."""
 
-    Optimizer, weight decay, frozen layers and amp may be others than before: what fits is carried
-    over. Returns what starts afresh, in sentences. Raises RunDirError where there is no checkpoint,
-    CheckpointError where it is damaged, ConfigError where a changed key needs another network.
+    path: Path
+    content: dict[str, Any]
+    before: Config
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way or comes next."""
+        return int(self.content["epoch"])
+
+
+def read_last(run_dir: Path) -> Last:
+    """Read the last checkpoint of a run directory.
+
+    Raises RunDirError where there is none, CheckpointError where it is damaged.
     """
     path = run_dir / LAST
     if not path.is_file():
@@ -119,13 +143,23 @@ def restore_checkpoint(run_dir: Path, training: Training, config: Config) -> lis
         best = run_dir / BEST
         advice = f"; start from the best one: `model.weights={best}`" if best.is_file() else ""
         raise CheckpointError(f"{path} is damaged: {reason}{advice}") from error
-    net = training.net
+    return Last(path, content, before)
+
+
+def restore_checkpoint(last: Last, training: Training, config: Config) -> list[str]:
+    """Bring a run back to where a checkpoint was saved; change nothing in its directory.
+
+    Optimizer, rates, weight decay, frozen layers and amp may be others than before: what fits is
+    carried over. Returns what starts afresh, in sentences. Raises ConfigError where a changed key
+    needs another network.
+    """
+    content, before, net = last.content, last.before, training.net
     try:
         net.load_state_dict(content.get("train_state_dict", content["state_dict"]))
     except RuntimeError as error:
         raise ConfigError(
-            f"the network is not that of {path}: {_changes(before, config)} cannot change in a "
-            "resume; start a new run with `pose-train run`"
+            f"the network is not that of {last.path}: {_changes(before, config)} cannot change in "
+            "a resume; start a new run with `pose-train run`"
         ) from error
     notes = _restore_optimizer(content, training, before, config)
     if content["scaler"] and training.scaler.is_enabled():
@@ -143,7 +177,7 @@ def restore_checkpoint(run_dir: Path, training: Training, config: Config) -> lis
         torch.cuda.set_rng_state(content["rng_cuda"])
     for name, start in vars(training.progress).items():  # what an older checkpoint lacks starts
         setattr(training.progress, name, content.get(name, start))
-    return notes
+    return notes + _renew_patience(training.progress, before, config)
 
 
 def _restore_optimizer(
@@ -153,21 +187,19 @@ def _restore_optimizer(
     was, now = before.train.optimizer, config.train.optimizer
     if was != now:
         return [f"train.optimizer was {was}: the averages of {now} start afresh"]
-    stored, new = content["optimizer"]["state"], _trained_names(training)
-    lr = content["optimizer"]["param_groups"][0]["lr"]
     # Older checkpoints do not name the parameters: theirs are the same.
-    places = {name: i for i, name in enumerate(content.get("trained", new))}
-    kept = {i: stored[places[n]] for i, n in enumerate(new) if places.get(n, -1) in stored}
-    groups = [group | {"lr": lr} for group in training.optimizer.state_dict()["param_groups"]]
-    training.optimizer.load_state_dict({"state": kept, "param_groups": groups})
-    fresh = [name for name in new if name not in places]
+    names = content.get("trained")
+    fresh = carry_over(training.optimizer, training.net, content["optimizer"], names)
     return [f"{len(fresh)} parameters were frozen before, {fresh[0]} for one"] if fresh else []
 
 
-def _trained_names(training: Training) -> list[str]:
-    """Return the names of the optimizer's parameters in its order."""
-    names = {id(parameter): name for name, parameter in training.net.named_parameters()}
-    return [names[id(p)] for group in training.optimizer.param_groups for p in group["params"]]
+def _renew_patience(at: Progress, before: Config, config: Config) -> list[str]:
+    """Count anew where a run that stopped early is to have more epochs; return notes."""
+    patience = before.train.patience
+    if patience is None or at.since_best < patience or config.train.epochs <= before.train.epochs:
+        return []
+    at.since_best = 0
+    return ["train.epochs was raised: evaluations without a better AP are counted anew"]
 
 
 def _changes(before: Config, after: Config) -> str:

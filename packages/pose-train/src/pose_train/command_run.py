@@ -20,13 +20,18 @@ def main(args: argparse.Namespace) -> int:
 def train(config: Config, *, resume: bool) -> int:
     """Run a recipe from the start or from where it was stopped; return the exit code."""
     from pose_train import bottomup, topdown
+    from pose_train.checkpoints import LAST
     from pose_train.cores import settle_threads
 
     settle_threads(config.train.num_threads, config.train.num_workers)
     recipe = {"topdown": topdown.run, "bottomup": bottomup.run}[config.recipe]
     outcome = recipe(config, resume=resume)
-    if outcome is not None:
-        ap = outcome.evaluation.stats["AP"] or 0.0
-        print(outcome.evaluation.table())
-        print(f"AP {ap:.3f}  report {outcome.report}")
+    if outcome is None:
+        return 0
+    if outcome.evaluation is None:
+        print(f"not evaluated (eval: null); weights in {LAST}  report {outcome.report}")
+        return 0
+    ap = outcome.evaluation.stats["AP"] or 0.0
+    print(outcome.evaluation.table())
+    print(f"AP {ap:.3f}  report {outcome.report}")
     return 0

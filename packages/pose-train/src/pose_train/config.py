@@ -177,7 +177,15 @@ class Train:
     accumulate: int = field(default=1, metadata=within(1))  # batches per optimizer step
     # decay of the averaged weights, which are what is evaluated, such as 0.999
     ema: float | None = field(default=None, metadata=between(0, 1))
-    freeze: tuple[str, ...] = ()  # shell patterns of parameter names, e.g. backbone.stem*
+    # evaluations without a better AP after which training stops; those before the first AP above
+    # 0 do not count
+    patience: int | None = field(default=None, metadata=within(1))
+    # shell patterns of parameter names, [backbone.stem*]; or with the last epoch of each,
+    # {backbone: 10}, null for ever. Of several that match a parameter the longest decides
+    freeze: tuple[str, ...] | dict[str, int | None] = field(default=(), metadata=within(1))
+    freeze_bn: bool = False  # batch norms keep their statistics; their parameters still train
+    # factors on the rate, by patterns as in freeze, e.g. {backbone: 0.1}
+    lr_mult: dict[str, float] = field(default_factory=dict, metadata=between(0))
     amp: Literal["off", "bf16", "fp16"] = "off"  # autocast
     compile: bool = False  # torch.compile
     channels_last: bool = True  # faster on CPU and GPU
@@ -196,6 +204,7 @@ class Eval:
     batch_size: int = field(default=64, metadata=within(1))  # per process
     # epochs; the last epoch is always evaluated
     every: int = field(default=10, metadata=within(1))
+    loss: bool = True  # the training loss of the evaluated set, too, without augmentation
     flip_test: bool = True  # average with the mirrored picture's heatmaps
     boxes: Literal["gt", "detections", "image"] = "gt"  # topdown; image: the whole picture
     nms: Literal["oks", "soft", "none"] = "oks"  # topdown with detections
@@ -233,7 +242,7 @@ class Config:
     codec: Codec = Codec()
     grouping: Grouping = Grouping()
     loss: Loss = Loss()
-    eval: Eval = Eval()
+    eval: Eval | None = Eval()  # None: train without evaluation, data.val is not needed
     checkpoints: Checkpoints = Checkpoints()
     log: Log = Log()
     seed: int = field(default=0, metadata=within(0, 2**63 - 1))
@@ -244,9 +253,24 @@ class Config:
         _check_data(self.data, self.eval)
         _check_sizes(self.model, self.recipe)
         _check_numbers(self)
+        if self.eval is None and self.train.patience is not None:
+            raise ConfigError(
+                f"train.patience is {self.train.patience}: it counts evaluations, and eval is "
+                "null; leave one of them out"
+            )
+
+    @property
+    def chosen_eval(self) -> Eval:
+        """Return how to test and predict; without `eval` as was trained: its batch, its flips."""
+        if self.eval is not None:
+            return self.eval
+        plan = self.train
+        augment = plan.augment if self.recipe == "topdown" else plan.scene
+        is_flipped = augment is not None and augment.flip_prob > 0
+        return Eval(batch_size=plan.batch_size, flip_test=is_flipped)
 
 
-def _check_data(data: Data, evaluation: Eval) -> None:
+def _check_data(data: Data, evaluation: Eval | None) -> None:
     if (data.root is None) == (data.synthetic is None):
         raise ConfigError("give either data.root (a folder laid out like COCO) or data.synthetic")
     if data.synthetic is not None:
@@ -254,7 +278,8 @@ def _check_data(data: Data, evaluation: Eval) -> None:
             Scene(data.synthetic.people)
         except ValueError as error:
             raise ConfigError(f"data.synthetic.people: {error}") from error
-    if evaluation.boxes == "detections" and data.detections.file is None:
+    boxes = None if evaluation is None else evaluation.boxes
+    if boxes == "detections" and data.detections.file is None:
         raise ConfigError(
             "eval.boxes is detections: give data.detections.file, a COCO results file of boxes, "
             "or take the annotated boxes with eval.boxes=gt"
@@ -285,7 +310,7 @@ def _check_sizes(model: Model, recipe: str) -> None:
 
 
 def _check_numbers(config: Config) -> None:
-    evaluation, sigma = config.eval, config.codec.sigma
+    evaluation, sigma = config.chosen_eval, config.codec.sigma
     # The bottom-up codec takes -1 for a sigma that follows the size of the heatmap.
     if sigma <= 0 and not (config.recipe == "bottomup" and sigma == -1):
         raise ConfigError(f"codec.sigma must be above 0, got {sigma}")

@@ -30,7 +30,7 @@ def departures(config: Config, weights: Path) -> list[str]:
     preset = str(config.preset)
     published, ours = (_of_the_test(each) for each in (load_config(preset), config))
     if is_multi_scale(config):  # published, too
-        published["eval.multi_scale"] = config.eval.multi_scale
+        published["eval.multi_scale"] = config.chosen_eval.multi_scale
     notes = []
     changed = [f"{key}={ours[key]}" for key in ours if ours[key] != published.get(key)]
     if changed:
@@ -47,12 +47,12 @@ def departures(config: Config, weights: Path) -> list[str]:
 
 def is_multi_scale(config: Config) -> bool:
     """Return whether a test is at the several sizes of the published ones."""
-    return sorted(config.eval.multi_scale) == sorted(MULTI_SCALE)
+    return sorted(config.chosen_eval.multi_scale) == sorted(MULTI_SCALE)
 
 
 def _of_the_test(config: Config) -> dict[str, Any]:
     """Return what decides over the result of a test, by key."""
-    data, evaluation, whole = config.data, config.eval, asdict(config)
+    data, evaluation, whole = config.data, config.chosen_eval, asdict(config)
     values = {
         f"{section}.{key}": value
         for section in ("model", "codec", "grouping")

@@ -198,7 +198,12 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union) and types.NoneType in arguments:  # `X | None`
         return None if value is None else _convert(arguments[0], value, path)
-    if origin in (types.UnionType, typing.Union):  # of plain types
+    if origin in (types.UnionType, typing.Union):
+        kinds = {typing.get_origin(each): each for each in arguments}
+        if kinds.keys() == {tuple, dict}:  # train.freeze
+            if not isinstance(value, str | list | dict):
+                raise ConfigError(f"{path} must be a list or a section, got {value!r}")
+            return _convert(kinds[dict if isinstance(value, dict) else tuple], value, path)
         if type(value) not in arguments:
             allowed = " or ".join(each.__name__ for each in arguments)
             raise ConfigError(f"{path} must be {allowed}, got {value!r}")

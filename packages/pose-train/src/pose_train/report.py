@@ -71,19 +71,25 @@ class Figure(NamedTuple):
 def write_report(
     run_dir: Path,
     config: Config,
-    evaluation: Report,
-    persons: Persons,
-    seconds: Mapping[int, float],
+    evaluation: Report | None = None,
+    persons: Persons | None = None,
+    seconds: Mapping[int, float] | None = None,
 ) -> Path:
     """Write curve_*.svg, pictures/ and the self-contained report.html; return the page's path.
 
-    persons: the evaluated set. seconds: by image id, what the evaluation took for it. Raises
-    RunDirError.
+    persons: the evaluated set. seconds: by image id, what the evaluation took for it. Without an
+    evaluation the page has the curves of the training alone. Raises RunDirError.
     """
     curves = _curves(read_metrics(run_dir))
     for name, svg in curves.items():
         write_text(run_dir / f"curve_{name}.svg", svg)
-    sections = _pictures(run_dir / "pictures", config, evaluation, persons, dict(seconds))
+    head = ['<p class="note">Not evaluated: the config says eval: null.</p>']
+    sections: list[str] = []
+    if evaluation is not None and persons is not None:
+        head = [f'<p class="warning">{escape(text)}</p>' for text in evaluation.warnings]
+        head.append(_numbers(config, evaluation, persons))
+        folder = run_dir / "pictures"
+        sections = _pictures(folder, config, evaluation, persons, dict(seconds or {}))
     page = run_dir / "report.html"
     about = f"recipe {config.recipe}, {config.model.name}"
     parts = [
@@ -92,8 +98,7 @@ def write_report(
         f"<title>{escape(run_dir.name)}</title>\n<style>{STYLE}</style></head><body><main>",
         f"<h1>{escape(run_dir.name)}</h1>",
         f'<p class="sub">{escape(about)}{_of_preset(config)}</p>',
-        *(f'<p class="warning">{escape(text)}</p>' for text in evaluation.warnings),
-        _numbers(config, evaluation, persons),
+        *head,
         f'<h2>Learning curves</h2><div class="curves">{"".join(curves.values())}</div>',
         *sections,
         f'<h2>Config</h2><div class="card"><pre>{_config(run_dir)}</pre></div>',
@@ -119,10 +124,14 @@ def _curves(metrics: list[dict[str, Any]]) -> dict[str, str]:
     def line(records: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
         return [(r["epoch"], r[key] or 0.0) for r in records if key in r]
 
-    losses = {"loss": line(train, "loss"), "heatmaps": line(train, "heatmap_loss")}
+    losses = {
+        "training": line(train, "loss"),
+        "validation": line(val, "loss"),
+        "heatmaps": line(train, "heatmap_loss"),
+    }
     tags = {name: line(train, f"{name}_loss") for name in ("push", "pull")}
     charts = {
-        "loss": ("training loss", losses),
+        "loss": ("loss" if losses["validation"] else "training loss", losses),
         "tags": ("losses of tags", tags),
         "ap": ("evaluation", {"AP": line(val, "AP"), "AR": line(val, "AR")}),
         "lr": ("learning rate", {"lr": line(train, "lr")}),
@@ -175,7 +184,7 @@ def _difference(ours: float | None, theirs: float | None) -> str:
 
 def _protocol(config: Config) -> str:
     """Say how it was evaluated."""
-    plan = config.eval
+    plan = config.chosen_eval
     boxes = {"gt": "annotated boxes", "detections": "detected boxes", "image": "whole pictures"}
     words = [boxes[plan.boxes]] if config.recipe == "topdown" else []
     if config.recipe == "bottomup":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pose_train.read_config import to_yaml
 from pose_train.rundir import append_metrics, create_run_dir, write_text
 from pose_train.sets import Sets, check_pictures, describe, draw, load_sets
 from pose_train.signals import StopRequest
+from pose_train.words import duration
 
 SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
 
@@ -29,10 +31,27 @@ class NonFiniteError(RunError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has to show: the last evaluation and the page about it."""
+    """What a run has to show: the last evaluation, if there is one, and the page about it."""
 
-    evaluation: Report
+    evaluation: Report | None
     report: Path
+
+
+@dataclass
+class Pace:
+    """How fast a run gets on, evaluations included, for the time that is left."""
+
+    started: float = 0.0
+    step: int = 0  # optimizer steps that were done then
+
+    def start(self, step: int) -> None:
+        """Begin to measure."""
+        self.started, self.step = time.monotonic(), step
+
+    def left(self, step: int, last: int) -> str:
+        """Say how long it is from a step to the last one."""
+        seconds = (time.monotonic() - self.started) / max(1, step - self.step) * (last - step)
+        return f"{duration(seconds)} left"
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,7 @@ class Run:
     device: torch.device
     stop: StopRequest
     loggers: list[Logger]
+    pace: Pace = field(default_factory=Pace)
     said: list[str] = field(default_factory=list)  # notes that come once in a run
 
 
@@ -59,8 +79,9 @@ def load_given_sets(config: Config) -> Sets | None:
     if config.data.root is None:
         return None
     sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
-    check_pictures(sets.val)
-    check_evaluation(config, sets.train.skeleton, sets.val)
+    if sets.val is not None:
+        check_pictures(sets.val)
+        check_evaluation(config, sets.train.skeleton, sets.val)
     return sets
 
 
@@ -85,8 +106,10 @@ def open_run(
     if ranks.is_first:
         write_text(path / "config.yaml", text)
         sigmas: dict[str, float] = {}
-        for skeleton in (sets.train.skeleton, sets.val.skeleton):
-            sigmas |= zip(skeleton.keypoints, skeleton.sigmas, strict=True)
+        for persons in (sets.train, sets.val):
+            if persons is not None:
+                skeleton = persons.skeleton
+                sigmas |= zip(skeleton.keypoints, skeleton.sigmas, strict=True)
         write_text(path / SIGMAS, json.dumps(sigmas, indent=1, ensure_ascii=False))
         print(describe(sets), flush=True)
         loggers = open_loggers(config, path, dataclasses.asdict(config))
@@ -142,6 +165,6 @@ def record(run: Run, training: Training, values: dict[str, Any]) -> None:
 
 
 def say(run: Run, text: str) -> None:
-    """Print a line, once for all processes."""
+    """Print a line with the time, once for all processes."""
     if run.ranks.is_first:
-        print(text, flush=True)
+        print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)

@@ -53,15 +53,29 @@ PUBLISHED_DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
 
 
 class Sets(NamedTuple):
-    """train and val: annotated persons; boxes: what is evaluated, of val's pictures."""
+    """train and val: annotated persons; boxes: what is evaluated, of val's pictures.
+
+    val and boxes are None where nothing is evaluated.
+    """
 
     train: Persons
-    val: Persons
-    boxes: Persons
+    val: Persons | None
+    boxes: Persons | None
+
+    @property
+    def evaluated(self) -> tuple[Persons, Persons]:
+        """Return val and boxes, where there is an evaluation."""
+        assert self.val is not None
+        assert self.boxes is not None
+        return self.val, self.boxes
 
 
-def load_sets(data: Data, evaluation: Eval, root: Path, recipe: RecipeName = "topdown") -> Sets:
+def load_sets(
+    data: Data, evaluation: Eval | None, root: Path, recipe: RecipeName = "topdown"
+) -> Sets:
     """Load the sets below `root`; raises ConfigError, DatasetError."""
+    if evaluation is None:
+        return Sets(load_train(data, root, recipe), None, None)
     val = load_main(root, data, data.val)
     return Sets(load_train(data, root, recipe), val, load_boxes(data, evaluation, root, val))
 
@@ -215,15 +229,16 @@ def draw(made: Synthetic, root: Path, seed: int) -> None:
 
 def describe(sets: Sets) -> str:
     """Say how much there is to train on and to evaluate, and what an AP would not show."""
-    lines = [f"{len(sets.train)} {sets.train.noun} to train on, {len(sets.boxes)} to evaluate"]
+    count = "none" if sets.boxes is None else len(sets.boxes)
+    lines = [f"{len(sets.train)} {sets.train.noun} to train on, {count} to evaluate"]
     if sets.train.sources or sets.train.shares is not None:
         lines.insert(0, sets.train.describe())
-    shared = _pictures(sets.train) & _pictures(sets.val)
+    shared = set() if sets.val is None else _pictures(sets.train) & _pictures(sets.val)
     if shared:
         lines.append(
             f"note: {len(shared)} pictures are in both sets; the AP shows how well they are fitted"
         )
-    return "\n".join([*lines, *notes(*sets)])
+    return "\n".join([*lines, *notes(*(each for each in sets if each is not None))])
 
 
 def _pictures(persons: Persons) -> set[Path]:
@@ -266,7 +281,11 @@ def train_loader(
 
 
 def eval_loader(
-    dataset: TopDown, batch_size: int, num_workers: int, device: torch.device, ranks: Ranks
+    dataset: TopDown | BottomUp,
+    batch_size: int,
+    num_workers: int,
+    device: torch.device,
+    ranks: Ranks,
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of this process's part of a dataset, in order."""
     first, last = (len(dataset) * (ranks.rank + i) // ranks.world_size for i in (0, 1))

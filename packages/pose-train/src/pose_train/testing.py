@@ -3,11 +3,13 @@
 The recipes evaluate with these functions while they train, `pose-train test` does afterwards.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from torch import device as Device
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -42,7 +44,7 @@ def predict_boxes(
     skeleton: of the network's keypoints; val: the annotated set, boxes: those in its pictures.
     Several processes share the boxes, and each returns the rows of all. timing: is filled in.
     """
-    plan = config.eval
+    plan = config.chosen_eval
     dataset = TopDown(
         boxes,
         config.model.input_size,
@@ -90,7 +92,7 @@ def predict_pictures(
 
     Several processes share the pictures, and each returns the rows of all. timing: is filled in.
     """
-    plan, data = config.eval, config.data
+    plan, data = config.chosen_eval, config.data
     dataset = BottomUp(
         val,
         config.model.input_size,
@@ -131,16 +133,53 @@ def predict_pictures(
     return scene_rows(everyone, val.categories[0].id)
 
 
-def shown(loader: DataLoader[dict[str, Any]], ranks: Ranks) -> Iterable[dict[str, Any]]:
+def shown(
+    loader: DataLoader[dict[str, Any]], ranks: Ranks, title: str = "evaluation"
+) -> Iterable[dict[str, Any]]:
     """Yield the batches of a loader; the first process shows on a line how far it is."""
     bar: Iterable[dict[str, Any]] = tqdm(
         loader,
-        desc="evaluation",
+        desc=title,
         unit="batch",
         leave=False,
         disable=None if ranks.is_first else True,
     )
     return bar
+
+
+@torch.inference_mode()
+def mean_losses(
+    net: nn.Module,
+    batches: DataLoader[dict[str, Any]],
+    losses_of: Callable[[dict[str, Any]], dict[str, Tensor]],
+    ranks: Ranks,
+) -> dict[str, float]:
+    """Return the means of losses over the samples of all processes, by name.
+
+    losses_of: runs the network on a batch and returns means over its samples, by name.
+    """
+    net.eval()
+    parts: list[dict[str, Tensor]] = []
+    counts: list[int] = []
+    for batch in shown(batches, ranks, "val loss"):
+        parts.append(losses_of(batch))
+        counts.append(len(batch["index"]))
+    # Read at the end, all at once: until here nothing has waited for a GPU.
+    own = {
+        name: torch.stack([part[name] for part in parts]).tolist() for name in (parts or [{}])[0]
+    }
+    everyone = gather((own, counts), ranks)
+    total = sum(sum(numbers) for _, numbers in everyone)
+    names = next(values for values, _ in everyone if values)
+    return {
+        name: math.fsum(
+            value * count
+            for values, numbers in everyone
+            for value, count in zip(values.get(name, []), numbers, strict=True)
+        )
+        / total
+        for name in names
+    }
 
 
 def evaluate_rows(rows: Rows, val: Persons) -> Report:

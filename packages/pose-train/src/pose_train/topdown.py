@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,39 @@ from pose_backbones import PoseOutput, create_model
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
 from pose_data import COCO, GroupedBatches, Persons, TopDown
-from pose_train.checkpoints import Training, restore_checkpoint
+from pose_data.combine import convert
+from pose_train.checkpoints import Training
 from pose_train.config import Codec, Config, ConfigError, Model
 from pose_train.losses import keypoint_mse
 from pose_train.optim import set_training
-from pose_train.outcome import finish_evaluation, is_evaluated, shown_again
+from pose_train.outcome import (
+    finish_evaluation,
+    is_due,
+    is_out_of_patience,
+    needs_evaluation,
+    say_stopped_early,
+    shown_again,
+)
 from pose_train.predict import normalize
 from pose_train.ranks import gather, joined, share_buffers
 from pose_train.run import Outcome, Run, load_given_sets, open_run, save, save_epoch, say
 from pose_train.rundir import cut_metrics
-from pose_train.sets import make_batches, train_loader
+from pose_train.sets import eval_loader, make_batches, train_loader
 from pose_train.signals import stop_requests
-from pose_train.testing import predict_boxes
+from pose_train.testing import mean_losses, predict_boxes
 from pose_train.timing import Timing
 from pose_train.training import (
     accumulation,
     autocast,
     averaged_weights,
+    begin,
     finish_epoch,
     is_time_to_look,
     no_sync,
     optimizer_step,
-    prepare_training,
     show_progress,
     step_learning_rate,
+    unfreeze,
 )
 from pose_train.watch import Clock, look
 from pose_train.weights import start_from_weights
@@ -68,8 +76,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         if not resume:
             config = start_from_weights(net, config, None if sets is None else sets.train)
         codec = create_codec(config.codec, config.model.input_size, heatmap_size)
-        training, forward = prepare_training(config, net, ranks, device)
-        notes = restore_checkpoint(Path(config.out), training, config) if resume else []
+        training, forward, notes = begin(config, net, ranks, device, resume=resume)
         run = open_run(config, sets, ranks, device, stop, resume)
         for text in notes:
             say(run, f"note: {text}")
@@ -89,16 +96,20 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Heatmap) -> 
     if run.ranks.is_first:
         cut_metrics(run.dir, training.progress.records)
     save(run, training)  # from here on there is always one to resume from
+    run.pace.start(training.progress.step)
 
     outcome = None
-    if training.progress.epoch > plan.epochs and not is_evaluated(run, training):
-        # Resumed with fewer epochs than were begun: to stop here and see what there is.
+    if needs_evaluation(run, training):
         outcome = _evaluate(run, training, codec, training.progress.epochs_begun)
         save(run, training)
     for epoch in range(training.progress.epoch, plan.epochs + 1):
+        if is_out_of_patience(run, training):
+            say_stopped_early(run, training)
+            break
+        training, forward = unfreeze(run, training, forward)
         if not _train_epoch(run, training, forward, codec, loader, batches):
             return None
-        if epoch % config.eval.every == 0 or epoch == plan.epochs:
+        if is_due(config, epoch):
             save(run, training)  # evaluating may take long
             outcome = _evaluate(run, training, codec, epoch)
         training.progress.next_epoch()
@@ -124,7 +135,7 @@ def _train_epoch(
     if at.batch == total:
         return True  # resumed where only the evaluation was missing
     batches.start = at.batch
-    set_training(training.net)
+    set_training(training.net, plan.freeze_bn)
     title = f"epoch {at.epoch}/{plan.epochs}"
     clock = Clock(title, total, at.batch, run.ranks.is_first, run.device)
     # Of each batch since the last look, on the device.
@@ -254,6 +265,7 @@ def keep_points(keypoints: Floats, visible: Floats) -> tuple[Floats, Floats]:
 def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outcome | None:
     """Evaluate, shared among the processes; the first writes results, page and best checkpoint."""
     timing = Timing()
+    losses: dict[str, float] = {}
     with averaged_weights(training):
         share_buffers(training.net, run.ranks)
         rows = predict_boxes(
@@ -261,10 +273,26 @@ def _evaluate(run: Run, training: Training, codec: Heatmap, epoch: int) -> Outco
             training.net,
             run.sets.train.skeleton,
             codec,
-            run.sets.val,
-            run.sets.boxes,
+            *run.sets.evaluated,
             run.ranks,
             run.device,
             timing,
         )
-    return finish_evaluation(run, training, rows, timing, epoch)
+        if run.config.chosen_eval.loss:
+            losses = _val_losses(run, training.net, codec)
+    return finish_evaluation(run, training, rows, losses, timing, epoch)
+
+
+def _val_losses(run: Run, net: nn.Module, codec: Heatmap) -> dict[str, float]:
+    """Return the training loss over the annotated persons of the evaluated set, not augmented."""
+    config, device = run.config, run.device
+    persons = convert(run.sets.evaluated[0], run.sets.train.skeleton)
+    encode = keep_points if _on_device(codec, device) else codec.encode
+    dataset = _samples(config, persons, encode, augmented=False)
+    batch_size, workers = config.chosen_eval.batch_size, config.train.num_workers
+    loader = eval_loader(dataset, batch_size, workers, device, run.ranks)
+
+    def losses_of(batch: dict[str, Any]) -> dict[str, Tensor]:
+        return {"loss": batch_loss(net, batch, codec, device, config.train.amp)}
+
+    return mean_losses(net, loader, losses_of, run.ranks)

@@ -72,9 +72,9 @@ def usage_of(trained: Trained) -> Usage:
         skeleton=trained.skeleton,
         warp=config.data.chosen_warp,
         exif=config.data.exif,
-        flip_test=config.eval.flip_test,
-        multi_scale=config.eval.multi_scale,
-        batch_size=config.eval.batch_size,
+        flip_test=config.chosen_eval.flip_test,
+        multi_scale=config.chosen_eval.multi_scale,
+        batch_size=config.chosen_eval.batch_size,
         weights=str(trained.weights),
         epoch=trained.epoch,
         channels=config.model.channels,
@@ -246,7 +246,7 @@ def load_tested(config: Config) -> tuple[Persons, Persons]:
         )
     val = load_main(root, data, data.val)
     check_pictures(val)
-    return val, load_boxes(data, config.eval, root, val)
+    return val, load_boxes(data, config.chosen_eval, root, val)
 
 
 def predict_rows(

@@ -107,13 +107,16 @@ class Clock:
         event.record(torch.cuda.current_stream(self.device))
         return event
 
-    def show(self, losses: dict[str, float], lr: float) -> None:
-        """Write the progress line; to be called after a look, when a GPU is done."""
+    def show(self, losses: dict[str, float], lr: float, left: str = "") -> None:
+        """Write the progress line; to be called after a look, when a GPU is done.
+
+        left: how long it is to the end of the run, in words.
+        """
         self.waited += sum(before.elapsed_time(after) for before, after in self.waits) / 1000
         self.waits.clear()
         self.bar.set_postfix_str(
             f"{losses_text(losses)}, lr {lr:.1e}, {self.images_per_s:.0f} images/s, "
-            f"data {self.data_share:.0%}"
+            f"data {self.data_share:.0%}" + (f", run: {left}" if left else "")
         )
 
     @property
