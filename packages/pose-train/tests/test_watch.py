@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from pose_train import watch
+from pose_train.run import Pace
 from pose_train.watch import Clock, losses_text
+from pose_train.words import duration
 
 
 class Time:
@@ -101,3 +103,30 @@ def test_losses_in_words() -> None:
     assert losses_text({"loss": 0.0123456}) == "loss 0.01235"
     losses = {"loss": 0.5, "heatmap_loss": 0.375, "push_loss": 1e-4, "pull_loss": 0.0}
     assert losses_text(losses) == "loss 0.50000 (heatmap 0.38, push 0.0001, pull 0)"
+
+
+def test_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pace = Pace()
+    pace.start(50)  # resumed at step 50
+    now += 600.0
+    assert pace.left(60, 100) == "40 min left"
+    assert pace.left(100, 100) == ""
+    assert pace.left(50, 51) == "10 min left", "before the first step"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (91, "2 min"),
+        (3569, "59 min"),
+        (3590, "1 h 0 min"),
+        (12000, "3 h 20 min"),
+        (187200, "2 days 4 h"),
+    ],
+)
+def test_times_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

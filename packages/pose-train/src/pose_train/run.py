@@ -49,7 +49,9 @@ class Pace:
         self.started, self.step = time.monotonic(), step
 
     def left(self, step: int, last: int) -> str:
-        """Say how long it is from a step to the last one."""
+        """Say how long it is from a step to the last one; "" where that is it."""
+        if step >= last:
+            return ""
         seconds = (time.monotonic() - self.started) / max(1, step - self.step) * (last - step)
         return f"{duration(seconds)} left"
 

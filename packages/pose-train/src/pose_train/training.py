@@ -234,7 +234,7 @@ def is_time_to_look(run: Run, batch: int, total: int) -> bool:
 def show_progress(run: Run, training: Training, clock: Clock, lr: float) -> None:
     """Write the progress line after a look; say once in a run if the loader is the bottleneck."""
     at = training.progress
-    left = run.pace.left(at.step, _last_step(run.config.train, clock.bar.total))
+    left = run.pace.left(at.step, _last_step(run.config.train, clock.total))
     clock.show(at.losses, lr, left)
     if clock.waits_for_data() and not run.said:
         run.said.append("loader")
@@ -269,9 +269,10 @@ def finish_epoch(run: Run, training: Training, clock: Clock, lr: float) -> None:
         "data_share": clock.data_share,
     }
     record(run, training, values)
+    left = run.pace.left(at.step, _last_step(plan, clock.total))
     say(
         run,
         f"epoch {at.epoch}/{plan.epochs}  {losses_text(at.losses)}  lr {lr:.1e}  "
-        f"{values['images_per_s']:.0f} images/s  waited for data {clock.data_share:.0%}  "
-        + run.pace.left(at.step, _last_step(plan, clock.bar.total)),
+        f"{values['images_per_s']:.0f} images/s  waited for data {clock.data_share:.0%}"
+        + (f"  {left}" if left else ""),
     )

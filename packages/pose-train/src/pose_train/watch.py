@@ -74,7 +74,7 @@ class Clock:
     def __init__(
         self, title: str, batches: int, done: int, show: bool, device: torch.device
     ) -> None:
-        self.device = device
+        self.device, self.total = device, batches
         self.images = 0
         self.waited = 0.0
         self.waits: list[tuple[Any, Any]] = []  # events that a GPU may not have come to
