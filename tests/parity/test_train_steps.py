@@ -115,7 +115,11 @@ def check_topdown_gradients(named: Named, case: dict[str, Any], arrays: Arrays) 
         # What is zero but for rounding, such as a bias before a batch norm, is not compared.
         assert norm([gradients[name]]) == pytest.approx(theirs, rel=1e-2, abs=1e-6 * total), name
     for key in [key for key in arrays if key.startswith("grad|")]:
-        assert_near(gradients[key.removeprefix("grad|")], arrays[key], 1e-2)
+        ours, theirs = gradients[key.removeprefix("grad|")], arrays[key]
+        # Single elements depend on the order of sums: those of the reference's stem convolution by
+        # 6e-3 on its threads, CPM's by 1.3e-2 on the CPU. All of them together do not.
+        assert_near(ours, theirs, 2e-2)
+        assert norm([ours - torch.from_numpy(theirs)]) <= 1e-2 * norm([torch.from_numpy(theirs)])
 
 
 def check_topdown_statistics(named: Named, case: dict[str, Any], arrays: Arrays) -> None:

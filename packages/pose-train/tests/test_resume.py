@@ -123,7 +123,7 @@ def test_resumed_equals_uninterrupted(
             stop_at_step(patch, stop)
             assert main(command) == 0
         last_line = capsys.readouterr().out.splitlines()[-1]
-        assert last_line == f"stopped; go on with: pose-train resume {tmp_path / 'parts'}"
+        assert last_line[8:] == f"  stopped; go on with: pose-train resume {tmp_path / 'parts'}"
         command = ["resume", str(tmp_path / "parts")]
         torch.manual_seed(99)  # nothing may hang on what this process did before
     assert main(command) == 0
@@ -446,8 +446,8 @@ def test_a_slow_loader_is_said_once_and_within_the_epoch(
     monkeypatch.setattr(watch, "SLOW_SHARE", 0.01)
     assert run(data, tmp_path / "run", "eval.every=9") == 0
     lines = capsys.readouterr().out.splitlines()
-    (note,) = [i for i, line in enumerate(lines) if line.startswith("note: the network waits")]
-    (first_epoch,) = [i for i, line in enumerate(lines) if line.startswith("epoch 1/2")]
+    (note,) = [i for i, line in enumerate(lines) if "  note: the network waits" in line]
+    (first_epoch,) = [i for i, line in enumerate(lines) if "  epoch 1/2  " in line]
     assert note < first_epoch
     assert "train.num_workers (now 0)" in lines[note]
     records = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())

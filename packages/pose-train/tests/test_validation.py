@@ -222,7 +222,7 @@ def test_training_without_evaluation(
         page = (out / "report.html").read_text()
         assert "eval: null" in page
         assert page.count("<svg") == len(list(out.glob("curve_*.svg"))) >= 3
-        assert Predictor(out).trained.weights == out / "checkpoint_last.pth"
+        assert Predictor(out).network.usage.weights == str(out / "checkpoint_last.pth")
         assert main(["resume", str(out)]) == 0
         assert capsys.readouterr().out.splitlines()[-1].startswith(last)
     # The network can still be tested, and the run evaluated.
@@ -284,6 +284,7 @@ def test_what_freezing_does_is_said(
     count = sum(p.numel() for name, p in net.named_parameters() if name.startswith("backbone."))
     assert lines.count(f"backbone: {count:,} parameters frozen until epoch 1") == 1
     assert lines.count("batch norms keep their statistics") == 1
-    assert lines.count(f"backbone: {count:,} parameters train from epoch 2 on") == 1
+    timed = [line.partition("  ")[2] for line in lines]
+    assert timed.count(f"backbone: {count:,} parameters train from epoch 2 on") == 1
     state = torch.load(out / "checkpoint_last.pth", weights_only=True)["train_state_dict"]
     assert not state["backbone.bn1.running_mean"].any()

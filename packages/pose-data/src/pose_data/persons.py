@@ -115,16 +115,16 @@ class Persons:
         """Count persons and pictures of each source, and say how often they come."""
         lines = []
         sources = sources_of(self)
+        # Of several files, what one calls cats another may call animals.
+        noun = self.noun if len(sources) == 1 else self.noun.partition(" of ")[0]
         for each in sources:
             ratio = "" if each.ratio == 1 else f", {each.ratio:g} x per epoch"
-            counts = f"{each.num_persons} {self.noun} in {each.num_images} pictures"
+            counts = f"{each.num_persons} {noun} in {each.num_images} pictures"
             lines.append(f"{each.name}: {counts}{ratio}")
             if each.shares is not None:
                 lines += [f"  {line}" for line in describe_shares(each.shares, each.ratio)]
         if len(sources) > 1:
-            lines.append(
-                f"together: {len(self)} {self.noun}, {self.skeleton.num_keypoints} keypoints"
-            )
+            lines.append(f"together: {len(self)} {noun}, {self.skeleton.num_keypoints} keypoints")
         return "\n".join(lines)
 
 

@@ -39,7 +39,8 @@ def weights_file(weights: str | Path) -> Path:
         folders = " or ".join(str(folder) for folder in weights_folders())
         raise CheckpointError(
             f"{ZOO[name].file} is not in {folders}: fetch it with `pose-train zoo fetch {name}`, "
-            "or name your copy with --weights FILE"
+            "or name your copy (--weights FILE; in a config, model.weights: FILE; null trains from "
+            "scratch)"
         )
     return find_weights(name)
 
