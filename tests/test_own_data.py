@@ -14,7 +14,6 @@ from pose_train.__main__ import main as pose_train
 
 SMALL = [
     "model.name=hrnet",
-    "model.weights=null",
     "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",
     "model.input_size=[64, 64]",
     "model.heatmap_size=[16, 16]",

@@ -49,6 +49,22 @@ def test_pixels_change_only_where_a_config_says_so() -> None:
     assert parse_config(to_yaml(config), "resolved") == config
 
 
+def test_another_network_leaves_the_weights_of_the_zoo_behind() -> None:
+    row, other = "hrnet_w32_coco_aic_merge_256x192", "model.name=hrnet_w48"
+    given = ["data.root=x", f"model.weights={row}"]
+    assert load_config("hrnet_w32_coco_256x192", given).model.weights == row
+    assert load_config("hrnet_w32_coco_256x192", [*given, other]).model.weights == row, "asked for"
+
+
+def test_weights_that_a_file_names_go_with_their_network(tmp_path: Path) -> None:
+    row, file = "hrnet_w32_coco_aic_merge_256x192", tmp_path / "my.yaml"
+    file.write_text(f"base: hrnet_w32_coco_256x192\nmodel: {{weights: {row}}}\n")
+    assert load_config(file, ["model.name=hrnet_w32"]).model.weights == row
+    assert load_config(file, ["model.name=hrnet_w48"]).model.weights is None
+    file.write_text("base: hrnet_w32_coco_256x192\nmodel: {weights: mine.pth}\n")
+    assert load_config(file, ["model.name=hrnet_w48"]).model.weights == "mine.pth"
+
+
 def test_default_run_directory_is_the_next_free_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,8 @@ def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) 
 
     A file may name a preset as its `base:` and give only what differs: sections are merged key by
     key, an empty one (`options: {}`) empties, everything else replaces. Relative folders and
-    weights that it names are looked for beside it first. Raises ConfigError for a missing file, an
+    weights that it names are looked for beside it first. Where an override takes another network
+    than weights of the zoo are of, these are left out. Raises ConfigError for a missing file, an
     unknown key, a wrong type or an impossible value.
     """
     path = _find(name_or_path)
@@ -39,6 +40,9 @@ def load_config(name_or_path: str | Path, overrides: typing.Sequence[str] = ()) 
         _settle_paths(content, path.parent)
     for override in overrides:
         _apply_override(content, override)
+    keys = {override.partition("=")[0] for override in overrides}
+    if "model.name" in keys and "model.weights" not in keys:
+        _drop_weights_of_another(content)
     _settle_paths(content, Path())
     if not content.get("out"):
         content["out"] = _free_run_dir(path.stem)
@@ -67,6 +71,18 @@ def to_yaml(config: Config) -> str:
     """Return the resolved config as YAML that `load_config` reads back to an equal object."""
     content = _plain(dataclasses.asdict(config))
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+
+
+def _drop_weights_of_another(content: dict[str, Any]) -> None:
+    """Leave out weights of the zoo, which `init` writes, for another network, in place."""
+    from pose_backbones.zoo import ZOO  # with torch, which takes a second
+
+    model = content.get("model")
+    if not isinstance(model, dict):
+        return
+    row = ZOO.get(str(model.get("weights")))
+    if row is not None and row.model != model["name"]:
+        model["weights"] = None
 
 
 def _settle_paths(content: dict[str, Any], folder: Path) -> None:
