@@ -75,6 +75,8 @@ def _parse(text: str, name: str) -> list[ast.stmt]:
     except SyntaxError as error:
         line = f"line {error.lineno}: " if error.lineno else ""
         raise ConfigError(f"{name} is not Python: {line}{error.msg}") from None
+    except ValueError as error:  # of a zero byte, before Python 3.11.4
+        raise ConfigError(f"{name} is not Python: {error}") from None
     except (RecursionError, MemoryError):
         raise ConfigError(f"{name} is nested too deeply to be a config") from None
 
