@@ -116,7 +116,8 @@ class Persons:
         lines = []
         sources = sources_of(self)
         # Of several files, what one calls cats another may call animals.
-        noun = self.noun if len(sources) == 1 else self.noun.partition(" of ")[0]
+        several = "persons" if self.noun == "persons" else "instances"
+        noun = self.noun if len(sources) == 1 else several
         for each in sources:
             ratio = "" if each.ratio == 1 else f", {each.ratio:g} x per epoch"
             counts = f"{each.num_persons} {noun} in {each.num_images} pictures"

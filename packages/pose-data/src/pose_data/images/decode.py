@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from pose_data.errors import DatasetError
 from pose_data.images.channels import check_channels, in_channels
 from pose_data.images.depth import check_bits, say_if_black, to_8_bits
-from pose_data.images.headers import EXIFS, Exif, Header, applied_orientation, jpeg_header
+from pose_data.images.headers import (
+    EXIFS,
+    Exif,
+    Header,
+    applied_orientation,
+    jpeg_header,
+    png_header,
+)
 from pose_data.images.warp import MAX_SIDE, WARPS
 
 Decode = Literal["exact", "fast"]
@@ -102,8 +109,10 @@ def decode_picture(
     header = jpeg_header(io.BytesIO(data)) if data[:2] == b"\xff\xd8" else None
     reduce = 1 if header is None else reduce
     flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
+    png = png_header(io.BytesIO(data))
+    may_be_deep = header is None and (png is None or png.bits > 8)
     try:
-        pixels = _pixels(np.frombuffer(data, np.uint8), flags, bits, where, header is not None)
+        pixels = _pixels(np.frombuffer(data, np.uint8), flags, bits, where, may_be_deep)
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise DatasetError(f"{where} cannot be decoded: {error.err}") from error
     picture = Picture(pixels, reduce)
@@ -116,17 +125,20 @@ def decode_picture(
 
 
 def _pixels(
-    data: NDArray[np.uint8], flags: int, bits: int | None, where: str, is_jpeg: bool
+    data: NDArray[np.uint8], flags: int, bits: int | None, where: str, may_be_deep: bool
 ) -> NDArray[np.uint8]:
-    """Decode an image file as 8-bit BGR; raises DatasetError."""
-    if not is_jpeg and bits not in (None, 16):
+    """Decode an image file as 8-bit BGR; raises DatasetError.
+
+    may_be_deep: it may have 16 bits a channel, which takes a second look.
+    """
+    if may_be_deep and bits not in (None, 16):
         deep = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH)
         if deep is not None and deep.dtype == np.uint16:
             return to_8_bits(deep.astype(np.uint16, copy=False), bits, where)
     decoded = cv2.imdecode(data, flags)
     if decoded is not None:
         pixels = decoded.astype(np.uint8, copy=False)
-        if not is_jpeg and bits is None:
+        if may_be_deep and bits is None:
             say_if_black(pixels, data, where)
         return pixels
     other = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)

@@ -57,7 +57,7 @@ def read_header(path: Path) -> Header:
             if start[:2] == b"\xff\xd8":
                 header = jpeg_header(file)
             elif start == _PNG:
-                header = _png(file)
+                header = png_header(file)
             else:
                 header = _decoded(path) if start else None
     except OSError as error:
@@ -113,7 +113,8 @@ def _exif_orientation(tiff: bytes) -> int:
     return 1
 
 
-def _png(file: BinaryIO) -> Header | None:
+def png_header(file: BinaryIO) -> Header | None:
+    """Read the header of a PNG; None for what is none."""
     start = file.read(26)
     if len(start) < 26 or start[12:16] != b"IHDR":
         return None
