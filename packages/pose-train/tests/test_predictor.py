@@ -262,7 +262,11 @@ def test_whole_images_in_a_list(drawn_data: Path, tmp_path: Path, factors: str) 
         distance = np.abs(people.keypoints - places).max(axis=-1).min(axis=0)
         assert (distance <= matrix[0, 0, 0]).mean() > 0.5
     batched = Predictor(replace(trained, config=with_batches_of(trained.config, 2)))
-    for people, others in zip(batched(images), one_by_one, strict=True):
+    kept = [predictor(image, heatmaps=True).heatmaps for image in images]
+    for people, others, own in zip(batched(images, heatmaps=True), one_by_one, kept, strict=True):
+        assert people.heatmaps is not None
+        assert own is not None
+        np.testing.assert_allclose(people.heatmaps.maps, own.maps, rtol=0, atol=1e-5)
         # In another batch last bits differ, and which of near equals is the maximum.
         is_same = np.abs(people.keypoints - others.keypoints).max(axis=-1) < 1e-3  # (P, K)
         assert is_same.mean() > 0.9

@@ -22,7 +22,8 @@ class Network:
     `trained.py` makes one of torch's modules, `onnx_network.py` one of an ONNX file.
 
     predict_heatmaps: top-down; (images, flip_indices) -> the heatmaps (B, K, h, w) of crops uint8
-    RGB (B, H, W, 3), averaged with those of the mirrored crops where flip_indices are given.
+    (B, H, W, C), RGB or grey, averaged with those of the mirrored crops where flip_indices are
+    given.
     find_people: bottom-up; (batches, flip_indices, threads, keep_maps) -> scenes, as
     `scenes.find_scenes` says. origin: which weights these are. notes: what was chosen in loading it
     that a user should know.

@@ -25,7 +25,7 @@ from pose_train.scenes import (
 )
 from pose_train.usage import Usage, from_metadata
 
-Images = NDArray[np.uint8]  # (B, H, W, 3) RGB
+Images = NDArray[np.uint8]  # (B, H, W, C), RGB or grey
 Floats = NDArray[np.float32]
 
 CPU = "CPUExecutionProvider"
@@ -56,8 +56,8 @@ def load_onnx(
     device: cpu, cuda, cuda:1 ..., openvino, or auto: cuda where onnxruntime has it and it starts,
     else cpu. OpenVINO is taken only when asked for: it may choose an arithmetic of its own.
     providers: onnxruntime's, as InferenceSession takes them, instead of a device. threads: of the
-    CPU; None leaves onnxruntime to choose. Raises
-    ConfigError where onnxruntime or the device is missing, RunError for a file that cannot be used.
+    CPU; None leaves onnxruntime to choose. Raises ConfigError where onnxruntime or the device is
+    missing, RunError for a file that cannot be used.
     """
     if importlib.util.find_spec("onnxruntime") is None:
         raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")

@@ -4,18 +4,18 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 from pose_data import Skeleton
 from pose_data.images.channels import Channels
+from pose_data.images.headers import EXIFS, Exif
+from pose_data.images.warp import WARPS, Warp
 from pose_data.samples.topdown import PADDING
 from pose_train.config import RunError
 from pose_train.skeletons import skeleton_from_plain
 
 Codec = MSRAHeatmap | UDPHeatmap | AssociativeEmbedding
-Warp = Literal["cv2", "opencv4"]
-Exif = Literal["auto", "apply", "ignore"]
 Size = tuple[int, int]  # (w, h)
 
 
@@ -118,8 +118,8 @@ def from_metadata(facts: Mapping[str, str], name: str) -> Usage:
 def _usage(content: Mapping[str, Any]) -> Usage:
     for key, allowed in {
         "recipe": ("topdown", "bottomup"),
-        "warp": get_args(Warp),
-        "exif": get_args(Exif),
+        "warp": WARPS,
+        "exif": EXIFS,
         "channels": get_args(Channels),
     }.items():
         if content[key] not in allowed:
