@@ -66,7 +66,9 @@ def starter_config(
     chosen = None if categories is None else [int(c) if c.isdecimal() else c for c in categories]
     train = load_coco(annotations, images, categories=chosen)
     if not len(train):
-        raise ConfigError(f"{annotations} holds nothing to train on: no labelled keypoints in a box")
+        raise ConfigError(
+            f"{annotations} holds nothing to train on: no labelled keypoints in a box"
+        )
     paths = [annotations, images, annotations, images]
     if val is not None:
         paths[2:] = val, val_images or _find_images(val, "--val-images", images)
