@@ -31,7 +31,7 @@ from pose_train import load_config, shipped_configs
 from pose_train.__main__ import COMMANDS as TRAIN_COMMANDS
 from pose_train.__main__ import _parse
 from pose_train.__main__ import main as pose_train
-from pose_train.config import Config
+from pose_train.config.schema import Config
 
 MAINS: dict[str, Callable[[list[str]], int]] = {
     "pose-backbones": pose_backbones,

@@ -7,7 +7,7 @@ import torch
 
 from pose_backbones import ZOO, create_model
 from pose_train import load_config, shipped_configs
-from pose_train.skeletons import published_skeleton
+from pose_train.inference.load import published_skeleton
 
 PRESETS = shipped_configs()
 DEMOS = ("demo_hourglass", "demo_hrnet", "demo_cpm", "demo_higherhrnet")  # one for each family

@@ -24,9 +24,9 @@ ALLOWED = {
 EXTRAS = {
     "pose_codecs/torch.py": {"torch"},
     "pose_data/formats/yolo.py": {"yaml"},
-    "pose_train/films.py": {"av"},
-    "pose_train/export.py": {"onnx"},
-    "pose_train/onnx_network.py": {"onnxruntime"},
+    "pose_train/files/video.py": {"av"},
+    "pose_train/commands/export.py": {"onnx"},
+    "pose_train/inference/onnx.py": {"onnxruntime"},
 }
 
 

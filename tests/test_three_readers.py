@@ -18,7 +18,7 @@ import pytest
 
 from pose_data import DatasetError, Persons, check, load_coco
 from pose_eval import ResultsError, SettingsError, evaluate
-from pose_train.ground_truth import ground_truth
+from pose_train.inference.evaluate import ground_truth
 
 GONE: Any = object()
 VALUES: list[Any] = [

@@ -168,7 +168,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
         net.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
         return notes[-1].report
 
-    monkeypatch.setattr("pose_train.trained.load_checkpoint", load)
+    monkeypatch.setattr("pose_train.inference.load.load_checkpoint", load)
     return notes
 
 

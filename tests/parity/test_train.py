@@ -7,14 +7,14 @@ import pytest
 import torch
 from reference import Numbers, read
 
-from pose_train.losses import (
+from pose_train.recipes.losses import (
     bottomup_loss,
     heatmap_mse,
     keypoint_accuracy,
     keypoint_mse,
     tag_losses,
 )
-from pose_train.schedule import learning_rate
+from pose_train.training.optim import learning_rate
 
 
 def read_tensors(name: str) -> dict[str, torch.Tensor]:

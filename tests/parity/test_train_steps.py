@@ -16,8 +16,8 @@ from reference import Numbers, read
 from rule_weights import Entries, bottomup_rule, draw, load, their_names, topdown_rule
 from torch import nn
 
-from pose_train.losses import BottomUpLoss, bottomup_loss, keypoint_accuracy, keypoint_mse
-from pose_train.optim import create_optimizer
+from pose_train.recipes.losses import BottomUpLoss, bottomup_loss, keypoint_accuracy, keypoint_mse
+from pose_train.training.optim import create_optimizer
 
 Arrays = dict[str, NDArray[Any]]
 

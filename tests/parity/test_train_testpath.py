@@ -20,8 +20,8 @@ from typed_commands import as_published, evaluated, lay_out, run_test, save_publ
 
 from pose_backbones import create_model
 from pose_data import load_coco, load_detections
-from pose_train.predict import Poses, result_rows
-from pose_train.read_config import load_config
+from pose_train.config.load import load_config
+from pose_train.inference.topdown import Poses, result_rows
 
 PRESET = "hrnet_w32_coco_aic_merge_256x192"  # what all cases ran
 DEFAULTS = {

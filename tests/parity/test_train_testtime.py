@@ -21,10 +21,10 @@ from rule_weights import bottomup_rule, draw, name_of
 from typed_commands import as_published, evaluated, lay_out, run_test, save_published
 
 from pose_eval.__main__ import main as pose_eval
-from pose_train import people, testing
-from pose_train.people import find_people, scene_rows
-from pose_train.read_config import load_config, shipped_configs
-from pose_train.scenes import Scene
+from pose_train.config.load import load_config, shipped_configs
+from pose_train.inference import bottomup as people
+from pose_train.inference import evaluate as testing
+from pose_train.inference.bottomup import Scene, find_people, scene_rows
 
 Case = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]

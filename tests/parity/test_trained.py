@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from reference import FOLDER, found, read
 from typed_commands import Outcome, Stats, as_published, evaluated, typed
 
-from pose_train.config import Config
-from pose_train.read_config import load_config
-from pose_train.trained import load_trained
+from pose_train.config.load import load_config
+from pose_train.config.schema import Config
+from pose_train.inference.load import load_trained
 
 PIXELS, SCORES, NUMBERS = 1e-2, 1e-4, 1e-4
 # What the name of a protocol stands for; those of bottom-up networks are the scales.

@@ -18,7 +18,7 @@ from test_trained import (
 from typed_commands import typed
 
 from pose_train.__main__ import main as pose_train
-from pose_train.read_config import load_config
+from pose_train.config.load import load_config
 
 
 def typed_init(capsys: pytest.CaptureFixture[str], form: Path) -> str:

@@ -12,9 +12,9 @@ from torch import nn
 from pose_backbones import create_model
 from pose_codecs import MSRAHeatmap
 from pose_data import COCO, synthesize
-from pose_train.export import export
-from pose_train.read_config import load_config, to_yaml
-from pose_train.trained import Trained
+from pose_train.commands.export import export
+from pose_train.config.load import load_config, to_yaml
+from pose_train.inference.load import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
 

@@ -18,14 +18,14 @@ from pose_data import Persons, keypoints_to_image, load_coco, synthesize
 from pose_data.samples.crop import transform_points
 from pose_data.samples.scene import Resized, resize_for_test
 from pose_eval import evaluate
-from pose_train import bottomup, testing
 from pose_train.__main__ import main
-from pose_train.config import Config, ConfigError, Data, Model, Train
-from pose_train.people import merge_maps, scene_rows
-from pose_train.ranks import Ranks
-from pose_train.read_config import load_config
-from pose_train.scenes import Scene
-from pose_train.sets import load_sets
+from pose_train.config.load import load_config
+from pose_train.config.schema import Config, ConfigError, Data, Model, Train
+from pose_train.distributed import Ranks
+from pose_train.inference import evaluate as testing
+from pose_train.inference.bottomup import Scene, merge_maps, scene_rows
+from pose_train.recipes import bottomup
+from pose_train.recipes.data import load_sets
 
 TINY = """
 recipe: bottomup

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pose_data import DatasetError
-from pose_train.boxes import Known, check_corners, key_of, known_of, read_boxes, read_ids
-from pose_train.config import ConfigError
-from pose_train.inputs import Input, find_inputs
+from pose_train.config.schema import ConfigError
+from pose_train.files.boxes import Known, check_corners, key_of, known_of, read_boxes, read_ids
+from pose_train.files.inputs import Input, find_inputs
 
 BOX = {"bbox": [1, 2, 3, 4]}
 

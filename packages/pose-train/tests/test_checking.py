@@ -12,9 +12,9 @@ import torch
 from pose_codecs import MSRAHeatmap
 from pose_data import Augmentation, TopDown, load_coco
 from pose_data.view.draw import SIDES, bgr
-from pose_train import doctor
 from pose_train.__main__ import main
-from pose_train.checking import Parts, draw_samples, measure
+from pose_train.commands import doctor
+from pose_train.commands.check import Parts, draw_samples, measure
 
 SMALL = [
     "data.synthetic=null",

@@ -10,8 +10,8 @@ import pytest
 
 from pose_data import Blur, Colour, Erase, Noise
 from pose_train import ConfigError, load_config, shipped_configs
-from pose_train.config import Config
-from pose_train.read_config import parse_config, to_yaml
+from pose_train.config.load import parse_config, to_yaml
+from pose_train.config.schema import Config
 
 
 def test_overrides_are_typed_like_the_file() -> None:

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pose_train.curves import HEIGHT, WIDTH, line_chart, round_ticks
+from pose_train.report.charts import HEIGHT, WIDTH, line_chart, round_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -10,9 +10,16 @@ import torch
 
 from pose_data import Augmentation, TopDown, load_coco, synthesize, with_shares
 from pose_train import load_config
-from pose_train.config import AnnotationSet, Synthetic
-from pose_train.ranks import Ranks
-from pose_train.sets import draw, eval_loader, load_annotated, make_batches, notes, train_loader
+from pose_train.config.schema import AnnotationSet, Synthetic
+from pose_train.distributed import Ranks
+from pose_train.recipes.data import (
+    draw,
+    eval_loader,
+    load_annotated,
+    make_batches,
+    notes,
+    train_loader,
+)
 
 CPU = torch.device("cpu")
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from pose_data.images import depth
-from pose_train import Predictor, bottomup, topdown
+from pose_train import Predictor
 from pose_train.__main__ import main
-from pose_train.config import Config
-from pose_train.ranks import Ranks
-from pose_train.read_config import load_config
-from pose_train.sets import load_annotated
-from pose_train.trained import load_tested, load_trained, predict_rows
+from pose_train.config.load import load_config
+from pose_train.config.schema import Config
+from pose_train.distributed import Ranks
+from pose_train.inference.load import load_tested, load_trained, predict_rows
+from pose_train.recipes import bottomup, topdown
+from pose_train.recipes.data import load_annotated
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
 SMALL = [TINY, "model.input_size=[64, 64]", "model.heatmap_size=[16, 16]", "data.synthetic=null"]

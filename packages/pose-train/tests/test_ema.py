@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pose_train.ema import Ema
+from pose_train.training.optim import Ema
 
 
 def trained(net: nn.Module, seed: int) -> None:

@@ -10,16 +10,17 @@ import pytest
 import torch
 
 from pose_data import DatasetError
-from pose_train import Predictor, bottomup, topdown
-from pose_train.boxes import read_boxes, read_ids
-from pose_train.config import Config
-from pose_train.drawing import predict_inputs
-from pose_train.inputs import find_inputs
-from pose_train.pixels import Image
-from pose_train.ranks import Ranks
-from pose_train.read_config import load_config
-from pose_train.sets import load_annotated
-from pose_train.trained import load_tested, load_trained, predict_rows
+from pose_train import Predictor
+from pose_train.commands.predict import predict_inputs
+from pose_train.config.load import load_config
+from pose_train.config.schema import Config
+from pose_train.distributed import Ranks
+from pose_train.files.boxes import read_boxes, read_ids
+from pose_train.files.images import Image
+from pose_train.files.inputs import find_inputs
+from pose_train.inference.load import load_tested, load_trained, predict_rows
+from pose_train.recipes import bottomup, topdown
+from pose_train.recipes.data import load_annotated
 
 # np.rot90's number of turns that makes what a camera stores of an upright image.
 TURNS = {1: 0, 3: 2, 6: 1, 8: 3}

@@ -18,9 +18,9 @@ from pose_backbones.net import MapsHead, PoseNet
 from pose_codecs import AssociativeEmbedding
 from pose_data import COCO, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
-from pose_train.export import export
-from pose_train.predict import normalize, predict_heatmaps
-from pose_train.trained import Trained
+from pose_train.commands.export import export
+from pose_train.inference.load import Trained
+from pose_train.inference.topdown import normalize, predict_heatmaps
 
 
 def assert_same_maps(found: Any, expected: Any) -> None:

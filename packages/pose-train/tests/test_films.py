@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from pose_data import DatasetError
-from pose_train import films
-from pose_train.drawing import predict_inputs
-from pose_train.films import Film, film_rate, is_cut_short, read_frames, stated, usable_rate
-from pose_train.inputs import find_inputs
-from pose_train.predictor import Predictor
-from pose_train.rundir import RunDirError
+from pose_train.commands.predict import predict_inputs
+from pose_train.files import video as films
+from pose_train.files.inputs import find_inputs
+from pose_train.files.video import Film, film_rate, is_cut_short, read_frames, stated, usable_rate
+from pose_train.files.write import RunDirError
+from pose_train.inference.predictor import Predictor
 
 
 def write(path: Path, count: int = 6, size: tuple[int, int] = (64, 48), rate: float = 12.0) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pose_data import COCO, draw_people
 from pose_data.samples.crop import keypoints_to_image
-from pose_train.found import CSV_COLUMNS, People, map_matrix
+from pose_train.inference.people import CSV_COLUMNS, People, map_matrix
 
 RNG = np.random.default_rng(4)
 PEOPLE = People(

@@ -11,10 +11,10 @@ import torch
 from pose_backbones import create_model, load_checkpoint
 from pose_train import Predictor
 from pose_train.__main__ import main
-from pose_train.export import export
-from pose_train.predict import normalize
-from pose_train.read_config import load_config
-from pose_train.trained import load_trained
+from pose_train.commands.export import export
+from pose_train.config.load import load_config
+from pose_train.inference.load import load_trained
+from pose_train.inference.topdown import normalize
 
 OPTIONS = "width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1"
 SMALL = [

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pose_train.config import ConfigError
-from pose_train.inputs import find_inputs
+from pose_train.config.schema import ConfigError
+from pose_train.files.inputs import find_inputs
 
 
 def touch(folder: Path, *names: str) -> None:

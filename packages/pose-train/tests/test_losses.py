@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pose_train.losses import (
+from pose_train.recipes.losses import (
     bottomup_loss,
     heatmap_mse,
     keypoint_accuracy,

@@ -16,7 +16,7 @@ import torch
 from pose_backbones import create_model
 from pose_train import load_config
 from pose_train.__main__ import main
-from pose_train.config import Config, ConfigError
+from pose_train.config.schema import Config, ConfigError
 from pose_train.mmpose.convert import config_from_mmpose
 
 DETECTIONS = "person_detection_results/COCO_val2017_detections_AP_H_56_person.json"

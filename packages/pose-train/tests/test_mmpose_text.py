@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pose_train.config import ConfigError
+from pose_train.config.schema import ConfigError
 from pose_train.mmpose.text import read_config_file, read_config_text
 
 

@@ -23,13 +23,12 @@ from pose_data import COCO, DatasetError, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
 from pose_train import onnx_network as onnx_network_module
 from pose_train.__main__ import main
-from pose_train.export import export
-from pose_train.found import People
-from pose_train.onnx_network import load_onnx, run_file
-from pose_train.people import decode_maps, merge_maps
-from pose_train.predict import predict_heatmaps
-from pose_train.scenes import NUMPY, Maps, mirrored_back
-from pose_train.trained import Trained
+from pose_train.commands.export import export
+from pose_train.inference.bottomup import NUMPY, Maps, decode_maps, merge_maps, mirrored_back
+from pose_train.inference.load import Trained
+from pose_train.inference.onnx import load_onnx, run_file
+from pose_train.inference.people import People
+from pose_train.inference.topdown import predict_heatmaps
 
 BOXES = [[5, 5, 60, 70, 1], [20, 0, 79, 89, 0.5], [0, 9, 50, 60, 0.7]]
 
@@ -134,7 +133,9 @@ class Sums(nn.Module):
 def test_the_flip_test_in_numpy_is_that_of_torch(
     cpm: Trained, udp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pose_train.predict.normalize", lambda images: images.permute(0, 3, 1, 2))
+    monkeypatch.setattr(
+        "pose_train.inference.topdown.normalize", lambda images: images.permute(0, 3, 1, 2)
+    )
     images = np.random.default_rng(0).integers(0, 255, (3, 64, 48, 3), np.uint8)
     expected = predict_heatmaps(Sums(), torch.from_numpy(images), (1, 0), shift=not udp).numpy()
     usage: Any = SimpleNamespace(udp=udp)
@@ -336,8 +337,8 @@ def test_other_commands_say_what_they_take(
 def test_a_network_of_another_codec_says_so(cpm: Trained) -> None:
     """What is written of a UDP network, and of a keypoint order of its own, comes back."""
     from pose_codecs import UDPHeatmap
-    from pose_train.trained import usage_of
-    from pose_train.usage import from_metadata, to_metadata
+    from pose_train.inference.load import usage_of
+    from pose_train.inference.network import from_metadata, to_metadata
 
     order = AssociativeEmbedding((64, 64), ((16, 16), (32, 32)), keypoint_order=tuple(range(17)))
     config = replace(cpm.config, codec=replace(cpm.config.codec, udp=True))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pose_train.optim import (
+from pose_train.training.optim import (
     carry_over,
     create_optimizer,
     freeze,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_data import BottomUp, load_coco, synthesize
-from pose_train.people import (
+from pose_train.inference.bottomup import (
+    Scene,
     find_people,
     look_at,
     merge_maps,
@@ -20,7 +21,6 @@ from pose_train.people import (
     scene_loader,
     scene_rows,
 )
-from pose_train.scenes import Scene
 
 CPU = torch.device("cpu")
 

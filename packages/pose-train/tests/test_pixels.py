@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pose_data import DatasetError
-from pose_train.pixels import Image, read_pixels
+from pose_train.files.images import Image, read_pixels
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)  # BGR
 RGB = IMAGE[..., ::-1]

@@ -15,18 +15,18 @@ import torch
 from pose_backbones import CheckpointError, create_model
 from pose_data import COCO, DatasetError, load_coco
 from pose_train import ConfigError, Predictor
-from pose_train.boxes import PictureFile
-from pose_train.config import Config
-from pose_train.drawing import predict_inputs
-from pose_train.found import People
-from pose_train.inputs import find_inputs
-from pose_train.pixels import Image
-from pose_train.predict import predict_heatmaps
-from pose_train.predictor import extent
-from pose_train.ranks import Ranks
-from pose_train.read_config import load_config, to_yaml
-from pose_train.testing import evaluate_rows
-from pose_train.trained import Trained, load_tested, load_trained, predict_rows
+from pose_train.commands.predict import predict_inputs
+from pose_train.config.load import load_config, to_yaml
+from pose_train.config.schema import Config
+from pose_train.distributed import Ranks
+from pose_train.files.boxes import PictureFile
+from pose_train.files.images import Image
+from pose_train.files.inputs import find_inputs
+from pose_train.inference.evaluate import evaluate_rows
+from pose_train.inference.load import Trained, load_tested, load_trained, predict_rows
+from pose_train.inference.people import People
+from pose_train.inference.predictor import extent
+from pose_train.inference.topdown import predict_heatmaps
 
 
 def test_the_same_numbers_as_the_evaluation(run_dir: Path, drawn_data: Path) -> None:

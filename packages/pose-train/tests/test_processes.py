@@ -16,11 +16,11 @@ from pose_data import synthesize
 from pose_eval import evaluate
 from pose_train import load_config
 from pose_train.__main__ import main
-from pose_train.checkpoints import LAST
-from pose_train.ranks import Ranks
-from pose_train.sets import load_sets
-from pose_train.testing import predict_boxes
-from pose_train.topdown import create_codec, create_net
+from pose_train.distributed import Ranks
+from pose_train.inference.evaluate import predict_boxes
+from pose_train.recipes.data import load_sets
+from pose_train.recipes.topdown import create_codec, create_net
+from pose_train.training.checkpoints import LAST
 
 TINY = [
     "model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",
@@ -39,7 +39,7 @@ FORK = """
 import json, os, random, signal, sys, time, traceback
 import torch
 import torch._dynamo  # which optimizers and DDP import
-import pose_train.bottomup, pose_train.topdown
+import pose_train.recipes.bottomup, pose_train.recipes.topdown
 from pose_train.__main__ import main
 
 torch.set_num_threads(1)
@@ -213,7 +213,7 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, data: Path) -> None:
 
 
 UNFROZEN = """
-from pose_train import topdown
+from pose_train.recipes import topdown
 original = topdown.save_epoch
 
 def saved(run, training, epoch):
@@ -314,7 +314,7 @@ def test_two_processes_are_measured_together(data: Path, tmp_path: Path) -> None
 AVERAGED = """
 from torch import nn
 import torch.distributed as dist
-from pose_train.ranks import joined, share_gradients
+from pose_train.distributed import joined, share_gradients
 
 class Net(nn.Module):
     def __init__(self):
@@ -363,7 +363,7 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
         "import os, sys, torch; torch.set_num_threads(1)\n"
         "from pose_train import topdown\n"
         "from pose_train.__main__ import main\n"
-        "from pose_train.config import ConfigError\n"
+        "from pose_train.config.schema import ConfigError\n"
         "original, calls = topdown.batch_loss, [0]\n"
         "def loss(*args):\n"
         "    calls[0] += 1\n"
@@ -387,5 +387,5 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
     assert done.returncode != 0
     assert "pose-train: the second process has had enough" in done.stderr
     assert "pose-train: another process has ended; its message says why" in done.stderr
-    assert "pose_train/topdown.py" not in done.stderr, "no traceback of ours"
+    assert "pose_train/recipes/topdown.py" not in done.stderr, "no traceback of ours"
     torch.load(out / LAST, weights_only=True)

@@ -17,14 +17,13 @@ import torch
 from pose_data import load_coco, synthesize
 from pose_data.persons import Persons
 from pose_eval import Report
-from pose_train.config import Config
-from pose_train.pictures import draw_pair, find_mistakes, slowest, spread, worst
-from pose_train.published import published_row
-from pose_train.read_config import load_config, to_yaml
-from pose_train.report import write_report
-from pose_train.rundir import RunDirError
-from pose_train.testing import evaluate_rows
-from pose_train.timing import Timing
+from pose_train.config.load import load_config, to_yaml
+from pose_train.config.schema import Config
+from pose_train.files.write import RunDirError
+from pose_train.inference.evaluate import evaluate_rows, published_row
+from pose_train.report.images import draw_pair, find_mistakes, slowest, spread, worst
+from pose_train.report.page import write_report
+from pose_train.training.timing import Timing
 
 Rows = list[dict[str, Any]]
 ZOO_ROW = "higherhrnet_w32_coco_512x512"

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from pose_data import synthesize
-from pose_train import topdown, watch
 from pose_train.__main__ import main
+from pose_train.recipes import topdown
+from pose_train.training import progress as watch
 
 TINY = [
     "model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",
@@ -347,8 +348,14 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("pose_train.sets.synthesize", "cannot draw pictures into {out}/data: No space left"),
-        ("pose_train.run.open_loggers", "pose-train: No space left on device, where x was to"),
+        (
+            "pose_train.recipes.data.synthesize",
+            "cannot draw pictures into {out}/data: No space left",
+        ),
+        (
+            "pose_train.training.run.open_loggers",
+            "pose-train: No space left on device, where x was to",
+        ),
     ],
 )
 def test_a_full_disk_is_one_sentence_wherever_it_shows(

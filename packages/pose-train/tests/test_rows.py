@@ -11,11 +11,10 @@ import pytest
 
 from pose_data import COCO
 from pose_train import Predictor
-from pose_train.drawing import predict_inputs
-from pose_train.found import CSV_COLUMNS, People
-from pose_train.inputs import find_inputs
-from pose_train.rows import RowWriter
-from pose_train.rundir import RunDirError
+from pose_train.commands.predict import predict_inputs
+from pose_train.files.inputs import find_inputs
+from pose_train.files.write import RowWriter, RunDirError
+from pose_train.inference.people import CSV_COLUMNS, People
 
 PEOPLE = People(
     np.arange(68, dtype=np.float32).reshape(2, 17, 2),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pose_train.schedule import learning_rate, scaled_learning_rate
+from pose_train.training.optim import learning_rate, scaled_learning_rate
 
 
 def test_warm_up_then_steps() -> None:

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from pose_data import synthesize
-from pose_train import Predictor, bottomup, load_config, outcome, topdown
+from pose_train import Predictor, load_config
 from pose_train.__main__ import main
-from pose_train.config import Config
-from pose_train.sets import load_sets
+from pose_train.config.schema import Config
+from pose_train.recipes import bottomup, topdown
+from pose_train.recipes.data import load_sets
+from pose_train.training import loop as outcome
 
 CPU = torch.device("cpu")
 TINY = """

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from pose_train import watch
-from pose_train.run import Pace
-from pose_train.watch import Clock, losses_text
+from pose_train.training import progress as watch
+from pose_train.training.progress import Clock, losses_text
+from pose_train.training.run import Pace
 from pose_train.words import duration
 
 

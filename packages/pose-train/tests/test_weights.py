@@ -15,8 +15,8 @@ from pose_backbones import CheckpointError, create_model
 from pose_data import COCO, load_coco
 from pose_train import load_config
 from pose_train.__main__ import main
-from pose_train.trained import load_trained
-from pose_train.weights import settle_warp, start_from_weights, weights_file
+from pose_train.inference.load import load_trained
+from pose_train.inference.weights import settle_warp, start_from_weights, weights_file
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
 OPTIONS: dict[str, Any] = {"width": 8, "stem_channels": 8, "num_modules": (1, 1, 1)}

@@ -1,22 +1,46 @@
 """Train and evaluate pose networks on plain PyTorch."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from pose_train.config import Config, ConfigError, RunError
-from pose_train.read_config import load_config, shipped_configs
+from pose_train.config.load import load_config, shipped_configs
+from pose_train.config.schema import Config, ConfigError, RunError
+
+if TYPE_CHECKING:
+    from pose_train.inference.people import People
+    from pose_train.inference.predictor import Predictor
+    from pose_train.recipes import RECIPES
+    from pose_train.recipes.recipe import Recipe
+    from pose_train.training.loop import Outcome, run
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "ConfigError", "Predictor", "RunError", "load_config", "shipped_configs"]
+__all__ = [
+    "RECIPES",
+    "Config",
+    "ConfigError",
+    "Outcome",
+    "People",
+    "Predictor",
+    "Recipe",
+    "RunError",
+    "load_config",
+    "run",
+    "shipped_configs",
+]
 
-if TYPE_CHECKING:
-    from pose_train.predictor import Predictor
+# Public names whose modules take a second to import: imported when they are asked for.
+_LATE = {
+    "People": "inference.people",
+    "Predictor": "inference.predictor",
+    "RECIPES": "recipes",
+    "Recipe": "recipes.recipe",
+    "Outcome": "training.loop",
+    "run": "training.loop",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import Predictor, and with it torch, only when it is asked for: commands start faster."""
-    if name != "Predictor":
+    if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pose_train.predictor import Predictor
-
-    return Predictor
+    return getattr(importlib.import_module(f"pose_train.{_LATE[name]}"), name)

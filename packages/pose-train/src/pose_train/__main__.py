@@ -1,51 +1,28 @@
-"""The command line: pose-train COMMAND ...; one file per command."""
+"""The command line: pose-train COMMAND ...; `arguments.py` says what there is."""
 
-import argparse
 import errno
+import importlib
 import sys
-from types import ModuleType
+from collections.abc import Sequence
 
-from pose_train import (
-    __version__,
-    command_bench,
-    command_check,
-    command_configs,
-    command_doctor,
-    command_export,
-    command_init,
-    command_predict,
-    command_resume,
-    command_run,
-    command_test,
-    command_zoo,
-)
-from pose_train.config import ConfigError, RunError
+from pose_train.arguments import parse
+from pose_train.config.schema import ConfigError, RunError
 
-# Name -> module with `add_arguments(parser)` and `main(args) -> exit code`; the first line of its
-# docstring is the help. They import torch late: it takes a second, and a typo should not.
-COMMANDS: dict[str, ModuleType] = {
-    "run": command_run,
-    "resume": command_resume,
-    "test": command_test,
-    "predict": command_predict,
-    "export": command_export,
-    "init": command_init,
-    "check": command_check,
-    "bench": command_bench,
-    "doctor": command_doctor,
-    "configs": command_configs,
-    "zoo": command_zoo,
-}
+# The file in `commands/` of those that share one with another command.
+FILES = {"resume": "run", "configs": "zoo"}
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 done, 1 data or a run that failed, 2 bad usage or config.
 
     What went wrong is one sentence on stderr.
     """
-    args = _parse(argv)
+    args = parse(argv)
     try:
-        return int(COMMANDS[args.command].main(args))
+        command = importlib.import_module(
+            f"pose_train.commands.{FILES.get(args.command, args.command)}"
+        )
+        return int(command.main(args))
     except ValueError as error:
         code = _exit_code(error)
         if code is None:
@@ -83,30 +60,6 @@ def _sentence(error: ValueError) -> str:
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].partition(": ")[2]
     return text
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the words; overrides may also stand behind options, where argparse leaves them over."""
-    parser = _parser()
-    args, left = parser.parse_known_args(argv)
-    unknown = [word for word in left if word.startswith("-") or "=" not in word]
-    if unknown or (left and not hasattr(args, "overrides")):
-        parser.error(f"unrecognized arguments: {' '.join(unknown or left)}")
-    if left:
-        args.overrides = [*args.overrides, *left]
-    return args
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pose-train", description="Train, evaluate and report a pose network."
-    )
-    parser.add_argument("--version", action="version", version=f"pose-train {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in COMMANDS.items():
-        text = (module.__doc__ or "").splitlines()[0]
-        module.add_arguments(commands.add_parser(name, help=text, description=text))
-    return parser
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ class BottomUp:
     def __len__(self) -> int:
         return len(self.images)
 
+    def image_row(self, index: int) -> int:
+        """Return the row of a sample's image among those of `persons`."""
+        return int(self.images[index])
+
     def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
         """Return a sample; key is its index, or (epoch, index[, repeat]) when training.
 

@@ -74,6 +74,10 @@ class TopDown:
     def __len__(self) -> int:
         return len(self.persons)
 
+    def image_row(self, index: int) -> int:
+        """Return the row of a sample's image among those of `persons`."""
+        return int(self.persons.image_index[index])
+
     def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
         """Return a sample; key is the person's index, or (epoch, index[, repeat]) when training.
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import yaml
 
-from pose_train.config import ConfigError
+from pose_train.config.load import parse_config
+from pose_train.config.schema import ConfigError
 from pose_train.mmpose.data import convert_data, prepare_sets
 from pose_train.mmpose.network import network_of_config, network_of_tensors
 from pose_train.mmpose.recipe import convert_recipe
 from pose_train.mmpose.schedule import convert_schedule
 from pose_train.mmpose.text import Parsed, read_config_file, read_config_text
 from pose_train.mmpose.values import FIXED, GREY, Theirs
-from pose_train.read_config import parse_config
 
 ORDER = ("recipe", "data", "model", "codec", "grouping", "loss", "train", "eval", "seed")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pose_train.config import ConfigError
+from pose_train.config.schema import ConfigError
 from pose_train.mmpose.values import Theirs
 
 Network = tuple[str, dict[str, Any]]

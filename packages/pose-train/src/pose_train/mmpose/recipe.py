@@ -6,7 +6,7 @@ Tables hold the paths of 1.x and of 0.x side by side: a config has one of them.
 from collections.abc import Iterator
 from typing import Any
 
-from pose_train.config import ConfigError
+from pose_train.config.schema import ConfigError
 from pose_train.mmpose.network import head_of, is_bottomup
 from pose_train.mmpose.values import Theirs
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pose_train.config import ConfigError
+from pose_train.config.schema import ConfigError
 
 LONGEST = 2_000_000  # characters of a text; real ones have up to 0.2 million
 MOST_VALUES = 300_000  # of a config; a name counts wherever it is used

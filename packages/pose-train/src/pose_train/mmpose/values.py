@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from pose_backbones.grey import GREY_MEAN, GREY_STD
-from pose_train.config import ConfigError
+from pose_train.config.schema import ConfigError
 
 # What does something; other names at the top are pieces of these, or about logs and devices.
 PARTS = (

@@ -1,0 +1,332 @@
+"""What JSON files say of the pictures to predict: people's boxes, ids and sizes, by file name."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data import DatasetError
+from pose_data.check.annotations import FEW, look_like_corners
+from pose_data.findings import Findings
+from pose_data.formats.json import read_json
+from pose_data.formats.records import Rows, whole_number
+from pose_data.images.headers import read_header, upright_size
+from pose_train.config.schema import ConfigError
+from pose_train.files.inputs import Input, without_suffix
+from pose_train.files.video import read_frames
+
+Boxes = NDArray[np.float64]  # (P, 6) x1, y1, x2, y2, score, category
+Size = tuple[int, int]  # (w, h)
+ImageId = int | str
+
+PERSON = 1  # COCO's category
+ENOUGH = 200  # boxes by which a file is judged
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An annotation or results file, by the names that it has for pictures.
+
+    boxes: of each picture (frame None), or of frames of videos. images: ids and sizes (None where
+    not given), of annotation files. ids: what rows of results files give as image_id. categories:
+    those with keypoints, and how many. notices: what was left out.
+    """
+
+    path: Path
+    boxes: dict[str, dict[int | None, Boxes]] = field(default_factory=dict)
+    images: dict[str, tuple[int, Size | None]] = field(default_factory=dict)
+    ids: dict[str, dict[int | None, ImageId]] = field(default_factory=dict)
+    categories: dict[int, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def fitting(self, num_keypoints: int | None) -> list[int]:
+        """Return the categories of so many keypoints, all of them where there are none."""
+        fit = [i for i, count in self.categories.items() if count == num_keypoints]
+        return fit or list(self.categories)
+
+
+class Known(NamedTuple):
+    """What is known of an input: boxes and ids by frame (None for a picture's), stored size."""
+
+    boxes: Mapping[int | None, Boxes] = {}
+    ids: Mapping[int | None, ImageId] = {}
+    size: Size | None = None
+
+
+def read_boxes(
+    path: Path,
+    min_score: float = 0.0,
+    gt: ImageFile | None = None,
+    num_keypoints: int | None = None,
+) -> ImageFile:
+    """Read boxes from a COCO annotation or results file; raises DatasetError naming the row.
+
+    Rows have `bbox` (x, y, w, h), perhaps `score`, and `file_name`, in videos with `frame` (from
+    0), or `image_id`: one of the file's `images`, else a number or text that is the picture's name
+    without its suffix (leading zeros aside). null is the same as missing. Left out, with a notice:
+    scores below min_score, crowds, empty boxes, and where the rows are of several categories, those
+    that are not of people: of a category with keypoints (num_keypoints of them, if there is one),
+    in gt or in this file, else of one called person, else of id 1.
+    """
+    if np.isnan(min_score):
+        raise ConfigError("--box-score must be a number, got nan")
+    content = read_json(path)
+    images, categories = _images(content, path), _categories(content, path)
+    file = ImageFile(path, {name: {} for name in images}, images, {}, _keypoints(categories))
+    listed = content.get("annotations") if isinstance(content, dict) else content
+    if not isinstance(listed, list):
+        raise DatasetError(f"{path} must be a list of boxes or a COCO annotation file")
+    rows = Rows(listed, f"{path} row", 0, Findings(is_strict=True))
+    corners, score, category, is_crowd = _columns(rows)
+    fit = next((f for f in (gt, file) if f and f.categories), file).fitting(num_keypoints)
+    own = np.where(np.isin(category, fit), category, fit[0] if fit else PERSON)
+    left = {
+        "of other categories": ~np.isin(category, _people(categories, fit, category, path)),
+        "of crowds": is_crowd,
+        "without an area": (corners[:, 2:] <= corners[:, :2]).any(axis=1),
+        f"with a score below {min_score:g} (--box-score)": score < min_score,
+    }
+    counts, is_left = {}, np.zeros(len(rows), bool)
+    for what, which in left.items():
+        counts[what], is_left = int((which & ~is_left).sum()), is_left | which
+    _check_fractions(corners[~left["without an area"]], path)
+    lines = np.column_stack([corners, score, own])  # (R, 6)
+    found: dict[str, dict[int | None, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i, (name, frame) in enumerate(_places(rows, file)):
+        file.boxes.setdefault(name, {})
+        if not is_left[i]:
+            found[name][frame].append(i)
+    for name, frames in found.items():
+        file.boxes[name] = {frame: lines[which] for frame, which in frames.items()}
+    notices = [f"left out {n} box{'es' * (n > 1)} {what}" for what, n in counts.items() if n]
+    notices += _drop_shared_ids(file.ids)
+    return replace(file, notices=tuple(f"{path}: {notice}" for notice in notices))
+
+
+def read_ids(path: Path) -> ImageFile:
+    """Read the images and the categories of an annotation file; raises DatasetError."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not content.get("images"):
+        raise DatasetError(f"{path} must be a COCO annotation file with `images`")
+    categories = _keypoints(_categories(content, path))
+    return ImageFile(path, images=_images(content, path), categories=categories)
+
+
+def _listed(content: Any, key: str, path: Path) -> Rows:
+    listed = (content.get(key) if isinstance(content, dict) else None) or []
+    if not isinstance(listed, list):
+        raise DatasetError(f"{path}: `{key}` must be a list")
+    what = {"images": "image", "categories": "category"}[key]
+    return Rows(listed, f"{path} {what}", 0, Findings(is_strict=True))
+
+
+def _images(content: Any, path: Path) -> dict[str, tuple[int, Size | None]]:
+    rows = _listed(content, "images", path)
+    ids, names = rows.integers("id")[0].tolist(), rows.texts("file_name")
+    sizes = [rows.integers(key, required=False)[0].tolist() for key in ("width", "height")]
+    found: dict[str, tuple[int, Size | None]] = {}
+    name_of: dict[int, str] = {}
+    for number, (name, image_id, *size) in enumerate(zip(names, ids, *sizes, strict=True)):
+        if found.get(name, (image_id,))[0] != image_id:
+            raise DatasetError(f"{path} image {number}: {name} stands there for the second time")
+        if name_of.setdefault(image_id, name) != name:
+            raise DatasetError(f"{path} image {number}: the id {image_id} stands there twice")
+        found[name] = image_id, (size[0], size[1]) if min(size) > 0 else None
+    return found
+
+
+def _categories(content: Any, path: Path) -> dict[int, dict[str, Any]]:
+    rows = _listed(content, "categories", path)
+    ids = rows.integers("id", text=True)[0].tolist()
+    return dict(zip(ids, rows.records, strict=True))
+
+
+def _keypoints(categories: Mapping[int, Mapping[str, Any]]) -> dict[int, int]:
+    """Return the categories with keypoints, and how many these are."""
+    names = {i: each.get("keypoints") for i, each in categories.items()}
+    return {i: len(own) for i, own in names.items() if own and isinstance(own, list)}
+
+
+def _columns(
+    rows: Rows,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return corners (R, 4), scores (R,), categories (R,) and which rows are crowds (R,)."""
+    flat, _, lacks_box = rows.lists("bbox", 4)
+    for i in np.flatnonzero(lacks_box).tolist():
+        rows.refuse(i, "bbox is missing")
+    corners = flat.reshape(-1, 4)
+    corners[:, 2:] += corners[:, :2]
+    score, lacks_score = rows.scalars("score")
+    category, lacks_category = rows.integers("category_id", required=False, text=True)
+    category[lacks_category] = PERSON
+    return corners, np.where(lacks_score, 1.0, score), category, rows.flags("iscrowd")[0]
+
+
+def _people(
+    categories: Mapping[int, Mapping[str, Any]],
+    fit: Sequence[int],
+    of_rows: NDArray[np.int64],
+    path: Path,
+) -> list[int]:
+    """Return which of the categories that rows have are people's; fit: those with keypoints."""
+    used = np.unique(of_rows).tolist()
+    if len(used) <= 1:
+        return used
+    named = [i for i, each in categories.items() if each.get("name") == "person"]
+    for wanted in (fit, named, [PERSON]):
+        if set(wanted) & set(used):
+            return list(wanted)
+    raise DatasetError(
+        f"{path} has boxes of the categories {', '.join(map(str, used))}; "
+        f"{', '.join(map(str, fit or named or [PERSON]))} would be people"
+    )
+
+
+def _places(rows: Rows, file: ImageFile) -> Iterator[tuple[str, int | None]]:
+    """Yield each row's picture or video and frame; put the ids that rows give into file.ids."""
+    name_of: dict[ImageId | None, str] = {own: name for name, (own, _) in file.images.items()}
+    frames, lacks_frame = rows.integers("frame", required=False)
+    given, lacks_name = rows.column("file_name")
+    for i, raw in enumerate(rows.column("image_id")[0]):
+        frame = None if lacks_frame[i] else int(frames[i])
+        number = whole_number(raw, text=True)
+        image_id = raw if number is None and isinstance(raw, str) else number
+        if image_id is None and raw is not None:
+            rows.refuse(i, f"image_id must be a number or text, got {raw!r:.60}")
+        if not (lacks_name[i] or isinstance(given[i], str)):
+            rows.refuse(i, f"file_name must be text, got {given[i]!r:.60}")
+        if lacks_name[i] and raw is None:
+            rows.refuse(i, "has neither file_name nor image_id")
+        if frame is not None and frame < 0:
+            rows.refuse(i, f"frame must be a number from 0, got {frame}")
+        text = raw if isinstance(raw, str) else str(image_id)
+        name = name_of.get(image_id, text) if lacks_name[i] else given[i]
+        is_video = frame is not None and lacks_name[i]  # whose name the id is
+        if not (image_id is None or is_video or name in file.images):
+            known = file.ids.setdefault(name, {}).setdefault(frame, image_id)
+            if known != image_id:
+                rows.refuse(i, f"{name} has the image_id {image_id}, in a row before {known}")
+        yield name, frame
+
+
+def _drop_shared_ids(ids: dict[str, dict[int | None, ImageId]]) -> list[str]:
+    """Forget ids that do not tell pictures apart; returns notices."""
+    given = [image_id for frames in ids.values() for image_id in frames.values()]
+    if len(set(given)) == len(given):
+        return []
+    shared = next(image_id for image_id in given if given.count(image_id) > 1)
+    ids.clear()
+    return [f"image_id {shared} is of several pictures or frames: these are numbered from 1"]
+
+
+def _check_fractions(corners: NDArray[np.float64], path: Path) -> None:
+    largest = np.abs(corners).max(initial=0)
+    if 0 < largest <= 1.5:
+        raise DatasetError(
+            f"{path}: the boxes are fractions of the image (none reaches beyond {largest:.3g}): "
+            "multiply them by its width and height, bbox is x, y, width, height in pixels"
+        )
+
+
+def check_corners(
+    file: ImageFile, inputs: Sequence[Input], known: Sequence[Known | None]
+) -> list[str]:
+    """Raise DatasetError for boxes that are x1, y1, x2, y2; returns notices where they are few."""
+    boxes, sizes = [np.empty((0, 4))], [np.empty((0, 2))]
+    for entry, facts in zip(inputs, known, strict=True):
+        if facts and facts.boxes and sum(map(len, boxes)) < ENOUGH:
+            size = facts.size or _size(entry)
+            boxes += [each[:, :4] for each in facts.boxes.values()]
+            sizes += [np.tile(size, (len(each), 1)) for each in facts.boxes.values()]
+    corners, wh = np.concatenate(boxes), np.concatenate(sizes)
+    xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    # As corners they are in their images, where boxes that just are too wide would not be.
+    if not len(xywh) or not look_like_corners(xywh, wh) or (xywh[:, 2:] > wh + 2).any():
+        return []
+    first = int(np.argmax((corners[:, 2:] > wh + 2).any(axis=1)))
+    text = (
+        f"{file.path}: boxes reach beyond their images and look like x1, y1, x2, y2, such as "
+        f"{xywh[first].tolist()} in {wh[first, 0]:g}x{wh[first, 1]:g}; bbox is x, y, width, height"
+    )
+    if len(xywh) >= FEW:
+        raise DatasetError(f"{text}: give x2 - x1 and y2 - y1")
+    return [text]
+
+
+def _size(entry: Input) -> Size:
+    """Return the upright (w, h) of an input, without bounds where it cannot be read."""
+    try:
+        if not entry.is_video:
+            return upright_size(read_header(entry.path))
+        height, width = next(read_frames(entry.path)).image.shape[:2]
+        return width, height
+    except DatasetError:  # which is told when its turn comes
+        return 2**31, 2**31
+
+
+def known_of(file: ImageFile, inputs: Sequence[Input]) -> list[Known | None]:
+    """Return what a file says of each input, None for those that it does not name.
+
+    A name belongs to the input whose path agrees with most of it, from its end on. Raises
+    ConfigError where that is not one input, or where no name is of any.
+    """
+    names = list(file.boxes | file.images)
+    chosen = _match(names, inputs, file.path)
+    if names and inputs and not chosen:
+        raise ConfigError(
+            f"{file.path} names none of the inputs: it has {names[0]}, the first is "
+            f"{inputs[0].name}"
+        )
+    known: list[Known | None] = []
+    ids: Mapping[int | None, ImageId]
+    for place in range(len(inputs)):
+        name = chosen.get(place)
+        image_id, size = file.images.get(name or "", (None, None))
+        ids = {None: image_id} if image_id is not None else file.ids.get(name or "", {})
+        known.append(None if name is None else Known(file.boxes.get(name, {}), ids, size))
+    return known
+
+
+def _match(names: Iterable[str], inputs: Sequence[Input], path: Path) -> dict[int, str]:
+    """Return which name each of the inputs has; those without one are left out."""
+    same_stem: dict[str, list[int]] = defaultdict(list)
+    for place, entry in enumerate(inputs):
+        same_stem[key_of(entry.path.name)].append(place)
+    offers: dict[int, list[tuple[float, str]]] = defaultdict(list)
+    for name in names:
+        places = same_stem.get(key_of(name), [])
+        rated = [(_agreement(name, inputs[place]), place) for place in places]
+        best = [place for rate, place in rated if rate == max(rated)[0]]
+        if len(best) > 1:
+            given = " or ".join(inputs[place].path.as_posix() for place in best[:2])
+            raise ConfigError(f"{path}: {name} could be {given}; name folders in the file, too")
+        for place in best:
+            offers[place].append((_agreement(name, inputs[place]), name))
+    chosen = {}
+    for place, rated_names in offers.items():
+        best_names = [name for rate, name in rated_names if rate == max(rated_names)[0]]
+        if len(best_names) > 1:
+            own = inputs[place].path.as_posix()
+            raise ConfigError(f"{path}: {own} could be {' or '.join(best_names[:2])}")
+        chosen[place] = best_names[0]
+    return chosen
+
+
+def _agreement(name: str, entry: Input) -> float:
+    """Count the parts, from the end, in which a name agrees with a path; more for a whole one."""
+    parts, own = PurePosixPath(name).parts, entry.path.absolute().parts
+    count = 1
+    while count < min(len(parts), len(own)) and parts[-1 - count] == own[-1 - count]:
+        count += 1
+    is_whole = count == len(parts)
+    return 1000 * is_whole + count + 0.5 * (parts[-1] == own[-1]) + 0.25 * (name == entry.name)
+
+
+def key_of(name: str) -> str:
+    """Return a picture's name without folder, suffix and leading zeros: 000000000785.jpg is 785."""
+    stem = without_suffix(PurePosixPath(name).name)
+    return stem.lstrip("0") or stem

@@ -1,0 +1,114 @@
+"""An image in any form that Python programs hold one in, as the pixels that networks are given."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose_data import DatasetError
+from pose_data.images.decode import decode_picture, read_picture
+from pose_data.images.depth import to_8_bits
+from pose_train.files.write import make_folder, write_bytes
+
+Image = NDArray[np.uint8]
+
+_ORIENTATION = 0x0112  # EXIF's tag
+
+
+def read_pixels(image: Any, bits: int | None = None) -> Image:
+    """Return an image as (H, W, 3) uint8 BGR.
+
+    image: one of
+    - a path, or the bytes of an encoded file: turned upright by its EXIF orientation;
+    - an array (H, W, 3) in BGR order as OpenCV reads, or grey (H, W) or (H, W, 1), uint8 or uint16;
+    - a PIL image of 8 bits a channel, or grey of 16, as its pixels are, with a warning where its
+      EXIF orientation says that they are not upright;
+    - a torch tensor uint8 as torchvision reads: in RGB order (3, H, W), or (H, W, 3); grey
+      (1, H, W).
+
+    bits: how many of 16 are in use, None for all; what is above their range is cut off.
+    Neither PIL nor torch is imported: their images are known by their methods. Raises DatasetError
+    for a file that cannot be read, ValueError for a wrong shape or type of pixels, TypeError for
+    what is no image.
+    """
+    if isinstance(image, np.ndarray):
+        return _of_array(image, bits)
+    if isinstance(image, str | os.PathLike):
+        return read_picture(Path(image).expanduser(), bits=bits).pixels
+    if isinstance(image, bytes | bytearray | memoryview):
+        where = f"image of {len(image)} bytes in memory"
+        return decode_picture(bytes(image), where, bits=bits).pixels
+    if hasattr(image, "detach") and hasattr(image, "cpu"):
+        return _of_tensor(image)
+    if hasattr(type(image), "__array_interface__") and hasattr(image, "convert"):
+        return _of_pil(image, bits)
+    raise TypeError(
+        "an image must be a path, the bytes of an image file, a numpy array, a PIL image or a "
+        f"torch tensor, got {type(image).__module__}.{type(image).__qualname__}"
+    )
+
+
+def _of_array(image: NDArray[Any], bits: int | None) -> Image:
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))
+    if not is_image or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        hint = "; several images are given as a list" if image.ndim == 4 else ""
+        raise ValueError(
+            "an image must be (H, W, 3) in BGR order or (H, W), uint8 or uint16, got "
+            f"{image.shape} {image.dtype}{hint}"
+        )
+    if image.dtype == np.uint16:
+        image = to_8_bits(image, bits, f"an array of {image.shape}")
+    image = np.ascontiguousarray(image)
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
+    return image
+
+
+def _of_tensor(tensor: Any) -> Image:
+    shape = tuple(tensor.shape)
+    is_colour = len(shape) == 3 and 3 in (shape[0], shape[2])
+    is_image = (is_colour or (len(shape) == 3 and shape[0] == 1)) and min(shape) > 0
+    if not is_image or str(tensor.dtype) != "torch.uint8":
+        hint = "; several images are given as a list" if len(shape) == 4 else ""
+        raise ValueError(
+            "a tensor must be uint8 (0 to 255), in RGB order (3, H, W) or (H, W, 3), or grey "
+            f"(1, H, W), got {shape} {tensor.dtype}{hint}"
+        )
+    rgb = tensor.detach().cpu().numpy()
+    if not is_colour:
+        return _of_array(rgb[0], None)
+    if shape[0] == 3:
+        rgb = rgb.transpose(1, 2, 0)  # (H, W, 3)
+    return np.ascontiguousarray(rgb[..., ::-1])
+
+
+def _of_pil(image: Any, bits: int | None) -> Image:
+    is_deep = image.mode.startswith("I;16")
+    if image.mode[0] in "IF" and not is_deep:
+        raise ValueError(
+            f"a PIL image must have 8 bits a channel, or be grey of 16, got mode {image.mode}"
+        )
+    if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+        warnings.warn(
+            "a PIL image is taken as its pixels are, and the EXIF orientation of this one says "
+            "that they are turned: PIL.ImageOps.exif_transpose(image) makes it upright",
+            stacklevel=2,
+        )
+    try:
+        if is_deep:  # of either byte order
+            return _of_array(np.asarray(image).astype(np.uint16, copy=False), bits)
+        rgb = np.asarray(image.convert("RGB"))  # (H, W, 3)
+    except OSError as error:  # PIL decodes when pixels are first asked for
+        raise DatasetError(f"the PIL image cannot be decoded: {error}") from error
+    return _of_array(rgb[..., ::-1], None)
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write a PNG or JPEG, by the name's suffix, whole or not at all; raises RunDirError."""
+    _, encoded = cv2.imencode(path.suffix, image)
+    make_folder(path.parent)
+    write_bytes(path, encoded.tobytes())

@@ -1,0 +1,70 @@
+"""Run a network of torch's: pixels in, maps out."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import pose_codecs.torch
+from pose_backbones import PoseOutput
+from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
+from pose_codecs import AssociativeEmbedding, People
+from pose_codecs.torch import decode_people
+from pose_train.inference.network import Backend, Maps
+
+# Mean and standard deviation of values in 0..255, by the channels of images: as in every published
+# recipe those of ImageNet in RGB; their luma.
+STATISTICS = {3: (MEAN, STD), 1: (GREY_MEAN, GREY_STD)}
+
+AMP = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, amp: str) -> torch.autocast:
+    """Return the context in which the network computes as the config's `amp` says."""
+    return torch.autocast(device.type, AMP[amp], enabled=amp != "off")
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Turn uint8 images (B, H, W, C), RGB or grey, into network input (B, C, H, W), float32."""
+    mean, std = _statistics(images.device, images.shape[-1])
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)  # (B, C, H, W), channels last
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _statistics(device: torch.device, channels: int) -> tuple[Tensor, Tensor]:
+    """Return mean and std (C,); kept, because copying them to a GPU would wait for it."""
+    mean, std = STATISTICS[channels]
+    return torch.tensor(mean, device=device), torch.tensor(std, device=device)
+
+
+def torch_backend(net: nn.Module, device: torch.device, amp: str = "off") -> Backend:
+    """Return what runs a network on its device, as autocast says; sets it to evaluation."""
+    net.eval()
+
+    @torch.inference_mode()
+    def run(images: Any, flip_test: bool) -> list[Maps]:
+        inputs = normalize(torch.as_tensor(images).to(device, non_blocking=True))  # (B, C, h, w)
+        with autocast(device, amp):
+            outputs: list[PoseOutput] = [net(inputs)]
+            if flip_test:
+                outputs.append(net(inputs.flip(-1)))
+        return [Maps(*(tuple(m.float() for m in maps) for maps in output)) for output in outputs]
+
+    return Backend(run, pose_codecs.torch, _decode, _fetch)
+
+
+@torch.inference_mode()
+def _decode(codec: AssociativeEmbedding, heatmaps: Tensor, tags: Tensor) -> People:
+    """Find the people of an image's maps (K, h, w) and (T, h, w, L), on their device."""
+    if heatmaps.device.type == "cpu":
+        return codec.decode(heatmaps.numpy(), tags.numpy())
+    (people,) = decode_people(codec, heatmaps[None], tags[None])
+    return people
+
+
+def _fetch(maps: Tensor) -> NDArray[np.float32]:
+    return maps.cpu().numpy()

@@ -1,0 +1,226 @@
+"""Load a trained network with all that is needed to use it: its config, skeleton and codec."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pose_backbones import (
+    ZOO,
+    Checkpoint,
+    CheckpointError,
+    LoadReport,
+    load_checkpoint,
+    read_checkpoint,
+)
+from pose_data import AIC, COCO, Persons, Skeleton
+from pose_data.combine import union
+from pose_data.skeleton import with_flip_pairs, with_sigmas
+from pose_train.config.load import load_config, parse_config, shipped_configs
+from pose_train.config.schema import Config, ConfigError, Data
+from pose_train.distributed import find_device
+from pose_train.inference.forward import torch_backend
+from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
+from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file
+from pose_train.recipes import RECIPES
+from pose_train.recipes.data import check_images, load_boxes, load_main
+
+# Names that promise a checkpoint, so that a web page under one of them is called what it is.
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".onnx")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in evaluation mode on its device.
+
+    codec: turns its maps into keypoints, or into people. skeleton: of its K keypoints. weights: the
+    file they are from, epoch: after how many epochs, where it says so. notes: what was chosen in
+    loading it that a user should know.
+    """
+
+    net: nn.Module
+    config: Config
+    codec: Codec
+    skeleton: Skeleton
+    device: torch.device
+    weights: Path
+    epoch: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Say which weights these are."""
+        return usage_of(self).origin
+
+
+def usage_of(trained: Trained) -> Usage:
+    """Return how a network is used, by its config."""
+    config = trained.config
+    return Usage(
+        input_size=config.model.input_size,
+        codec=trained.codec,
+        skeleton=trained.skeleton,
+        warp=config.data.chosen_warp,
+        exif=config.data.exif,
+        flip_test=config.chosen_eval.flip_test,
+        multi_scale=config.chosen_eval.multi_scale,
+        batch_size=config.chosen_eval.batch_size,
+        weights=str(trained.weights),
+        epoch=trained.epoch,
+        channels=config.model.channels,
+        bits=config.data.bits,
+    )
+
+
+def as_network(trained: Trained) -> Network:
+    """Return the network for a Predictor."""
+    usage, backend = usage_of(trained), torch_backend(trained.net, trained.device)
+    find = RECIPES[trained.config.recipe].find
+    return Network(usage, backend, find, usage.origin, trained.notes)
+
+
+def load_trained(
+    source: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+) -> Trained:
+    """Load a network to test, predict with or export.
+
+    source: a run directory (its best checkpoint, else its last), a checkpoint file of ours (it
+    carries its config), a preset or a config file. weights: a file, a run directory or a name of
+    the zoo, instead of the source's own; a preset of the zoo finds its file by itself where it is
+    on this machine. overrides: of the config, `key.sub=value`. Raises ConfigError or
+    CheckpointError.
+    """
+    if Path(source).suffix.lower() == ".onnx":
+        raise ConfigError(
+            f"{source} is an exported network, which only `pose-train predict` takes: name the run "
+            "directory or the checkpoint that it was exported from"
+        )
+    config, found = _config_and_weights(Path(source), overrides)
+    of_zoo = str(source) if str(source) in ZOO else None
+    chosen = weights or found or config.model.weights or of_zoo
+    if chosen is None:
+        raise ConfigError(f"{source} is a config without weights: say which with --weights FILE")
+    file = chosen if isinstance(chosen, Checkpoint) else read_checkpoint(weights_file(chosen))
+    skeleton = _skeleton(config, file)
+    # What training started from does not matter now.
+    bare = replace(config, model=replace(config.model, weights=None))
+    net, codec = RECIPES[config.recipe].build(bare, skeleton.num_keypoints)
+    report = _load(net, file)
+    config, notes = settle_warp(config, report)
+    on = find_device(device or config.train.device, 0)
+    net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    all_notes = (*report.notes, *notes)
+    return Trained(net.eval(), config, codec, skeleton, on, file.path, _epoch(file), all_notes)
+
+
+def _epoch(file: Checkpoint) -> int | None:
+    """Return after how many epochs a checkpoint of ours was saved."""
+    epoch, batch = file.content.get("epoch"), file.content.get("batch")
+    if "config" in file.content and isinstance(epoch, int) and isinstance(batch, int):
+        return epoch if batch else epoch - 1
+    return None
+
+
+def _load(net: nn.Module, file: Checkpoint) -> LoadReport:
+    """Load all weights of a network; raises CheckpointError for a file that lacks some."""
+    report = load_checkpoint(net, file)
+    # PyTorch < 0.4.1 did not write the counters of batch norms.
+    lacking = [name for name in report.missing if not name.endswith(".num_batches_tracked")]
+    if lacking:
+        raise CheckpointError(
+            f"{file.path} is of a backbone, to start training from: it lacks {lacking[0]} and "
+            f"{len(lacking) - 1} more of a trained network"
+        )
+    return report
+
+
+def _config_and_weights(
+    path: Path, overrides: Sequence[str]
+) -> tuple[Config, Checkpoint | Path | None]:
+    """Return the config of a source, and the weights that come with it, if any do."""
+    if str(path) in shipped_configs():
+        return load_config(path, overrides), None
+    if path.is_dir():
+        if not (path / "config.yaml").is_file():
+            raise ConfigError(f"{path} is no run directory: it has no config.yaml")
+        # The directory may have been moved since, and what was drawn for the run with it.
+        config = replace(load_config(path / "config.yaml", overrides), out=str(path))
+        return config, path if any((path / name).is_file() for name in (BEST, LAST)) else None
+    if not path.is_file() or _is_config(path):
+        return load_config(path, overrides), None
+    file = read_checkpoint(path)
+    text = file.content.get("config")
+    if isinstance(text, str):
+        return parse_config(text, f"the config in {path}", overrides), file
+    advice = "name the preset or config file that it belongs to, and give it as --weights"
+    if file.metadata.keys() & {"cfg", "config"}:
+        advice += f"; `pose-train init --from-mmpose {path}` writes one from what MMPose left in it"
+    raise ConfigError(f"{path} carries no config: {advice}")
+
+
+def _is_config(path: Path) -> bool:
+    """Tell a config from a checkpoint under any name: a checkpoint is never without zeros."""
+    if path.suffix.lower() in CHECKPOINTS:
+        return False
+    with path.open("rb") as file:
+        return b"\0" not in file.read(4096)
+
+
+def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
+    """Return the skeleton in a checkpoint, else that of the config's data, else the published one.
+
+    A checkpoint that was trained on keypoints of one's own is of little use without its names.
+    """
+    stored = file.content.get("skeleton")
+    if isinstance(stored, dict):
+        try:
+            return skeleton_from_plain(stored)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{file.path}: the skeleton in it is damaged ({error})") from None
+    data = config.data
+    root = Path(config.out, "data") if data.root is None else Path(data.root)
+    annotations, images = root / data.val.annotations, root / data.val.images
+    own = None
+    if data.format == "coco" and annotations.is_file() and images.is_dir():
+        own = load_main(root, data, data.val).skeleton
+    return published_skeleton(data, own)
+
+
+def load_tested(config: Config) -> tuple[Persons, Persons]:
+    """Return the annotated set that a config evaluates on, and the boxes in its pictures.
+
+    Raises ConfigError, DatasetError.
+    """
+    data = config.data
+    root = Path(config.out, "data") if data.root is None else Path(data.root)
+    if data.format != "coco":
+        raise ConfigError(
+            f"data.format {data.format} cannot be evaluated as it is: write it as COCO with "
+            "`pose-data convert` and set data.format=coco"
+        )
+    val = load_main(root, data, data.val)
+    check_images(val)
+    return val, load_boxes(data, config.chosen_eval, root, val)
+
+
+def published_skeleton(data: Data, own: Skeleton | None = None) -> Skeleton:
+    """Return what is trained on sets like these: COCO's or AIC's keypoints, or both combined.
+
+    own: the main set's, where it is known to be another.
+    """
+    known = {"coco": COCO, "aic": AIC}
+    skeleton = own or known[data.format]
+    if data.flip_pairs is not None:
+        skeleton = with_flip_pairs(skeleton, data.flip_pairs)
+    skeleton = with_sigmas(skeleton, data.sigmas)
+    if data.mix == "combine":
+        same = {name: one[0] if len(one) == 1 else one for name, one in data.same.items()}
+        for extra in data.extra.values():
+            skeleton = union(skeleton, known[extra.format], same)  # type: ignore[arg-type]
+    return skeleton

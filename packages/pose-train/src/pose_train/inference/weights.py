@@ -1,0 +1,103 @@
+"""Weights to start from or to use: which file they are in, and what follows from their origin."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+from torch import nn
+
+from pose_backbones import (
+    ZOO,
+    CheckpointError,
+    LoadReport,
+    find_weights,
+    load_checkpoint,
+    local_weights,
+    weights_folders,
+)
+from pose_data import Persons
+from pose_train.config.schema import Config, Model
+
+LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"  # of a run directory
+
+FEW = 2000  # persons, of which COCO has 150,000
+SMALL = 5_000_000  # parameters that they may suffice for
+
+
+def weights_file(weights: str | Path) -> Path:
+    """Return the file that is meant: a file, a run directory's best or last, or one of the zoo.
+
+    A file of the zoo is verified by the SHA-256 prefix in its name. Raises CheckpointError.
+    """
+    path = Path(weights)
+    if path.is_dir():
+        return checkpoint_of_run(path)
+    name = str(weights)
+    if name not in ZOO or path.is_file():
+        return path
+    if local_weights(name) is None:
+        folders = " or ".join(str(folder) for folder in weights_folders())
+        raise CheckpointError(
+            f"{ZOO[name].file} is not in {folders}: fetch it with `pose-train zoo fetch {name}`, "
+            "or name your copy (--weights FILE; in a config, model.weights: FILE; null trains from "
+            "scratch)"
+        )
+    return find_weights(name)
+
+
+def checkpoint_of_run(run_dir: Path) -> Path:
+    """Return the best checkpoint of a run directory, else the last; raises CheckpointError."""
+    for name in (BEST, LAST):
+        if (run_dir / name).is_file():
+            return run_dir / name
+    raise CheckpointError(f"{run_dir} holds no checkpoint: neither {BEST} nor {LAST}")
+
+
+def start_from_weights(net: nn.Module, config: Config, persons: Persons | None = None) -> Config:
+    """Load `model.weights`, if given, and return the config with what follows from them.
+
+    persons: what will be trained on, where it is known. Prints what was loaded, or that they are
+    few to train a large network from scratch. Raises CheckpointError where weights do not fit.
+    """
+    model = config.model
+    if model.weights is None:
+        parameters = sum(parameter.numel() for parameter in net.parameters())
+        if persons is not None and len(persons) < FEW and parameters > SMALL:
+            print(
+                f"note: {len(persons)} {persons.noun} are few to train {parameters / 1e6:.0f} "
+                "million parameters from scratch, and AP may stay near 0: start from weights, "
+                f"model.weights={zoo_row(model) or 'FILE'} model.reinit_head=true, or train a "
+                "smaller network (`pose-train init --model hrnet_small`)",
+                flush=True,
+            )
+        return settle_warp(config, None)[0]
+    report = load_checkpoint(net, weights_file(model.weights), reinit_head=model.reinit_head)
+    config, notes = settle_warp(config, report)
+    for text in (f"{model.weights}: {report}", *notes):
+        print(text, flush=True)
+    return config
+
+
+def zoo_row(model: Model) -> str | None:
+    """Return the row of the zoo with weights for a network, of several the one nearest in size."""
+    rows = [name for name, row in ZOO.items() if row.model == model.name]
+    area = math.prod(model.input_size)
+    return min(rows, key=lambda n: abs(math.prod(ZOO[n].input_size) - area), default=None)
+
+
+def settle_warp(config: Config, report: LoadReport | None) -> tuple[Config, list[str]]:
+    """Choose `data.warp` where the config leaves it open; return what there is to say about it.
+
+    Weights of MMPose's and the papers' authors' were tested with the rounding of OpenCV 4.
+    """
+    is_foreign = report is not None and report.is_foreign
+    is_same = cv2.__version__.startswith("4.")
+    warp = config.data.warp or ("opencv4" if is_foreign else "cv2")
+    notes = []
+    if is_foreign and warp == "cv2" and not is_same:
+        notes.append(
+            f"data.warp is cv2, which rounds as OpenCV {cv2.__version__} does: these weights were "
+            "tested with OpenCV 4's rounding, opencv4, and some keypoints will move by pixels"
+        )
+    return replace(config, data=replace(config.data, warp=warp)), notes

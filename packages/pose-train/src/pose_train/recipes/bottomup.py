@@ -1,0 +1,210 @@
+"""The bottom-up recipe: whole images, heatmaps and tags, associative embedding."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import pose_codecs.torch as codecs
+from pose_backbones import PoseOutput
+from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
+from pose_data import BottomUp, GroupedBatches, Persons, SceneAugmentation, Skeleton
+from pose_data.combine import draw_rows
+from pose_data.persons import sources_of
+from pose_train.config.schema import Config, ConfigError
+from pose_train.distributed import Ranks, gather
+from pose_train.inference.bottomup import Decoding, find, find_scenes, scene_rows
+from pose_train.inference.evaluate import Rows, kept_keypoints
+from pose_train.inference.forward import torch_backend
+from pose_train.recipes.loaders import make_batches, own_part, progress_bar, scene_loader
+from pose_train.recipes.losses import bottomup_loss
+from pose_train.recipes.recipe import Batch, Recipe, create_net
+
+Floats = NDArray[np.float32]
+Size = tuple[int, int]  # (w, h)
+
+
+def build(config: Config, num_keypoints: int) -> tuple[nn.Module, AssociativeEmbedding]:
+    """Build the network, and the codec of its maps, which knows their sizes."""
+    model, grouping = config.model, config.grouping
+    net, output = create_net(model, num_keypoints)
+    if not output.tags:
+        raise ConfigError(f"model.name {model.name} is a top-down network; this recipe is bottomup")
+    sizes = tuple(dict.fromkeys(map(_size, output.heatmaps)))
+    if model.heatmap_sizes and model.heatmap_sizes != sizes:
+        raise ConfigError(
+            f"model.heatmap_sizes is {[list(size) for size in model.heatmap_sizes]}, but "
+            f"{model.name} makes heatmaps of {[list(size) for size in sizes]} from an input of "
+            f"{list(model.input_size)}"
+        )
+    try:
+        return net, AssociativeEmbedding(
+            model.input_size,
+            sizes,
+            sigma=config.codec.sigma,
+            max_instances=grouping.max_instances,
+            detection_threshold=grouping.detection_threshold,
+            tag_threshold=grouping.tag_threshold,
+            nms_kernel=grouping.nms_kernel,
+            adjust=grouping.adjust,
+            refine=grouping.refine,
+            tag_per_keypoint=output.tags[0].shape[1] == num_keypoints,
+        )
+    except ValueError as error:
+        raise ConfigError(f"grouping: {error}") from error
+
+
+def _size(maps: Tensor) -> Size:
+    return maps.shape[3], maps.shape[2]
+
+
+def samples(
+    config: Config,
+    persons: Persons,
+    codec: AssociativeEmbedding,
+    device: torch.device,
+    augmented: bool,
+) -> BottomUp:
+    """Return the training samples: images with targets for maps of every size.
+
+    Not augmented, of each image the region around its middle, as long as `train.scene.side`.
+    """
+    scene = config.train.scene
+    if not augmented:
+        scene = SceneAugmentation(0.0, 0.0, (1.0, 1.0), 0.0, scene.side)
+    encode = _keep_keypoints if _encodes_on(device) else encode_targets
+    return _images(
+        config,
+        persons,
+        heatmap_sizes=codec.heatmap_sizes,
+        encode=functools.partial(encode, codec),
+        augment=scene,
+        max_people=codec.max_instances,
+        max_broken=config.data.max_broken,
+    )
+
+
+def _images(config: Config, persons: Persons, **options: Any) -> BottomUp:
+    data = config.data
+    return BottomUp(
+        persons,
+        config.model.input_size,
+        seed=config.seed,
+        warp=data.chosen_warp,
+        decode=data.decode,
+        exif=data.exif,
+        bits=data.bits,
+        channels=config.model.channels,
+        **options,
+    )
+
+
+def _encodes_on(device: torch.device) -> bool:
+    """Whether targets are made on the device: a GPU makes them faster than it receives them."""
+    return device.type == "cuda"
+
+
+def encode_targets(
+    codec: AssociativeEmbedding, keypoints: Floats, visible: Floats, size: Size
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Turn keypoints (P, K, 2) in pixels of a map into its heatmaps (K, h, w) and tag indices."""
+    return (
+        encode_people(keypoints, visible, size, codec.sigma),
+        keypoint_indices(keypoints, visible, size, codec.max_instances, codec.tag_per_keypoint),
+    )
+
+
+def _keep_keypoints(
+    codec: AssociativeEmbedding, keypoints: Floats, visible: Floats, size: Size
+) -> tuple[Floats, Floats]:
+    """Stand in for encode_targets where targets are made on the device, from these.
+
+    Padded to max_instances people, so that batches have one shape.
+    """
+    room = [(0, codec.max_instances - len(visible)), (0, 0)]
+    return np.pad(keypoints, [*room, (0, 0)]), np.pad(visible, room)
+
+
+def batches(config: Config, images: BottomUp, ranks: Ranks) -> GroupedBatches:
+    """Return the order of the images."""
+    sources = sources_of(images.persons)
+    ratios, shares = [each.ratio for each in sources], [each.shares for each in sources]
+    # The images of a source stand together; those without annotations are no samples.
+    bounds = np.cumsum([0, *(source.num_images for source in sources)])
+    counts = np.diff(np.searchsorted(images.images, bounds)).tolist()
+    return make_batches(
+        config,
+        images.persons,
+        np.arange(len(images)),
+        lambda rng: draw_rows(counts, ratios, rng, shares),
+        ranks,
+    )
+
+
+def loss(
+    config: Config, codec: AssociativeEmbedding, output: PoseOutput, batch: Batch
+) -> dict[str, Tensor]:
+    """Return the loss of heatmaps and tags, and its parts."""
+    device = output.heatmaps[0].device
+    # One of each size: (B, K, h, w), (B, h, w), (B, P, K, 2)
+    targets, masks, indices = (
+        [each.to(device, non_blocking=True) for each in batch[key]]
+        for key in ("heatmaps", "masks", "indices")
+    )
+    sizes = list(codec.heatmap_sizes)
+    if _encodes_on(device):  # they are keypoints (B, P, K, 2) and visible (B, P, K)
+        people = list(zip(targets, indices, sizes, strict=True))
+        targets = [codecs.encode_people(*each, codec.sigma) for each in people]
+        indices = [codecs.keypoint_indices(*each, codec.tag_per_keypoint) for each in people]
+    # HigherHRNet's two stages have two sizes, those of a stacked hourglass one.
+    stages = [sizes.index(_size(maps)) for maps in output.heatmaps]
+    parts = bottomup_loss(
+        output.heatmaps,
+        output.tags,
+        [targets[i] for i in stages],
+        [masks[i] for i in stages],
+        [indices[i] for i in stages],
+        supervise_empty=config.loss.supervise_empty,
+        push_factor=config.loss.push,
+        pull_factor=config.loss.pull,
+    )
+    return {"loss": parts.total, **{f"{k}_loss": part for k, part in parts._asdict().items()}}
+
+
+def predict(
+    config: Config,
+    net: nn.Module,
+    codec: AssociativeEmbedding,
+    skeleton: Skeleton,
+    val: Persons,
+    boxes: Persons,
+    ranks: Ranks,
+    device: torch.device,
+) -> Rows:
+    """Find the people in every image of a set; return COCO result rows, those of all processes."""
+    settings = config.chosen_eval
+    images = _images(config, val, scale_factors=settings.multi_scale)
+    part, workers = own_part(len(images), ranks), config.train.num_workers
+    loader = scene_loader(images, part, settings.batch_size, workers, device)
+    scenes = find_scenes(
+        torch_backend(net, device, config.train.amp),
+        progress_bar(loader, ranks),
+        Decoding(codec, sorted(settings.multi_scale, reverse=True)),
+        skeleton.flip_indices if settings.flip_test else None,
+    )
+    everyone = [scene for part in gather(scenes, ranks) for scene in part]
+    keypoints = kept_keypoints(skeleton, val.skeleton)
+    if keypoints is not None:
+        everyone = [
+            scene._replace(
+                keypoints=scene.keypoints[:, keypoints], scores=scene.scores[:, keypoints]
+            )
+            for scene in everyone
+        ]
+    return scene_rows(everyone, val.categories[0].id)
+
+
+BOTTOM_UP = Recipe(build, samples, batches, loss, predict, find)

@@ -1,0 +1,232 @@
+"""The sets of a run, by the data of its config: what is trained on, and what is evaluated."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pose_data import (
+    Persons,
+    Scene,
+    combine,
+    load_aic,
+    load_coco,
+    load_detections,
+    merge,
+    synthesize,
+    whole_image_boxes,
+    with_flip_pairs,
+    with_shares,
+    with_sigmas,
+)
+from pose_data.images.missing import why_missing
+from pose_data.shares import Unit
+from pose_train.config.schema import (
+    AnnotationSet,
+    ConfigError,
+    Data,
+    Eval,
+    ExtraSource,
+    RecipeName,
+    RunError,
+    Synthetic,
+)
+
+# The boxes of the published tables, by a detector with an AP of 56.4 for persons.
+PUBLISHED_DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
+
+
+class Sets(NamedTuple):
+    """train and val: annotated persons; boxes: what is evaluated, in val's images.
+
+    val and boxes are None where nothing is evaluated.
+    """
+
+    train: Persons
+    val: Persons | None
+    boxes: Persons | None
+
+    @property
+    def evaluated(self) -> tuple[Persons, Persons]:
+        """Return val and boxes, where there is an evaluation."""
+        assert self.val is not None
+        assert self.boxes is not None
+        return self.val, self.boxes
+
+
+def load_sets(data: Data, evaluation: Eval | None, root: Path, recipe: RecipeName) -> Sets:
+    """Load the sets below `root`; raises ConfigError, DatasetError."""
+    if evaluation is None:
+        return Sets(load_train(data, root, recipe), None, None)
+    val = load_main(root, data, data.val)
+    return Sets(load_train(data, root, recipe), val, load_boxes(data, evaluation, root, val))
+
+
+def load_train(data: Data, root: Path, recipe: RecipeName) -> Persons:
+    """Load what is trained on: one set, or several as one."""
+    first = with_balance(load_main(root, data, data.train), data, recipe)
+    if not data.extra:
+        return first if data.ratio == 1 else merge(first, ratios=[data.ratio])
+    others = []
+    for name, extra in data.extra.items():
+        key = f"data.extra.{name}.root"
+        if extra.root is None:
+            raise ConfigError(
+                f"{key} is missing: give its folder, or leave it out: data.extra={{}}"
+            )
+        other = load_annotated(Path(extra.root), extra.train, extra.format, key)
+        others.append(with_balance(other, extra, recipe))
+    ratios = [data.ratio, *(extra.ratio for extra in data.extra.values())]
+    same = {
+        name: other[0] if len(other) == 1 else (other[0], other[1])
+        for name, other in data.same.items()
+    }
+    join = merge if data.mix == "merge" else combine
+    return join(first, *others, ratios=ratios, same=same)
+
+
+def with_balance(persons: Persons, source: Data | ExtraSource, recipe: RecipeName) -> Persons:
+    """Return persons with how often they come, by keys of their file; bottom-up its images."""
+    unit: Unit = "persons" if recipe == "topdown" else "images"
+    return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
+
+
+def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Persons:
+    """Return the boxes that are evaluated: annotated, detected, or whole images."""
+    if evaluation.boxes == "gt":
+        return val
+    if evaluation.boxes == "image":
+        return whole_image_boxes(val)
+    found = data.detections
+    if found.file is None:
+        raise ConfigError("eval.boxes is detections, and data.detections.file is missing")
+    if not (root / found.file).is_file():
+        origin = ""
+        if Path(found.file).name == PUBLISHED_DETECTIONS:
+            origin = " (shared by the authors of HRNet; their README and MMPose's link it)"
+        raise ConfigError(
+            f"{root / found.file} does not exist: put the detector's boxes there{origin}, name "
+            "another COCO results file with data.detections.file=FILE, or take the annotated boxes "
+            "with eval.boxes=gt, which gives a higher AP"
+        )
+    with quiet_loaders():
+        return load_detections(
+            root / found.file,
+            val,
+            score_threshold=found.score_threshold,
+            per_image=found.per_image,
+        )
+
+
+def load_main(root: Path, data: Data, chosen: AnnotationSet) -> Persons:
+    """Load the set that is trained on, or the one that is evaluated."""
+    persons = load_annotated(
+        root, chosen, data.format, "data.root", data.categories, data.flip_pairs
+    )
+    return replace(persons, skeleton=with_sigmas(persons.skeleton, data.sigmas))
+
+
+def load_annotated(
+    root: Path,
+    chosen: AnnotationSet,
+    format_: str,
+    key: str,
+    categories: Sequence[int | str] | None = None,
+    flip_pairs: Sequence[Sequence[str]] | None = None,
+) -> Persons:
+    """Load one annotated set below a root, which the config names by `key`."""
+    if not root.is_dir():
+        raise ConfigError(f"{key} {root} does not exist or is not a folder")
+    files = root / chosen.annotations, root / chosen.images
+    with quiet_loaders():
+        if format_ == "aic":
+            persons = load_aic(*files)
+            if flip_pairs is not None:
+                persons = replace(persons, skeleton=with_flip_pairs(persons.skeleton, flip_pairs))
+        else:
+            persons = load_coco(*files, categories=categories, flip_pairs=flip_pairs)
+    if not len(persons):
+        raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
+    return persons
+
+
+@contextmanager
+def quiet_loaders() -> Iterator[None]:
+    """Keep loaders from logging their notices: `notes` returns them for a better moment."""
+    log = logging.getLogger("pose_data.notices")
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
+
+
+def notes(*sets: Persons) -> list[str]:
+    """Return what was derived or left out in loading sets, a line each.
+
+    What holds for several files comes once, without their names.
+    """
+    files_of: dict[str, dict[str, None]] = {}
+    for persons in sets:
+        files = [persons.annotation_file, *(source.annotation_file for source in persons.sources)]
+        for notice in persons.notices:
+            file = next((file for file in files if notice.startswith(f"{file}: ")), None)
+            text = notice if file is None else notice.removeprefix(f"{file}: ")
+            files_of.setdefault(text, {})["" if file is None else f"{file.name}: "] = None
+    return [
+        f"note: {next(iter(files)) if len(files) == 1 else ''}{text}"
+        for text, files in files_of.items()
+    ]
+
+
+def check_images(persons: Persons) -> None:
+    """Raise ConfigError where images with persons do not exist, naming the first."""
+    used = np.unique(persons.image_index)
+    first = np.searchsorted(persons.image_index, used)  # one person of each
+    missing = [i for i in first.tolist() if not os.path.exists(persons.image_path(i))]
+    if missing:
+        path = persons.image_path(missing[0])
+        name = str(persons.file_names[persons.image_index[missing[0]]])
+        raise ConfigError(
+            f"{len(missing)} of {len(used)} images of {persons.annotation_file} do not exist, "
+            f"{path} for one: {why_missing(persons.image_dir, name)}"
+        )
+
+
+def draw_images(made: Synthetic, root: Path, seed: int) -> None:
+    """Draw the images and annotations of a synthetic set; raises RunError."""
+    print(f"drawing {made.num_train} + {made.num_val} images into {root}", flush=True)
+    try:
+        synthesize(
+            root,
+            num_train=made.num_train,
+            num_val=made.num_val,
+            image_size=made.image_size,
+            seed=seed,
+            scene=Scene(made.people),
+        )
+    except OSError as error:
+        raise RunError(f"cannot draw images into {root}: {error.strerror}") from error
+
+
+def describe(sets: Sets) -> str:
+    """Say how much there is to train on and to evaluate, and what an AP would not show."""
+    count = "none" if sets.boxes is None else len(sets.boxes)
+    lines = [f"{len(sets.train)} {sets.train.noun} to train on, {count} to evaluate"]
+    if sets.train.sources or sets.train.shares is not None:
+        lines.insert(0, sets.train.describe())
+    shared = set() if sets.val is None else _image_paths(sets.train) & _image_paths(sets.val)
+    if shared:
+        lines.append(
+            f"note: {len(shared)} images are in both sets; the AP shows how well they are fitted"
+        )
+    return "\n".join([*lines, *notes(*(each for each in sets if each is not None))])
+
+
+def _image_paths(persons: Persons) -> set[Path]:
+    return {persons.image_path(i).resolve() for i in range(len(persons))}

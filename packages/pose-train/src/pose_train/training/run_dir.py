@@ -1,0 +1,252 @@
+"""A run and its directory: what stays the same while a run lasts, and what it writes."""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pose_train.config.load import to_yaml
+from pose_train.config.schema import Config, ConfigError, RunError
+from pose_train.distributed import Ranks, gather
+from pose_train.files.write import write_error, write_file, write_text
+from pose_train.inference.evaluate import check_evaluation
+from pose_train.inference.weights import LAST
+from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
+from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
+from pose_train.training.progress import Pace, StopRequest
+
+SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
+Logger = Callable[[dict[str, Any]], None]  # takes a record of metrics.jsonl
+
+
+class NonFiniteError(RunError):
+    """The loss or the weights became NaN or infinite; the message says where."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same during a run."""
+
+    config: Config
+    about: dict[str, Any]  # what every checkpoint says of the run: its config, the skeleton
+    dir: Path
+    sets: Sets
+    ranks: Ranks
+    device: torch.device
+    stop: StopRequest
+    loggers: list[Logger]
+    pace: Pace = field(default_factory=Pace)
+    notes_shown: set[str] = field(default_factory=set)  # those that come once in a run
+
+
+def load_given_sets(config: Config) -> Sets | None:
+    """Load the sets of data.root; None where they are yet to be drawn.
+
+    What would keep results from being evaluated shows now, not after the first epochs.
+    """
+    check_extras(config)
+    if config.data.root is None:
+        return None
+    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
+    if sets.val is not None:
+        check_images(sets.val)
+        check_evaluation(config, sets.train.skeleton, sets.val)
+    return sets
+
+
+def open_run(
+    config: Config,
+    sets: Sets | None,
+    ranks: Ranks,
+    device: torch.device,
+    stop: StopRequest,
+    resume: bool,
+) -> Run:
+    """Make the run directory, and the images if they are to be drawn; or open what is there."""
+    path, text = Path(config.out), to_yaml(config)
+    if ranks.is_first and not resume:
+        create_run_dir(config.out)
+        if config.data.synthetic is not None:
+            draw_images(config.data.synthetic, path / "data", config.seed)
+    gather(None, ranks)  # the others wait until the images are there
+    if sets is None:
+        sets = load_sets(config.data, config.eval, path / "data", config.recipe)
+    loggers: list[Logger] = []
+    if ranks.is_first:
+        write_text(path / "config.yaml", text)
+        write_text(path / SIGMAS, json.dumps(_sigmas(sets), indent=1, ensure_ascii=False))
+        print(describe(sets), flush=True)
+        loggers = open_loggers(config, path, dataclasses.asdict(config))
+    plain = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
+    about = {"config": text, "skeleton": plain}
+    return Run(config, about, path, sets, ranks, device, stop, loggers)
+
+
+def _sigmas(sets: Sets) -> dict[str, float]:
+    skeletons = [persons.skeleton for persons in (sets.train, sets.val) if persons is not None]
+    return {
+        name: sigma
+        for skeleton in skeletons
+        for name, sigma in zip(skeleton.keypoints, skeleton.sigmas, strict=True)
+    }
+
+
+def create_run_dir(out: str) -> Path:
+    """Make an empty run directory; raises ConfigError where something is already there."""
+    path = Path(out)
+    try:
+        if path.is_dir() and not any(path.iterdir()):
+            write_file(path / ".writable", lambda file: file.write(b""))
+            (path / ".writable").unlink()
+            return path
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(
+            f"{path} already holds something, perhaps another run; choose another with out=DIR"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot create the run directory {path}: {error.strerror}") from error
+    return path
+
+
+def say(run: Run, text: str) -> None:
+    """Print a line with the time, once for all processes."""
+    if run.ranks.is_first:
+        print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def save(run: Run, training: Training, name: str = LAST) -> None:
+    """Save a checkpoint in the run directory; only the first process does.
+
+    Raises NonFiniteError for weights that are not: a finite loss may have had a gradient that was
+    not, and the checkpoint from before must stay.
+    """
+    if not run.ranks.is_first:
+        return
+    progress = training.progress
+    if not _is_finite(training.net):
+        raise NonFiniteError(
+            f"weights became NaN or infinite in epoch {progress.epoch}, batch {progress.batch} or "
+            f"shortly before; {how_to_go_on(run)}"
+        )
+    save_checkpoint(run.dir / name, training, run.about)
+
+
+def save_epoch(run: Run, training: Training, epoch: int) -> None:
+    """Save the end of an epoch: as the last checkpoint, and numbered where the config asks."""
+    save(run, training)
+    every = run.config.checkpoints.every
+    if every and epoch % every == 0 and run.ranks.is_first:
+        save(run, training, f"checkpoint_{epoch:04d}.pth")
+        keep_newest(run.dir, run.config.checkpoints.keep)
+
+
+def how_to_go_on(run: Run) -> str:
+    """Return what to do where numbers are no longer finite."""
+    lr = run.config.train.lr / 2
+    return f"{LAST} is from before that: try `pose-train resume {run.dir} train.lr={lr:.2g}`"
+
+
+def _is_finite(net: nn.Module) -> bool:
+    largest = torch._foreach_norm([p.detach() for p in net.parameters()], float("inf"))
+    return bool(torch.stack(list(largest)).isfinite().all())
+
+
+def record(run: Run, training: Training, values: dict[str, Any]) -> None:
+    """Write one record of metrics, in metrics.jsonl and to the loggers; raises RunDirError."""
+    training.progress.records += 1
+    if not run.ranks.is_first:
+        return
+    path = run.dir / "metrics.jsonl"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+    except OSError as error:
+        raise write_error(path, error) from error
+    for log in run.loggers:
+        log(values)
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Return the records of metrics.jsonl in order."""
+    lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def cut_metrics(run_dir: Path, count: int) -> None:
+    """Keep the first `count` records: a run goes on from a checkpoint, not from the last line."""
+    path = run_dir / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    write_text(path, "".join(f"{line}\n" for line in lines[:count]))
+
+
+def check_extras(config: Config) -> None:
+    """Raise ConfigError for an extra that the config asks for and that is not installed."""
+    wanted = {"log.tensorboard": config.log.tensorboard, "log.wandb": config.log.wandb is not None}
+    for key, is_wanted in wanted.items():
+        extra = key.removeprefix("log.")
+        if is_wanted and importlib.util.find_spec(extra) is None:
+            raise ConfigError(
+                f"{key} needs {extra}, which is not installed: pip install 'pose-train[{extra}]'"
+            )
+
+
+def open_loggers(config: Config, run_dir: Path, settings: dict[str, Any]) -> list[Logger]:
+    """Return what every record goes to besides metrics.jsonl; check_extras comes first.
+
+    settings: the config as plain values, which Weights & Biases shows beside the curves.
+    """
+    loggers: list[Logger] = []
+    if config.log.tensorboard:
+        loggers.append(_tensorboard(run_dir))
+    if config.log.wandb is not None:
+        loggers.append(_wandb(config.log.wandb, run_dir, settings))
+    return loggers
+
+
+def scalars(values: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of a record as KIND/NAME, as both programs group them."""
+    return {
+        f"{values['kind']}/{name}": float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and name != "step"
+    }
+
+
+def _tensorboard(run_dir: Path) -> Logger:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(run_dir / "tensorboard"))
+
+    def log(values: dict[str, Any]) -> None:
+        for name, value in scalars(values).items():
+            writer.add_scalar(name, value, values["step"])
+        writer.flush()
+
+    return log
+
+
+def _wandb(project: str, run_dir: Path, settings: dict[str, Any]) -> Logger:
+    wandb: Any = importlib.import_module("wandb")
+    # The same id for the same directory, so that a resumed run continues its curves.
+    run = wandb.init(
+        project=project,
+        id=run_dir.resolve().name,
+        name=run_dir.name,
+        dir=str(run_dir),
+        config=settings,
+        resume="allow",
+    )
+
+    def log(values: dict[str, Any]) -> None:
+        run.log(scalars(values), step=values["step"])
+
+    return log
