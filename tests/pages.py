@@ -28,9 +28,9 @@ from pose_data.__main__ import main as pose_data
 from pose_eval.__main__ import COMMANDS as EVAL_COMMANDS
 from pose_eval.__main__ import main as pose_eval
 from pose_train import load_config, shipped_configs
-from pose_train.__main__ import COMMANDS as TRAIN_COMMANDS
-from pose_train.__main__ import _parse
 from pose_train.__main__ import main as pose_train
+from pose_train.arguments import COMMANDS as TRAIN_COMMANDS
+from pose_train.arguments import parse
 from pose_train.config.schema import Config
 
 MAINS: dict[str, Callable[[list[str]], int]] = {
@@ -176,7 +176,7 @@ def _check_torchrun(words: list[str]) -> None:
 
 
 def _check_pose_train(words: list[str]) -> None:
-    args = _parse(words)
+    args = parse(words)
     source = getattr(args, "config", getattr(args, "source", None))
     overrides = getattr(args, "overrides", [])
     if source in shipped_configs():

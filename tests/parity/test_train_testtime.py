@@ -22,9 +22,9 @@ from typed_commands import as_published, evaluated, lay_out, run_test, save_publ
 
 from pose_eval.__main__ import main as pose_eval
 from pose_train.config.load import load_config, shipped_configs
-from pose_train.inference import bottomup as people
-from pose_train.inference import evaluate as testing
-from pose_train.inference.bottomup import Scene, find_people, scene_rows
+from pose_train.inference import bottomup
+from pose_train.inference.bottomup import Decoding, Scene, scene_rows
+from pose_train.recipes import bottomup as recipe
 
 Case = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -77,8 +77,7 @@ def test_the_command(
     lay_out_pictures(tmp_path, pictures)
     if not first["test_cfg_overrides"].get("project2image", True):
         # In no published protocol, so in no config.
-        without = functools.partial(find_people, project=False)
-        monkeypatch.setattr(testing, "find_people", without)
+        monkeypatch.setattr(recipe, "Decoding", functools.partial(Decoding, project=False))
     seen = catch_maps(monkeypatch)
     rows = run_test(capsys, source, weights, tmp_path, *settings(source, first)).rows
     assert len(seen) == len({picture["image_id"] for picture in pictures})
@@ -92,7 +91,7 @@ def test_the_command(
 
 def catch_maps(monkeypatch: pytest.MonkeyPatch) -> list[Maps]:
     """Return a list to which the merged maps of each picture are added from now on."""
-    merge = people.merge_maps
+    merge = bottomup.merge_maps
     seen: list[Maps] = []
 
     def caught(*args: Any) -> Maps:
@@ -100,7 +99,7 @@ def catch_maps(monkeypatch: pytest.MonkeyPatch) -> list[Maps]:
         seen.append(maps)
         return maps
 
-    monkeypatch.setattr(people, "merge_maps", caught)
+    monkeypatch.setattr(bottomup, "merge_maps", caught)
     return seen
 
 

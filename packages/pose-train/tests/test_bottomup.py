@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import pose_codecs.torch
 from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_data import Persons, keypoints_to_image, load_coco, synthesize
@@ -22,10 +23,12 @@ from pose_train.__main__ import main
 from pose_train.config.load import load_config
 from pose_train.config.schema import Config, ConfigError, Data, Model, Train
 from pose_train.distributed import Ranks
-from pose_train.inference import evaluate as testing
 from pose_train.inference.bottomup import Scene, merge_maps, scene_rows
 from pose_train.recipes import bottomup
 from pose_train.recipes.data import load_sets
+from pose_train.training import loop
+
+CPU = torch.device("cpu")
 
 TINY = """
 recipe: bottomup
@@ -96,14 +99,14 @@ def test_resumed_equals_uninterrupted(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(["run", str(config_file), f"out={whole}", *options]) == 0
     with monkeypatch.context() as patch:
-        original = bottomup.batch_loss
+        original = loop.batch_losses
 
         def asked(*args: Any) -> Any:
-            patch.setattr(bottomup, "batch_loss", original)  # once
+            patch.setattr(loop, "batch_losses", original)  # once
             os.kill(os.getpid(), signal.SIGTERM)
             return original(*args)
 
-        patch.setattr(bottomup, "batch_loss", asked)
+        patch.setattr(loop, "batch_losses", asked)
         assert main(["run", str(config_file), f"out={parts}", *options]) == 0
     assert not (parts / "results.json").exists()
     assert main(["resume", str(parts)]) == 0
@@ -124,10 +127,10 @@ def test_ratios_draw_the_pictures_of_each_source(
     other = synthesize(tmp_path / "other", num_train=6, num_val=1, image_size=(96, 64), seed=4)
     extra = f"data.extra={{more: {{root: {other}, ratio: 0.5}}}}"
     config = load_config(config_file, [extra, "data.ratio=2", "train.epochs=1"])
-    sets = load_sets(config.data, config.eval, data)
-    _, maps = bottomup.create_net(config.model, 17)
-    dataset = bottomup.train_samples(config, sets.train, maps, torch.device("cpu"))
-    batches = bottomup.make_batches(dataset, config, Ranks())
+    sets = load_sets(config.data, config.eval, data, config.recipe)
+    _, codec = bottomup.build(config, 17)
+    dataset = bottomup.samples(config, sets.train, codec, CPU, True)
+    batches = bottomup.batches(config, dataset, Ranks())
     drawn = []
     for batches.epoch in (1, 2):
         keys = [key for batch in batches for key in batch]
@@ -160,11 +163,11 @@ def test_groups_of_whole_images_come_equally_often(
     options += ["data.balance=camera", "train.epochs=1"]
     config = load_config(config_file, options)
     sets = load_sets(config.data, config.eval, root, config.recipe)
-    _, maps = bottomup.create_net(config.model, 17)
-    dataset = bottomup.train_samples(config, sets.train, maps, torch.device("cpu"))
+    _, codec = bottomup.build(config, 17)
+    dataset = bottomup.samples(config, sets.train, codec, CPU, True)
     for world_size in (1, 2):
         ranks = [Ranks(rank, world_size) for rank in range(world_size)]
-        batches = [bottomup.make_batches(dataset, config, each) for each in ranks]
+        batches = [bottomup.batches(config, dataset, each) for each in ranks]
         drawn = [key for own in batches for batch in own for key in batch]
         counts = np.bincount([index for _, index, _ in drawn], minlength=16)
         assert [counts[:2].sum(), counts[2:8].sum(), counts[8:].sum()] == [4, 4, 4]
@@ -177,8 +180,8 @@ def test_groups_of_whole_images_come_equally_often(
     assert "    smallest, left: 2 -> 4 samples an epoch\n" in printed
 
 
-def two_samples(config: Config, persons: Persons, maps: bottomup.Maps) -> dict[str, Any]:
-    dataset = bottomup.train_samples(config, persons, maps, torch.device("cpu"))
+def two_samples(config: Config, persons: Persons, codec: AssociativeEmbedding) -> dict[str, Any]:
+    dataset = bottomup.samples(config, persons, codec, CPU, True)
     batch: dict[str, Any] = torch.utils.data.default_collate([dataset[0], dataset[1]])
     return batch
 
@@ -186,15 +189,15 @@ def two_samples(config: Config, persons: Persons, maps: bottomup.Maps) -> dict[s
 def test_targets_made_on_the_device_are_the_same(
     config_file: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, cpu = load_config(config_file), torch.device("cpu")
-    net, maps = bottomup.create_net(config.model, 17)
+    config = load_config(config_file)
+    net, codec = bottomup.build(config, 17)
     persons = load_coco(data / "annotations/person_keypoints_train2017.json", data / "train2017")
     losses = []
     for on_device in (False, True):
-        monkeypatch.setattr(bottomup, "_on_device", lambda _, chosen=on_device: chosen)
-        batch = two_samples(config, persons, maps)
+        monkeypatch.setattr(bottomup, "_encodes_on", lambda _, chosen=on_device: chosen)
+        batch = two_samples(config, persons, codec)
         assert batch["indices"][0].ndim == (3 if on_device else 4)
-        losses.append(bottomup.batch_loss(net, batch, maps, config, cpu))
+        losses.append(loop.batch_losses(config, net, codec, batch, CPU))
     torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=0)
 
 
@@ -202,21 +205,22 @@ def test_it_learns_one_picture(config_file: Path, data: Path) -> None:
     """Heatmaps come to look like their targets, and the tags of a person like each other."""
     config = load_config(config_file)
     torch.manual_seed(0)
-    net, maps = bottomup.create_net(config.model, 17)
-    assert maps == bottomup.Maps(((16, 16), (32, 32)), (0, 1), True)
+    net, codec = bottomup.build(config, 17)
+    assert codec.heatmap_sizes == ((16, 16), (32, 32))
+    assert codec.tag_per_keypoint
     persons = load_coco(data / "annotations/person_keypoints_train2017.json", data / "train2017")
-    batch = two_samples(config, persons, maps)
+    batch = two_samples(config, persons, codec)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     net.train()
     losses = []
     for _ in range(25):
-        loss = bottomup.batch_loss(net, batch, maps, config, torch.device("cpu"))
+        loss = loop.batch_losses(config, net, codec, batch, CPU)
         optimizer.zero_grad()
-        loss.total.backward()
+        loss["loss"].backward()
         optimizer.step()
         losses.append(loss)
-    assert losses[-1].heatmap < 0.5 * losses[0].heatmap
-    assert losses[-1].push < losses[0].push
+    assert losses[-1]["heatmap_loss"] < 0.5 * losses[0]["heatmap_loss"]
+    assert losses[-1]["push_loss"] < losses[0]["push_loss"]
 
 
 def test_processes_share_the_pictures_and_find_the_same(
@@ -224,14 +228,13 @@ def test_processes_share_the_pictures_and_find_the_same(
 ) -> None:
     config = load_config(config_file, ["eval.batch_size=1"])
     torch.manual_seed(0)
-    net, _ = bottomup.create_net(config.model, 17)
+    net, codec = bottomup.build(config, 17)
     for parameter in net.head.final_layers.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(parameter)  # so that it sees people
     val = load_coco(data / "annotations/person_keypoints_val2017.json", data / "val2017")
-    codec, cpu = bottomup.create_codec(config), torch.device("cpu")
 
     def rows_of(ranks: Ranks) -> list[dict[str, Any]]:
-        return testing.predict_pictures(config, net, val.skeleton, codec, val, ranks, cpu)
+        return bottomup.predict(config, net, codec, val.skeleton, val, val, ranks, CPU)
 
     alone = rows_of(Ranks())
     parts: list[Any] = []
@@ -240,7 +243,7 @@ def test_processes_share_the_pictures_and_find_the_same(
         parts.append(scenes)
         return list(parts)
 
-    monkeypatch.setattr(testing, "gather", gather)
+    monkeypatch.setattr(bottomup, "gather", gather)
     rows_of(Ranks(0, 2))
     assert rows_of(Ranks(1, 2)) == alone
     assert [len(part) for part in parts] == [1, 2]
@@ -249,8 +252,16 @@ def test_processes_share_the_pictures_and_find_the_same(
 
 def test_stages_share_targets_of_their_size() -> None:
     model = Model("hourglass_ae", (64, 64), options={"num_stacks": 2})
-    _, maps = bottomup.create_net(model, 3)
-    assert maps == bottomup.Maps(((16, 16),), (0, 0), True)
+    net, codec = bottomup.build(config_of(model), 3)
+    assert codec.heatmap_sizes == ((16, 16),)
+    with torch.no_grad():
+        output = net(torch.zeros(1, 3, 64, 64))
+    assert len(output.heatmaps) == 2
+    maps, visible = torch.zeros(1, 3, 16, 16), torch.zeros(1, 30, 3, 2, dtype=torch.int32)
+    targets = {"heatmaps": [maps], "masks": [maps[:, 0] > -1], "indices": [visible]}
+    loss = bottomup.loss(config_of(model), codec, output, targets)
+    expected = sum(float(each.square().mean()) for each in output.heatmaps)
+    assert float(loss["heatmap_loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 def config_of(model: Model) -> Config:
@@ -271,13 +282,7 @@ def config_of(model: Model) -> Config:
 )
 def test_networks_that_do_not_fit_are_errors(model: Model, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        bottomup.create_net(config_of(model).model, 17)
-
-
-def test_a_recipe_says_which_configs_it_takes(config_file: Path) -> None:
-    config = load_config(config_file, ["recipe=topdown", "model.name=hrnet"])
-    with pytest.raises(ConfigError, match="recipe is topdown, not bottomup"):
-        bottomup.run(config)
+        bottomup.build(config_of(model), 17)
 
 
 def test_scales_without_1_are_an_error(config_file: Path) -> None:
@@ -301,9 +306,9 @@ def perfect_maps(persons: Persons, picture: int, resized: Resized) -> PoseOutput
     keypoints = transform_points(persons.regions.keypoints[rows], resized.matrix())
     visible = persons.regions.visible[rows]
     w, h = (side // 4 for side in resized.size)
-    options: dict[str, Any] = {"sigma": 2.0, "max_instances": 30, "tag_per_keypoint": True}
-    coarse, indices = bottomup.encode_targets(keypoints / 4, visible, (w, h), **options)
-    fine, _ = bottomup.encode_targets(keypoints / 2, visible, (2 * w, 2 * h), **options)
+    codec = AssociativeEmbedding((192, 192), ())
+    coarse, indices = bottomup.encode_targets(codec, keypoints / 4, visible, (w, h))
+    fine, _ = bottomup.encode_targets(codec, keypoints / 2, visible, (2 * w, 2 * h))
     tags = np.zeros(coarse.size, np.float32)
     for person, entries in enumerate(indices, start=1):
         tags[entries[entries[:, 1] > 0, 0]] = 5 * person
@@ -322,7 +327,7 @@ def test_perfect_maps_give_nearly_perfect_people(tmp_path: Path) -> None:
     for i, (width, height) in enumerate(persons.image_sizes.tolist()):
         resized = resize_for_test((width, height), 192)
         looks = [[perfect_maps(persons, i, resized)]]
-        heatmaps, tags = merge_maps(looks, [1.0], resized.size)
+        heatmaps, tags = merge_maps(pose_codecs.torch, looks, [1.0], resized.size)
         people = codec.decode(heatmaps.numpy(), tags.numpy())
         keypoints = keypoints_to_image(
             people.keypoints, resized.center, resized.scale, resized.size

@@ -96,7 +96,7 @@ def test_the_estimate_counts_what_backward_needs() -> None:
     [
         ([], "there is nothing to check before"),
         (["data.root=gone", *SMALL], "data.root gone does not exist"),
-        (["data.root=COPY", *SMALL], "1 of 2 pictures of"),
+        (["data.root=COPY", *SMALL], "1 of 2 images of"),
         (["data.root=DATA", *SMALL, "model.name=hrnet_w33"], "hrnet_w32"),
     ],
 )

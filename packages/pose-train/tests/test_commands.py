@@ -13,8 +13,8 @@ from pose_eval import evaluate
 from pose_train.__main__ import main
 from pose_train.commands.test import beside_published
 from pose_train.config.load import load_config
-from pose_train.inference.evaluate import departures, published_row
 from pose_train.recipes.data import PUBLISHED_DETECTIONS
+from pose_train.report.published import departures, published_row
 
 
 def test_test(
@@ -24,7 +24,7 @@ def test_test(
     assert main(["test", str(run_dir), "--out", str(out), "--batch-size", "3"]) == 0
     printed = capsys.readouterr().out
     annotations = drawn_data / "annotations/person_keypoints_val2017.json"
-    assert f"{run_dir / 'checkpoint_best.pth'} on {annotations}: 4 pictures" in printed
+    assert f"{run_dir / 'checkpoint_best.pth'} on {annotations}: 4 images" in printed
     stats = evaluate(out, annotations).stats
     for name, value in stats.items():
         assert f"{name:6}{'-' if value is None else f'{value:.3f}':>7}" in printed.splitlines()

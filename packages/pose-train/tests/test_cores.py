@@ -11,7 +11,7 @@ import torch
 
 from pose_train import cores
 from pose_train.cores import Cores, busy_cores, cgroup_quota, settle_threads
-from pose_train.recipes.data import train_loader
+from pose_train.recipes.loaders import train_loader
 
 
 def write(path: Path, text: str) -> None:

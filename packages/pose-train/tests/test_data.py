@@ -12,14 +12,9 @@ from pose_data import Augmentation, TopDown, load_coco, synthesize, with_shares
 from pose_train import load_config
 from pose_train.config.schema import AnnotationSet, Synthetic
 from pose_train.distributed import Ranks
-from pose_train.recipes.data import (
-    draw,
-    eval_loader,
-    load_annotated,
-    make_batches,
-    notes,
-    train_loader,
-)
+from pose_train.recipes import topdown
+from pose_train.recipes.data import draw_images, load_annotated, notes
+from pose_train.recipes.loaders import eval_loader, train_loader
 
 CPU = torch.device("cpu")
 
@@ -33,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TopDown:
 
 
 def test_drawn_pictures_hold_as_many_people_as_asked(tmp_path: Path) -> None:
-    draw(Synthetic(1, 12, (96, 96), people=(1, 2)), tmp_path / "data", seed=0)
+    draw_images(Synthetic(1, 12, (96, 96), people=(1, 2)), tmp_path / "data", seed=0)
     persons = load_coco(
         tmp_path / "data/annotations/person_keypoints_val2017.json", tmp_path / "data/val2017"
     )
@@ -45,9 +40,12 @@ def test_drawn_pictures_hold_as_many_people_as_asked(tmp_path: Path) -> None:
 def test_balanced_persons_under_several_processes(dataset: TopDown, world_size: int) -> None:
     """Each image comes equally often in an epoch of unchanged length, its persons in turn."""
     config = load_config("demo", ["train.batch_size=4"])
-    plain = make_batches(dataset.persons, config, Ranks(0, world_size))
+    plain = topdown.batches(config, dataset, Ranks(0, world_size))
     persons = with_shares(dataset.persons, balance="file_name")
-    ranks = [make_batches(persons, config, Ranks(rank, world_size)) for rank in range(world_size)]
+    balanced = replace(dataset, persons=persons)
+    ranks = [
+        topdown.batches(config, balanced, Ranks(rank, world_size)) for rank in range(world_size)
+    ]
     images = np.zeros(len(persons.image_ids))
     for epoch in range(60):
         drawn = []
@@ -62,11 +60,8 @@ def test_balanced_persons_under_several_processes(dataset: TopDown, world_size: 
 
 
 def samples(dataset: TopDown, epoch: int, num_workers: int) -> dict[int, torch.Tensor]:
-    batches = make_batches(
-        dataset.persons,
-        load_config("demo", ["train.batch_size=4", f"train.num_workers={num_workers}"]),
-        Ranks(),
-    )
+    options = ["train.batch_size=4", f"train.num_workers={num_workers}"]
+    batches = topdown.batches(load_config("demo", options), dataset, Ranks())
     batches.seed, batches.epoch = dataset.seed, epoch
     made = {}
     for batch in train_loader(dataset, batches, num_workers, CPU):
@@ -80,7 +75,7 @@ def test_every_sample_once_per_epoch(dataset: TopDown) -> None:
         indices = []
         for rank in range(world_size):
             config = load_config("demo", ["train.batch_size=4"])
-            batches = make_batches(dataset.persons, config, Ranks(rank, world_size))
+            batches = topdown.batches(config, dataset, Ranks(rank, world_size))
             loader = train_loader(dataset, batches, 0, CPU)
             assert len(loader) == -(-len(dataset) // (4 * world_size))
             indices += [index for batch in loader for index in batch["index"].tolist()]

@@ -82,12 +82,11 @@ def test_the_config_reaches_the_samples(plain: Path, deep: Path) -> None:
     for root, more in ((plain, ()), (deep, ("data.bits=12",))):
         plan = config("demo", root, *more)
         persons = load_annotated(root, plan.data.train, "coco", "data.root")
-        _, size = topdown.create_net(plan.model, 17)
-        codec = topdown.create_codec(plan.codec, plan.model.input_size, size)
-        images[0].append(topdown.train_samples(plan, persons, codec, CPU)[(1, 0)]["image"])
+        _, codec = topdown.build(plan, 17)
+        images[0].append(topdown.samples(plan, persons, codec, CPU, True)[(1, 0)]["image"])
         plan = config("demo_higherhrnet", root, *more)
-        _, maps = bottomup.create_net(plan.model, 17)
-        images[1].append(bottomup.train_samples(plan, persons, maps, CPU)[(1, 0)]["image"])
+        _, grouping = bottomup.build(plan, 17)
+        images[1].append(bottomup.samples(plan, persons, grouping, CPU, True)[(1, 0)]["image"])
     for one, other in images:
         assert one.max() > 100
         np.testing.assert_array_equal(one, other)

@@ -94,11 +94,10 @@ def test_the_config_reaches_the_samples(drawn_data: Path) -> None:
 
     plan = config("demo", "data.exif=ignore")
     persons = load_annotated(drawn_data, plan.data.train, "coco", "data.root")
-    _, size = topdown.create_net(plan.model, 17)
-    codec = topdown.create_codec(plan.codec, plan.model.input_size, size)
+    _, codec = topdown.build(plan, 17)
     cpu = torch.device("cpu")
-    assert topdown.train_samples(plan, persons, codec, cpu).exif == "ignore"
+    assert topdown.samples(plan, persons, codec, cpu, True).exif == "ignore"
     plan = config("demo_higherhrnet", "data.exif=apply")
-    _, maps = bottomup.create_net(plan.model, 17)
-    assert bottomup.train_samples(plan, persons, maps, cpu).exif == "apply"
+    _, grouping = bottomup.build(plan, 17)
+    assert bottomup.samples(plan, persons, grouping, cpu, True).exif == "apply"
     assert config("demo").data.exif == "auto"

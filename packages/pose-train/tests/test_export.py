@@ -19,8 +19,9 @@ from pose_codecs import AssociativeEmbedding
 from pose_data import COCO, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
 from pose_train.commands.export import export
+from pose_train.inference.forward import normalize, torch_backend
 from pose_train.inference.load import Trained
-from pose_train.inference.topdown import normalize, predict_heatmaps
+from pose_train.inference.topdown import predict_heatmaps
 
 
 def assert_same_maps(found: Any, expected: Any) -> None:
@@ -64,7 +65,7 @@ def test_onnx(cpm: Trained, images: torch.Tensor, cpm_onnx: Path) -> None:
     session = onnxruntime.InferenceSession(cpm_onnx, providers=["CPUExecutionProvider"])
     for count in (1, 3):
         (heatmaps,) = session.run(["heatmaps"], {"image": images[:count].numpy()})
-        expected = predict_heatmaps(cpm.net, images[:count], None).numpy()
+        expected = predict_heatmaps(torch_backend(cpm.net, cpm.device), images[:count], None)
         assert_same_maps(heatmaps, expected)
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["keypoints"]) == list(cpm.skeleton.keypoints)
@@ -78,7 +79,7 @@ def test_torchscript(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> None
     facts = {"about.json": ""}
     script = torch.jit.load(path, _extra_files=facts)
     (heatmaps,) = script(images)
-    assert_same_maps(heatmaps, predict_heatmaps(cpm.net, images, None))
+    assert_same_maps(heatmaps, predict_heatmaps(torch_backend(cpm.net, cpm.device), images, None))
     assert json.loads(facts["about.json"])["recipe"] == "topdown"
 
 
@@ -86,7 +87,7 @@ def test_torch_export(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> Non
     path = tmp_path / "net.pt2"
     export(cpm, path, "torch-export")
     (heatmaps,) = torch.export.load(path).module()(images)
-    assert_same_maps(heatmaps, predict_heatmaps(cpm.net, images, None))
+    assert_same_maps(heatmaps, predict_heatmaps(torch_backend(cpm.net, cpm.device), images, None))
 
 
 def decoders_maps(trained: Trained, images: torch.Tensor) -> list[torch.Tensor]:

@@ -18,6 +18,7 @@ from pose_train.__main__ import main
 from pose_train.commands.export import export
 from pose_train.inference.load import Trained
 from pose_train.inference.onnx import load_onnx
+from pose_train.inference.topdown import predict_heatmaps
 
 
 class Small(nn.Module):
@@ -98,8 +99,8 @@ def test_half(small: Trained, kind: str, tmp_path: Path) -> None:
     assert types == {onnx.TensorProto.FLOAT16}
     assert open_input(tmp_path / "half") == (["batch", 64, 64, 3], "tensor(uint8)")
     images = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
-    maps = load_onnx(tmp_path / "half").predict_heatmaps(images, None)
-    expected = Predictor(small).network.predict_heatmaps(images, None)
+    maps = predict_heatmaps(load_onnx(tmp_path / "half").backend, images, None)
+    expected = predict_heatmaps(Predictor(small).network.backend, images, None)
     np.testing.assert_allclose(maps, expected, atol=1e-2 * expected.max())
 
 

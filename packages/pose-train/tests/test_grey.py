@@ -13,8 +13,8 @@ from pose_train import Predictor
 from pose_train.__main__ import main
 from pose_train.commands.export import export
 from pose_train.config.load import load_config
+from pose_train.inference.forward import normalize
 from pose_train.inference.load import load_trained
-from pose_train.inference.topdown import normalize
 
 OPTIONS = "width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1"
 SMALL = [

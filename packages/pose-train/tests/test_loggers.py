@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pose_train import ConfigError, load_config
-from pose_train.training.run import check_extras, open_loggers
+from pose_train.training.run_dir import check_extras, open_loggers
 
 RECORDS: list[dict[str, Any]] = [
     {"kind": "train", "epoch": 1, "step": 6, "lr": 1e-3, "loss": 0.5},

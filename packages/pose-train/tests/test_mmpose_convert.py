@@ -398,8 +398,8 @@ def test_a_checkpoint_without_config_or_of_another_network(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["init"], "one of the arguments annotations --from-mmpose is required"),
-        (["init", "a.json", "--from-mmpose", "b.py"], "not allowed with argument"),
+        (["init"], "give either ANNOTATIONS, "),
+        (["init", "a.json", "--from-mmpose", "b.py"], "or --from-mmpose FILE"),
         (["init", "--from-mmpose", "b.py", "--model", "cpm"], "--model is for ANNOTATIONS"),
         (["init", "--from-mmpose", "b.py", "--val-images", "x"], "--val-images is for ANNOTATIONS"),
         (["init", "a.json", "--data-root", "x"], "--data-root is for --from-mmpose"),

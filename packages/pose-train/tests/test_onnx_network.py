@@ -21,12 +21,13 @@ from pose_backbones import PoseOutput, create_model
 from pose_codecs import AssociativeEmbedding
 from pose_data import COCO, DatasetError, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
-from pose_train import onnx_network as onnx_network_module
 from pose_train.__main__ import main
 from pose_train.commands.export import export
-from pose_train.inference.bottomup import NUMPY, Maps, decode_maps, merge_maps, mirrored_back
+from pose_train.inference.bottomup import merge_maps, mirrored_back
+from pose_train.inference.forward import torch_backend
 from pose_train.inference.load import Trained
-from pose_train.inference.onnx import load_onnx, run_file
+from pose_train.inference.network import Maps
+from pose_train.inference.onnx import load_onnx, onnx_backend, run_file
 from pose_train.inference.people import People
 from pose_train.inference.topdown import predict_heatmaps
 
@@ -134,13 +135,17 @@ def test_the_flip_test_in_numpy_is_that_of_torch(
     cpm: Trained, udp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pose_train.inference.topdown.normalize", lambda images: images.permute(0, 3, 1, 2)
+        "pose_train.inference.forward.normalize", lambda images: images.permute(0, 3, 1, 2)
     )
     images = np.random.default_rng(0).integers(0, 255, (3, 64, 48, 3), np.uint8)
-    expected = predict_heatmaps(Sums(), torch.from_numpy(images), (1, 0), shift=not udp).numpy()
-    usage: Any = SimpleNamespace(udp=udp)
-    run = lambda given: run_file(Session(Sums()), "net.onnx", given)  # noqa: E731
-    found = onnx_network_module._predict_heatmaps(run, usage, images, (1, 0))
+    usage: Any = SimpleNamespace(is_bottomup=False)
+    expected, found = (
+        predict_heatmaps(backend, images, (1, 0), shift=not udp)
+        for backend in (
+            torch_backend(Sums(), torch.device("cpu")),
+            onnx_backend(Session(Sums()), "net.onnx", usage),
+        )
+    )
     np.testing.assert_array_equal(found, expected)
 
 
@@ -163,10 +168,15 @@ def test_merging_in_numpy_is_that_of_torch() -> None:
         for ours, theirs in zip(looks[-1][1], mirrored, strict=True):
             for maps, others in zip(ours, theirs, strict=True):
                 np.testing.assert_array_equal(maps, others.numpy())
-    merged, expected = NUMPY.merge(looks, [2, 1], (64, 64)), merge_maps(tensors, [2, 1], (64, 64))
+    usage: Any = SimpleNamespace(is_bottomup=True)
+    backends = onnx_backend(None, "", usage), torch_backend(nn.Identity(), torch.device("cpu"))
+    merged, expected = (
+        merge_maps(backend.codecs, maps, [2, 1], (64, 64))
+        for backend, maps in zip(backends, (looks, tensors), strict=True)
+    )
     for maps, others in zip(merged, expected, strict=True):
         np.testing.assert_allclose(maps, others.numpy(), atol=1e-6)
-    ours, theirs = NUMPY.decode(codec, *merged), decode_maps(codec, *expected)
+    ours, theirs = backends[0].decode(codec, *merged), backends[1].decode(codec, *expected)
     assert len(ours.keypoints) > 3
     np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-6)
@@ -292,7 +302,7 @@ def test_devices(cpm_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(ConfigError, match=f"has no {name}; `pip install {package}`"):
             load_onnx(cpm_onnx, device)
-    monkeypatch.setattr(onnx_network_module, "open_session", lambda *_: open_cpu(cpm_onnx))
+    monkeypatch.setattr("pose_train.inference.onnx.open_session", lambda *_: open_cpu(cpm_onnx))
     every = ["OpenVINOExecutionProvider", "CUDAExecutionProvider", *cpu]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: every)
     with pytest.raises(ConfigError, match="has OpenVINOExecutionProvider, but it does not start"):

@@ -9,18 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import pose_codecs.torch
 from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_data import BottomUp, load_coco, synthesize
 from pose_train.inference.bottomup import (
+    Decoding,
     Scene,
-    find_people,
-    look_at,
+    find_scenes,
     merge_maps,
-    same_size_batches,
-    scene_loader,
+    predict_maps,
     scene_rows,
 )
+from pose_train.inference.forward import torch_backend
+from pose_train.inference.network import Backend
+from pose_train.recipes.loaders import same_size_batches, scene_loader
 
 CPU = torch.device("cpu")
 
@@ -37,6 +40,20 @@ class Painted(nn.Module):
         pooled = [nn.functional.avg_pool2d(maps, stride) for stride in (4, 2)]
         tags = nn.functional.avg_pool2d(10 * blue[:, None], 4).expand(-1, 2, -1, -1)
         return PoseOutput(tuple(pooled), (tags,))
+
+
+PAINTED = torch_backend(Painted(), CPU)
+
+
+def merged(
+    backend: Backend,
+    images: list[Tensor],
+    flip_indices: tuple[int, int] | None,
+    factors: list[float],
+    size: tuple[int, int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    maps = [predict_maps(backend, each, flip_indices) for each in images]
+    return merge_maps(pose_codecs.torch, maps, factors, size)
 
 
 def draw_people(picture: np.ndarray, people: list[tuple[int, int, int]]) -> None:
@@ -60,9 +77,7 @@ def test_people_are_found_where_they_are() -> None:
         "index": torch.tensor([0]),
     }
     for flip_indices in (None, (0, 1)):  # red stays red in a mirror
-        (scene,) = find_people(
-            Painted(), [batch], codec, [1.0], device=CPU, flip_indices=flip_indices
-        )
+        (scene,) = find_scenes(PAINTED, [batch], Decoding(codec, [1.0]), flip_indices)
         assert scene.image_id == 7
         found = scene.keypoints[np.argsort(scene.keypoints[:, 0, 0])]
         expected = [[[30, 40], [70, 40]], [[120, 90], [160, 90]]]
@@ -71,18 +86,18 @@ def test_people_are_found_where_they_are() -> None:
 
 def test_factors_average_heatmaps_and_tags_are_those_of_factor_1() -> None:
     images = [torch.randint(0, 256, (2, 64 * s, 128 * s, 3), dtype=torch.uint8) for s in (2, 1)]
-    both, tags = merge_maps(look_at(Painted(), images, (1, 0)), [2.0, 1.0], (128, 64))
+    both, tags = merged(PAINTED, images, (1, 0), [2.0, 1.0], (128, 64))
     alone = [
-        merge_maps(look_at(Painted(), [batch], (1, 0)), [f], (128, 64))
+        merged(PAINTED, [batch], (1, 0), [f], (128, 64))
         for batch, f in zip(images, (2.0, 1.0), strict=True)
     ]
     torch.testing.assert_close(both, (alone[0][0] + alone[1][0]) / 2)
     assert tags.shape == (2, 2, 64, 128, 2)
     torch.testing.assert_close(tags, alone[1][1])
-    finest, _ = merge_maps(look_at(Painted(), images, None), [2.0, 1.0], None)
+    finest, _ = merged(PAINTED, images, None, [2.0, 1.0])
     assert finest.shape == (2, 2, 64, 128)
     with pytest.raises(ValueError, match=r"must include 1, got \[2.0, 0.5\]"):
-        merge_maps(look_at(Painted(), images, None), [2.0, 0.5], None)
+        merged(PAINTED, images, None, [2.0, 0.5])
 
 
 class Stacked(nn.Module):
@@ -95,9 +110,10 @@ class Stacked(nn.Module):
 
 def test_of_stages_of_one_size_the_last_counts() -> None:
     images = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
-    heatmaps, tags = merge_maps(look_at(Stacked(), [images], None), [1.0], None)
+    stacked = torch_backend(Stacked(), CPU)
+    heatmaps, tags = merged(stacked, [images], None, [1.0])
     torch.testing.assert_close(tags[..., 0] / 5, heatmaps[:, :1] / 3)
-    _, tags = merge_maps(look_at(Stacked(), [images], (1, 0)), [1.0], None)
+    _, tags = merged(stacked, [images], (1, 0), [1.0])
     torch.testing.assert_close(tags[..., 0], tags[..., 1])  # a plain average is its own mirror
 
 
@@ -113,14 +129,12 @@ def test_batches_hold_pictures_of_one_size_and_order_does_not_matter(tmp_path: P
     assert same_size_batches(dataset, range(5), 2) == [[0, 3], [4], [1, 2]]
     codec = AssociativeEmbedding((64, 64), [])
     several, single = (
-        find_people(
-            Painted(),
-            scene_loader(dataset, range(5), batch_size, 0),
-            codec,
-            [1.0],
-            device=CPU,
-            flip_indices=None,
-            threads=threads,
+        find_scenes(
+            PAINTED,
+            scene_loader(dataset, range(5), batch_size, 0, CPU),
+            Decoding(codec, [1.0]),
+            None,
+            threads,
         )
         for batch_size, threads in ((2, 3), (1, 1))
     )

@@ -19,13 +19,14 @@ from pose_train.commands.predict import predict_inputs
 from pose_train.config.load import load_config, to_yaml
 from pose_train.config.schema import Config
 from pose_train.distributed import Ranks
-from pose_train.files.boxes import PictureFile
+from pose_train.files.boxes import ImageFile
 from pose_train.files.images import Image
 from pose_train.files.inputs import find_inputs
+from pose_train.inference.bottomup import extent
 from pose_train.inference.evaluate import evaluate_rows
+from pose_train.inference.forward import torch_backend
 from pose_train.inference.load import Trained, load_tested, load_trained, predict_rows
 from pose_train.inference.people import People
-from pose_train.inference.predictor import extent
 from pose_train.inference.topdown import predict_heatmaps
 
 
@@ -67,8 +68,8 @@ def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
     stored = torch.load(checkpoint, weights_only=True)["state_dict"]
     torch.testing.assert_close(trained.net.state_dict()[key], stored[key])
     images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
-    maps = predict_heatmaps(trained.net, torch.from_numpy(images), None).numpy()
-    np.testing.assert_array_equal(predictor.network.predict_heatmaps(images, None), maps)
+    maps = predict_heatmaps(torch_backend(trained.net, trained.device), images, None)
+    np.testing.assert_array_equal(predict_heatmaps(predictor.network.backend, images, None), maps)
     assert predictor.skeleton == COCO
     assert predictor.flip_test  # as in the config
 
@@ -296,7 +297,7 @@ def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out/empty.png")), image)
     with pytest.raises(ConfigError, match="leave --boxes out"):
-        predict_inputs(predictor, inputs, tmp_path / "out", PictureFile(Path("boxes.json")))
+        predict_inputs(predictor, inputs, tmp_path / "out", ImageFile(Path("boxes.json")))
 
 
 def test_mistakes_are_named(run_dir: Path, tmp_path: Path) -> None:

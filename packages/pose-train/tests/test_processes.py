@@ -17,9 +17,8 @@ from pose_eval import evaluate
 from pose_train import load_config
 from pose_train.__main__ import main
 from pose_train.distributed import Ranks
-from pose_train.inference.evaluate import predict_boxes
+from pose_train.recipes import topdown
 from pose_train.recipes.data import load_sets
-from pose_train.recipes.topdown import create_codec, create_net
 from pose_train.training.checkpoints import LAST
 
 TINY = [
@@ -39,7 +38,7 @@ FORK = """
 import json, os, random, signal, sys, time, traceback
 import torch
 import torch._dynamo  # which optimizers and DDP import
-import pose_train.recipes.bottomup, pose_train.recipes.topdown
+import pose_train.commands.run
 from pose_train.__main__ import main
 
 torch.set_num_threads(1)
@@ -150,7 +149,7 @@ def test_told_to_stop(tmp_path: Path, data: Path) -> None:
     done = forked(TOLD, [run_command(data, out, "train.epochs=200", "eval.every=100"), str(out)])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"stopped; go on with: pose-train resume {out}") == 2
-    assert done.stderr.count("a second signal stops at once") == 2
+    assert done.stderr.count("send the signal again to stop immediately") == 2
     assert not done.stderr.count("Traceback")
 
 
@@ -200,27 +199,26 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, data: Path) -> None:
     checkpoint = torch.load(out / LAST, weights_only=True)
     assert train["step"] == 1  # 15 persons, 2 processes x 2 batches x 4
     config = load_config(out / "config.yaml")
-    sets = load_sets(config.data, config.eval, data)
-    net, size = create_net(config.model, 17)
+    sets = load_sets(config.data, config.eval, data, "topdown")
+    net, codec = topdown.build(config, 17)
     net.load_state_dict(checkpoint["state_dict"])
     net.to(memory_format=torch.channels_last)
-    codec = create_codec(config.codec, config.model.input_size, size)
     skeleton, cpu = sets.train.skeleton, torch.device("cpu")
-    rows = predict_boxes(config, net, skeleton, codec, sets.val, sets.boxes, Ranks(), cpu)
+    rows = topdown.predict(config, net, codec, skeleton, *sets.evaluated, Ranks(), cpu)
     together = json.loads((out / "results.json").read_text())
     assert together == rows, "the same rows in the same order, to the last bit"
     assert evaluate(rows, sets.val.annotation_file).stats.items() <= val.items()
 
 
 UNFROZEN = """
-from pose_train.recipes import topdown
-original = topdown.save_epoch
+from pose_train.training import loop
+original = loop.save_epoch
 
 def saved(run, training, epoch):
     torch.save(training.net.state_dict(), f"{run.dir}/{run.ranks.rank}-{epoch}.pth")
     original(run, training, epoch)
 
-topdown.save_epoch = saved
+loop.save_epoch = saved
 """
 
 
@@ -361,16 +359,16 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
     out = tmp_path / "run"
     code = (
         "import os, sys, torch; torch.set_num_threads(1)\n"
-        "from pose_train import topdown\n"
+        "from pose_train.training import loop\n"
         "from pose_train.__main__ import main\n"
         "from pose_train.config.schema import ConfigError\n"
-        "original, calls = topdown.batch_loss, [0]\n"
+        "original, calls = loop.batch_losses, [0]\n"
         "def loss(*args):\n"
         "    calls[0] += 1\n"
         "    if os.environ['RANK'] == '1' and calls[0] == 2:\n"
         "        raise ConfigError('the second process has had enough')\n"
         "    return original(*args)\n"
-        "topdown.batch_loss = loss\n"
+        "loop.batch_losses = loss\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     script = tmp_path / "train.py"
@@ -387,5 +385,5 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
     assert done.returncode != 0
     assert "pose-train: the second process has had enough" in done.stderr
     assert "pose-train: another process has ended; its message says why" in done.stderr
-    assert "pose_train/recipes/topdown.py" not in done.stderr, "no traceback of ours"
+    assert "pose_train/training/loop.py" not in done.stderr, "no traceback of ours"
     torch.load(out / LAST, weights_only=True)

@@ -1,4 +1,4 @@
-"""The page about a run: numbers beside the published ones, curves, worst and slowest pictures."""
+"""The page about a run: numbers beside the published ones, curves, worst images."""
 
 import json
 import os
@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from pose_data import load_coco, synthesize
 from pose_data.persons import Persons
@@ -20,10 +19,10 @@ from pose_eval import Report
 from pose_train.config.load import load_config, to_yaml
 from pose_train.config.schema import Config
 from pose_train.files.write import RunDirError
-from pose_train.inference.evaluate import evaluate_rows, published_row
-from pose_train.report.images import draw_pair, find_mistakes, slowest, spread, worst
+from pose_train.inference.evaluate import evaluate_rows
+from pose_train.report.images import draw_pair, find_mistakes, spread, worst
 from pose_train.report.page import write_report
-from pose_train.training.timing import Timing
+from pose_train.report.published import published_row
 
 Rows = list[dict[str, Any]]
 ZOO_ROW = "higherhrnet_w32_coco_512x512"
@@ -62,9 +61,7 @@ def spoilt(persons: Persons) -> tuple[Rows, int]:
     return [*rows, extra, {**extra, "score": 0.1}], empty
 
 
-def reported(
-    tmp_path: Path, persons: Persons, config: Config, seconds: dict[int, float] | None = None
-) -> tuple[Path, str, Report]:
+def reported(tmp_path: Path, persons: Persons, config: Config) -> tuple[Path, str, Report]:
     rows, _ = spoilt(persons)
     evaluation = evaluate_rows(rows, persons)
     run_dir = tmp_path / "run <1>"
@@ -76,10 +73,7 @@ def reported(
     records = [
         r | {"epoch": e} for e in (1, 2) for r in (train, {"kind": "val"} | evaluation.stats)
     ]
-    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    if seconds is None:
-        seconds = dict.fromkeys(persons.image_ids.tolist(), 0.25)
-    page = write_report(run_dir, config, evaluation, persons, seconds)
+    page = write_report(run_dir, config, records, evaluation, persons)
     return page, page.read_text(encoding="utf-8"), evaluation
 
 
@@ -117,32 +111,6 @@ def test_red_boxes_stand_at_the_mistakes(persons: Persons) -> None:
     points = persons.keypoints[here][persons.visible[here] > 0]
     assert x.min() <= points[:, 0].min()
     assert y.max() >= min(points[:, 1].max(), pair.shape[0] - 1)
-
-
-def test_slow_pictures_come_first_and_the_page_says_why(tmp_path: Path, persons: Persons) -> None:
-    seconds = dict.fromkeys(persons.image_ids.tolist(), 0.01)
-    slow = int(persons.image_ids[3])
-    seconds[slow] = 0.25
-    assert slowest(seconds, 3)[0] == slow
-    _, text, _ = reported(tmp_path, persons, load_config("demo"), seconds)
-    count = int((persons.image_index == 3).sum())
-    assert f"250 ms, 25.0 times the median; {count} annotated" in text
-    assert f"the slowest 1 took {0.25 / 0.34:.0%} of the time" in text
-    _, text, _ = reported(tmp_path, persons, load_config("demo"), {})
-    assert "There are too few pictures" in text
-
-
-def test_time_is_shared_by_the_samples_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    timing = Timing()
-    image_ids = np.array([7, 7, 7, 8, 9])
-    batches = [{"index": torch.tensor(each)} for each in ([0, 4], [1, 2, 3], [4])]
-    for number, _ in enumerate(timing.shares(batches, image_ids)):
-        now[0] += [100.0, 3.0, 5.0][number]
-    assert timing.seconds == {7: 2.0, 8: 1.0, 9: 5.0}, "without the first batch"
-    timing.add(8, float("nan"))
-    assert timing.seconds[8] == 1.0
 
 
 def test_the_published_row_stands_beside_ours(tmp_path: Path, persons: Persons) -> None:

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from pose_data import synthesize
+from pose_data import TopDown, synthesize
 from pose_train.__main__ import main
-from pose_train.recipes import topdown
-from pose_train.training import progress as watch
+from pose_train.training import loop, progress
 
 TINY = [
     "model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",
@@ -73,7 +72,7 @@ def assert_same(a: Any, b: Any, where: str = "") -> None:
 
 def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Send SIGTERM to this process and its workers in optimizer step `number` (from 1)."""
-    original, count = topdown.optimizer_step, 0
+    original, count = loop.optimizer_step, 0
 
     def step(*args: Any) -> None:
         nonlocal count
@@ -84,7 +83,7 @@ def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         original(*args)
 
-    monkeypatch.setattr(topdown, "optimizer_step", step)
+    monkeypatch.setattr(loop, "optimizer_step", step)
 
 
 STAGED = [
@@ -350,10 +349,10 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
     [
         (
             "pose_train.recipes.data.synthesize",
-            "cannot draw pictures into {out}/data: No space left",
+            "cannot draw images into {out}/data: No space left",
         ),
         (
-            "pose_train.training.run.open_loggers",
+            "pose_train.training.run_dir.open_loggers",
             "pose-train: No space left on device, where x was to",
         ),
     ],
@@ -377,14 +376,14 @@ def test_a_full_disk_is_one_sentence_wherever_it_shows(
 def test_a_loss_that_is_not_a_number_names_the_pictures(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original, count = topdown.batch_loss, 0
+    original, count = loop.batch_losses, 0
 
-    def loss(*args: Any) -> torch.Tensor:
+    def loss(*args: Any) -> dict[str, torch.Tensor]:
         nonlocal count
         count += 1
-        return original(*args) * (float("nan") if count == 7 else 1.0)
+        return {"loss": original(*args)["loss"] * (float("nan") if count == 7 else 1.0)}
 
-    monkeypatch.setattr(topdown, "batch_loss", loss)
+    monkeypatch.setattr(loop, "batch_losses", loss)
     out = tmp_path / "run"
     assert run(data, out, "eval.loss=false") == 1
     sentence = refusal(capsys)
@@ -400,7 +399,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A finite loss with an infinite gradient, in the last step before a checkpoint."""
-    original, count = topdown.optimizer_step, 0
+    original, count = loop.optimizer_step, 0
 
     def step(training: Any, *args: Any) -> None:
         nonlocal count
@@ -409,7 +408,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
             next(iter(training.net.parameters())).grad[:] = float("inf")
         original(training, *args)
 
-    monkeypatch.setattr(topdown, "optimizer_step", step)
+    monkeypatch.setattr(loop, "optimizer_step", step)
     out = tmp_path / "run"
     assert run(data, out) == 1
     sentence = refusal(capsys)
@@ -423,34 +422,34 @@ def test_weights_that_are_no_numbers_are_not_saved(
 def test_a_killed_worker_is_one_sentence_and_the_run_resumes(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = topdown.batch_loss
+    original = loop.batch_losses
 
-    def loss(*args: Any) -> torch.Tensor:
+    def loss(*args: Any) -> Any:
         for worker in multiprocessing.active_children():
             worker.kill()
         return original(*args)
 
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(topdown, "batch_loss", loss)
+        patch.setattr(loop, "batch_losses", loss)
         assert run(data, out, "train.num_workers=1", "train.epochs=1") == 1
-    assert "a process that makes samples was killed" in refusal(capsys)
+    assert "a data loader worker was killed" in refusal(capsys)
     assert main(["resume", str(out)]) == 0
 
 
 def test_a_slow_loader_is_said_once_and_within_the_epoch(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = topdown.TopDown.__getitem__
+    original = TopDown.__getitem__
 
     def slow(self: Any, key: Any) -> Any:
         if isinstance(key, tuple):  # of the loader
             time.sleep(0.05)
         return original(self, key)
 
-    monkeypatch.setattr(topdown.TopDown, "__getitem__", slow)
-    monkeypatch.setattr(watch, "SLOW_SECONDS", 0.1)
-    monkeypatch.setattr(watch, "SLOW_SHARE", 0.01)
+    monkeypatch.setattr(TopDown, "__getitem__", slow)
+    monkeypatch.setattr(progress, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(progress, "SLOW_SHARE", 0.01)
     assert run(data, tmp_path / "run", "eval.every=9") == 0
     lines = capsys.readouterr().out.splitlines()
     (note,) = [i for i, line in enumerate(lines) if "  note: the network waits" in line]

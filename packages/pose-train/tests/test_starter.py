@@ -15,7 +15,7 @@ from pose_train.commands.init import starter_config
 from pose_train.config.schema import ConfigError
 from pose_train.inference.load import published_skeleton
 from pose_train.recipes.data import load_main
-from pose_train.recipes.topdown import create_net
+from pose_train.recipes.topdown import build
 
 
 @pytest.fixture(scope="module", params=[5, 9])
@@ -101,9 +101,8 @@ def test_a_small_network_for_few_instances(own: Path, tmp_path: Path) -> None:
     large = written(tmp_path, starter_config(own / "annotations/person_keypoints_train2017.json"))
     assert config.model.input_size == tuple(side // 2 for side in large.model.input_size)
     assert config.train.epochs > large.train.epochs
-    sizes = config.model.input_size, config.model.heatmap_size
-    net, size = create_net(config.model, 5)
-    assert (config.model.input_size, size) == sizes
+    net, codec = build(config, 5)
+    assert codec.heatmap_size == config.model.heatmap_size
     assert sum(parameter.numel() for parameter in net.parameters()) < 1e6
 
 

@@ -15,7 +15,7 @@ from pose_train.__main__ import main
 from pose_train.config.schema import Config
 from pose_train.recipes import bottomup, topdown
 from pose_train.recipes.data import load_sets
-from pose_train.training import loop as outcome
+from pose_train.training import loop
 
 CPU = torch.device("cpu")
 TINY = """
@@ -75,15 +75,16 @@ def test_the_loss_of_the_evaluated_persons(
     assert f"epoch 2: AP {record['AP']:.3f}  val loss {record['loss']:.5f}\n" in (
         capsys.readouterr().out
     )
-    net, size = topdown.create_net(config.model, 17)
-    codec = topdown.create_codec(config.codec, config.model.input_size, size)
-    val = load_sets(config.data, config.eval, data).val
+    net, codec = topdown.build(config, 17)
+    val = load_sets(config.data, config.eval, data, "topdown").val
     assert val is not None
-    samples = topdown.train_samples(config, val, codec, CPU)
+    samples = topdown.samples(config, val, codec, CPU, True)
     assert samples.augment is None
     averaged(out, net)
     with torch.no_grad():
-        losses = [topdown.batch_loss(net, b, codec, CPU, "off") for b in batches_of_one(samples)]
+        losses = [
+            loop.batch_losses(config, net, codec, b, CPU)["loss"] for b in batches_of_one(samples)
+        ]
     assert record["loss"] == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
     page = (out / "report.html").read_text()
     assert ">training<" in page
@@ -98,12 +99,13 @@ def test_the_losses_of_the_evaluated_pictures(
     record = metrics(out)[-1]
     still = "train.scene={flip_prob: 0, rotate: 0, scale: [1, 1], translate: 0}"
     config = load_config(out / "config.yaml", [still])
-    net, maps = bottomup.create_net(config.model, 17)
-    val = load_sets(config.data, config.eval, data).val
+    net, codec = bottomup.build(config, 17)
+    val = load_sets(config.data, config.eval, data, "bottomup").val
     assert val is not None
     averaged(out, net)
-    batches = batches_of_one(bottomup.train_samples(config, val, maps, CPU))
-    losses = [bottomup.batch_loss(net, batch, maps, config, CPU).named() for batch in batches]
+    batches = batches_of_one(bottomup.samples(config, val, codec, CPU, True))
+    with torch.no_grad():
+        losses = [loop.batch_losses(config, net, codec, batch, CPU) for batch in batches]
     for name in ("loss", "heatmap_loss", "push_loss", "pull_loss"):
         mean = float(torch.stack([each[name] for each in losses]).mean())
         assert record[name] == pytest.approx(mean, rel=1e-5), name
@@ -146,14 +148,14 @@ def test_a_network_of_more_keypoints_than_are_evaluated(
 def aps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Replace AP: by these numbers, one after the other."""
     values: list[float] = []
-    original = outcome.evaluate_rows
+    original = loop.evaluate_rows
 
     def evaluate_rows(*args: Any) -> Any:
         report = original(*args)
         report.stats["AP"] = values.pop(0) if values else report.stats["AP"]
         return report
 
-    monkeypatch.setattr(outcome, "evaluate_rows", evaluate_rows)
+    monkeypatch.setattr(loop, "evaluate_rows", evaluate_rows)
     return values
 
 
@@ -282,7 +284,7 @@ def test_what_freezing_does_is_said(
     assert main([*command, *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     config: Config = load_config(out / "config.yaml")
-    net, _ = topdown.create_net(config.model, 17)
+    net, _ = topdown.build(config, 17)
     count = sum(p.numel() for name, p in net.named_parameters() if name.startswith("backbone."))
     assert lines.count(f"backbone: {count:,} parameters frozen until epoch 1") == 1
     assert lines.count("batch norms keep their statistics") == 1

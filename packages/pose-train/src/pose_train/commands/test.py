@@ -12,8 +12,7 @@ from pose_train.cores import settle_threads
 from pose_train.distributed import joined
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import check_evaluation, evaluate_rows
-from pose_train.inference.load import load_tested, load_trained
-from pose_train.recipes import RECIPES
+from pose_train.inference.load import load_tested, load_trained, predict_rows
 from pose_train.recipes.data import notes
 from pose_train.report.published import MULTI_SCALE, departures, published_row
 
@@ -53,9 +52,7 @@ def main(args: argparse.Namespace) -> int:
                 flush=True,
             )
             print("".join(f"{line}\n" for line in notes(val, boxes)), end="", flush=True)
-        rows = RECIPES[config.recipe].predict(
-            config, trained.net, trained.codec, trained.skeleton, val, boxes, ranks, device
-        )
+        rows = predict_rows(trained, val, boxes, ranks, device)
         report = evaluate_rows(rows, val)
     if not ranks.is_first:
         return 0

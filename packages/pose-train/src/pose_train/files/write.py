@@ -29,7 +29,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def make_folder(path: Path) -> None:
     """Make a folder, if it is not there yet; raises RunDirError."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(exist_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
 

@@ -20,7 +20,8 @@ from pose_data.combine import union
 from pose_data.skeleton import with_flip_pairs, with_sigmas
 from pose_train.config.load import load_config, parse_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, Data
-from pose_train.distributed import find_device
+from pose_train.distributed import Ranks, find_device
+from pose_train.inference.evaluate import Rows
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
 from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file
@@ -207,6 +208,15 @@ def load_tested(config: Config) -> tuple[Persons, Persons]:
     val = load_main(root, data, data.val)
     check_images(val)
     return val, load_boxes(data, config.chosen_eval, root, val)
+
+
+def predict_rows(
+    trained: Trained, val: Persons, boxes: Persons, ranks: Ranks, device: torch.device
+) -> Rows:
+    """Predict a set by the recipe of the network's config; return COCO result rows."""
+    config, net, codec = trained.config, trained.net, trained.codec
+    predict = RECIPES[config.recipe].predict
+    return predict(config, net, codec, trained.skeleton, val, boxes, ranks, device)
 
 
 def published_skeleton(data: Data, own: Skeleton | None = None) -> Skeleton:

@@ -84,8 +84,8 @@ def find(
     parts = [_nothing(network.usage, keep_maps)]
     while batch := list(islice(crops, batch_size)):
         parts.append(_poses(network, batch, flip_indices, keep_maps))
-    ends = np.cumsum([len(each) for each in boxes_of])[:-1]
-    arrays = [np.split(np.concatenate(each), ends) for each in zip(*parts, strict=True)]
+    ends = np.cumsum([len(each) for each in boxes_of], dtype=int)
+    arrays = [np.split(np.concatenate(each), ends)[:-1] for each in zip(*parts, strict=True)]
     return [
         _people(network.usage, own_boxes, *own)
         for own_boxes, *own in zip(boxes_of, *arrays, strict=True)

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pose_train.training import progress as watch
-from pose_train.training.progress import Clock, losses_text
-from pose_train.training.run import Pace
+from pose_train.training.progress import SLOW_SECONDS, Pace, ProgressLine, losses_text
 from pose_train.words import duration
 
 
@@ -52,24 +50,26 @@ def loader(now: Time, batches: int, seconds: float) -> Iterator[dict[str, Any]]:
         yield {"index": torch.zeros(4)}
 
 
-def loader_of(clock: Clock, now: Time, batches: int, seconds: float) -> Iterator[dict[str, Any]]:
-    return clock.batches(loader(now, batches, seconds))
+def loader_of(
+    line: ProgressLine, now: Time, batches: int, seconds: float
+) -> Iterator[dict[str, Any]]:
+    return line.batches(loader(now, batches, seconds))
 
 
-def clock_on(device: str) -> Clock:
-    return Clock("", 10, 0, show=False, device=torch.device(device))
+def line_on(device: str) -> ProgressLine:
+    return ProgressLine("", 10, 0, show=False, device=torch.device(device))
 
 
 def test_waiting_is_told_from_work_and_from_saving(passing: Time) -> None:
-    clock = clock_on("cpu")
-    for number, _ in enumerate(loader_of(clock, passing, 10, 1.0)):
+    line = line_on("cpu")
+    for number, _ in enumerate(loader_of(line, passing, 10, 1.0)):
         passing.host += 2.0  # a step
         if number == 5:
             passing.host += 10.0  # a checkpoint is saved
-        clock.show({"loss": 0.5}, 1e-3)
-    assert clock.waited == pytest.approx(10.0)
-    assert clock.data_share == pytest.approx(10 / 40)
-    assert clock.images_per_s == pytest.approx(1.0)
+        line.show({"loss": 0.5}, 1e-3)
+    assert line.waited == pytest.approx(10.0)
+    assert line.data_share == pytest.approx(10 / 40)
+    assert line.images_per_s == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("seconds", "idle"), [(0.9, 0.9), (1.1, 2.0)])
@@ -79,24 +79,24 @@ def test_a_gpu_that_has_work_does_not_wait(passing: Time, seconds: float, idle: 
     Steps take a second. A loader of 0.9 s a batch makes it wait for the first alone, one of 1.1 s
     for a tenth of a second each time.
     """
-    clock = clock_on("cuda")
-    for number, _ in enumerate(loader_of(clock, passing, 10, seconds)):
+    line = line_on("cuda")
+    for number, _ in enumerate(loader_of(line, passing, 10, seconds)):
         passing.queue(1.0)
         if number == 9:  # a look waits for the GPU
             passing.host = passing.device
-            clock.show({"loss": 0.5}, 1e-3)
-    assert clock.waited == pytest.approx(idle)
+            line.show({"loss": 0.5}, 1e-3)
+    assert line.waited == pytest.approx(idle)
 
 
 @pytest.mark.parametrize(("seconds", "is_slow"), [(0.3, False), (0.6, True)])
 def test_a_slow_loader_shows_after_a_while(passing: Time, seconds: float, is_slow: bool) -> None:
-    clock = clock_on("cpu")
-    said = []
-    for _ in loader_of(clock, passing, 40, seconds):
+    line = line_on("cpu")
+    verdicts = []
+    for _ in loader_of(line, passing, 40, seconds):
         passing.host += 1.0
-        said.append(clock.waits_for_data())
-    assert not any(said[: int(watch.SLOW_SECONDS / (1 + seconds))]), "too early to judge"
-    assert said[-1] == is_slow
+        verdicts.append(line.waits_for_data())
+    assert not any(verdicts[: int(SLOW_SECONDS / (1 + seconds))]), "too early to judge"
+    assert verdicts[-1] == is_slow
 
 
 def test_losses_in_words() -> None:
