@@ -1,4 +1,4 @@
-"""Measure how much of our code a reader meets: files, import layers, functions on four paths.
+"""Measure how much of our code a reader meets: files, import layers, functions on three paths.
 
     python tests/measure_house.py [--walk]
 
@@ -86,22 +86,17 @@ def _imports(file: Path, own: str, modules: set[str]) -> list[str]:
     return sorted((found & modules) - {own})
 
 
-def follow(work: Callable[[], Any], is_start: Any = None, last: str = "") -> Walk:
+def follow(work: Callable[[], Any], last: str = "") -> Walk:
     """Run `work` and return the functions of ours that it enters.
 
-    is_start: of a frame, whether the path starts with it; last: the function that ends the path
-    when it returns.
+    last: the function that ends the path when it returns.
     """
     seen: dict[CodeType, None] = {}
-    has_started = is_start is None
 
     def note(frame: FrameType, event: str, _: Any) -> None:
-        nonlocal has_started
         if event == "call":
-            has_started = has_started or is_start(frame)
-            if has_started:
-                seen.setdefault(frame.f_code)
-        elif event == "return" and has_started and frame.f_code.co_name == last:
+            seen.setdefault(frame.f_code)
+        elif event == "return" and frame.f_code.co_name == last:
             raise Reached
 
     threading.setprofile(note)
@@ -139,20 +134,40 @@ def start_walk(folder: Path) -> Walk:
 
 
 def sample_walk(folder: Path) -> Walk:
-    """Follow a training sample of the demo to its loss, without the network's own layers."""
-    from pose_train.__main__ import main
+    """Follow training samples of the demo to their loss, without the network's own layers."""
+    import torch
+    from torch.utils.data import default_collate
 
-    def is_asked_by_torch(frame: FrameType) -> bool:
-        caller = frame.f_back
-        is_ours = caller is None or caller.f_code.co_filename.startswith(str(PACKAGES))
-        return frame.f_code.co_qualname == "TopDown.__getitem__" and not is_ours
+    from pose_train import RECIPES, load_config
+    from pose_train.recipes.data import draw_images, load_sets
+    from pose_train.training.loop import batch_losses
 
-    run = ["run", "demo", f"out={folder / 'run'}", *TINY]
-    walk = follow(lambda: main(run), is_asked_by_torch, last="keypoint_mse")
-    return {file: names for file, names in walk.items() if not file.startswith("pose_backbones")}
+    config, cpu = load_config("demo", TINY), torch.device("cpu")
+    assert config.data.synthetic is not None
+    draw_images(config.data.synthetic, folder / "data", config.seed)
+    persons = load_sets(config.data, config.eval, folder / "data", config.recipe).train
+    recipe = RECIPES[config.recipe]
+    net, codec = recipe.build(config, persons.skeleton.num_keypoints)
+    samples = recipe.samples(config, persons, codec, cpu, True)
+
+    def work() -> None:
+        batch = default_collate([samples[1, index] for index in range(4)])
+        batch_losses(config, net, codec, batch, cpu)
+
+    return without_networks(follow(work))
 
 
 WALKS = {"predict": predict_walk, "start": start_walk, "sample": sample_walk}
+
+
+def count_functions(walk: Walk) -> int:
+    """Return how many functions a walk enters."""
+    return sum(map(len, walk.values()))
+
+
+def without_networks(walk: Walk) -> Walk:
+    """Return a walk without pose-backbones, which builds networks and reads checkpoints."""
+    return {file: names for file, names in walk.items() if not file.startswith("pose_backbones")}
 
 
 def walk_of(name: str) -> Walk:
@@ -189,7 +204,11 @@ def main() -> None:
         print(error)
     for name in WALKS:
         walk = walk_of(name)
-        print(f"{name}: {len(walk)} files, {sum(map(len, walk.values()))} functions")
+        own = without_networks(walk)
+        print(
+            f"{name}: {len(walk)} files, {count_functions(walk)} functions; without building and "
+            f"loading a network {len(own)}, {count_functions(own)}"
+        )
         if args.walk:
             print(
                 "".join(f"  {file}: {', '.join(names)}\n" for file, names in walk.items()), end=""

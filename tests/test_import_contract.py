@@ -68,3 +68,51 @@ def test_import_stays_light(package: str, heavy: set[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert loaded.split() == []
+
+
+# The folders of pose-train, and which others each may import; commands/ may import all. inference/
+# knows nothing of training, so that who predicts loads no optimizers and process groups; only its
+# load.py knows recipes, because a checkpoint names one.
+FOLDERS = {
+    "config": set[str](),
+    "files": {"config"},
+    "inference": {"config", "files", "recipes"},
+    "recipes": {"config", "inference"},
+    "report": {"config", "files", "inference"},
+    "training": {"config", "files", "inference", "recipes", "report"},
+    "mmpose": {"config"},
+}
+SOURCE = ROOT / "packages/pose-train/src/pose_train"
+
+
+def imported_folders(file: Path) -> set[str]:
+    modules = [
+        node.module.split(".")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module is not None
+    ]
+    return {parts[1] for parts in modules if parts[0] == "pose_train" and len(parts) > 1} & {
+        *FOLDERS,
+        "commands",
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_import_only_those_below(folder: str) -> None:
+    files = sorted((SOURCE / folder).rglob("*.py"))
+    assert files
+    for file in files:
+        others = imported_folders(file) - FOLDERS[folder] - {folder}
+        assert not others, f"{file.relative_to(SOURCE)} imports {', '.join(sorted(others))}"
+        if folder == "inference" and file.name != "load.py":
+            assert "recipes" not in imported_folders(file), file.name
+
+
+def test_predictor_loads_nothing_of_training() -> None:
+    """Neither its import nor a network of torch's does."""
+    code = (
+        "import sys; from pose_train import Predictor; import pose_train.inference.load; "
+        "print(*(name for name in sys.modules if name.startswith('pose_train.training')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -95,45 +95,41 @@ def test_a_run_directory_as_weights(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_starts_from_a_run_directory_or_another_head(
-    run_dir: Path, tmp_path: Path, drawn_data: Path, capsys: pytest.CaptureFixture[str]
+    run_dir: Path, tmp_path: Path, drawn_data: Path
 ) -> None:
-    def start(*overrides: str) -> torch.nn.Module:
+    def start(*overrides: str) -> tuple[torch.nn.Module, list[str]]:
         sizes = ("model.input_size=[64, 64]", "model.heatmap_size=[16, 16]")
         net = create_model("hrnet", num_keypoints=17, **OPTIONS)
-        start_from_weights(net, load_config("demo", [TINY, *sizes, *overrides]))
-        return net
+        _, notes = start_from_weights(net, load_config("demo", [TINY, *sizes, *overrides]))
+        return net, notes
 
     state = content_of(run_dir)["state_dict"]
-    net = start(f"model.weights={run_dir}")
+    net, notes = start(f"model.weights={run_dir}")
     assert all(torch.equal(net.state_dict()[key], tensor) for key, tensor in state.items())
-    assert f"{run_dir}: pose-backbones: 296 matched" in capsys.readouterr().out
+    assert f"{run_dir}: pose-backbones: 296 matched" in notes[0]
 
     other = create_model("higherhrnet", num_keypoints=17, **OPTIONS)
     torch.save(other.state_dict(), tmp_path / "higher.pth")
     with pytest.raises(CheckpointError, match=r"model\.reinit_head=true"):
         start(f"model.weights={tmp_path / 'higher.pth'}")
-    net = start(f"model.weights={tmp_path / 'higher.pth'}", "model.reinit_head=true")
+    net, _ = start(f"model.weights={tmp_path / 'higher.pth'}", "model.reinit_head=true")
     name = "backbone.conv1.weight"
     assert torch.equal(net.state_dict()[name], other.state_dict()[name])
 
 
-def test_few_persons_for_a_large_network_from_scratch_are_said(
-    drawn_data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_few_persons_for_a_large_network_from_scratch_are_noted(drawn_data: Path) -> None:
     file = drawn_data / "annotations/person_keypoints_train2017.json"
     persons = load_coco(file, drawn_data / "train2017")
     config = load_config("hrnet_w32_coco_256x192", ["data.root=x"])
     large, small = torch.nn.Linear(3000, 2000), torch.nn.Linear(30, 20)
-    start_from_weights(large, config, persons)
-    assert capsys.readouterr().out == (
+    assert start_from_weights(large, config, persons)[1] == [
         f"note: {len(persons)} persons are few to train 6 million parameters from scratch, and AP "
         "may stay near 0: start from weights, model.weights=hrnet_w32_coco_aic_merge_256x192 "
         "model.reinit_head=true, or train a smaller network (`pose-train init --model "
-        "hrnet_small`)\n"
-    )
-    start_from_weights(small, config, persons)
-    start_from_weights(large, config)
-    assert capsys.readouterr().out == ""
+        "hrnet_small`)"
+    ]
+    assert start_from_weights(small, config, persons)[1] == []
+    assert start_from_weights(large, config)[1] == []
 
 
 def test_the_warp_follows_from_the_weights(

@@ -1,7 +1,7 @@
 """Several processes that train together: torchrun starts them, these functions join them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,6 +101,12 @@ def gather(value: Any, ranks: Ranks) -> list[Any]:
     values: list[Any] = [None] * ranks.world_size
     dist.all_gather_object(values, value)
     return values
+
+
+def print_notes(notes: Iterable[str], ranks: Ranks) -> None:
+    """Print lines, once for all processes."""
+    for text in notes if ranks.is_first else ():
+        print(text, flush=True)
 
 
 def any_of(flag: bool, ranks: Ranks) -> bool:

@@ -17,7 +17,7 @@ from pose_data import GroupedBatches
 from pose_train.config.load import load_config
 from pose_train.config.schema import Config, ConfigError
 from pose_train.cores import settle_threads
-from pose_train.distributed import Ranks, any_of, gather, joined
+from pose_train.distributed import Ranks, any_of, gather, joined, print_notes
 from pose_train.inference.weights import start_from_weights
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import Sets, draw_images, load_sets
@@ -107,7 +107,8 @@ def take_apart(config: Config, sets: Sets, ranks: Ranks, device: torch.device) -
     """Take a run apart."""
     recipe = RECIPES[config.recipe]
     net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
-    config = start_from_weights(net, config)
+    config, notes = start_from_weights(net, config)
+    print_notes(notes, ranks)
     training, forward = prepare_training(config, net, ranks, device)
     samples = recipe.samples(config, sets.train, codec, device, True)
     samples[0]  # compiles the codec before the workers are forked

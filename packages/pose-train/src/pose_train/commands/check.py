@@ -24,7 +24,7 @@ from pose_data.view.gallery import Shown, sheet
 from pose_train.config.load import load_config
 from pose_train.config.schema import Config, ConfigError
 from pose_train.cores import settle_threads
-from pose_train.distributed import Ranks
+from pose_train.distributed import Ranks, print_notes
 from pose_train.files.images import write_image
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import start_from_weights
@@ -112,7 +112,8 @@ def _depths(sets: Sets, bits: int | None) -> list[str]:
 def _parts(config: Config, sets: Sets) -> Parts:
     recipe = RECIPES[config.recipe]
     net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
-    config = start_from_weights(net, config, sets.train)
+    config, notes = start_from_weights(net, config, sets.train)
+    print_notes(notes, Ranks())
     samples = recipe.samples(config, sets.train, codec, _CPU, True)
     batches = recipe.batches(config, samples, Ranks())
     exact = replace(config, train=replace(config.train, amp="off"))

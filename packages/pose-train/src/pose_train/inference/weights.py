@@ -54,29 +54,29 @@ def checkpoint_of_run(run_dir: Path) -> Path:
     raise CheckpointError(f"{run_dir} holds no checkpoint: neither {BEST} nor {LAST}")
 
 
-def start_from_weights(net: nn.Module, config: Config, persons: Persons | None = None) -> Config:
-    """Load `model.weights`, if given, and return the config with what follows from them.
+def start_from_weights(
+    net: nn.Module, config: Config, persons: Persons | None = None
+) -> tuple[Config, list[str]]:
+    """Load `model.weights`, if given; return the config with what follows from them, and notes.
 
-    persons: what will be trained on, where it is known. Prints what was loaded, or that they are
-    few to train a large network from scratch. Raises CheckpointError where weights do not fit.
+    persons: what will be trained on, where it is known. The notes say what was loaded, or that
+    persons are few to train a large network from scratch. Raises CheckpointError where weights do
+    not fit.
     """
-    model = config.model
+    model, notes = config.model, list[str]()
     if model.weights is None:
         parameters = sum(parameter.numel() for parameter in net.parameters())
         if persons is not None and len(persons) < FEW and parameters > SMALL:
-            print(
+            notes.append(
                 f"note: {len(persons)} {persons.noun} are few to train {parameters / 1e6:.0f} "
                 "million parameters from scratch, and AP may stay near 0: start from weights, "
                 f"model.weights={zoo_row(model) or 'FILE'} model.reinit_head=true, or train a "
-                "smaller network (`pose-train init --model hrnet_small`)",
-                flush=True,
+                "smaller network (`pose-train init --model hrnet_small`)"
             )
-        return settle_warp(config, None)[0]
+        return settle_warp(config, None)[0], notes
     report = load_checkpoint(net, weights_file(model.weights), reinit_head=model.reinit_head)
     config, notes = settle_warp(config, report)
-    for text in (f"{model.weights}: {report}", *notes):
-        print(text, flush=True)
-    return config
+    return config, [f"{model.weights}: {report}", *notes]
 
 
 def zoo_row(model: Model) -> str | None:

@@ -17,7 +17,7 @@ from pose_data.combine import convert
 from pose_eval import Report
 from pose_train.config.schema import Config
 from pose_train.cores import allowed_workers
-from pose_train.distributed import gather, joined, share_buffers
+from pose_train.distributed import gather, joined, print_notes, share_buffers
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import Rows, evaluate_rows
 from pose_train.inference.forward import autocast, normalize
@@ -72,7 +72,9 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         skeleton = COCO if sets is None else sets.train.skeleton  # drawn people are COCO's
         net, codec = RECIPES[config.recipe].build(config, skeleton.num_keypoints)
         if not resume:
-            config = start_from_weights(net, config, None if sets is None else sets.train)
+            persons = None if sets is None else sets.train
+            config, notes = start_from_weights(net, config, persons)
+            print_notes(notes, ranks)
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
         run = open_run(config, sets, ranks, device, stop, resume)
         for text in notes:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pose_train.config.schema import Config, ConfigError, Train
-from pose_train.distributed import Ranks, share_gradients
+from pose_train.distributed import Ranks, print_notes, share_gradients
 from pose_train.training.checkpoints import Progress, Training, read_last, restore_checkpoint
 from pose_train.training.optim import (
     Ema,
@@ -54,9 +54,7 @@ def prepare_training(
         decide(net, settings.lr_mult)
     except ValueError as error:
         raise ConfigError(f"train.lr_mult: {error}") from error
-    if ranks.is_first:
-        for text in _about_layers(config, net, epoch) + _about_rates(config, ranks):
-            print(text)
+    print_notes(_about_layers(config, net, epoch) + _about_rates(config, ranks), ranks)
     if settings.sync_bn and device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     elif settings.sync_bn:
