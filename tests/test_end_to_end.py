@@ -62,9 +62,6 @@ def test_a_run_leaves_everything(
     assert page.count("<svg") == 4
     assert page.count("data:image/jpeg;base64,") == page.count("<figure") >= 4
     assert all(heading in page for heading in ("Worst pictures", "Learning curves"))
-    images = {image["id"] for image in json.loads(gt.read_text())["images"]}
-    timed = json.loads((out / "seconds.json").read_text())
-    assert {image_id for image_id, _ in timed} <= images
     assert not list(out.rglob("*.tmp"))
 
 
