@@ -341,3 +341,12 @@ def test_the_example_of_the_readme(
     found: dict[str, Any] = {}
     exec(code, found)
     assert found["people"].keypoints.shape == (1, 17, 2)
+
+
+def test_reprs_are_one_line(run_dir: Path) -> None:
+    trained = load_trained(run_dir, device="cpu")
+    weights = run_dir / "checkpoint_best.pth"
+    assert repr(trained) == f"Trained(hrnet, 17 keypoints, cpu, {weights})"
+    assert repr(Predictor(trained)) == (
+        f"Predictor(Network(17 keypoints, {weights}), with flip test, batches of 32)"
+    )

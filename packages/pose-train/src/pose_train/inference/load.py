@@ -52,8 +52,12 @@ class Trained:
 
     @property
     def origin(self) -> str:
-        """Say which weights these are."""
+        """Which weights these are."""
         return usage_of(self).origin
+
+    def __repr__(self) -> str:
+        model, count = self.config.model.name, self.skeleton.num_keypoints
+        return f"Trained({model}, {count} keypoints, {self.device}, {self.origin})"
 
 
 def usage_of(trained: Trained) -> Usage:
@@ -194,7 +198,7 @@ def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
 
 
 def load_tested(config: Config) -> tuple[Persons, Persons]:
-    """Return the annotated set that a config evaluates on, and the boxes in its pictures.
+    """Return the annotated set that a config evaluates on, and the boxes in its images.
 
     Raises ConfigError, DatasetError.
     """

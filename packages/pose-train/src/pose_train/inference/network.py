@@ -64,7 +64,7 @@ class Usage:
 
     @property
     def origin(self) -> str:
-        """Say which weights these are."""
+        """Which weights these are."""
         return self.weights + ("" if self.epoch is None else f", after epoch {self.epoch}")
 
 
@@ -106,6 +106,9 @@ class Network:
     find: Callable[..., list[Any]]
     origin: str
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Network({self.usage.skeleton.num_keypoints} keypoints, {self.origin})"
 
 
 @contextmanager

@@ -73,6 +73,10 @@ class Predictor:
         """
         return cls(load_onnx(Path(path).expanduser(), device, providers), flip_test, batch_size)
 
+    def __repr__(self) -> str:
+        flips = "with" if self.flip_test else "without"
+        return f"Predictor({self.network!r}, {flips} flip test, batches of {self.batch_size})"
+
     @property
     def skeleton(self) -> Skeleton:
         """The names of the K keypoints, what mirrors what, and the links between them."""

@@ -181,12 +181,12 @@ def _difference(ours: float | None, theirs: float | None) -> str:
 
 def _protocol(config: Config) -> str:
     """Say how it was evaluated."""
-    plan = config.chosen_eval
+    settings = config.chosen_eval
     boxes = {"gt": "annotated boxes", "detections": "detected boxes", "image": "whole pictures"}
-    words = [boxes[plan.boxes]] if config.recipe == "topdown" else []
+    words = [boxes[settings.boxes]] if config.recipe == "topdown" else []
     if config.recipe == "bottomup":
-        words.append("scales " + ", ".join(f"{factor:g}" for factor in plan.multi_scale))
-    words.append("flip test" if plan.flip_test else "no flip test")
+        words.append("scales " + ", ".join(f"{factor:g}" for factor in settings.multi_scale))
+    words.append("flip test" if settings.flip_test else "no flip test")
     return ", ".join(words)
 
 
