@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pose_backbones import CheckpointError, create_model
+from pose_backbones import CheckpointError, create_model, fuse
 from pose_data import COCO, DatasetError, load_coco
 from pose_train import ConfigError, Predictor
 from pose_train.commands.predict import predict_inputs
@@ -27,6 +27,7 @@ from pose_train.inference.evaluate import evaluate_rows
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.load import Trained, load_tested, load_trained, predict_rows
 from pose_train.inference.people import People
+from pose_train.inference.predictor import load_network
 from pose_train.inference.topdown import predict_heatmaps
 
 
@@ -68,8 +69,11 @@ def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
     stored = torch.load(checkpoint, weights_only=True)["state_dict"]
     torch.testing.assert_close(trained.net.state_dict()[key], stored[key])
     images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
+    found = predict_heatmaps(predictor.network.backend, images, None)
+    fused = torch_backend(fuse(trained.net), trained.device)
+    np.testing.assert_array_equal(found, predict_heatmaps(fused, images, None))
     maps = predict_heatmaps(torch_backend(trained.net, trained.device), images, None)
-    np.testing.assert_array_equal(predict_heatmaps(predictor.network.backend, images, None), maps)
+    np.testing.assert_allclose(found, maps, rtol=0, atol=1e-6 * np.abs(maps).max())
     assert predictor.skeleton == COCO
     assert predictor.flip_test  # as in the config
 
@@ -350,3 +354,28 @@ def test_reprs_are_one_line(run_dir: Path) -> None:
     assert repr(Predictor(trained)) == (
         f"Predictor(Network(17 keypoints, {weights}), with flip test, batches of 32)"
     )
+
+
+def test_16_bits_and_compiling_where_asked(
+    run_dir: Path, lively: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 16 bits the maps are those of 32 to 8 bits' precision; the network itself stays."""
+    trained = load_trained(run_dir, device="cpu")
+    lively(trained.net)
+    images = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    asked: list[Any] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, *_: asked.append(net))
+    exact, half, compiled = (
+        Predictor(load_network(trained, amp=amp, compiled=compiled)).network.backend
+        for amp, compiled in (("off", False), ("bf16", False), ("off", True))
+    )
+    assert len(asked) == 1
+    assert asked[0] is not trained.net
+    maps, coarse = (predict_heatmaps(each, images, None) for each in (exact, half))
+    assert coarse.dtype == np.float32
+    assert 1e-4 < np.abs(coarse - maps).max() / np.abs(maps).max() < 0.1  # over 60 layers
+    np.testing.assert_array_equal(predict_heatmaps(compiled, images, None), maps)
+    with pytest.raises(ConfigError, match="amp must be one of off, bf16, fp16, got 'half'"):
+        Predictor(run_dir, amp="half")
+    with pytest.raises(ConfigError, match="computes as it was exported: leave amp and compile out"):
+        Predictor(tmp_path / "net.onnx", amp="bf16")
