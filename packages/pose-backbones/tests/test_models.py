@@ -19,7 +19,7 @@ def test_unknown_names_get_close_ones():
         create_model("hrnet_w23")
     with pytest.raises(ValueError, match="unknown option of hrnet 'widht'; did you mean width"):
         create_model("hrnet", widht=8)
-    with pytest.raises(ValueError, match="unknown option of cpm 'keypoints'; .*num_keypoints"):
+    with pytest.raises(ValueError, match=r"unknown option of cpm 'keypoints'; .*num_keypoints"):
         create_model("cpm", keypoints=8)
     with pytest.raises(ValueError, match="unknown option of hrnet_w32 'width'"):
         create_model("hrnet_w32", width=8)
