@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from pose_codecs._jit import F32, I64
 
 
 def resize(maps: NDArray[np.floating], size: tuple[int, int], align_corners: bool = False) -> F32:

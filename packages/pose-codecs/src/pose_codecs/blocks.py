@@ -5,11 +5,8 @@ the lowest and highest values of small blocks it can pass over most of them.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
-
-F32 = NDArray[np.float32]
+from pose_codecs._jit import F32, jit
 
 # A block is BLOCK x BLOCK pixels; the last ones of a row or column may be smaller. numba's cache
 # does not see this number change for kernels in other files: delete __pycache__ then.

@@ -9,11 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
+from pose_codecs._jit import F32, I64, jit
 from pose_codecs.blocks import BLOCK, block_maxima
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 
 class Candidates(NamedTuple):

@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from pose_codecs._jit import jit
+from pose_codecs._jit import F32, F64, I64, Bools, jit
 from pose_codecs.candidates import Candidates
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 
 Assignment = Literal["munkres", "optimal"]
 NEW_GROUP_COST = 1e10
@@ -215,7 +211,7 @@ def _prime_zeros(work: F64, star_of_row: I64, star_of_column: I64, prime_of_row:
 
 @jit
 def _find_zero(
-    work: F64, row_covered: NDArray[np.bool_], column_covered: NDArray[np.bool_], row: int, col: int
+    work: F64, row_covered: Bools, column_covered: Bools, row: int, col: int
 ) -> tuple[int, int]:
     """Find an uncovered zero: the first row from `row` on, cyclically, and in it the last from col.
 
@@ -234,9 +230,7 @@ def _find_zero(
 
 
 @jit
-def _make_zero(
-    work: F64, row_covered: NDArray[np.bool_], column_covered: NDArray[np.bool_]
-) -> None:
+def _make_zero(work: F64, row_covered: Bools, column_covered: Bools) -> None:
     """Add the smallest uncovered value to covered rows and subtract it from uncovered columns."""
     size = len(work)
     least = np.inf

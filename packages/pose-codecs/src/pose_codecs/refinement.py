@@ -9,14 +9,10 @@ pixel found is the same.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
+from pose_codecs._jit import F32, I64, jit
 from pose_codecs.blocks import BLOCK, block_maxima, block_ranges
 from pose_codecs.candidates import check_maps
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 
 def adjust(keypoints: F32, scores: F32, heatmaps: F32) -> F32:
