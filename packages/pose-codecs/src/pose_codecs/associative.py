@@ -124,7 +124,5 @@ class AssociativeEmbedding:
         """
         if len(heatmaps) != len(tags):
             raise ValueError(f"tags must be of {len(heatmaps)} images, got {len(tags)}")
-        if threads == 1:
-            return [self.decode(*maps) for maps in zip(heatmaps, tags, strict=True)]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self.decode, heatmaps, tags))

@@ -1,7 +1,7 @@
 """Ranges of values in blocks of pixels: one pass over a map that saves later ones.
 
-Associative embedding looks for the few pixels of large maps that are maxima of something. Knowing
-the lowest and highest values of small blocks it can pass over most of them.
+Associative embedding searches large maps for a few maxima. The lowest and highest values of small
+blocks tell which blocks can hold one; the others, most of them, are skipped.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Associative embedding, step 1: the highest local maxima of each heatmap, with their tags.
 
 The reference (MMPose 0.29) max-pools every map and takes torch.topk. Here one pass over the map
-takes the maxima of blocks of pixels; only blocks above the current 30th candidate are looked at.
+takes the maxima of blocks of pixels; only blocks above the current 30th candidate are searched.
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +20,10 @@ class Candidates(NamedTuple):
     scores: F32  # (K, M)
     tags: F32  # (K, M, L)
 
+    def __repr__(self) -> str:
+        keypoints, candidates = self.scores.shape
+        return f"Candidates({candidates} for each of {keypoints} keypoints)"
+
 
 def find_candidates(
     heatmaps: Any,
@@ -34,9 +38,9 @@ def find_candidates(
     A pixel is a local maximum if no pixel of the nms_kernel x nms_kernel window around it is
     higher; other pixels count as 0 and fill up the list. Equal values come in the order of
     torch.topk on a CPU (in maps of at least 64 pixels per candidate). With a `floor` >= 0 only
-    maxima above it are looked for, which is faster and gives the same ones; zeros fill up the list.
-    `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared by the keypoints. `maxima` saves a
-    pass where block_maxima is at hand. Raises ValueError for wrong shapes, NaN and inf.
+    maxima above it are found, which is faster; zeros fill up the list.
+    `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared by the keypoints. `maxima`, if given,
+    is block_maxima(heatmaps) and saves a pass. Raises ValueError for wrong shapes, NaN and inf.
     """
     maps, tag_maps = check_maps(heatmaps, tags)
     if max_instances < 1:

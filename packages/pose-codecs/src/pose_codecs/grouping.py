@@ -26,6 +26,10 @@ class People(NamedTuple):
     tags: F32  # (P, K, L)
     person_scores: F32  # (P,) mean of the keypoint scores before refine, 0 for those not found
 
+    def __repr__(self) -> str:
+        people, keypoints = self.scores.shape
+        return f"People({people} with {keypoints} keypoints each)"
+
 
 def group(
     candidates: Candidates,

@@ -281,11 +281,10 @@ def decode_people(codec: AssociativeEmbedding, heatmaps: Tensor, tags: Tensor) -
     locations, scores, found_tags = (part.cpu().numpy() for part in found)
     everyone = []
     for n in range(len(heatmaps)):
-        candidates = Candidates(locations[n].astype(np.int32), scores[n], found_tags[n])
-        people = codec.group(candidates)
-        device = heatmaps.device
-        keypoints = torch.from_numpy(people.keypoints).to(device)
-        keypoint_scores = torch.from_numpy(people.scores).to(device)
+        people = codec.group(Candidates(locations[n].astype(np.int32), scores[n], found_tags[n]))
+        keypoints, keypoint_scores = (
+            torch.from_numpy(part).to(heatmaps.device) for part in (people.keypoints, people.scores)
+        )
         if codec.adjust:
             keypoints = adjust(keypoints, keypoint_scores, heatmaps[n])
         if codec.refine:
@@ -300,7 +299,7 @@ def adjust(keypoints: Tensor, scores: Tensor, heatmaps: Tensor) -> Tensor:
     """Move the keypoints (P, K, 2) found within their pixels, as pose_codecs.adjust."""
     found = (scores > 0)[..., None]
     pixels = keypoints.where(found, 0.0).long()  # (P, K, 2)
-    k = torch.arange(len(heatmaps), device=heatmaps.device).expand(scores.shape)
+    k = torch.arange(len(heatmaps), device=heatmaps.device)
     moved = keypoints + _quarter_shifts(heatmaps, k, pixels[..., 0], pixels[..., 1])
     return moved.where(found, keypoints)
 
@@ -308,10 +307,11 @@ def adjust(keypoints: Tensor, scores: Tensor, heatmaps: Tensor) -> Tensor:
 def _quarter_shifts(heatmaps: Tensor, k: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return 0.75 towards a higher right or lower neighbour, else 0.25: (..., 2)."""
     _, height, width = heatmaps.shape
-    right = heatmaps[k, y, (x + 1).clamp(max=width - 1)]
-    below = heatmaps[k, (y + 1).clamp(max=height - 1), x]
-    left, above = heatmaps[k, y, (x - 1).clamp(min=0)], heatmaps[k, (y - 1).clamp(min=0), x]
-    return 0.25 + 0.5 * torch.stack([right > left, below > above], dim=-1).float()
+    right, below = (x + 1).clamp(max=width - 1), (y + 1).clamp(max=height - 1)
+    left, above = (x - 1).clamp(min=0), (y - 1).clamp(min=0)
+    to_right = heatmaps[k, y, right] > heatmaps[k, y, left]
+    to_below = heatmaps[k, below, x] > heatmaps[k, above, x]
+    return 0.25 + 0.5 * torch.stack([to_right, to_below], dim=-1).float()
 
 
 def refine(
