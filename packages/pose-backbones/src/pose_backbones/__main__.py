@@ -11,7 +11,7 @@ from pathlib import Path
 from pose_backbones.checkpoint import our_names
 from pose_backbones.checkpoint_files import read_checkpoint
 from pose_backbones.convert import TARGETS, convert
-from pose_backbones.models import MODELS, Identity, find_model, identify, list_models
+from pose_backbones.models import MODELS, find_model, identify, list_models
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
 from pose_backbones.table import describe, describe_weights, models_table, zoo_table
@@ -64,22 +64,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(args: argparse.Namespace) -> str:
-    return (
-        models_table(args.pattern) if args.format == "md" else "\n".join(list_models(args.pattern))
-    )
+    if args.format == "md":
+        return models_table(args.pattern)
+    return "\n".join(list_models(args.pattern))
 
 
 def _info(args: argparse.Namespace) -> str:
+    if model := find_model(args.name):
+        return describe(model)
     if args.name in ZOO:
         return describe_weights(args.name)
     if "/" not in args.name and "." not in args.name and not Path(args.name).exists():
-        if model := find_model(args.name):
-            return describe(model)
         raise ValueError(unknown("model or weights", args.name, [*MODELS, *ZOO]))
     file = read_checkpoint(args.name)
     names = our_names(file.tensors, file.metadata)
-    state = {ours: file.tensors[theirs] for ours, theirs in names.theirs.items()}
-    models = " or ".join(map(_words, identify(state)))
+    state = names.state(file.tensors)
+    models = " or ".join(map(str, identify(state)))
     if not models and all(name.startswith("backbone.") for name in state):
         models = "a backbone without a head"
     numbers = sum(tensor.numel() for tensor in state.values())
@@ -91,11 +91,6 @@ def _info(args: argparse.Namespace) -> str:
             *(f"note: {text}" for text in (*file.notes, *names.notes)),
         ]
     )
-
-
-def _words(network: Identity) -> str:
-    options = "".join(f", {key}={value}" for key, value in network.options.items())
-    return f"{network.model} with {network.num_keypoints} keypoints{options}"
 
 
 def _zoo(args: argparse.Namespace) -> str:

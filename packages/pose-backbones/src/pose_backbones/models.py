@@ -123,6 +123,10 @@ class Identity(NamedTuple):
     num_keypoints: int
     options: dict[str, Any]
 
+    def __str__(self) -> str:
+        options = "".join(f", {key}={value}" for key, value in self.options.items())
+        return f"{self.model} with {self.num_keypoints} keypoints{options}"
+
 
 def list_models(pattern: str = "*") -> list[str]:
     """Return the model names that match a shell pattern such as `hrnet*`, in any case."""
