@@ -195,7 +195,7 @@ def other_files(folder):
     yield "bz2", bz2.compress(data), "bzip2 archive: unpack"
     yield "xz", lzma.compress(data), "xz archive: unpack"
     yield "keras", b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5.*Keras"
-    yield "png", b"\x89PNG\r\n\x1a\n" + bytes(100), "a picture"
+    yield "png", b"\x89PNG\r\n\x1a\n" + bytes(100), "an image"
     yield "noise", np.random.default_rng(0).bytes(1000), "not a checkpoint, or damaged"
 
 

@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +22,20 @@ from pose_backbones.net import HeatmapHead, MapsHead, PoseNet, StagesHead
 from pose_backbones.weights import find_weights
 from pose_backbones.zoo import ZOO
 
+Build = Callable[[int, int, dict[str, Any]], PoseNet]  # num_keypoints, num_tags, options
+
 
 class Family(NamedTuple):
     """Describe the models of one kind, of any size.
 
-    parts: the classes whose arguments are their options. build: joins these parts, given the
-    number of keypoints, the number of tag maps (0: top-down) and the options. input_size: the
-    usual one, (w, h).
+    build: joins a backbone and a head. parts: the classes whose arguments are the options.
+    input_size: the usual (w, h).
     """
 
-    about: str
+    kind: Literal["top-down", "bottom-up"]
+    build: Build
     parts: tuple[type[nn.Module], ...]
-    build: Callable[[int, int, dict[str, Any]], PoseNet]
     input_size: tuple[int, int]
-    has_tags: bool = False
 
 
 def _hrnet(num_keypoints: int, num_tags: int, options: dict[str, Any]) -> PoseNet:
@@ -66,36 +66,12 @@ def _cpm(num_keypoints: int, _: int, options: dict[str, Any]) -> PoseNet:
 
 
 FAMILIES = {
-    "cpm": Family("CPM, top-down: num_stages heatmaps at 1/8", (CPM,), _cpm, (192, 256)),
-    "higherhrnet": Family(
-        "HigherHRNet, bottom-up: heatmaps at 1/4 and 1/2, tags at 1/4",
-        (HRNet, HigherHead),
-        _higherhrnet,
-        (512, 512),
-        has_tags=True,
-    ),
-    "hourglass": Family(
-        "Stacked Hourglass, top-down: num_stacks heatmaps at 1/4",
-        (Hourglass,),
-        _hourglass,
-        (256, 256),
-    ),
-    "hourglass_ae": Family(
-        "Stacked Hourglass with associative embedding, bottom-up: num_stacks heatmaps and tags "
-        "at 1/4",
-        (HourglassAE,),
-        _hourglass_ae,
-        (512, 512),
-        has_tags=True,
-    ),
-    "hrnet": Family("HRNet, top-down: heatmaps at 1/4", (HRNet,), _hrnet, (192, 256)),
-    "hrnet_ae": Family(
-        "HRNet with associative embedding, bottom-up: heatmaps and tags at 1/4",
-        (HRNet,),
-        _hrnet,
-        (512, 512),
-        has_tags=True,
-    ),
+    "cpm": Family("top-down", _cpm, (CPM,), (192, 256)),
+    "higherhrnet": Family("bottom-up", _higherhrnet, (HRNet, HigherHead), (512, 512)),
+    "hourglass": Family("top-down", _hourglass, (Hourglass,), (256, 256)),
+    "hourglass_ae": Family("bottom-up", _hourglass_ae, (HourglassAE,), (512, 512)),
+    "hrnet": Family("top-down", _hrnet, (HRNet,), (192, 256)),
+    "hrnet_ae": Family("bottom-up", _hrnet, (HRNet,), (512, 512)),
 }
 # The published sizes: the family, and the options that the name settles.
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -157,12 +133,12 @@ def create_model(
     defaults = model_options(name)
     for option in options:
         if option not in defaults:
-            raise ValueError(_instead(name, option, [*defaults, "num_keypoints"]))
+            raise ValueError(_no_option(name, option, [*defaults, "num_keypoints"]))
     check_sizes(name, num_keypoints=num_keypoints)
     family, settled = SIZES.get(name, (name, {}))
     chosen = settled | options
     num_tags = 0
-    if FAMILIES[family].has_tags:
+    if FAMILIES[family].kind == "bottom-up":
         num_tags = num_keypoints if chosen.pop("tag_per_keypoint", True) else 1
     model = FAMILIES[family].build(num_keypoints, num_tags, chosen)
     if weights is not None:
@@ -180,7 +156,7 @@ def model_options(model: str) -> dict[str, Any]:
     """Return the options of a model and their defaults."""
     name, settled = SIZES.get(model, (model, None))
     family = FAMILIES[name]
-    options = {"tag_per_keypoint": True} if family.has_tags else {}
+    options = {"tag_per_keypoint": True} if family.kind == "bottom-up" else {}
     for part in family.parts:
         parameters = inspect.signature(part).parameters.values()
         options |= {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -188,23 +164,18 @@ def model_options(model: str) -> dict[str, Any]:
     return {option: default for option, default in options.items() if option in left}
 
 
-def _instead(model: str, option: str, allowed: list[str]) -> str:
-    """Word the error for an option that a model does not have; timm's are known by name."""
-    ours = {"num_classes": "num_keypoints", "in_chans": "in_channels"}
+def _no_option(model: str, option: str, allowed: list[str]) -> str:
+    """Word the error for an option that a model does not have; those of timm are translated."""
+    published = [f"weights={key!r}" for key, weights in ZOO.items() if weights.model == model]
+    ours = {
+        "num_classes": "num_keypoints",
+        "in_chans": "in_channels",
+        "features_only": f"create_model({model!r}).backbone, which returns a list of feature maps",
+        "pretrained": " or ".join([*published, "weights='FILE.pth'"])
+        + "; download=True fetches published weights that are not on this machine",
+    }
     if option in ours:
         return f"{model} has no option {option}: write {ours[option]}"
-    if option == "pretrained":
-        published = [f"weights={key!r}" for key, w in ZOO.items() if w.model == model]
-        choice = " or ".join([*published, "weights='FILE.pth'"])
-        return (
-            f"{model} has no option pretrained: write {choice}; "
-            "download=True fetches published weights that are not on this machine"
-        )
-    if option == "features_only":
-        return (
-            f"{model} has no option features_only: write create_model({model!r}).backbone, which "
-            "returns a list of feature maps that its feature_info describes"
-        )
     return unknown(f"option of {model}", option, allowed)
 
 

@@ -1,5 +1,6 @@
 """Describe models and weights in lines and tables, from the code itself."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -41,17 +42,21 @@ def _sizes(name: str) -> list[tuple[int, int]]:
 def describe(name: str) -> str:
     """Return a few lines about one model."""
     family, settled = SIZES.get(name, (name, {}))
-    settled_here = "".join(f", {option}={value}" for option, value in settled.items())
+    parts = " and ".join(part.__name__ for part in FAMILIES[family].parts)
     options = {"num_keypoints": 17} | model_options(name)
     lines = [
-        f"{name}: {FAMILIES[family].about}{settled_here}",
+        f"{name}: {FAMILIES[family].kind}, {parts}" + (f" with {_words(settled)}" * bool(settled)),
         f"input: (B, 3, H, W), {NORMALIZATION}",
-        "options: " + ", ".join(f"{option}={value!r}" for option, value in options.items()),
+        f"options: {_words(options)}",
     ]
     for width, height in _sizes(name):
         parameters, gflops = measure(name, (width, height))
         lines.append(f"{width}x{height}: {gflops:.1f} GFLOPs, {parameters / 1e6:.1f} M parameters")
     return "\n".join([*lines, f"weights: {', '.join(_published(name)) or 'none published'}"])
+
+
+def _words(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{option}={value!r}" for option, value in options.items())
 
 
 def describe_weights(name: str) -> str:

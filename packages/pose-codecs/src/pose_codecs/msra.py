@@ -37,13 +37,9 @@ class MSRAHeatmap:
     blur_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_size("input_size", self.input_size)
-        check_size("heatmap_size", self.heatmap_size)
-        check_sigma(self.sigma)
+        check_options(self.input_size, self.heatmap_size, self.sigma, self.blur_size)
         if self.refine not in ("quarter", "dark", "none"):
             raise ValueError(f'refine must be "quarter", "dark" or "none", got {self.refine!r}')
-        if self.blur_size is not None:
-            blur_weights(self.blur_size)
 
     @cached_property
     def stride(self) -> F32:
@@ -185,16 +181,25 @@ def _move_quarter(heatmaps: F32, points: F32) -> None:
             points[m, 1] += np.float32(0.25) * np.sign(difference)
 
 
+def check_options(
+    input_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
+    sigma: float,
+    blur_size: int | None,
+) -> None:
+    """Raise ValueError for options of a codec that cannot be."""
+    check_size("input_size", input_size)
+    check_size("heatmap_size", heatmap_size)
+    if not 0 < sigma < np.inf:
+        raise ValueError(f"sigma must be a positive number of heatmap pixels, got {sigma!r}")
+    if blur_size is not None:
+        blur_weights(blur_size)
+
+
 def check_size(name: str, size: tuple[int, int]) -> None:
     """Raise ValueError unless a size is (w, h) with two positive whole numbers."""
     if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
         raise ValueError(f"{name} must be (w, h), two positive whole numbers, got {size!r}")
-
-
-def check_sigma(sigma: float) -> None:
-    """Raise ValueError unless sigma is a positive number of heatmap pixels."""
-    if not 0 < sigma < np.inf:
-        raise ValueError(f"sigma must be a positive number of heatmap pixels, got {sigma!r}")
 
 
 def check_keypoints(keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:

@@ -12,14 +12,7 @@ from numpy.typing import ArrayLike
 
 from pose_codecs._jit import F32, jit
 from pose_codecs.dark import blur_weights, default_blur_size, move_dark_udp
-from pose_codecs.msra import (
-    FAR,
-    check_heatmaps,
-    check_keypoints,
-    check_sigma,
-    check_size,
-    find_maxima,
-)
+from pose_codecs.msra import FAR, check_heatmaps, check_keypoints, check_options, find_maxima
 
 
 @dataclass(frozen=True)
@@ -37,13 +30,9 @@ class UDPHeatmap:
     blur_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_size("input_size", self.input_size)
-        check_size("heatmap_size", self.heatmap_size)
+        check_options(self.input_size, self.heatmap_size, self.sigma, self.blur_size)
         if min(self.heatmap_size) < 2:
             raise ValueError(f"heatmap_size must be at least (2, 2), got {self.heatmap_size}")
-        check_sigma(self.sigma)
-        if self.blur_size is not None:
-            blur_weights(self.blur_size)
 
     def encode(self, keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:
         """Turn keypoints (..., K, 2) in input pixels and visible (..., K) into targets.
