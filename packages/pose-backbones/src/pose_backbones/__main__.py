@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--to", choices=TARGETS, default="pose-backbones", help="default pose-backbones"
     )
     command.add_argument("--model", help="where shapes cannot tell")
-    command.add_argument("--input-size", metavar="WxH", help="noted in the file")
+    command.add_argument("--input-size", metavar="WxH", help="written into the metadata")
     command.set_defaults(run=_convert)
     return parser
 

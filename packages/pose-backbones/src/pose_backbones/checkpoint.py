@@ -21,7 +21,7 @@ WRAPPERS = (
     *("module.", "_orig_mod.", "model.", "net.", "network.", "1."),
     *("_fsdp_wrapped_module.", "_forward_module."),
 )
-# What counts beside the weights: profilers, and averages of weights.
+# Counters beside the weights: those of profilers and of averaged weights.
 COUNTERS = re.compile(r"(.*\.)?total_(ops|params)$|(module\.)*(steps|n_averaged)$")
 # Per format, what names start with -> what ours start with (None: not loaded); the first that fits.
 RULES: dict[str, dict[str, str | None]] = {
@@ -153,7 +153,7 @@ def to_our_names(
 
 
 def our_names(names: Iterable[str], metadata: Mapping[str, str]) -> OurNames:
-    """Find the format of a file by its names, and our name of each that is a weight."""
+    """Find the format of a file by its names, and our name for each of its weights."""
     counters = [name for name in names if COUNTERS.match(name)]
     inside = {name: name for name in names if not COUNTERS.match(name)}  # unwrapped -> in the file
     notes = [f"left out counters: {_some(counters)}"] if counters else []
@@ -172,7 +172,7 @@ def our_names(names: Iterable[str], metadata: Mapping[str, str]) -> OurNames:
 
 
 def their_name(kind: str, name: str) -> str:
-    """Return what one of our names is called in files of a format."""
+    """Return the name that one of ours has in files of a format."""
     rules = [(ours, theirs) for theirs, ours in RULES[kind].items() if ours is not None]
     fitting = [rule for rule in rules if name.startswith(rule[0])]
     ours, theirs = max(fitting, key=lambda rule: len(rule[0]), default=("", ""))
@@ -180,7 +180,7 @@ def their_name(kind: str, name: str) -> str:
 
 
 def _unwrap(names: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the names below a wrapper's prefix, most or all of them, without it; None if none."""
+    """Return the names below a wrapper's prefix without it, if they are most of all; else None."""
     for wrapper in WRAPPERS:
         below = {n.removeprefix(wrapper): t for n, t in names.items() if n.startswith(wrapper)}
         # Beside a network that is part of a larger module may stand a loss or a metric.

@@ -45,7 +45,7 @@ class PoseNet(nn.Module):
 
     @property
     def num_keypoints(self) -> int:
-        """Return the number of heatmaps, as the head has it."""
+        """Return the number of keypoints, and so of heatmaps, that the head has."""
         return self.head.num_keypoints  # type: ignore[return-value]
 
 
