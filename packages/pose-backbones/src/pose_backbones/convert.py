@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pose_backbones.checkpoint import load_checkpoint, their_name, to_our_names
 from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint, sha256
-from pose_backbones.models import Identity, create_model, identify
+from pose_backbones.models import Identity, create_model, find_model, identify
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
 
@@ -64,7 +64,8 @@ def _network(
 ) -> tuple[Identity, dict[str, Tensor], dict[str, str]]:
     """Return the network of a file, its complete state dict, and the metadata to write."""
     kind, state = to_our_names(file.tensors, file.metadata)
-    found = [network for network in identify(state) if model in (None, network.model)]
+    wanted = model and (find_model(model) or model)
+    found = [network for network in identify(state) if wanted in (None, network.model)]
     if len(found) != 1:
         names = ", ".join(network.model for network in found)
         problem = f"could be {names}; name one as the model" if found else "is for no such model"
@@ -72,7 +73,7 @@ def _network(
             problem = "has no head; it can start a fine-tuning as it is"
         raise CheckpointError(f"{file.path}: a {kind} file that {problem}")
     (network,) = found
-    net = create_model(network.model, num_keypoints=network.num_keypoints, **network.options)
+    net = create_model(network.model, network.num_keypoints, **network.options)
     load_checkpoint(net, file)
     metadata = {"model": network.model, "num_keypoints": str(network.num_keypoints)}
     if network.options:
