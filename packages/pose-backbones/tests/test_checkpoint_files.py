@@ -60,6 +60,7 @@ def test_reads_what_torch_saves(tmp_path, zipped, wrap):
     torch.save(wrap(STATE), path, _use_new_zipfile_serialization=zipped)
     file = read_checkpoint(path)
     assert_equal(file.tensors)
+    assert repr(file) == f"Checkpoint({str(path)!r}, {len(STATE)} tensors)"
     assert file.path == path
     assert file.notes == ()
     file.tensors["a.weight"][0] = 7  # they can be written to

@@ -1,6 +1,7 @@
 """Stacked Hourglass, HRNet, CPM and HigherHRNet as plain PyTorch modules that load checkpoints."""
 
 from functools import partial
+from typing import Any
 
 from pose_backbones.checkpoint import LoadReport, load_checkpoint
 from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint
@@ -53,8 +54,7 @@ __all__ = [
     "weights_folders",
 ]
 
-# The models by functions of their names, as before create_model took all; until version 0.2.
-HigherHRNet = partial(create_model, "higherhrnet")
+# Functions of the models' names, which create_model replaces; they go with version 0.2.
 cpm = partial(create_model, "cpm")
 higherhrnet = partial(create_model, "higherhrnet")
 higherhrnet_w32 = partial(create_model, "higherhrnet_w32")
@@ -68,3 +68,8 @@ hrnet_w32 = partial(create_model, "hrnet_w32")
 hrnet_w32_ae = partial(create_model, "hrnet_w32_ae")
 hrnet_w48 = partial(create_model, "hrnet_w48")
 hrnet_w48_ae = partial(create_model, "hrnet_w48_ae")
+
+
+def HigherHRNet(width: int = 32, num_keypoints: int = 17, **options: Any) -> PoseNet:
+    """Build `create_model("higherhrnet", num_keypoints, width=width, ...)`."""
+    return create_model("higherhrnet", num_keypoints, width=width, **options)

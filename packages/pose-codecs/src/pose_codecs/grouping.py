@@ -252,12 +252,17 @@ def _make_zero(work: F64, row_covered: Bools, column_covered: Bools) -> None:
 
 @jit
 def _optimal(costs: F64) -> I64:
-    """Solve costs (R, C), R <= C, by shortest augmenting paths (Jonker and Volgenant 1987)."""
+    """Solve costs (R, C), R <= C, by shortest augmenting paths (Jonker and Volgenant 1987).
+
+    The prices keep every cost - row_price - column_price >= 0, and 0 for assigned pairs: what is
+    assigned is always the best for the rows so far.
+    """
     rows, size = costs.shape
     row_price, column_price = np.zeros(rows), np.zeros(size)
     columns = np.full(rows, -1)
     row_of_column, previous = np.full(size, -1), np.empty(size, np.int64)
     for start in range(rows):
+        # Dijkstra from the new row, over assigned columns to their rows, to a free column.
         path_cost, done = np.full(size, np.inf), np.zeros(size, np.bool_)
         row, reached, total = start, -1, 0.0
         while row >= 0:
@@ -273,13 +278,13 @@ def _optimal(costs: F64) -> I64:
             total, reached = path_cost[nearest], nearest
             done[nearest] = True
             row = row_of_column[nearest]
-        row_price[start] += total
+        row_price[start] += total  # restore what the prices must keep along the paths found
         for j in range(size):
             if done[j] and j != reached:
                 row_price[row_of_column[j]] += total - path_cost[j]
                 column_price[j] -= total - path_cost[j]
         row = -1
-        while row != start:
+        while row != start:  # back along the path, each row takes the column it came through
             row = previous[reached]
             row_of_column[reached] = row
             columns[row], reached = reached, columns[row]

@@ -138,7 +138,7 @@ def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) 
         if not (x - reach < width and y - reach < height and min(x, y) + reach + 1 >= 0):
             weights[m] = 0
             continue
-        for column in range(width):
+        for column in range(width):  # the Gaussian is one of the columns times one of the rows
             row_values[column] = np.exp(-((column - x) ** 2) / (2 * sigma**2))
         for row in range(height):
             value = np.float32(np.exp(-((row - y) ** 2) / (2 * sigma**2)))
