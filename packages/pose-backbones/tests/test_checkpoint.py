@@ -61,9 +61,9 @@ def test_formats_are_told_by_their_names(tmp_path, kind, rename, more):
     source, model = small(), small()
     report = load_checkpoint(model, save(tmp_path, rename(source), **more))
     assert report.format == kind
-    assert str(
-        report
-    ) == f"{kind}: {len(source.state_dict())} matched, 0 missing, 0 unexpected, " + ("0 misshaped")
+    number = len(source.state_dict())
+    assert str(report) == f"{kind}: {number} matched, 0 missing, 0 unexpected, 0 misshaped"
+    assert repr(report) == f"LoadReport({report})"
     assert_loaded(model, source)
 
 
@@ -83,7 +83,7 @@ def test_prefixes_of_wrappers(tmp_path, prefix):
         assert_loaded(model, source)
 
 
-def test_what_stands_beside_the_weights_is_left_out_and_said(tmp_path):
+def test_what_stands_beside_the_weights_is_left_out_and_noted(tmp_path):
     source, model = small(), small()
     lightning = {f"model.{name}": tensor for name, tensor in source.state_dict().items()}
     path = save(tmp_path, {**lightning, "criterion.weight": torch.ones(17)}, global_step=3)

@@ -60,6 +60,7 @@ def test_reads_what_torch_saves(tmp_path, zipped, wrap):
     torch.save(wrap(STATE), path, _use_new_zipfile_serialization=zipped)
     file = read_checkpoint(path)
     assert_equal(file.tensors)
+    assert repr(file) == f"Checkpoint({str(path)!r}, {len(STATE)} tensors)"
     assert file.path == path
     assert file.notes == ()
     file.tensors["a.weight"][0] = 7  # they can be written to
@@ -195,7 +196,7 @@ def other_files(folder):
     yield "bz2", bz2.compress(data), "bzip2 archive: unpack"
     yield "xz", lzma.compress(data), "xz archive: unpack"
     yield "keras", b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5.*Keras"
-    yield "png", b"\x89PNG\r\n\x1a\n" + bytes(100), "a picture"
+    yield "png", b"\x89PNG\r\n\x1a\n" + bytes(100), "an image"
     yield "noise", np.random.default_rng(0).bytes(1000), "not a checkpoint, or damaged"
 
 

@@ -30,8 +30,12 @@ def test_the_table_is_up_to_date(capsys):
 
 
 def test_info_and_bad_usage(capsys):
-    assert main(["info", "hrnet_w32"]) == 0
-    assert "7.6 GFLOPs, 28.5 M parameters" in capsys.readouterr().out
+    assert main(["info", "HRNet-W32"]) == 0
+    output = capsys.readouterr().out
+    assert "hrnet_w32: top-down, HRNet with width=32\n" in output
+    assert "RGB in 0..255, minus mean (123.675, 116.28, 103.53), divided by " in output
+    assert "options: num_keypoints=17, in_channels=3, grad_checkpoint=False\n" in output
+    assert "7.6 GFLOPs, 28.5 M parameters" in output
     assert main(["info", "cpm_coco_256x192"]) == 0
     output = capsys.readouterr().out
     assert "sha256_prefix: aa4ba095" in output

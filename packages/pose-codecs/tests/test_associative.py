@@ -65,6 +65,7 @@ def test_any_number_of_keypoints(draw_people, keypoints):
     heatmaps, tags = draw_people(5, 2, (32, 24), length=1, keypoints=keypoints)
     people = CODEC.decode(heatmaps, tags)
     assert people.keypoints.shape[1:] == (keypoints, 2)
+    assert repr(people) == f"People({len(people.scores)} with {keypoints} keypoints each)"
 
 
 def test_other_layouts_and_types(draw_people):

@@ -1,6 +1,6 @@
 """The command line: pose-backbones list | info | zoo | convert.
 
-Exit codes: 0 done, 2 bad usage or bad input with one sentence on stderr.
+Exit codes: 0 done, 1 a file that cannot be used, 2 bad arguments, each with one sentence on stderr.
 """
 
 import argparse
@@ -11,16 +11,16 @@ from pathlib import Path
 from pose_backbones.checkpoint import our_names
 from pose_backbones.checkpoint_files import read_checkpoint
 from pose_backbones.convert import TARGETS, convert
-from pose_backbones.models import MODELS, Identity, identify, list_models
+from pose_backbones.models import MODELS, find_model, identify, list_models
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
-from pose_backbones.table import describe, models_table, zoo_table
+from pose_backbones.table import describe, describe_weights, models_table, zoo_table
 from pose_backbones.weights import find_weights, progress_line
 from pose_backbones.zoo import ZOO
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns 0 done, 1 a file that cannot be used, 2 bad arguments."""
+    """Run one command and return its exit code."""
     args = _parser().parse_args(arguments)
     try:
         print(args.run(args))
@@ -58,33 +58,28 @@ def _parser() -> argparse.ArgumentParser:
         "--to", choices=TARGETS, default="pose-backbones", help="default pose-backbones"
     )
     command.add_argument("--model", help="where shapes cannot tell")
-    command.add_argument("--input-size", metavar="WxH", help="noted in the file")
+    command.add_argument("--input-size", metavar="WxH", help="written into the metadata")
     command.set_defaults(run=_convert)
     return parser
 
 
 def _list(args: argparse.Namespace) -> str:
-    return (
-        models_table(args.pattern) if args.format == "md" else "\n".join(list_models(args.pattern))
-    )
+    if args.format == "md":
+        return models_table(args.pattern)
+    return "\n".join(list_models(args.pattern))
 
 
 def _info(args: argparse.Namespace) -> str:
-    if args.name in MODELS:
-        return describe(args.name)
+    if model := find_model(args.name):
+        return describe(model)
     if args.name in ZOO:
-        weights = ZOO[args.name]
-        fields = {**vars(weights), "file": weights.file, "sha256_prefix": weights.sha256_prefix}
-        for key in ("stats", "stats_multi_scale"):
-            figures = (fields[key] or {}).items()
-            fields[key] = ", ".join(f"{name} {value:.3f}" for name, value in figures) or "none"
-        return "\n".join(f"{key}: {value}" for key, value in fields.items())
+        return describe_weights(args.name)
     if "/" not in args.name and "." not in args.name and not Path(args.name).exists():
         raise ValueError(unknown("model or weights", args.name, [*MODELS, *ZOO]))
     file = read_checkpoint(args.name)
     names = our_names(file.tensors, file.metadata)
-    state = {ours: file.tensors[theirs] for ours, theirs in names.theirs.items()}
-    models = " or ".join(map(_words, identify(state)))
+    state = names.state(file.tensors)
+    models = " or ".join(map(str, identify(state)))
     if not models and all(name.startswith("backbone.") for name in state):
         models = "a backbone without a head"
     numbers = sum(tensor.numel() for tensor in state.values())
@@ -96,11 +91,6 @@ def _info(args: argparse.Namespace) -> str:
             *(f"note: {text}" for text in (*file.notes, *names.notes)),
         ]
     )
-
-
-def _words(network: Identity) -> str:
-    options = "".join(f", {key}={value}" for key, value in network.options.items())
-    return f"{network.model} with {network.num_keypoints} keypoints{options}"
 
 
 def _zoo(args: argparse.Namespace) -> str:

@@ -25,7 +25,7 @@ class Conv2d(nn.Conv2d):
     """
 
     def reset_parameters(self) -> None:
-        if not self.weight.is_meta:  # nothing to draw there, and torch takes long to find out
+        if not self.weight.is_meta:  # which has no values, and torch takes long to find that out
             nn.init.normal_(self.weight, std=0.001)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -138,7 +138,7 @@ def count(names: Container[str], pattern: str, start: int = 0) -> int:
 
 
 def check_buildable(blocks: int, shapes: Shapes) -> None:
-    """Raise LookupError for more blocks than tensors make: junk may name thousands in one stage."""
+    """Raise LookupError for more blocks than there are tensors for: junk may name thousands."""
     if 10 * blocks > len(shapes):  # a residual block has ten tensors, a stage of CPM more
         raise LookupError(f"{blocks} blocks, {len(shapes)} tensors")
 
@@ -154,7 +154,7 @@ def check_multiple(images: Tensor, multiple: int, model: str) -> None:
 
 
 def recompute(module: nn.Module, x: T) -> T:
-    """Return `module(x)`, forgetting what is inside and computing it again in the backward pass."""
+    """Return `module(x)`, whose activations are computed again in the backward pass, not kept."""
     contexts = nullcontext(), _keep_running_stats(module)
     return checkpoint(module, x, use_reentrant=False, context_fn=lambda: contexts)
 

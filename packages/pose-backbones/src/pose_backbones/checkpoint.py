@@ -21,7 +21,7 @@ WRAPPERS = (
     *("module.", "_orig_mod.", "model.", "net.", "network.", "1."),
     *("_fsdp_wrapped_module.", "_forward_module."),
 )
-# What counts beside the weights: profilers, and averages of weights.
+# Counters beside the weights: those of profilers and of averaged weights.
 COUNTERS = re.compile(r"(.*\.)?total_(ops|params)$|(module\.)*(steps|n_averaged)$")
 # Per format, what names start with -> what ours start with (None: not loaded); the first that fits.
 RULES: dict[str, dict[str, str | None]] = {
@@ -43,7 +43,7 @@ RULES: dict[str, dict[str, str | None]] = {
     },
     "backbone": {"": "backbone."},
 }
-# Layers of heads that find keypoints; a file with other ones is of another task.
+# Layers of heads for keypoints; a file with other ones is of another task.
 POSE_HEAD = re.compile(r"head\.(final_layers?|multi_final_layers|deconv_layers|conv_layers)\.")
 # A classifier's last module has four outputs; a pose model keeps the first.
 CLASSIFIER_ONLY = re.compile(r"(backbone\.)?stage4\.\d+\.fuse_layers\.[123]\.")
@@ -52,9 +52,10 @@ REINIT = "reinit_head=True (in a config of pose-train: model.reinit_head=true)"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """List what became of every name, in our names, and which format the file has.
+    """List what became of every weight, by our names, and the format of the file.
 
-    notes: which weights were taken where a file has several, and what was left out.
+    matched were loaded. metadata: the strings in the file. notes: which weights were taken where a
+    file has several, and what was left out.
     """
 
     format: str
@@ -70,18 +71,25 @@ class LoadReport:
         counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in lists)
         return "; ".join([f"{self.format}: {counts}", *self.notes])
 
+    def __repr__(self) -> str:
+        return f"LoadReport({self})"
+
     @property
     def is_foreign(self) -> bool:
-        """Tell whether the weights are MMPose's or the papers' authors', also after `convert`."""
+        """Tell whether the weights come from MMPose or a paper's authors, also after `convert`."""
         return self.metadata.get("source_format", self.format) != "pose-backbones"
 
 
 class OurNames(NamedTuple):
-    """Hold the format of a file, its names by ours, and what was left out, in notes."""
+    """Hold the format of a file, its names by ours, and notes on what was left out."""
 
     format: str
     theirs: dict[str, str]
     notes: tuple[str, ...]
+
+    def state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of the file that are weights, under our names."""
+        return {ours: tensors[theirs] for ours, theirs in self.theirs.items()}
 
 
 def load_checkpoint(
@@ -96,12 +104,12 @@ def load_checkpoint(
     the layers that depend on the number of keypoints as they are where that number differs, and
     the whole head where the file has another kind of it.
 
-    A model of one channel (in_channels=1) takes weights of three, for grey images that are
-    normalised as `pose_backbones.grey` says; a note in the report says so.
+    A model of one channel (in_channels=1) takes weights of three, for grey images normalised by
+    GREY_MEAN and GREY_STD of `pose_backbones.grey`; the report has a note of it.
     """
     file = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     names = our_names(file.tensors, file.metadata)
-    state = {ours: file.tensors[theirs] for ours, theirs in names.theirs.items()}
+    state = names.state(file.tensors)
     own = model.state_dict()
     notes = [*file.notes, *names.notes]
     is_bare = not any(name.startswith("backbone.") for name in own)  # a backbone, not a network
@@ -141,11 +149,11 @@ def to_our_names(
 ) -> tuple[str, dict[str, Tensor]]:
     """Return the format of a state dict and its tensors under our names."""
     names = our_names(tensors, metadata)
-    return names.format, {ours: tensors[theirs] for ours, theirs in names.theirs.items()}
+    return names.format, names.state(tensors)
 
 
 def our_names(names: Iterable[str], metadata: Mapping[str, str]) -> OurNames:
-    """Find the format of a file by its names, and our name of each that is a weight."""
+    """Find the format of a file by its names, and our name for each of its weights."""
     counters = [name for name in names if COUNTERS.match(name)]
     inside = {name: name for name in names if not COUNTERS.match(name)}  # unwrapped -> in the file
     notes = [f"left out counters: {_some(counters)}"] if counters else []
@@ -164,7 +172,7 @@ def our_names(names: Iterable[str], metadata: Mapping[str, str]) -> OurNames:
 
 
 def their_name(kind: str, name: str) -> str:
-    """Return what one of our names is called in files of a format."""
+    """Return the name that one of ours has in files of a format."""
     rules = [(ours, theirs) for theirs, ours in RULES[kind].items() if ours is not None]
     fitting = [rule for rule in rules if name.startswith(rule[0])]
     ours, theirs = max(fitting, key=lambda rule: len(rule[0]), default=("", ""))
@@ -172,7 +180,7 @@ def their_name(kind: str, name: str) -> str:
 
 
 def _unwrap(names: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the names below a wrapper's prefix, most or all of them, without it; None if none."""
+    """Return the names below a wrapper's prefix without it, if they are most of all; else None."""
     for wrapper in WRAPPERS:
         below = {n.removeprefix(wrapper): t for n, t in names.items() if n.startswith(wrapper)}
         # Beside a network that is part of a larger module may stand a loss or a metric.

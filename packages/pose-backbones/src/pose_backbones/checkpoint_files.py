@@ -1,6 +1,6 @@
 """Read checkpoint files: find out what a file is, whatever its name, and the weights in it.
 
-What is read is data; `pickles.py` says how. Only the tensors that are wanted are read.
+Nothing in a file is run (see `pickles.py`), and only the tensors of the network are read.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from pose_backbones.pickles import (
 
 
 class Checkpoint(NamedTuple):
-    """Hold what a file says of a network.
+    """Hold the content of a file.
 
     tensors: by the names in the file. metadata: the strings that describe them (of MMPose's files
     those in `meta`). content: what else was pickled, foreign objects as placeholders. notes: which
@@ -40,6 +40,9 @@ class Checkpoint(NamedTuple):
     metadata: dict[str, str]
     content: dict[str, Any]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.path)!r}, {len(self.tensors)} tensors)"
 
 
 # Where a file holds its state dict. Averaged weights come first: they are what is evaluated.
@@ -53,20 +56,21 @@ CUT_OFF = "a download or copy that was cut off; fetch or copy it again"
 CLAIMS = "its tensors claim more data than the file holds"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MOST_DEFLATED = 10  # times its own size that a zip file may unpack to; weights hardly shrink
-# What a file is that holds no weights, by how it begins.
-NO_CHECKPOINTS = {
-    b"version https://git-lfs": "a Git LFS pointer, not the file it stands for: fetch that with "
-    "`git lfs pull`, or download it from the site's own page",
-    b"\x1f\x8b": "a gzip archive: unpack it first",
-    b"BZh": "a bzip2 archive: unpack it first",
-    b"\xfd7zXZ": "an xz archive: unpack it first",
-    b"7z\xbc\xaf": "a 7z archive: unpack it first",
-    b"Rar!": "a RAR archive: unpack it first",
-    b"\x89HDF": "an HDF5 file, as Keras writes them; only PyTorch's files can be read",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"\x93NUMPY": "a numpy array, not a checkpoint",
-}
+# What a file without weights is, by the bytes at an offset.
+NO_CHECKPOINTS = (
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file it stands for: fetch that "
+     "with `git lfs pull`, or download it from the site's own page"),
+    (0, b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (0, b"BZh", "a bzip2 archive: unpack it first"),
+    (0, b"\xfd7zXZ", "an xz archive: unpack it first"),
+    (0, b"7z\xbc\xaf", "a 7z archive: unpack it first"),
+    (0, b"Rar!", "a RAR archive: unpack it first"),
+    (257, b"ustar", "a tar archive: unpack it first"),
+    (0, b"\x89HDF", "an HDF5 file, as Keras writes them; only PyTorch's files can be read"),
+    (0, b"\x89PNG", "an image"),
+    (0, b"\xff\xd8\xff", "an image"),
+    (0, b"\x93NUMPY", "a numpy array, not a checkpoint"),
+)  # fmt: skip
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -110,17 +114,15 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _refuse_other_files(head: bytes, size: int) -> None:
-    """Raise CheckpointError with the name of what a file is, where its beginning tells."""
+    """Raise CheckpointError for a file whose first bytes are those of something else."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if size == 0:
         raise CheckpointError("the file is empty: fetch or copy it again")
     if not text.strip(b"\0"):
         raise CheckpointError("it begins with zeros: a download that was never finished")
-    for start, what in NO_CHECKPOINTS.items():
-        if head.startswith(start):
+    for offset, magic, what in NO_CHECKPOINTS:
+        if head.startswith(magic, offset):
             raise CheckpointError(f"it is {what}")
-    if head[257:262] == b"ustar":
-        raise CheckpointError("it is a tar archive: unpack it first")
     if text[:1] == b"<":
         raise CheckpointError(
             "it is a web page, not a checkpoint: the site wanted a click or a login before the "

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pose_backbones.checkpoint import load_checkpoint, their_name, to_our_names
 from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint, sha256
-from pose_backbones.models import Identity, create_model, identify
+from pose_backbones.models import Identity, create_model, find_model, identify
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
 
-# What is written, and the version of MMPose that a file of its says it is from.
+# The formats that can be written, and the version of MMPose that a file in one of its names.
 TARGETS = {"pose-backbones": None, "mmpose-1.x": "1.3.2", "mmpose-0.x": "0.29.0", "official": None}
 
 
@@ -27,7 +27,7 @@ def convert(
     model: str | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> dict[str, str]:
-    """Write any checkpoint that loads under the names of `to`, and return what is noted in it.
+    """Write a checkpoint under the names of the format `to`, and return its metadata.
 
     "pose-backbones" is a `.safetensors` file; its metadata hold the format, model name, number of
     keypoints, options of the model, input size (w, h) if given, and the format, name and SHA-256 of
@@ -43,28 +43,29 @@ def convert(
     if target.suffix != suffix:
         raise ValueError(f"a {to} file must end in {suffix}, got {target}")
     file = read_checkpoint(source)
-    network, state, noted = _network(file, model)
+    network, state, metadata = _network(file, model)
     if input_size is not None:
-        noted["input_size"] = f"{input_size[0]}x{input_size[1]}"
+        metadata["input_size"] = f"{input_size[0]}x{input_size[1]}"
     if to == "pose-backbones":
-        noted = {"format": to, **noted, "source_sha256": sha256(source)}
-        _write(target, lambda opened: opened.write(save(state, noted)))
-        return noted
+        metadata = {"format": to, **metadata, "source_sha256": sha256(source)}
+        _write(target, lambda opened: opened.write(save(state, metadata)))
+        return metadata
     kind = _their_kind(to, network)
     content: dict[str, Any] = {their_name(kind, name): state[name] for name in state}
     if version := TARGETS[to]:
-        noted = {"mmpose_version": version, **noted}
-        content = {"meta": noted, "state_dict": content}
+        metadata = {"mmpose_version": version, **metadata}
+        content = {"meta": metadata, "state_dict": content}
     _write(target, lambda opened: torch.save(content, opened))
-    return {"format": kind, **noted}
+    return {"format": kind, **metadata}
 
 
 def _network(
     file: Checkpoint, model: str | None
 ) -> tuple[Identity, dict[str, Tensor], dict[str, str]]:
-    """Return the network of a file, its complete state dict, and what is known of them in words."""
+    """Return the network of a file, its complete state dict, and the metadata to write."""
     kind, state = to_our_names(file.tensors, file.metadata)
-    found = [network for network in identify(state) if model in (None, network.model)]
+    wanted = model and (find_model(model) or model)
+    found = [network for network in identify(state) if wanted in (None, network.model)]
     if len(found) != 1:
         names = ", ".join(network.model for network in found)
         problem = f"could be {names}; name one as the model" if found else "is for no such model"
@@ -72,14 +73,14 @@ def _network(
             problem = "has no head; it can start a fine-tuning as it is"
         raise CheckpointError(f"{file.path}: a {kind} file that {problem}")
     (network,) = found
-    net = create_model(network.model, num_keypoints=network.num_keypoints, **network.options)
+    net = create_model(network.model, network.num_keypoints, **network.options)
     load_checkpoint(net, file)
-    noted = {"model": network.model, "num_keypoints": str(network.num_keypoints)}
+    metadata = {"model": network.model, "num_keypoints": str(network.num_keypoints)}
     if network.options:
-        noted["options"] = ", ".join(f"{key}={value}" for key, value in network.options.items())
-    noted["source"] = file.path.name
-    noted["source_format"] = file.metadata.get("source_format", kind)
-    return network, net.state_dict(), noted
+        metadata["options"] = ", ".join(f"{key}={value}" for key, value in network.options.items())
+    metadata["source"] = file.path.name
+    metadata["source_format"] = file.metadata.get("source_format", kind)
+    return network, net.state_dict(), metadata
 
 
 def _their_kind(to: str, network: Identity) -> str:

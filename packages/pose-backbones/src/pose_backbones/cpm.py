@@ -12,7 +12,7 @@ from pose_backbones.blocks import (
     count,
     recompute,
 )
-from pose_backbones.net import Feature, MapsHead, PoseNet
+from pose_backbones.net import Feature
 
 
 class CPM(nn.Module):
@@ -104,34 +104,8 @@ def _three_halvings(in_channels: int, channels: int) -> list[nn.Module]:
     return layers
 
 
-def cpm(
-    num_keypoints: int = 17,
-    *,
-    num_stages: int = 6,
-    in_channels: int = 3,
-    feat_channels: int = 128,
-    middle_channels: int = 32,
-    stem_channels: int | None = None,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build the top-down CPM: `num_stages` heatmaps (B, K, H / 8, W / 8).
-
-    The options are explained at `CPM`.
-    """
-    backbone = CPM(
-        num_keypoints,
-        num_stages,
-        in_channels=in_channels,
-        feat_channels=feat_channels,
-        middle_channels=middle_channels,
-        stem_channels=stem_channels,
-        grad_checkpoint=grad_checkpoint,
-    )
-    return PoseNet(backbone, MapsHead(num_keypoints))
-
-
 def infer_cpm(shapes: Shapes) -> Networks:
-    """Return the networks of these shapes, the inverse of `cpm`; LookupError if none."""
+    """Return the CPM of these shapes; LookupError if none."""
     later = count(shapes, "backbone.cpm_stages.{}.model.0.conv.weight")
     check_buildable(later, shapes)
     stem, in_channels = shapes["backbone.stem.0.conv.weight"][:2]

@@ -17,7 +17,7 @@ from pose_backbones.blocks import (
     count,
     recompute,
 )
-from pose_backbones.net import Feature, PoseNet, StagesHead
+from pose_backbones.net import Feature
 
 
 class Hourglass(nn.Module):
@@ -117,52 +117,8 @@ class HourglassModule(nn.Module):
         return skip + F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
 
 
-def hourglass(
-    num_keypoints: int = 17,
-    *,
-    num_stacks: int = 1,
-    in_channels: int = 3,
-    stage_channels: Sequence[int] = (256, 256, 384, 384, 384, 512),
-    stage_blocks: Sequence[int] = (2, 2, 2, 2, 2, 4),
-    stem_channels: int | None = None,
-    feat_channels: int | None = None,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build the top-down Hourglass of any width and depth: heatmaps (B, K, H / 4, W / 4).
-
-    The options are explained at `Hourglass`.
-    """
-    backbone = Hourglass(
-        num_stacks,
-        in_channels=in_channels,
-        stage_channels=stage_channels,
-        stage_blocks=stage_blocks,
-        stem_channels=stem_channels,
-        feat_channels=feat_channels,
-        grad_checkpoint=grad_checkpoint,
-    )
-    channels = backbone.feature_info[0].channels
-    return PoseNet(backbone, StagesHead(channels, num_keypoints, num_stacks))
-
-
-def hourglass52(
-    num_keypoints: int = 17,
-    *,
-    num_stacks: int = 1,
-    in_channels: int = 3,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build the top-down Hourglass-52: `num_stacks` heatmaps (B, K, H / 4, W / 4)."""
-    return hourglass(
-        num_keypoints,
-        num_stacks=num_stacks,
-        in_channels=in_channels,
-        grad_checkpoint=grad_checkpoint,
-    )
-
-
 def infer_hourglass(shapes: Shapes) -> Networks:
-    """Return the networks of these shapes, the inverse of `hourglass`; LookupError if none."""
+    """Return the Hourglass of these shapes; LookupError if none."""
     num_stacks = count(shapes, "backbone.hourglass_modules.{}.up1.0.conv1.weight")
     level, stage_channels, stage_blocks = "backbone.hourglass_modules.0.", [], []
     while f"{level}up1.0.conv1.weight" in shapes:

@@ -19,7 +19,7 @@ from pose_backbones.blocks import (
     count,
     recompute,
 )
-from pose_backbones.net import Feature, MapsHead, PoseNet
+from pose_backbones.net import Feature
 
 
 class HourglassAE(nn.Module):
@@ -123,35 +123,8 @@ def _stem(width: int) -> tuple[int, int]:
     return width // 4, width // 2
 
 
-def hourglass_ae(
-    num_keypoints: int = 17,
-    *,
-    num_stacks: int = 4,
-    tag_per_keypoint: bool = True,
-    in_channels: int = 3,
-    stage_channels: Sequence[int] = (256, 384, 512, 640, 768),
-    stem_channels: int | None = None,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build the bottom-up Hourglass: `num_stacks` heatmaps and tags (B, K, H / 4, W / 4).
-
-    `tag_per_keypoint=False` shares one tag channel among all keypoints; the other options are
-    explained at `HourglassAE`.
-    """
-    num_tags = num_keypoints if tag_per_keypoint else 1
-    backbone = HourglassAE(
-        num_keypoints + num_tags,
-        num_stacks,
-        in_channels=in_channels,
-        stage_channels=stage_channels,
-        stem_channels=stem_channels,
-        grad_checkpoint=grad_checkpoint,
-    )
-    return PoseNet(backbone, MapsHead(num_keypoints))
-
-
 def infer_hourglass_ae(shapes: Shapes) -> Networks:
-    """Return the networks of these shapes, the inverse of `hourglass_ae`; LookupError if none.
+    """Return the HourglassAE of these shapes; LookupError if none.
 
     One tag for all keypoints is assumed only where the number of maps is odd.
     """

@@ -24,7 +24,7 @@ from pose_backbones.blocks import (
     count,
     recompute,
 )
-from pose_backbones.net import Feature, HeatmapHead, PoseNet
+from pose_backbones.net import Feature
 
 Block = type[BasicBlock] | type[Bottleneck]
 BLOCKS: dict[str, Block] = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -203,126 +203,8 @@ def _blocks(block_types: Sequence[str]) -> list[Block]:
     return [BLOCKS[name] for name in block_types]
 
 
-def hrnet(
-    num_keypoints: int = 17,
-    *,
-    width: int = 32,
-    in_channels: int = 3,
-    channels: Sequence[Sequence[int]] | None = None,
-    stem_channels: int = 64,
-    stage1_channels: int | None = None,
-    stage1_blocks: int = 4,
-    num_modules: Sequence[int] = (1, 4, 3),
-    num_blocks: int | Sequence[int | Sequence[int]] = 4,
-    block_types: Sequence[str] = BLOCK_TYPES,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build the top-down HRNet of any width and depth: heatmaps (B, K, H / 4, W / 4).
-
-    The options are explained at `HRNet`.
-    """
-    backbone = HRNet(
-        width,
-        in_channels=in_channels,
-        channels=channels,
-        stem_channels=stem_channels,
-        stage1_channels=stage1_channels,
-        stage1_blocks=stage1_blocks,
-        num_modules=num_modules,
-        num_blocks=num_blocks,
-        block_types=block_types,
-        grad_checkpoint=grad_checkpoint,
-    )
-    return PoseNet(backbone, HeatmapHead(backbone.feature_info[0].channels, num_keypoints))
-
-
-def hrnet_w32(
-    num_keypoints: int = 17, *, in_channels: int = 3, grad_checkpoint: bool = False
-) -> PoseNet:
-    """Build HRNet-W32, top-down (28.5 M parameters)."""
-    return hrnet(num_keypoints, width=32, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
-
-
-def hrnet_w48(
-    num_keypoints: int = 17, *, in_channels: int = 3, grad_checkpoint: bool = False
-) -> PoseNet:
-    """Build HRNet-W48, top-down (63.6 M parameters)."""
-    return hrnet(num_keypoints, width=48, in_channels=in_channels, grad_checkpoint=grad_checkpoint)
-
-
-def hrnet_ae(
-    num_keypoints: int = 17,
-    *,
-    width: int = 32,
-    tag_per_keypoint: bool = True,
-    in_channels: int = 3,
-    channels: Sequence[Sequence[int]] | None = None,
-    stem_channels: int = 64,
-    stage1_channels: int | None = None,
-    stage1_blocks: int = 4,
-    num_modules: Sequence[int] = (1, 4, 3),
-    num_blocks: int | Sequence[int | Sequence[int]] = 4,
-    block_types: Sequence[str] = BLOCK_TYPES,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build HRNet with associative embedding: heatmaps and tags (B, K, H / 4, W / 4).
-
-    `tag_per_keypoint=False` shares one tag channel among all keypoints; the other options are
-    explained at `HRNet`.
-    """
-    backbone = HRNet(
-        width,
-        in_channels=in_channels,
-        channels=channels,
-        stem_channels=stem_channels,
-        stage1_channels=stage1_channels,
-        stage1_blocks=stage1_blocks,
-        num_modules=num_modules,
-        num_blocks=num_blocks,
-        block_types=block_types,
-        grad_checkpoint=grad_checkpoint,
-    )
-    num_tags = num_keypoints if tag_per_keypoint else 1
-    head = HeatmapHead(backbone.feature_info[0].channels, num_keypoints, num_tags=num_tags)
-    return PoseNet(backbone, head)
-
-
-def hrnet_w32_ae(
-    num_keypoints: int = 17,
-    *,
-    tag_per_keypoint: bool = True,
-    in_channels: int = 3,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build HRNet-W32 with associative embedding, bottom-up (28.5 M parameters)."""
-    return hrnet_ae(
-        num_keypoints,
-        width=32,
-        tag_per_keypoint=tag_per_keypoint,
-        in_channels=in_channels,
-        grad_checkpoint=grad_checkpoint,
-    )
-
-
-def hrnet_w48_ae(
-    num_keypoints: int = 17,
-    *,
-    tag_per_keypoint: bool = True,
-    in_channels: int = 3,
-    grad_checkpoint: bool = False,
-) -> PoseNet:
-    """Build HRNet-W48 with associative embedding, bottom-up (63.6 M parameters)."""
-    return hrnet_ae(
-        num_keypoints,
-        width=48,
-        tag_per_keypoint=tag_per_keypoint,
-        in_channels=in_channels,
-        grad_checkpoint=grad_checkpoint,
-    )
-
-
 def infer_hrnet(shapes: Shapes) -> Networks:
-    """Return the networks of these shapes, the inverse of `hrnet`; LookupError if none.
+    """Return the HRNets of these shapes, with and without tags; LookupError if none.
 
     One tag for all keypoints is not guessed, since any number of maps could have it.
     """

@@ -1,6 +1,6 @@
 """The frame of every model: what it returns, a backbone with a head, and the simple heads."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
@@ -31,6 +31,10 @@ class PoseNet(nn.Module):
     Any module with `(B, C, H, W) -> list of (B, Ci, Hi, Wi)` fits as a backbone.
     """
 
+    if TYPE_CHECKING:  # what nn.Module's own returns is Any
+
+        def __call__(self, images: Tensor) -> PoseOutput: ...
+
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
@@ -38,6 +42,11 @@ class PoseNet(nn.Module):
 
     def forward(self, images: Tensor) -> PoseOutput:
         return self.head(self.backbone(images))
+
+    @property
+    def num_keypoints(self) -> int:
+        """Return the number of keypoints, and so of heatmaps, that the head has."""
+        return self.head.num_keypoints  # type: ignore[return-value]
 
 
 class HeatmapHead(nn.Module):

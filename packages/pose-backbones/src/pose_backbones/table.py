@@ -1,25 +1,17 @@
-"""Describe models and weights in tables, from the code itself."""
+"""Describe models and weights in lines and tables, from the code itself."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pose_backbones.models import MODELS, list_models
+from pose_backbones.grey import MEAN, STD
+from pose_backbones.models import FAMILIES, SIZES, create_model, list_models, model_options
 from pose_backbones.weights import local_weights, weights_folders
-from pose_backbones.zoo import ZOO
+from pose_backbones.zoo import ZOO, Weights
 
-# The (w, h) each model is measured at where no published weights say.
-DEFAULT_SIZES = {
-    "higherhrnet": (512, 512),
-    "hourglass": (256, 256),
-    "hrnet": (192, 256),
-    "hrnet_w48": (192, 256),
-    "hrnet_ae": (512, 512),
-    "hrnet_w32_ae": (512, 512),
-    "hrnet_w48_ae": (512, 512),
-    "hourglass_ae": (512, 512),
-}
+NORMALIZATION = f"RGB in 0..255, minus mean {MEAN}, divided by standard deviation {STD}"
 
 
 def measure(name: str, input_size: tuple[int, int]) -> tuple[int, float]:
@@ -29,7 +21,7 @@ def measure(name: str, input_size: tuple[int, int]) -> tuple[int, float]:
     """
     width, height = input_size
     with torch.device("meta"), torch.no_grad():
-        model = MODELS[name]().eval()
+        model = create_model(name).eval()
         images = torch.empty(1, 3, height, width)
         with FlopCounterMode(display=False) as counter:
             model(images)
@@ -37,15 +29,45 @@ def measure(name: str, input_size: tuple[int, int]) -> tuple[int, float]:
     return parameters, counter.get_total_flops() / 2e9
 
 
+def _published(name: str) -> dict[str, Weights]:
+    return {key: weights for key, weights in ZOO.items() if weights.model == name}
+
+
+def _sizes(name: str) -> list[tuple[int, int]]:
+    """Return the (w, h) of a model's published weights, or the usual one where there are none."""
+    family = FAMILIES[SIZES[name][0] if name in SIZES else name]
+    return sorted({w.input_size for w in _published(name).values()}) or [family.input_size]
+
+
 def describe(name: str) -> str:
     """Return a few lines about one model."""
-    sizes = {w.input_size for w in ZOO.values() if w.model == name} or {DEFAULT_SIZES[name]}
-    lines = [f"{name}: {MODELS[name].__doc__}".splitlines()[0]]
-    for width, height in sorted(sizes):
+    family, settled = SIZES.get(name, (name, {}))
+    parts = " and ".join(part.__name__ for part in FAMILIES[family].parts)
+    options = {"num_keypoints": 17} | model_options(name)
+    lines = [
+        f"{name}: {FAMILIES[family].kind}, {parts}" + (f" with {_words(settled)}" * bool(settled)),
+        f"input: (B, 3, H, W), {NORMALIZATION}",
+        f"options: {_words(options)}",
+    ]
+    for width, height in _sizes(name):
         parameters, gflops = measure(name, (width, height))
         lines.append(f"{width}x{height}: {gflops:.1f} GFLOPs, {parameters / 1e6:.1f} M parameters")
-    weights = [key for key, w in ZOO.items() if w.model == name]
-    return "\n".join([*lines, f"weights: {', '.join(weights) or 'none published'}"])
+    return "\n".join([*lines, f"weights: {', '.join(_published(name)) or 'none published'}"])
+
+
+def _words(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{option}={value!r}" for option, value in options.items())
+
+
+def describe_weights(name: str) -> str:
+    """Return what is known of published weights, a line per fact."""
+    weights = ZOO[name]
+    facts = {**vars(weights), "file": weights.file, "sha256_prefix": weights.sha256_prefix}
+    for key in ("stats", "stats_multi_scale"):
+        figures = (facts[key] or {}).items()
+        facts[key] = ", ".join(f"{figure} {value:.3f}" for figure, value in figures) or "none"
+    facts["input"] = NORMALIZATION
+    return "\n".join(f"{key}: {value}" for key, value in facts.items())
 
 
 def models_table(pattern: str = "*") -> str:
@@ -53,20 +75,16 @@ def models_table(pattern: str = "*") -> str:
     rows = ["| model | input (w x h) | parameters | GFLOPs | weights | AP | multi-scale AP |"]
     rows.append("|---|---|---|---|---|---|---|")
     for name in list_models(pattern):
-        published = {key: w for key, w in ZOO.items() if w.model == name}
-        sizes = {w.input_size for w in published.values()} or {DEFAULT_SIZES[name]}
-        figures = {size: _figures(name, size) for size in sizes}
-        for key, w in published.items():
-            multi = f"{w.stats_multi_scale['AP']:.3f}" if w.stats_multi_scale else "-"
-            rows.append(f"| {figures[w.input_size]} | `{key}` | {w.stats['AP']:.3f} | {multi} |")
-        if not published:
-            rows.append(f"| {figures[DEFAULT_SIZES[name]]} | - | - | - |")
+        for size in _sizes(name):
+            parameters, gflops = measure(name, size)
+            figures = f"{size[0]}x{size[1]} | {parameters / 1e6:.1f} M | {gflops:.1f}"
+            ours = {key: w for key, w in _published(name).items() if w.input_size == size}
+            for key, w in ours.items():
+                multi = f"{w.stats_multi_scale['AP']:.3f}" if w.stats_multi_scale else "-"
+                rows.append(f"| `{name}` | {figures} | `{key}` | {w.stats['AP']:.3f} | {multi} |")
+            if not ours:
+                rows.append(f"| `{name}` | {figures} | - | - | - |")
     return "\n".join(rows)
-
-
-def _figures(name: str, size: tuple[int, int]) -> str:
-    parameters, gflops = measure(name, size)
-    return f"`{name}` | {size[0]}x{size[1]} | {parameters / 1e6:.1f} M | {gflops:.1f}"
 
 
 def zoo_table() -> str:
@@ -81,8 +99,8 @@ def zoo_table() -> str:
         size, file = ("not here", w.file) if here is None else (_megabytes(here), str(here))
         input_size = f"{w.input_size[0]}x{w.input_size[1]}"
         rows.append([key, input_size, *figures, str(1 + licences.index(w.licence)), size, file])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(n) for c, n in zip(r, widths, strict=True)).rstrip() for r in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     notes = [
         "INPUT: width x height. AP, AR: as published, on COCO val2017 with flip test; "
         "-MS: at 2, 1 and 0.5 times the size.",

@@ -1,10 +1,16 @@
-"""How every kernel of this package is compiled."""
+"""How every kernel of this package is compiled, and the types of its arrays."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from pose_codecs._jit import F32, I64
 
 
 def resize(maps: NDArray[np.floating], size: tuple[int, int], align_corners: bool = False) -> F32:
@@ -16,26 +15,26 @@ def resize(maps: NDArray[np.floating], size: tuple[int, int], align_corners: boo
     without it the corners of the maps do.
     """
     height, width = maps.shape[-2:]
-    y, y_next, y_part = _source(height, size[1], align_corners)
-    x, x_next, x_part = _source(width, size[0], align_corners)
+    y, y_next, y_weight = _source(height, size[1], align_corners)
+    x, x_next, x_weight = _source(width, size[0], align_corners)
     values = np.asarray(maps, np.float32)
     above, below = values[..., y, :], values[..., y_next, :]
-    rows: F32 = above + (below - above) * y_part[:, None]  # (..., h, W)
+    rows: F32 = above + (below - above) * y_weight[:, None]  # (..., h, W)
     left, right = rows[..., x], rows[..., x_next]
-    resized: F32 = left + (right - left) * x_part  # (..., h, w)
+    resized: F32 = left + (right - left) * x_weight  # (..., h, w)
     return resized
 
 
 def _source(size: int, new_size: int, align_corners: bool) -> tuple[I64, I64, F32]:
-    """Return for each new pixel the one before it, the one after it and the part of the latter."""
-    at = np.arange(new_size, dtype=np.float32)
+    """Return the old pixels before and after each new pixel, and the weight of the latter."""
+    x, half = np.arange(new_size, dtype=np.float32), np.float32(0.5)
     if align_corners:
-        at = at * np.float32((size - 1) / max(1, new_size - 1))
+        x = x * np.float32((size - 1) / max(1, new_size - 1))
     else:
-        at = np.maximum((at + np.float32(0.5)) * np.float32(size / new_size) - np.float32(0.5), 0)
-    before = np.minimum(at.astype(np.int64), size - 1)
-    part: F32 = np.subtract(at, before, dtype=np.float32)
-    return before, np.minimum(before + 1, size - 1), part
+        x = np.maximum((x + half) * np.float32(size / new_size) - half, 0)
+    before = np.minimum(x.astype(np.int64), size - 1)
+    weight: F32 = np.subtract(x, before, dtype=np.float32)
+    return before, np.minimum(before + 1, size - 1), weight
 
 
 def aggregate(
@@ -43,8 +42,8 @@ def aggregate(
 ) -> F32:
     """Average maps (..., H_i, W_i) of stages, views or scales after resizing them to size (w, h).
 
-    HigherHRNet's test: the stages of the image and of its mirror (turned back by flip_heatmaps
-    without shift) are averaged at the size of the image, then the scales.
+    The test of HigherHRNet averages the stages of the image and of its mirror image (flipped back
+    by flip_heatmaps without shift) at the size of the image, then the scales.
     """
     if not maps:
         raise ValueError("maps must hold at least one map")

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pose_codecs._jit import F32
 from pose_codecs.blocks import block_maxima
 from pose_codecs.candidates import Candidates, check_maps, find_candidates
 from pose_codecs.grouping import Assignment, People, check_assignment, group
 from pose_codecs.msra import check_size
 from pose_codecs.refinement import adjust, refine
 from pose_codecs.targets import encode_people, keypoint_indices
-
-F32 = NDArray[np.float32]
 
 # Torso and head first, ankles and wrists last, as published.
 COCO_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
@@ -125,7 +124,5 @@ class AssociativeEmbedding:
         """
         if len(heatmaps) != len(tags):
             raise ValueError(f"tags must be of {len(heatmaps)} images, got {len(tags)}")
-        if threads == 1:
-            return [self.decode(*maps) for maps in zip(heatmaps, tags, strict=True)]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self.decode, heatmaps, tags))

@@ -1,15 +1,12 @@
 """Ranges of values in blocks of pixels: one pass over a map that saves later ones.
 
-Associative embedding looks for the few pixels of large maps that are maxima of something. Knowing
-the lowest and highest values of small blocks it can pass over most of them.
+Associative embedding searches large maps for a few maxima. The lowest and highest values of small
+blocks tell which blocks can hold one; the others, most of them, are skipped.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
-
-F32 = NDArray[np.float32]
+from pose_codecs._jit import F32, jit
 
 # A block is BLOCK x BLOCK pixels; the last ones of a row or column may be smaller. numba's cache
 # does not see this number change for kernels in other files: delete __pycache__ then.

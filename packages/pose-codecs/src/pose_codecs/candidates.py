@@ -1,7 +1,7 @@
 """Associative embedding, step 1: the highest local maxima of each heatmap, with their tags.
 
 The reference (MMPose 0.29) max-pools every map and takes torch.topk. Here one pass over the map
-takes the maxima of blocks of pixels; only blocks above the current 30th candidate are looked at.
+takes the maxima of blocks of pixels; only blocks above the current 30th candidate are searched.
 """
 
 from typing import Any, NamedTuple
@@ -9,11 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
+from pose_codecs._jit import F32, I64, jit
 from pose_codecs.blocks import BLOCK, block_maxima
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 
 class Candidates(NamedTuple):
@@ -22,6 +19,10 @@ class Candidates(NamedTuple):
     locations: NDArray[np.int32]  # (K, M, 2) xy in heatmap pixels
     scores: F32  # (K, M)
     tags: F32  # (K, M, L)
+
+    def __repr__(self) -> str:
+        keypoints, candidates = self.scores.shape
+        return f"Candidates({candidates} for each of {keypoints} keypoints)"
 
 
 def find_candidates(
@@ -37,9 +38,9 @@ def find_candidates(
     A pixel is a local maximum if no pixel of the nms_kernel x nms_kernel window around it is
     higher; other pixels count as 0 and fill up the list. Equal values come in the order of
     torch.topk on a CPU (in maps of at least 64 pixels per candidate). With a `floor` >= 0 only
-    maxima above it are looked for, which is faster and gives the same ones; zeros fill up the list.
-    `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared by the keypoints. `maxima` saves a
-    pass where block_maxima is at hand. Raises ValueError for wrong shapes, NaN and inf.
+    maxima above it are found, which is faster; zeros fill up the list.
+    `tags` is (K, H, W), (K, H, W, L), or (1, H, W, L) shared by the keypoints. `maxima`, if given,
+    is block_maxima(heatmaps) and saves a pass. Raises ValueError for wrong shapes, NaN and inf.
     """
     maps, tag_maps = check_maps(heatmaps, tags)
     if max_instances < 1:

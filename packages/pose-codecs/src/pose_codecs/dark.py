@@ -8,12 +8,8 @@ are blurred here.
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from pose_codecs._jit import F32, jit
 
 LOWEST = np.float32(1e-10)  # the published floor under the logarithm
 
@@ -40,19 +36,13 @@ def blur_weights(size: int) -> F32:
     return weights
 
 
-def refine_dark(heatmaps: F32, locations: I64, blur_size: int) -> F32:
-    """Move the maxima (M, 2) of heatmaps (M, H, W) to the maxima of the blurred log-heatmaps.
-
-    Returns float32 (M, 2) in heatmap pixels. Maxima within one pixel of the border, and flat ones,
-    stay where they are.
-    """
-    refined = locations.astype(np.float32)
-    _refine_dark(np.ascontiguousarray(heatmaps, np.float32), refined, blur_weights(blur_size))
-    return refined
-
-
 @jit
-def _refine_dark(heatmaps: F32, points: F32, weights: F32) -> None:
+def move_dark(heatmaps: F32, points: F32, weights: F32) -> None:
+    """Move the maxima (M, 2) of heatmaps (M, H, W) to those of the blurred log-heatmaps.
+
+    Points are in heatmap pixels, weights are those of the blur. Maxima within one pixel of the
+    border, and flat ones, stay where they are.
+    """
     count, height, width = heatmaps.shape
     patch = np.empty((5, 5), np.float32)
     for m in range(count):
@@ -128,20 +118,14 @@ def _blurred_max(heatmap: F32, weights: F32) -> np.float32:
     return best
 
 
-def refine_dark_udp(heatmaps: F32, locations: I64, blur_size: int) -> F32:
+@jit
+def move_dark_udp(heatmaps: F32, points: F32, weights: F32) -> None:
     """Move the maxima (N, K, 2) of heatmaps (N, K, H, W) by UDP's variant of the Newton step.
 
-    Returns float32 (N, K, 2) in heatmap pixels. It differs from DARK in the differences (at
-    distance 1, values beyond the border repeat), in the floor and ceiling of the blurred values
-    (1e-3, 50) and in moving every maximum, including those at the border.
+    It differs from DARK in the differences (at distance 1, values beyond the border repeat), in
+    the floor and ceiling of the blurred values (1e-3, 50) and in moving every maximum, including
+    those at the border.
     """
-    refined = locations.astype(np.float32)
-    _refine_dark_udp(np.ascontiguousarray(heatmaps, np.float32), refined, blur_weights(blur_size))
-    return refined
-
-
-@jit
-def _refine_dark_udp(heatmaps: F32, points: F32, weights: F32) -> None:
     samples, channels, height, width = heatmaps.shape
     patch = np.empty((3, 3), np.float32)
     for n in range(samples):
@@ -197,7 +181,7 @@ def _clipped_log(patch: F32, heatmap: F32, maximum: np.float32, weights: F32) ->
     """Rescale a blurred patch to the old maximum, clip it and take its logarithm in place."""
     lowest, highest = np.float32(1e-3), np.float32(50)
     scale = np.float32(1)
-    if patch.min() < lowest or maximum > highest:  # else the factor cancels, as in _refine_dark
+    if patch.min() < lowest or maximum > highest:  # else the factor cancels, as in move_dark
         scale = maximum / _blurred_max(heatmap, weights)
     for i in range(patch.shape[0]):
         for j in range(patch.shape[1]):

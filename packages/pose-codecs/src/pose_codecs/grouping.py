@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from pose_codecs._jit import jit
+from pose_codecs._jit import F32, F64, I64, Bools, jit
 from pose_codecs.candidates import Candidates
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 
 Assignment = Literal["munkres", "optimal"]
 NEW_GROUP_COST = 1e10
@@ -29,6 +25,10 @@ class People(NamedTuple):
     scores: F32  # (P, K)
     tags: F32  # (P, K, L)
     person_scores: F32  # (P,) mean of the keypoint scores before refine, 0 for those not found
+
+    def __repr__(self) -> str:
+        people, keypoints = self.scores.shape
+        return f"People({people} with {keypoints} keypoints each)"
 
 
 def group(
@@ -215,7 +215,7 @@ def _prime_zeros(work: F64, star_of_row: I64, star_of_column: I64, prime_of_row:
 
 @jit
 def _find_zero(
-    work: F64, row_covered: NDArray[np.bool_], column_covered: NDArray[np.bool_], row: int, col: int
+    work: F64, row_covered: Bools, column_covered: Bools, row: int, col: int
 ) -> tuple[int, int]:
     """Find an uncovered zero: the first row from `row` on, cyclically, and in it the last from col.
 
@@ -234,9 +234,7 @@ def _find_zero(
 
 
 @jit
-def _make_zero(
-    work: F64, row_covered: NDArray[np.bool_], column_covered: NDArray[np.bool_]
-) -> None:
+def _make_zero(work: F64, row_covered: Bools, column_covered: Bools) -> None:
     """Add the smallest uncovered value to covered rows and subtract it from uncovered columns."""
     size = len(work)
     least = np.inf
@@ -254,12 +252,17 @@ def _make_zero(
 
 @jit
 def _optimal(costs: F64) -> I64:
-    """Solve costs (R, C), R <= C, by shortest augmenting paths (Jonker and Volgenant 1987)."""
+    """Solve costs (R, C), R <= C, by shortest augmenting paths (Jonker and Volgenant 1987).
+
+    The prices keep every cost - row_price - column_price >= 0, and 0 for assigned pairs: what is
+    assigned is always the best for the rows so far.
+    """
     rows, size = costs.shape
     row_price, column_price = np.zeros(rows), np.zeros(size)
     columns = np.full(rows, -1)
     row_of_column, previous = np.full(size, -1), np.empty(size, np.int64)
     for start in range(rows):
+        # Dijkstra from the new row, over assigned columns to their rows, to a free column.
         path_cost, done = np.full(size, np.inf), np.zeros(size, np.bool_)
         row, reached, total = start, -1, 0.0
         while row >= 0:
@@ -275,13 +278,13 @@ def _optimal(costs: F64) -> I64:
             total, reached = path_cost[nearest], nearest
             done[nearest] = True
             row = row_of_column[nearest]
-        row_price[start] += total
+        row_price[start] += total  # restore what the prices must keep along the paths found
         for j in range(size):
             if done[j] and j != reached:
                 row_price[row_of_column[j]] += total - path_cost[j]
                 column_price[j] -= total - path_cost[j]
         row = -1
-        while row != start:
+        while row != start:  # back along the path, each row takes the column it came through
             row = previous[reached]
             row_of_column[reached] = row
             columns[row], reached = reached, columns[row]

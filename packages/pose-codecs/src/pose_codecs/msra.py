@@ -9,13 +9,10 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from pose_codecs._jit import jit
-from pose_codecs.dark import blur_weights, default_blur_size, refine_dark
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from pose_codecs._jit import F32, jit
+from pose_codecs.dark import blur_weights, default_blur_size, move_dark
 
 Refine = Literal["quarter", "dark", "none"]
 FAR = 2.0**30  # keypoints beyond it cannot be rounded to an int and are outside of any map
@@ -40,13 +37,9 @@ class MSRAHeatmap:
     blur_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_size("input_size", self.input_size)
-        check_size("heatmap_size", self.heatmap_size)
-        check_sigma(self.sigma)
+        check_options(self.input_size, self.heatmap_size, self.sigma, self.blur_size)
         if self.refine not in ("quarter", "dark", "none"):
             raise ValueError(f'refine must be "quarter", "dark" or "none", got {self.refine!r}')
-        if self.blur_size is not None:
-            blur_weights(self.blur_size)
 
     @cached_property
     def stride(self) -> F32:
@@ -61,8 +54,15 @@ class MSRAHeatmap:
         for wrong shapes and for a visible keypoint that is NaN.
         """
         points, weights = check_keypoints(keypoints, visible)
-        encode = encode_unbiased if self.unbiased else encode_rounded
-        return encode(points, weights, self.stride, self.heatmap_size, self.sigma)
+        width, height = self.heatmap_size
+        heatmaps = np.zeros((*weights.shape, height, width), np.float32)  # (..., K, H, W)
+        maps = heatmaps.reshape(-1, height, width)  # (N*K, H, W)
+        targets = maps, points.reshape(-1, 2), weights.reshape(-1), self.stride
+        if self.unbiased:
+            _draw(*targets, np.float32(self.sigma))
+        else:
+            _paste(*targets, gaussian_patch(self.sigma))
+        return heatmaps, weights
 
     def decode(self, heatmaps: Any) -> tuple[F32, F32]:
         """Find the maximum of each heatmap (K, H, W) or (N, K, H, W).
@@ -72,38 +72,31 @@ class MSRAHeatmap:
         for wrong shapes and for NaN or inf.
         """
         maps = check_heatmaps(heatmaps, self.heatmap_size)
-        locations, scores = find_maxima(maps)
+        points, scores = find_maxima(maps)
         if self.refine == "quarter":
-            points = refine_quarter(maps, locations)
+            _move_quarter(maps, points)
         elif self.refine == "dark":
-            points = refine_dark(maps, locations, self.blur_size or default_blur_size(self.sigma))
-        else:
-            points = locations.astype(np.float32)
+            blur = blur_weights(self.blur_size or default_blur_size(self.sigma))
+            move_dark(maps, points, blur)
         points *= self.stride
         shape = np.shape(heatmaps)[:-2]
         return points.reshape(*shape, 2), scores.reshape(shape)
-
-
-def encode_rounded(
-    keypoints: F32, visible: F32, stride: F32, size: tuple[int, int], sigma: float
-) -> tuple[F32, F32]:
-    """Draw a Gaussian (cut at 3 sigma, 1 at its centre) at the pixel of each keypoint (N, K, 2)."""
-    heatmaps = np.zeros((*visible.shape, size[1], size[0]), np.float32)  # (..., K, H, W)
-    weights = visible.copy()
-    maps = heatmaps.reshape(-1, size[1], size[0])  # (N*K, H, W)
-    _paste(maps, keypoints.reshape(-1, 2), weights.reshape(-1), stride, gaussian_patch(sigma))
-    return heatmaps, weights
 
 
 @lru_cache(maxsize=32)
 def gaussian_patch(sigma: float) -> F32:
     """Return the (P, P) window of a Gaussian, P = 2 * int(3 sigma) + 1."""
     radius = int(3 * sigma)
-    x = np.arange(-radius, radius + 1, dtype=np.float32)
-    # numpy's exp: the one compiled by numba differs in the last bit.
-    patch: F32 = np.exp(-(x[None] ** 2 + x[:, None] ** 2) / np.float32(2 * sigma**2))
+    patch = gaussian(np.arange(-radius, radius + 1, dtype=np.float32), sigma)
     patch.flags.writeable = False  # shared by the cache
     return patch
+
+
+def gaussian(x: F32, sigma: float) -> F32:
+    """Return the values (P, P) of a Gaussian, 1 at its centre, x (P,) pixels from it each way."""
+    # numpy's exp: the one compiled by numba differs in the last bit.
+    values: F32 = np.exp(-(x[None] ** 2 + x[:, None] ** 2) / np.float32(2 * sigma**2))
+    return values
 
 
 @jit
@@ -132,17 +125,6 @@ def _paste(maps: F32, points: F32, weights: F32, stride: F32, patch: F32) -> Non
                 target[i] = source[i]
 
 
-def encode_unbiased(
-    keypoints: F32, visible: F32, stride: F32, size: tuple[int, int], sigma: float
-) -> tuple[F32, F32]:
-    """Draw the whole Gaussian at the sub-pixel position of each keypoint (N, K, 2)."""
-    heatmaps = np.zeros((*visible.shape, size[1], size[0]), np.float32)  # (..., K, H, W)
-    weights = visible.copy()
-    maps = heatmaps.reshape(-1, size[1], size[0])  # (N*K, H, W)
-    _draw(maps, keypoints.reshape(-1, 2), weights.reshape(-1), stride, np.float32(sigma))
-    return heatmaps, weights
-
-
 @jit
 def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) -> None:
     """Draw a Gaussian into maps (M, H, W) at points (M, 2); set the weight of outsiders to 0."""
@@ -156,7 +138,7 @@ def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) 
         if not (x - reach < width and y - reach < height and min(x, y) + reach + 1 >= 0):
             weights[m] = 0
             continue
-        for column in range(width):
+        for column in range(width):  # the Gaussian is one of the columns times one of the rows
             row_values[column] = np.exp(-((column - x) ** 2) / (2 * sigma**2))
         for row in range(height):
             value = np.float32(np.exp(-((row - y) ** 2) / (2 * sigma**2)))
@@ -164,11 +146,11 @@ def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) 
                 maps[m, row, column] = value * row_values[column]
 
 
-def find_maxima(heatmaps: F32) -> tuple[I64, F32]:
+def find_maxima(heatmaps: F32) -> tuple[F32, F32]:
     """Find the first maximum, in row-major order, of each heatmap (M, H, W).
 
-    Returns locations (M, 2) xy in heatmap pixels and the maxima (M,). Where the maximum is not
-    positive the location is (-1, -1), as published. Raises ValueError for NaN and a maximum of inf.
+    Returns points (M, 2) xy in heatmap pixels and the maxima (M,). Where the maximum is not
+    positive the point is (-1, -1), as published. Raises ValueError for NaN and a maximum of inf.
     """
     count, height, width = heatmaps.shape
     flat = heatmaps.reshape(count, height * width)
@@ -176,24 +158,18 @@ def find_maxima(heatmaps: F32) -> tuple[I64, F32]:
     scores = flat[np.arange(count), best]
     if not np.isfinite(scores).all():
         raise ValueError(f"heatmaps must be finite, got {scores[~np.isfinite(scores)][0]}")
-    locations = np.stack([best % width, best // width], axis=1)  # (M, 2)
-    locations[scores <= 0] = -1
-    return locations, scores
+    points = np.stack([best % width, best // width], axis=1).astype(np.float32)  # (M, 2)
+    points[scores <= 0] = -1
+    return points, scores
 
 
-def refine_quarter(heatmaps: F32, locations: I64) -> F32:
-    """Move each maximum (M, 2) of heatmaps (M, H, W) a quarter pixel to its higher neighbours.
+@jit
+def _move_quarter(heatmaps: F32, points: F32) -> None:
+    """Move the maxima (M, 2) of heatmaps (M, H, W) a quarter pixel to their higher neighbours.
 
     The x shift needs 1 < x < W - 1 and 0 < y < H, the y shift likewise: the published condition,
     under which column 1 never shifts.
     """
-    points = locations.astype(np.float32)
-    _refine_quarter(heatmaps, points)
-    return points
-
-
-@jit
-def _refine_quarter(heatmaps: F32, points: F32) -> None:
     _, height, width = heatmaps.shape
     for m in range(len(points)):
         x, y = int(points[m, 0]), int(points[m, 1])
@@ -205,16 +181,25 @@ def _refine_quarter(heatmaps: F32, points: F32) -> None:
             points[m, 1] += np.float32(0.25) * np.sign(difference)
 
 
+def check_options(
+    input_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
+    sigma: float,
+    blur_size: int | None,
+) -> None:
+    """Raise ValueError for options of a codec that cannot be."""
+    check_size("input_size", input_size)
+    check_size("heatmap_size", heatmap_size)
+    if not 0 < sigma < np.inf:
+        raise ValueError(f"sigma must be a positive number of heatmap pixels, got {sigma!r}")
+    if blur_size is not None:
+        blur_weights(blur_size)
+
+
 def check_size(name: str, size: tuple[int, int]) -> None:
     """Raise ValueError unless a size is (w, h) with two positive whole numbers."""
     if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
         raise ValueError(f"{name} must be (w, h), two positive whole numbers, got {size!r}")
-
-
-def check_sigma(sigma: float) -> None:
-    """Raise ValueError unless sigma is a positive number of heatmap pixels."""
-    if not 0 < sigma < np.inf:
-        raise ValueError(f"sigma must be a positive number of heatmap pixels, got {sigma!r}")
 
 
 def check_keypoints(keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:

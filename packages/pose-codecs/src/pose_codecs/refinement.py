@@ -9,14 +9,10 @@ pixel found is the same.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_codecs._jit import jit
+from pose_codecs._jit import F32, I64, jit
 from pose_codecs.blocks import BLOCK, block_maxima, block_ranges
 from pose_codecs.candidates import check_maps
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
 
 def adjust(keypoints: F32, scores: F32, heatmaps: F32) -> F32:
@@ -29,7 +25,7 @@ def adjust(keypoints: F32, scores: F32, heatmaps: F32) -> F32:
     found = scores > 0
     check_inside(keypoints[found], width, height)
     pixels = np.where(found[..., None], keypoints, 0).astype(np.int64)  # (P, K, 2)
-    channels = np.broadcast_to(np.arange(len(heatmaps)), scores.shape)
+    channels = np.arange(len(heatmaps))
     moved = keypoints + _quarter_shifts(heatmaps, channels, pixels[..., 0], pixels[..., 1])
     return np.where(found[..., None], moved, keypoints).astype(np.float32)
 
@@ -51,7 +47,7 @@ def refine(
     channels, people = np.nonzero(scores.T == 0)  # (M,) each, by channel
     pixels = np.empty(len(people), np.int64)
     ends = np.searchsorted(channels, np.arange(len(maps) + 1))
-    # Blocks of one channel, rearranged when they are first looked at: heat, then each tag.
+    # Blocks of one channel, rearranged when they are first needed: heat, then each tag.
     blocks = np.empty((maxima.shape[1], 1 + tag_maps.shape[3], BLOCK * BLOCK), np.float32)
     for k, heatmap in enumerate(maps):
         missing = slice(ends[k], ends[k + 1])
@@ -92,16 +88,14 @@ def check_inside(points: F32, width: int, height: int) -> None:
         raise ValueError(f"keypoints must be inside of the {width} x {height} heatmaps")
 
 
-def _quarter_shifts(heatmaps: F32, k: I64 | int, x: I64, y: I64) -> F32:
+def _quarter_shifts(heatmaps: F32, k: I64, x: I64, y: I64) -> F32:
     """Return 0.5 + 0.25 towards the higher neighbour, else 0.5 - 0.25, for x and y: (..., 2)."""
     _, height, width = heatmaps.shape
-    right, left = heatmaps[k, y, np.minimum(x + 1, width - 1)], heatmaps[k, y, np.maximum(x - 1, 0)]
-    below, above = (
-        heatmaps[k, np.minimum(y + 1, height - 1), x],
-        heatmaps[k, np.maximum(y - 1, 0), x],
-    )
-    higher = np.stack([right > left, below > above], axis=-1)
-    return np.where(higher, np.float32(0.75), np.float32(0.25))
+    right, below = np.minimum(x + 1, width - 1), np.minimum(y + 1, height - 1)
+    left, above = np.maximum(x - 1, 0), np.maximum(y - 1, 0)
+    to_right = heatmaps[k, y, right] > heatmaps[k, y, left]
+    to_below = heatmaps[k, below, x] > heatmaps[k, above, x]
+    return np.where(np.stack([to_right, to_below], axis=-1), np.float32(0.75), np.float32(0.25))
 
 
 @jit
@@ -143,9 +137,9 @@ def _best_pixels(
             for i in range(len(values)):
                 if values[i] < best:
                     continue
-                at = (top + i // columns) * width + left + i % columns
-                if values[i] > best or at < pixels[p]:
-                    best, pixels[p] = values[i], at
+                pixel = (top + i // columns) * width + left + i % columns
+                if values[i] > best or pixel < pixels[p]:
+                    best, pixels[p] = values[i], pixel
     return pixels
 
 

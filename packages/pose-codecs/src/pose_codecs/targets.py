@@ -6,10 +6,8 @@ As in MMPose 0.29. Keypoints are in heatmap pixels here; people lie along the fi
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose_codecs._jit import jit
-
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
+from pose_codecs._jit import F32, I64, Bools, jit
+from pose_codecs.msra import gaussian
 
 
 def encode_people(
@@ -37,13 +35,11 @@ def gaussian_patch(heatmap_size: tuple[int, int], sigma: float) -> tuple[float, 
     sigma = float(np.sqrt(width * height) / 64 if sigma < 0 else sigma)
     reach = 3 * sigma + 1
     x = np.arange(0, 2 * reach + 1, dtype=np.float32) - np.float32(reach)
-    # numpy's exp: the one compiled by numba differs in the last bit.
-    patch: F32 = np.exp(-(x[None] ** 2 + x[:, None] ** 2) / np.float32(2 * sigma**2))
-    return reach, patch
+    return reach, gaussian(x, sigma)
 
 
 @jit
-def _paste_maxima(heatmaps: F32, windows: I64, inside: NDArray[np.bool_], patch: F32) -> None:
+def _paste_maxima(heatmaps: F32, windows: I64, inside: Bools, patch: F32) -> None:
     """Paste patch into heatmaps (K, H, W) at windows (P, K, 4) left, top, right, bottom."""
     keypoints, height, width = heatmaps.shape
     size = len(patch)
@@ -90,7 +86,7 @@ def keypoint_indices(
 
 def visible_pixels(
     keypoints: ArrayLike, visible: ArrayLike, heatmap_size: tuple[int, int]
-) -> tuple[I64, NDArray[np.bool_]]:
+) -> tuple[I64, Bools]:
     """Return the pixels (P, K, 2) of keypoints and whether they are visible and inside (P, K).
 
     Truncated towards zero, so that what is less than a pixel outside on the left or top is inside,

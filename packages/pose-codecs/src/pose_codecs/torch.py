@@ -190,18 +190,22 @@ def decode_msra(codec: MSRAHeatmap, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _quarter(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the quarter-pixel shifts (M, 2), with the conditions of refine_quarter."""
+    """Return the quarter-pixel shifts (M, 2) of MSRAHeatmap, under its published condition."""
     count, height, width = maps.shape
     m = torch.arange(count, device=maps.device)
-    column, row = x.clamp(1, max(1, width - 2)), y.clamp(1, max(1, height - 2))
-    inside = (x > 0) & (y > 0)
-    x_side = maps[m, y.clamp(min=0), (column + 1).clamp(max=width - 1)]
-    x_side = (x_side - maps[m, y.clamp(min=0), column - 1]).sign()
-    y_side = maps[m, (row + 1).clamp(max=height - 1), x.clamp(min=0)]
-    y_side = (y_side - maps[m, row - 1, x.clamp(min=0)]).sign()
-    x_moves, y_moves = inside & (x > 1) & (x < width - 1), inside & (y > 1) & (y < height - 1)
-    shifts = torch.stack([x_side.where(x_moves, 0.0), y_side.where(y_moves, 0.0)], dim=1)
-    return 0.25 * shifts
+    differences = _differences(maps, m, x.clamp(min=0), y.clamp(min=0))  # (M, 2)
+    x_moves = (x > 1) & (x < width - 1) & (y > 0)
+    y_moves = (y > 1) & (y < height - 1) & (x > 0)
+    return 0.25 * differences.sign().where(torch.stack([x_moves, y_moves], dim=1), 0.0)
+
+
+def _differences(maps: Tensor, k: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return right less left and lower less upper neighbour of pixels (...): (..., 2)."""
+    _, height, width = maps.shape
+    right, below = (x + 1).clamp(max=width - 1), (y + 1).clamp(max=height - 1)
+    left, above = (x - 1).clamp(min=0), (y - 1).clamp(min=0)
+    horizontal = maps[k, y, right] - maps[k, y, left]
+    return torch.stack([horizontal, maps[k, below, x] - maps[k, above, x]], dim=-1)
 
 
 def _dark(maps: Tensor, x: Tensor, y: Tensor, blur_size: int) -> Tensor:
@@ -281,11 +285,10 @@ def decode_people(codec: AssociativeEmbedding, heatmaps: Tensor, tags: Tensor) -
     locations, scores, found_tags = (part.cpu().numpy() for part in found)
     everyone = []
     for n in range(len(heatmaps)):
-        candidates = Candidates(locations[n].astype(np.int32), scores[n], found_tags[n])
-        people = codec.group(candidates)
-        device = heatmaps.device
-        keypoints = torch.from_numpy(people.keypoints).to(device)
-        keypoint_scores = torch.from_numpy(people.scores).to(device)
+        people = codec.group(Candidates(locations[n].astype(np.int32), scores[n], found_tags[n]))
+        keypoints, keypoint_scores = (
+            torch.from_numpy(part).to(heatmaps.device) for part in (people.keypoints, people.scores)
+        )
         if codec.adjust:
             keypoints = adjust(keypoints, keypoint_scores, heatmaps[n])
         if codec.refine:
@@ -300,18 +303,14 @@ def adjust(keypoints: Tensor, scores: Tensor, heatmaps: Tensor) -> Tensor:
     """Move the keypoints (P, K, 2) found within their pixels, as pose_codecs.adjust."""
     found = (scores > 0)[..., None]
     pixels = keypoints.where(found, 0.0).long()  # (P, K, 2)
-    k = torch.arange(len(heatmaps), device=heatmaps.device).expand(scores.shape)
+    k = torch.arange(len(heatmaps), device=heatmaps.device)
     moved = keypoints + _quarter_shifts(heatmaps, k, pixels[..., 0], pixels[..., 1])
     return moved.where(found, keypoints)
 
 
 def _quarter_shifts(heatmaps: Tensor, k: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return 0.75 towards a higher right or lower neighbour, else 0.25: (..., 2)."""
-    _, height, width = heatmaps.shape
-    right = heatmaps[k, y, (x + 1).clamp(max=width - 1)]
-    below = heatmaps[k, (y + 1).clamp(max=height - 1), x]
-    left, above = heatmaps[k, y, (x - 1).clamp(min=0)], heatmaps[k, (y - 1).clamp(min=0), x]
-    return 0.25 + 0.5 * torch.stack([right > left, below > above], dim=-1).float()
+    return 0.25 + 0.5 * (_differences(heatmaps, k, x, y) > 0).float()
 
 
 def refine(

@@ -8,20 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from pose_codecs._jit import jit
-from pose_codecs.dark import blur_weights, default_blur_size, refine_dark_udp
-from pose_codecs.msra import (
-    FAR,
-    check_heatmaps,
-    check_keypoints,
-    check_sigma,
-    check_size,
-    find_maxima,
-)
-
-F32 = NDArray[np.float32]
+from pose_codecs._jit import F32, jit
+from pose_codecs.dark import blur_weights, default_blur_size, move_dark_udp
+from pose_codecs.msra import FAR, check_heatmaps, check_keypoints, check_options, find_maxima
 
 
 @dataclass(frozen=True)
@@ -39,13 +30,9 @@ class UDPHeatmap:
     blur_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_size("input_size", self.input_size)
-        check_size("heatmap_size", self.heatmap_size)
+        check_options(self.input_size, self.heatmap_size, self.sigma, self.blur_size)
         if min(self.heatmap_size) < 2:
             raise ValueError(f"heatmap_size must be at least (2, 2), got {self.heatmap_size}")
-        check_sigma(self.sigma)
-        if self.blur_size is not None:
-            blur_weights(self.blur_size)
 
     def encode(self, keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]:
         """Turn keypoints (..., K, 2) in input pixels and visible (..., K) into targets.
@@ -71,13 +58,13 @@ class UDPHeatmap:
         gives NaN the point stays at (-1, -1). Raises ValueError for wrong shapes, NaN and inf.
         """
         maps = check_heatmaps(heatmaps, self.heatmap_size)
-        locations, scores = find_maxima(maps)
+        points, scores = find_maxima(maps)  # (N*K, 2), (N*K,)
         shape = np.shape(heatmaps)[:-2]
-        samples = (-1, *shape[-1:])
-        points = refine_dark_udp(
+        samples = (-1, shape[-1])
+        move_dark_udp(
             maps.reshape(*samples, *maps.shape[-2:]),  # (N, K, H, W)
-            locations.reshape(*samples, 2),  # (N, K, 2)
-            self.blur_size or default_blur_size(self.sigma),
+            points.reshape(*samples, 2),  # (N, K, 2)
+            blur_weights(self.blur_size or default_blur_size(self.sigma)),
         )
         # Not the stride of encode: decoded / input_size is the fraction of the box, whose ends are
         # the first and last pixel centres, as the published conversion to the image expects.
