@@ -46,7 +46,7 @@ def merge(
         raise DatasetError(f"ratios must be {len(sources)} numbers >= 0, got {ratios}")
     target = skeleton or sources[0].skeleton
     parts = [convert(persons, target, same) for persons in sources]
-    image_dir, file_names = _common_names(parts)
+    image_folder, file_names = _common_names(parts)
     first_image = np.cumsum([0] + [len(part.image_ids) for part in parts[:-1]])
     moved = [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
     joined: dict[str, Any] = {
@@ -56,7 +56,7 @@ def merge(
     has_all = len(regions) == len(parts)
     return Persons(
         annotation_file=parts[0].annotation_file,
-        image_dir=image_dir,
+        image_folder=image_folder,
         skeleton=target,
         file_names=file_names,
         image_index=np.concatenate(moved),
@@ -207,8 +207,10 @@ def draw_rows(
     return np.sort(np.concatenate(rows)).astype(np.int64)
 
 
-def _common_names(parts: list[Persons]) -> tuple[Path, NDArray[np.str_]]:
-    """Return one folder and the names of all pictures from there."""
+def _common_names(parts: list[Persons]) -> tuple[Path | None, NDArray[np.str_]]:
+    """Return one folder and the names of all images from there; None where a part has none."""
+    if any(part.image_folder is None for part in parts):
+        return None, np.concatenate([np.asarray(part.file_names, np.str_) for part in parts])
     folders = [os.path.abspath(part.image_dir) for part in parts]
     try:
         common = os.path.commonpath(folders)

@@ -10,7 +10,7 @@ from pycocotools import mask as rle
 _STARTS = ("polygon_first", "point_first", "rle_first")  # of ragged arrays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regions:
     """The R annotations of a file in file order, crowds and persons without keypoints included.
 
@@ -41,6 +41,10 @@ class Regions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        crowds, ignored = self.is_crowd.sum(), self.is_ignored.sum()
+        return f"<Regions: {len(self)}, of which {crowds} crowds, {ignored - crowds} unlabelled>"
 
     @property
     def is_ignored(self) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ hand, and no two of them into one batch: it shows as many pictures as after a pl
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class GroupedBatches:
     Raises ValueError for numbers that make no sense.
     """
 
-    image_index: I64
+    image_index: I64 = field(repr=False)
     batch_size: int
     seed: int = 0
     rank: int = 0

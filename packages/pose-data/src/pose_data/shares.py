@@ -3,7 +3,7 @@
 What the groups and weights are is read from annotation files by formats/values.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,9 +24,9 @@ class Shares:
     """
 
     unit: Unit
-    groups: Ints
-    weights: Floats
-    names: tuple[str, ...]
+    groups: Ints = field(repr=False)
+    weights: Floats = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
     balance: str = ""
     weight: str = ""
 

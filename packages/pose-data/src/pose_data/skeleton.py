@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from pose_data.errors import DatasetError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """Describe K keypoints; every index below is a position in `keypoints`.
 
@@ -36,11 +38,14 @@ class Skeleton:
         if twice := [self.keypoints[index] for index in used if used.count(index) > 1]:
             raise DatasetError(f"skeleton {self.name}: {twice[0]} is in two flip pairs")
 
+    def __repr__(self) -> str:
+        return f"<Skeleton {self.name}: {self.num_keypoints} keypoints>"
+
     @property
     def num_keypoints(self) -> int:
         return len(self.keypoints)
 
-    @property
+    @cached_property
     def flip_indices(self) -> tuple[int, ...]:
         """Where the mirrored keypoints come from: mirrored[i] = original[flip_indices[i]]."""
         return tuple(flip_indices(self.num_keypoints, self.flip_pairs))
@@ -52,6 +57,17 @@ class Skeleton:
             text = f"skeleton {self.name} has no keypoint {strange[0]!r}; it has "
             raise DatasetError(text + ", ".join(self.keypoints))
         return tuple(known[plain_name(name)] for name in names)
+
+
+def coco_category(skeleton: Skeleton) -> dict[str, Any]:
+    """Return the category of a COCO file for persons of a skeleton; its links count from 1."""
+    return {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(skeleton.keypoints),
+        "skeleton": [(first + 1, second + 1) for first, second in skeleton.links],
+    }
 
 
 def flip_indices(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:

@@ -7,7 +7,7 @@ from pose_data.findings import SHOWN, Findings
 from pose_data.formats.coco import Annotations
 from pose_data.images.decode import read_picture
 from pose_data.images.depth import MOST, measure_depth
-from pose_data.images.headers import Header, applied_orientation, read_header, upright_size
+from pose_data.images.headers import Header, read_header, upright_size
 from pose_data.images.missing import why_missing
 
 _TAIL = 1 << 16  # bytes at the end of a JPEG in which its end marker must be; some cameras append
@@ -35,9 +35,10 @@ def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> N
             findings.add("truncated-picture", str(path))
         _check_header(path, header, size, findings)
         deep = deep or header.bits == MOST
-        if header.orientation != 1 and applied_orientation(header, size) == 1:
+        as_stored, as_seen = (header.width, header.height), upright_size(header)
+        if size == as_stored != as_seen:
             stored += 1
-        elif header.orientation != 1 and upright_size(header) == (header.width, header.height):
+        elif header.orientation != 1 and as_stored == as_seen:
             untold.append(f"{path}: orientation {header.orientation}")
     others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
     for record in untold:

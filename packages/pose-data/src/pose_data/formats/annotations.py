@@ -4,6 +4,7 @@ This is the only reader of such files: `load_coco` chooses persons from its tabl
 all of it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.formats.categories import read_categories
 from pose_data.formats.foreign import foreign
-from pose_data.formats.json import collector_paused, read_pieces
+from pose_data.formats.json import Piece, collector_paused, read_pieces
 from pose_data.formats.records import Bools, Columns, Floats, Ints, Rows, find_rows, joined, listed
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
 from pose_data.persons import Category
 from pose_data.regions import boxes_around, starts
 
+Read = Callable[[Path], Iterator[Piece]]
 MAX_SIDE = 1 << 16  # pixels; a larger image is a mistake
 
 _AGAIN, _FIX = "the id stands there for the second time", "`pose-data fix` numbers them"
@@ -57,16 +59,19 @@ class Table:
 
 
 @collector_paused()
-def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
+def read_table(
+    path: Path, image_dir: Path | None, findings: Findings, read: Read = read_pieces
+) -> Table:
     """Read a COCO keypoint file, gzip allowed; reports to findings, raises DatasetError.
 
-    image_dir: None where sizes that the file does not give stay unknown.
+    image_dir: None where sizes that the file does not give stay unknown. read: yields the pieces of
+    a COCO file, also those that a file of another form becomes.
     """
-    if what := foreign(path):
+    if read is read_pieces and (what := foreign(path)):
         findings.stop("not-coco", what)
     lists: dict[str, list[Columns]] = {"images": [], "annotations": []}
     entries: list[Any] = []
-    for key, value, first in read_pieces(path):
+    for key, value, first in read(path):
         if key == "":
             findings.stop(
                 "not-coco",
@@ -77,8 +82,8 @@ def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
         if is_wanted and not isinstance(value, list):
             findings.stop("not-coco", f"{path}: `{key}` must be a list")
         if key in lists:
-            read = _image_columns if key == "images" else _annotation_columns
-            lists[key].append(read(Rows(value, f"{path} {key[:-1]}", first, findings)))
+            columns_of = _image_columns if key == "images" else _annotation_columns
+            lists[key].append(columns_of(Rows(value, f"{path} {key[:-1]}", first, findings)))
         elif is_wanted:
             entries += value
     if missing := [f"`{key}`" for key, pieces in lists.items() if not pieces]:
@@ -215,6 +220,11 @@ def fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: Fi
     unknown = np.flatnonzero((images["size"] == 0).any(axis=1))
     for i in unknown:
         if image_dir is None:
+            text = (
+                f"{path} image {images['number'][i]} has no width and height: write them, or give"
+            )
+            if findings.is_strict:
+                findings.stop("no-size", f"{text} image_dir, where they are read from the image")
             break
         try:
             images["size"][i] = upright_size(read_header(image_dir / str(images["name"][i])))

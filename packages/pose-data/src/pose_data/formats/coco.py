@@ -43,7 +43,7 @@ class Annotations:
 
 def load_coco(
     annotation_file: str | Path,
-    image_dir: str | Path,
+    image_dir: str | Path | None = None,
     *,
     skeleton: Skeleton | None = None,
     categories: Sequence[int | str] | None = None,
@@ -54,16 +54,16 @@ def load_coco(
 
     Dropped: crowds, persons without labelled keypoints, and boxes that are empty after clipping to
     the image. What is missing or null is derived: boxes, areas, num_keypoints, iscrowd, sizes of
-    images (from their headers). skeleton: None for the file's own. categories: ids or names; None
-    for all that have keypoints, which must then be the same. flip_pairs: names of what mirrors each
-    other; None for what the names say. cache: keep a file of 4 MB or more as arrays beside it
-    (NAME.cache.npz).
+    images (from their headers). image_dir: None for work without pixels, such as statistics and
+    evaluation; what needs them then raises DatasetError. skeleton: None for the file's own.
+    categories: ids or names; None for all that have keypoints, which must then be the same.
+    flip_pairs: names of what mirrors each other; None for what the names say. cache: keep a file of
+    4 MB or more as arrays beside it (NAME.cache.npz).
 
     Raises DatasetError where a file is missing, is not JSON, or a record cannot be used. Whatever
     was derived or left out is in `notices`, and logged as warnings of "pose_data.notices".
     """
-    path, folder = Path(annotation_file), Path(image_dir)
-    check_folder(folder)
+    path, folder = Path(annotation_file), checked_folder(image_dir)
     findings = Findings(is_strict=True)
     table = (cached if cache else read_table)(path, folder, findings)
     found = choose(
@@ -72,11 +72,13 @@ def load_coco(
     return announced(usable_persons(found, path, folder, findings))
 
 
-def check_folder(folder: Path) -> None:
-    """Raise DatasetError where the folder of the images is not one."""
-    if not folder.is_dir():
+def checked_folder(image_dir: str | Path | None) -> Path | None:
+    """Return the folder of the images as a path; raises DatasetError where it is not a folder."""
+    folder = None if image_dir is None else Path(image_dir)
+    if folder is not None and not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"image folder {folder} {problem}")
+    return folder
 
 
 def announced(persons: Persons) -> Persons:
@@ -220,7 +222,9 @@ def _regions(table: Table, kept: Ints, count: int) -> Regions:
     )
 
 
-def usable_persons(found: Annotations, path: Path, image_dir: Path, findings: Findings) -> Persons:
+def usable_persons(
+    found: Annotations, path: Path, image_folder: Path | None, findings: Findings
+) -> Persons:
     """Choose the persons that MMPose trains on, in its order: by image, then as in the file."""
     regions = found.regions
     corner, side = regions.bbox_xywh[:, :2], regions.bbox_xywh[:, 2:]
@@ -239,7 +243,7 @@ def usable_persons(found: Annotations, path: Path, image_dir: Path, findings: Fi
     derived = np.maximum(1.0, 0.53 * (high - low).prod(axis=1))
     return Persons(
         annotation_file=path,
-        image_dir=image_dir,
+        image_folder=image_folder,
         skeleton=found.skeleton,
         image_ids=found.image_ids,
         file_names=found.file_names,

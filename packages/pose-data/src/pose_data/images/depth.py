@@ -72,33 +72,19 @@ def to_8_bits(pixels: NDArray[np.uint16], bits: int | None, where: str) -> NDArr
     used = MOST if bits is None else bits
     highest = int(pixels.max(initial=0))
     if highest >> used:
-        _say(
+        _warn_once(
             "cut off",
             f"{where} has values up to {highest:,}: with bits={used} what is above "
             f"{2**used - 1:,} is cut off",
         )
     elif bits is None and 0 < highest < _BLACK:
-        say_black(highest, where)
+        _warn_once(
+            "black",
+            f"{where} has 16 bits a channel and values up to {highest:,}, so it is read nearly "
+            f"black: if its range is {bits_in_use(highest)} bits, say so with "
+            f"bits={bits_in_use(highest)} (data.bits, predict --bits)",
+        )
     return np.minimum(pixels >> (used - 8), 255).astype(np.uint8)
-
-
-def say_black(highest: int, where: str) -> None:
-    """Log, once in a process, that a 16-bit image is read nearly black."""
-    bits = bits_in_use(highest)
-    _say(
-        "black",
-        f"{where} has 16 bits a channel and values up to {highest:,}, so it is read nearly black: "
-        f"if its range is {bits} bits, say so with bits={bits} (data.bits, predict --bits)",
-    )
-
-
-def say_if_black(pixels: NDArray[np.uint8], data: NDArray[np.uint8], where: str) -> None:
-    """Do so for pixels that OpenCV made of the bytes of a file, if they are black by that."""
-    if "black" in _said or pixels.max(initial=0) > _BLACK >> 8:  # OpenCV may have rounded up
-        return
-    deep = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if deep is not None and deep.dtype == np.uint16 and 0 < deep.max() < _BLACK:
-        say_black(int(deep.max()), where)
 
 
 def measure_depth(paths: Sequence[Path], most: int = LOOKED_AT) -> Depth:
@@ -120,7 +106,8 @@ def measure_depth(paths: Sequence[Path], most: int = LOOKED_AT) -> Depth:
     return Depth(looked_at, deep, highest)
 
 
-def _say(what: str, text: str) -> None:
+def _warn_once(what: str, text: str) -> None:
+    """Log a warning of one kind, once in a process."""
     if what not in _said:
         _said.add(what)
         _log.warning("%s", text)

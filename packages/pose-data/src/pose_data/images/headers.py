@@ -34,21 +34,10 @@ def upright_size(header: Header, exif: Exif = "apply") -> tuple[int, int]:
     return (header.height, header.width) if turned else (header.width, header.height)
 
 
-def applied_orientation(header: Header, size: tuple[int, int] | None, exif: Exif = "auto") -> int:
-    """Return which EXIF orientation to apply when an image is read; 1 leaves the stored pixels.
-
-    auto: images are turned upright, as browsers and annotation tools show them, unless `size`, the
-    (w, h) that the annotations give, is that of the stored pixels and not of the upright image.
-    """
-    stored = header.width, header.height
-    is_stored = size == stored != upright_size(header)
-    return 1 if exif == "ignore" or (exif == "auto" and is_stored) else header.orientation
-
-
 def read_header(path: Path) -> Header:
-    """Return the header of a picture without decoding it (formats but JPEG and PNG are decoded).
+    """Return the header of an image without decoding it (formats but JPEG and PNG are decoded).
 
-    Raises DatasetError where the file is missing, empty, or no picture that OpenCV reads.
+    Raises DatasetError where the file is missing, empty, or not an image that OpenCV reads.
     """
     try:
         with path.open("rb") as file:
@@ -65,7 +54,7 @@ def read_header(path: Path) -> Header:
     except ValueError as error:  # a name that no file can have
         raise DatasetError(f"cannot read image {str(path)!r}: {error}") from error
     if header is None:
-        reason = "is not a picture, or cut short" if start else "is empty (0 bytes)"
+        reason = "is not an image, or cut short" if start else "is empty (0 bytes)"
         raise DatasetError(f"image {path} {reason}")
     return header
 

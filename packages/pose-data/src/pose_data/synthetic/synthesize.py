@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from pose_data.errors import DatasetError
-from pose_data.skeleton import AIC, COCO, Skeleton, plain_name
+from pose_data.skeleton import AIC, COCO, Skeleton, coco_category, plain_name
 from pose_data.synthetic.cartoons import EASY, Scene, synthesize_image
 from pose_data.synthetic.shapes import JOINTS
 
@@ -140,16 +140,12 @@ def _write_coco(
         images.append({"id": image_id, "file_name": name, "width": size[0], "height": size[1]})
         for person in people:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **person})
-    category = {"id": 1, "name": "person", "supercategory": "person"} | {
-        "keypoints": skeleton.keypoints,
-        "skeleton": [(first + 1, second + 1) for first, second in skeleton.links],
-    }
     content = {
         "info": {"description": "synthetic people of pose-data", "version": "1"},
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [category],
+        "categories": [coco_category(skeleton)],
     }
     path = data / "annotations" / f"person_keypoints_{split}.json"
     path.write_text(json.dumps(content), encoding="utf-8")
