@@ -10,10 +10,10 @@ from pose_data.formats.json import opens_list
 from pose_data.persons import Persons
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the annotation file and the folder of its pictures."""
+def add_data(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Add the annotation file and the folder of its images; nargs: "?" where that is optional."""
     parser.add_argument("annotations", type=Path, help="COCO keypoint JSON (.gz too), or AIC's")
-    parser.add_argument("images", type=Path, help="folder of the pictures")
+    parser.add_argument("images", type=Path, nargs=nargs, help="folder of the images")
 
 
 def load(args: argparse.Namespace) -> Persons:

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterable
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -78,26 +79,17 @@ class Rows:
             except OverflowError:
                 pass
         found = np.zeros(len(values), np.int64)
-        for i in np.flatnonzero(~is_missing).tolist():
-            whole = whole_number(values[i], text=text)
-            if whole is None:
-                self.refuse(i, f"{key} must be an integer, got {values[i]!r:.60}")
-            else:
-                found[i] = whole
-                self.has_odd_id[i] |= not isinstance(values[i], int)
+        self._convert(key, values, partial(whole_number, text=text), "an integer", found)
+        self.has_odd_id |= [not isinstance(value, int | None) for value in values]
         return found, is_missing
 
     def flags(self, key: str) -> tuple[Bools, Bools]:
         """Return which records have 1 or true, and where it is missing."""
         values, is_missing = self.column(key)
-        found = np.zeros(len(values), bool)
         if set(map(type, values)) <= {int} and set(values) <= {0, 1}:
             return np.array(values, bool), is_missing
-        for i in np.flatnonzero(~is_missing).tolist():
-            if isinstance(values[i], int | float) and values[i] in (0, 1):
-                found[i] = values[i] == 1
-            else:
-                self.refuse(i, f"{key} must be 0 or 1, got {values[i]!r:.60}")
+        found = np.zeros(len(values), bool)
+        self._convert(key, values, _flag, "0 or 1", found)
         return found, is_missing
 
     def scalars(
@@ -109,22 +101,27 @@ class Rows:
         if numbers is not None:
             return numbers, is_missing
         found = np.full((len(values), 1), np.nan)
-        for i in np.flatnonzero(~is_missing).tolist():
-            numbers = _numbers_from([values[i]], least)
-            if numbers is None:
-                wanted = "a number" if least == -np.inf else f"a number from {least:g} on"
-                self.refuse(i, f"{key} must be {wanted}, got {values[i]!r:.60}")
-            else:
-                found[i] = numbers
+        wanted = "a number" if least == -np.inf else f"a number from {least:g} on"
+        self._convert(key, values, lambda value: _numbers_from([value], least), wanted, found)
         return found[:, 0], is_missing
 
     def texts(self, key: str) -> list[str]:
         """Return text, "" where it is missing."""
+        found = [""] * len(self)
         values, _ = self.column(key, required=True)
+        self._convert(key, values, lambda v: v if isinstance(v, str) else None, "text", found)
+        return found
+
+    def _convert(
+        self, key: str, values: list[Any], convert: Callable[[Any], Any], wanted: str, found: Any
+    ) -> None:
+        """Set `found` value by value; what becomes None is refused, and what is missing stays."""
         for i, value in enumerate(values):
-            if not isinstance(value, str):
-                self.refuse(i, f"{key} must be text, got {value!r:.60}")
-        return [value if isinstance(value, str) else "" for value in values]
+            converted = None if value is None else convert(value)
+            if converted is not None:
+                found[i] = converted
+            elif value is not None:
+                self.refuse(i, f"{key} must be {wanted}, got {value!r:.60}")
 
     def lists(self, key: str, width: int | None = None) -> tuple[Floats, Ints, Bools]:
         """Return lists of numbers behind one another, their lengths (n,), and which are missing.
@@ -167,6 +164,10 @@ def _numbers_from(values: list[Any], least: float) -> Floats | None:
     if numbers is None or not ((numbers >= least) & (np.abs(numbers) <= LARGEST**2)).all():
         return None
     return numbers
+
+
+def _flag(value: Any) -> bool | None:
+    return value == 1 if isinstance(value, int | float) and value in (0, 1) else None
 
 
 def whole_number(value: object, *, text: bool = False) -> int | None:
