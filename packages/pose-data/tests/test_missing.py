@@ -83,7 +83,7 @@ def test_check_says_why(tmp_path: Path, folder: Path) -> None:
         "categories": [{"id": 1, "name": "mouse", "keypoints": ["nose"]}],
     }
     (tmp_path / "gt.json").write_text(json.dumps(content))
-    found = {each.slug: each for each in check(tmp_path / "gt.json", folder)}["missing-picture"]
+    found = {each.slug: each for each in check(tmp_path / "gt.json", folder)}["missing-file"]
     assert (found.count, len(found.records)) == (21, 8)
     assert found.records[0].endswith("b.jpg: b.png is there, the file says b.jpg (another suffix)")
     assert "nothing like it" in found.records[1]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 class DatasetError(ValueError):
-    """Annotations or pictures that cannot be used; the message names the file and the record."""
+    """Annotations or images that cannot be used; the message names the file and the record."""
 
 
 @contextmanager

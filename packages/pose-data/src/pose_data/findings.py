@@ -56,7 +56,7 @@ wrong-area: areas cannot be right: OKS divides by them, so AP is near 0 (or 1)
 wrong-coordinates: keypoints of results fit the annotations only after a change: AP is near 0
     -> Write keypoints in pixels of the image, in the order of the category's names.
 empty-box: a box has no width or height: the person is left out -> Write x, y, width, height.
-box-outside-picture: a box is outside of its image, the person left out -> Check width and height.
+box-outside-image: a box is outside of its image, the person left out -> Check width and height.
 xyxy-boxes: boxes look like x1, y1, x2, y2
     -> COCO's bbox is x, y, width, height: subtract the first two from the last two.
 normalised-coordinates: coordinates look like fractions of the image -> Multiply by its size.
@@ -66,14 +66,14 @@ num-keypoints-zero: num_keypoints is 0 where keypoints are labelled: the person 
 aic-visibility: v is often 3: absent in AI Challenger's codes, in COCO's it counts as labelled
     -> pose-data convert --from aic reads AI Challenger's original files.
 points-outside-box: most labelled keypoints lie outside of their own box
-    -> Boxes and keypoints may belong to different persons, pictures or scales.
+    -> Boxes and keypoints may belong to different persons, images or scales.
 left-right-swapped: left and right look swapped throughout: the left eye of someone
     facing us is on the right -> left is the person's own left. Check the order of the names.
-missing-picture: the file of an image is missing -> Check the folder and the names.
-broken-picture: a file is empty or no picture -> Fetch it again.
-truncated-picture: a JPEG ends too early: its lower part decodes to grey -> Fetch it again.
+missing-file: the file of an image is missing -> Check the folder and the names.
+broken-image: a file is empty or not an image -> Fetch it again.
+truncated-image: a JPEG ends too early: its lower part decodes to grey -> Fetch it again.
 wrong-depth: an image holds float or 32-bit numbers -> Write it with 8 or 16 bits a channel.
-size-differs: width and height are not the picture's
+size-differs: width and height are not the image's
     -> Boxes and keypoints may refer to another size: rescale them, or fix width and height.
 no-score: a result has no score -> AP ranks by score: write one with each row.
 boxes-in-some-rows: row 0 has a bbox, another row none: the area of a detection comes from
@@ -94,7 +94,7 @@ missing-field: a field is missing; loading derives it, other tools fail
 num-keypoints-differ: num_keypoints is not the number of keypoints with v > 0 -> Count them again.
 visibility-values: v is not 0 (not labelled), 1 (occluded) or 2 (visible) -> Above 0 is labelled.
 labelled-at-origin: a keypoint at (0, 0) counts as labelled -> Set v to 0 where there is no point.
-points-outside-picture: labelled keypoints are outside of the image: not trained -> Set v to 0.
+points-outside-image: labelled keypoints are outside of the image: not trained -> Set v to 0.
 left-right-doubtful: nearly everyone has the left shoulder on the left, as if seen from behind
     -> Unless they are, left and right are swapped: look at them with pose-data show.
 left-right-mixed: left and right of shoulders and hips contradict each other

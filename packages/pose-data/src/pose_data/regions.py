@@ -111,9 +111,9 @@ def join_regions(parts: list[Regions], first_image: list[int]) -> Regions:
 def trained_pixels(
     regions: Regions | None, rows: NDArray[np.int64], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Return a picture's mask (h, w): 0 where a crowd or a person without keypoints is, else 255.
+    """Return an image's mask (h, w): 0 where a crowd or a person without keypoints is, else 255.
 
-    rows: the regions of the picture; size: its (w, h). As published, people without a segmentation
+    rows: the regions of the image; size: its (w, h). As published, people without a segmentation
     are not masked.
     """
     ignored = []

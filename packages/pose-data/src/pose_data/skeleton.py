@@ -19,7 +19,7 @@ class Skeleton:
 
     Raises DatasetError where a keypoint is in two flip pairs: a mirror would lose one of them.
 
-    flip_pairs: (left, right) indices that swap when the picture is mirrored.
+    flip_pairs: (left, right) indices that swap when the image is mirrored.
     links: index pairs joined by a line when a person is drawn.
     upper_body, lower_body: the two halves of the half-body augmentation.
     sigmas: K per-keypoint OKS standard deviations, as a fraction of sqrt(area).

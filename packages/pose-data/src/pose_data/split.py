@@ -1,4 +1,4 @@
-"""Divide an annotation file into a training and a validation file, picture by picture."""
+"""Divide an annotation file into a training and a validation file, image by image."""
 
 import re
 from collections import Counter
@@ -22,9 +22,9 @@ def split(
 ) -> tuple[Path, Path]:
     """Write `out`/NAME_train.json and NAME_val.json, and return their paths.
 
-    val: the share of pictures that go to the latter. group: a regular expression whose first
+    val: the share of images that go to the latter. group: a regular expression whose first
     group, found in a file name, says what belongs together (the video of a frame, the scene): such
-    pictures stay on one side. The same file and seed give the same split; nothing is overwritten.
+    images stay on one side. The same file and seed give the same split; nothing is overwritten.
     """
     path, folder = Path(annotation_file), Path(out)
     if not 0 < val < 1:
@@ -35,7 +35,7 @@ def split(
     image_of = [id_key(row.get("image_id")) for row in annotations]
     if None in ids:
         raise DatasetError(f"{path} image {ids.index(None)} has no id: see `pose-data fix`")
-    if group is None:  # one file under two ids is one picture: it goes by the id it has first
+    if group is None:  # a file under two ids is one image: it goes by the id it has first
         files = [str(image.get("file_name") or f"id {image['id']}") for image in images]
         plain = [file.replace("\\", "/") for file in files]
         first: dict[str, str] = {}
@@ -45,7 +45,7 @@ def split(
     count = Counter(keys)
     names = sorted(count)
     if len(names) < 2:
-        raise DatasetError(f"{path}: {len(names)} groups of pictures cannot be divided")
+        raise DatasetError(f"{path}: {len(names)} groups of images cannot be divided")
     chosen: set[str] = set()
     taken = 0
     for place in np.random.default_rng(seed).permutation(len(names)).tolist():
@@ -70,7 +70,7 @@ def split(
 
 
 def _group_of(image: dict[str, Any], group: str, where: str) -> str:
-    """Return what a picture must stay together with."""
+    """Return what an image must stay together with."""
     match = re.search(group, str(image.get("file_name")))
     if match is None or match.re.groups < 1 or match[1] is None:
         text = f"the first group of {group!r} is not in file_name {image.get('file_name')!r}"

@@ -83,7 +83,7 @@ def _check_points(found: Annotations, persons: Bools, labelled: Bools, findings:
         return f"{', '.join(names[:3])}{' ...' * (len(names) > 3)}"
 
     away = persons & outside.any(axis=1)
-    _add(findings, "points-outside-picture", found, away, which)
+    _add(findings, "points-outside-image", found, away, which)
     rows = np.flatnonzero(persons)
     image = found.regions.image_index[rows, None]
     poses = np.concatenate([image, xy[rows].reshape(len(rows), -1), v[rows]], axis=1)
@@ -99,7 +99,7 @@ def _check_boxes(found: Annotations, persons: Bools, labelled: Bools, findings: 
     _add(findings, "empty-box", found, empty, lambda row: boxes[row].tolist())
     outside = (boxes[:, :2] >= sizes - 1) | (boxes[:, :2] + boxes[:, 2:] <= 0)
     away = persons & ~empty & outside.any(axis=1)
-    _add(findings, "box-outside-picture", found, away, lambda row: boxes[row].tolist())
+    _add(findings, "box-outside-image", found, away, lambda row: boxes[row].tolist())
 
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     as_corners = _share_inside(found, persons, labelled, boxes)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pose_data.check.annotations import check_annotations
-from pose_data.check.pictures import check_pictures
+from pose_data.check.images import check_images
 from pose_data.check.results import check_results
 from pose_data.errors import DatasetError
 from pose_data.findings import Finding, Findings
@@ -34,7 +34,7 @@ def check(
         found = choose(table, path, findings, categories=categories, flip_pairs=flip_pairs)
         check_annotations(found, findings)
         if folder is not None:
-            check_pictures(found, folder, findings)
+            check_images(found, folder, findings)
         if results is not None:
             check_results(Path(results), found, table.categories, findings)
     except DatasetError as error:

@@ -17,18 +17,20 @@ from pose_data.samples.pixels import PIXELS
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import legend
-from pose_data.view.gallery import MASKED, annotated_pictures, augmented_samples, write_gallery
+from pose_data.view.gallery import MASKED, annotated_images, augmented_samples, write_gallery
 
-HELP = "Draw annotated pictures and augmented samples, to .html or .png."
+HELP = "Draw annotated images and augmented samples, to .html or .png."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
-    parser.add_argument("--pictures", type=int, default=12, help="how many pictures (12)")
-    parser.add_argument("--bottom-up", action="store_true", help="samples are whole pictures")
     parser.add_argument(
-        "--samples", type=int, default=6, help="of how many persons, or their pictures (6)"
+        "--num-images", "--pictures", type=int, default=12, help="how many annotated images (12)"
+    )
+    parser.add_argument("--bottom-up", action="store_true", help="samples are whole images")
+    parser.add_argument(
+        "--samples", type=int, default=6, help="of how many persons, or their images (6)"
     )
     parser.add_argument("--draws", type=int, default=4, help="augmentations of each sample (4)")
     parser.add_argument(
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         images = np.unique(persons.image_index[rows])
     else:
         rows = np.sort(rng.permutation(len(persons))[: args.samples])
-        images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
+        images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.num_images])
     size = args.input_size or ((512, 512) if args.bottom_up else (192, 256))
     changes: dict[str, Any] = {name: PIXELS[name]() for name in args.pixels}
     options: dict[str, Any] = {"seed": args.seed, "exif": args.exif, "bits": args.bits}
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         rows = np.searchsorted(dataset.images, np.unique(persons.image_index[rows]))
     else:
         dataset = TopDown(persons, size, None, Augmentation(**changes), **options)
-    annotated = annotated_pictures(
+    annotated = annotated_images(
         persons, images.tolist(), names=args.names, exif=args.exif, bits=args.bits
     )
     drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=args.names)

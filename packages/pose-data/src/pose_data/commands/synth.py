@@ -14,9 +14,9 @@ HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's form."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="a new or empty folder")
-    parser.add_argument("--train", type=int, default=1000, help="training pictures (1000)")
-    parser.add_argument("--val", type=int, default=200, help="validation pictures (200)")
-    parser.add_argument("--size", type=size, default=(320, 240), help="of the pictures (320x240)")
+    parser.add_argument("--train", type=int, default=1000, help="training images (1000)")
+    parser.add_argument("--val", type=int, default=200, help="validation images (200)")
+    parser.add_argument("--size", type=size, default=(320, 240), help="of the images (320x240)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--hard", action="store_true", help="2 to 8 persons, crowds, some persons without labels"
@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
         )
     except OSError as error:
         raise DatasetError(f"cannot write {args.out}: {error.strerror}") from error
-    print(f"{args.out}: {args.train} training and {args.val} validation pictures")
+    print(f"{args.out}: {args.train} training and {args.val} validation images")
     return 0

@@ -13,14 +13,14 @@ def _keys(*names: str) -> bytes:
 _CONVERT = "`pose-data convert` makes a COCO file of it"
 _THERE = "export COCO there"
 _AIC = f"one of AI Challenger's original files for load_aic; {_CONVERT}"
-_PICTURE = rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\x00{4}|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
+_IMAGE = rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\x00{4}|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
 _LABELS = rb"\d+(?: [\d.-][\d.e-]*){4,} *[\r\n]"
 _RESULTS = rb"(?=\s*\[)" + _keys("image_id", "score")
 _KINDS = (
     ("checkpoint", rb"PK\x03\x04.*/data\.pkl|\x80[\x02-\x05]", "a checkpoint, no annotations"),
     ("zip", rb"PK\x03\x04|7z\xbc\xaf|Rar!", "a packed archive: unpack it, and give the file in it"),
     ("hdf", rb"\x89HDF", "HDF5; DeepLabCut writes a .csv beside it: `pose-data convert` that"),
-    ("picture", _PICTURE, "a picture, no annotations"),
+    ("image", _IMAGE, "an image, no annotations"),
     ("cvat", rb"\s*(<\?xml[^>]*>\s*)?<annotations>", f"CVAT's XML: {_CONVERT}"),
     ("page", rb"(?i)\s*<(!doctype html|html)", "a web page: the download has failed"),
     ("xml", rb"\s*<", "XML, but not CVAT's: export COCO keypoints"),

@@ -36,7 +36,7 @@ class Shown(NamedTuple):
     caption: str
 
 
-def annotated_pictures(
+def annotated_images(
     persons: Persons,
     images: Sequence[int],
     *,
