@@ -46,7 +46,7 @@ def read_header(path: Path) -> Header:
             if start[:2] == b"\xff\xd8":
                 header = jpeg_header(file)
             elif start == _PNG:
-                header = png_header(file)
+                header = _png_header(file.read(26))
             else:
                 header = _decoded(path) if start else None
     except OSError as error:
@@ -87,10 +87,8 @@ def jpeg_header(file: BinaryIO) -> Header | None:
 
 def _exif_orientation(tiff: bytes) -> int:
     """Return the orientation (1 to 8) of a TIFF header's first directory; 1 where it has none."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    order = ">" if tiff[:2] == b"MM" else "<"
     try:
-        if order is None:
-            return 1
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
@@ -102,12 +100,10 @@ def _exif_orientation(tiff: bytes) -> int:
     return 1
 
 
-def png_header(file: BinaryIO) -> Header | None:
-    """Read the header of a PNG; None for what is none."""
-    start = file.read(26)
+def _png_header(start: bytes) -> Header | None:
     if len(start) < 26 or start[12:16] != b"IHDR":
         return None
-    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:])
     return Header("png", width, height, _PNG_CHANNELS.get(colour, 3), bits)
 
 
