@@ -47,7 +47,7 @@ def skeleton_of(
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise DatasetError(f"{title}: keypoints must be a list of names, got {names!r:.60}")
     if twice := named_twice(names):
-        raise DatasetError(f"{title}: keypoint {twice!r} stands there twice")
+        raise DatasetError(f"{title}: keypoint {twice!r} is listed twice")
     plain = [plain_name(name) for name in names]
     for known in SKELETONS.values():
         if known.keypoints in (tuple(plain), tuple(_RENAMED.get(name, name) for name in plain)):

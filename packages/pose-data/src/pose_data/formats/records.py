@@ -223,6 +223,12 @@ def find_rows(ids: Ints, wanted: Ints) -> Ints:
     return np.where(ids[rows] == wanted, rows, -1)
 
 
+def first_rows(ids: Ints) -> Ints:
+    """Return for each id (n,) the row of the first that is equal."""
+    _, first, row = np.unique(ids, return_index=True, return_inverse=True)
+    return first[row]
+
+
 def best_rows(image: Ints, score: Floats, per_image: int) -> Ints:
     """Return the rows of each image's best scores, image by image; the first wins a tie."""
     order = np.lexsort((-score, image))  # stable

@@ -119,8 +119,8 @@ class BottomUp:
         if params.flip:
             image = np.atleast_3d(cv2.flip(image, 1))  # OpenCV leaves out a last dimension of 1
             matrix = mirror_matrix(self.input_size[0])[:2] @ np.vstack([matrix, [0, 0, 1]])
-        if params.pixels != UNCHANGED:
-            image = change_pixels(image, params.pixels)
+        if params.pixel_params != UNCHANGED:
+            image = change_pixels(image, params.pixel_params)
         order, first = self._by_image
         rows = order[first[row] : first[row + 1]]
         keypoints, visible = self._people(rows, matrix)

@@ -14,15 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.ranges import check_ranges, within
-from pose_data.samples.pixels import (
-    UNCHANGED,
-    Blur,
-    Colour,
-    Erase,
-    Noise,
-    PixelParams,
-    sample_pixels,
-)
+from pose_data.samples import pixels
 from pose_data.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
@@ -47,10 +39,10 @@ class Augmentation:
     scale: float = field(default=0.5, metadata=within(0, 0.9))  # 1 would leave nothing of a box
     rotate_prob: float = field(default=0.6, metadata=within(0, 1))
     rotate: float = field(default=80.0, metadata=within(0, 180))
-    colour: Colour | None = None
-    blur: Blur | None = None
-    noise: Noise | None = None
-    erase: Erase | None = None
+    colour: pixels.Colour | None = None
+    blur: pixels.Blur | None = None
+    noise: pixels.Noise | None = None
+    erase: pixels.Erase | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -65,7 +57,7 @@ class AugmentationParams(NamedTuple):
     shift: tuple[float, float]  # fractions of the box's width and height
     scale: float  # factor on the box's size
     rotation: float  # degrees
-    pixels: PixelParams = UNCHANGED
+    pixel_params: pixels.PixelParams = pixels.UNCHANGED
 
 
 NO_AUGMENTATION = AugmentationParams(False, False, False, (0.0, 0.0), 1.0, 0.0)
@@ -82,7 +74,9 @@ def sample_augmentation(rng: np.random.Generator, aug: Augmentation) -> Augmenta
         normals += [value for value in rng.standard_normal(8).tolist() if abs(value) <= 1]
     params = decide(uniforms, normals[:4], aug)
     changes = aug.colour, aug.blur, aug.noise, aug.erase
-    return params._replace(pixels=sample_pixels(rng, *changes)) if any(changes) else params
+    if any(changes):
+        params = params._replace(pixel_params=pixels.sample_pixels(rng, *changes))
+    return params
 
 
 def decide(uniforms: list[float], normals: list[float], aug: Augmentation) -> AugmentationParams:

@@ -13,16 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.ranges import between, check_ranges, within
+from pose_data.samples import pixels
 from pose_data.samples.crop import Floats, three_points
-from pose_data.samples.pixels import (
-    UNCHANGED,
-    Blur,
-    Colour,
-    Erase,
-    Noise,
-    PixelParams,
-    sample_pixels,
-)
 
 Size = tuple[int, int]
 Side = Literal["short", "long"]
@@ -43,10 +35,10 @@ class SceneAugmentation:
     scale: tuple[float, float] = field(default=(0.75, 1.5), metadata=between(0, ordered=True))
     translate: float = field(default=40.0, metadata=within(0))
     side: Side = "short"
-    colour: Colour | None = None
-    blur: Blur | None = None
-    noise: Noise | None = None
-    erase: Erase | None = None
+    colour: pixels.Colour | None = None
+    blur: pixels.Blur | None = None
+    noise: pixels.Noise | None = None
+    erase: pixels.Erase | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -59,7 +51,7 @@ class SceneParams(NamedTuple):
     rotation: float  # degrees
     shift: tuple[int, int]  # pixels of the image
     flip: bool
-    pixels: PixelParams = UNCHANGED
+    pixel_params: pixels.PixelParams = pixels.UNCHANGED
 
 
 def sample_scene(rng: np.random.Generator, aug: SceneAugmentation, image_size: Size) -> SceneParams:
@@ -73,9 +65,9 @@ def sample_scene(rng: np.random.Generator, aug: SceneAugmentation, image_size: S
     reach = [int(value) for value in translation_reach(image_size, scale, aug.translate)]
     dx, dy = (int(rng.integers(-r, max(r, 1 - r))) for r in reach)  # the upper end is exclusive
     changes = aug.colour, aug.blur, aug.noise, aug.erase
-    pixels = sample_pixels(rng, *changes) if any(changes) else UNCHANGED
+    pixel_params = pixels.sample_pixels(rng, *changes) if any(changes) else pixels.UNCHANGED
     rotation = (u_rotation * 2 - 1) * aug.rotate
-    return SceneParams(scale, rotation, (dx, dy), u_flip < aug.flip_prob, pixels)
+    return SceneParams(scale, rotation, (dx, dy), u_flip < aug.flip_prob, pixel_params)
 
 
 def translation_reach(

@@ -134,8 +134,8 @@ class TopDown:
         else:  # rounding differs when the matrix does the mirroring
             image = warp_affine(decoded.pixels, matrix, self.input_size, self.warp, mirrored=flip)
         image = np.atleast_3d(image)  # (h, w, 3) or (h, w, 1)
-        if params.pixels != UNCHANGED:
-            image = change_pixels(image, params.pixels)
+        if params.pixel_params != UNCHANGED:
+            image = change_pixels(image, params.pixel_params)
         sample = {
             "image": image,
             "matrix": whole,

@@ -14,18 +14,9 @@ from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.skeleton import COCO
+from pose_data.synthetic import shapes
 from pose_data.synthetic.figures import Figure, random_colour, sample_figure, shaded, skin_colour
-from pose_data.synthetic.shapes import (
-    CIRCLE,
-    Shape,
-    body_shapes,
-    cover,
-    is_turned_away,
-    locate,
-    paint,
-    showing_parts,
-    sixteenths,
-)
+from pose_data.synthetic.shapes import CIRCLE, Shape, cover, paint, sixteenths
 
 Image = NDArray[np.uint8]
 Layer = tuple[list[Shape], int]  # shapes, and whose: 0 of an object, else of a person, from 1
@@ -78,9 +69,9 @@ def synthesize_image(
     crowd = _sample_crowd(hard, size) if hard.random() < scene.crowd_share else []
     image = _background(rng, size)
     owner = np.zeros((height, width), np.uint8)  # 16 * person (from 1) + body part, 0 elsewhere
-    for shapes, who in [*crowd, *reversed(layers)]:  # back to front
-        paint(image, shapes)
-        cover(owner, shapes, who)
+    for parts, who in [*crowd, *reversed(layers)]:  # back to front
+        paint(image, parts)
+        cover(owner, parts, who)
     people, unlabelled = [], (0,) * 3 * len(names)
     for who, figure in enumerate(figures, start=1):
         keypoints: Sequence[float] = unlabelled
@@ -113,13 +104,13 @@ def _sample_layers(
             figure = _placed(rng, sample_figure(rng, tall), size)
             if sum(_is_labelled(figure, name, size) for name in COCO.keypoints) < 8:
                 continue
-            shapes = body_shapes(figure)
+            parts = shapes.body_shapes(figure)
             alone = np.zeros_like(covered)
-            cover(alone, shapes, 1)
+            cover(alone, parts, 1)
             shown = np.count_nonzero((alone > 0) & (covered == 0))
             if shown >= 0.55 * np.count_nonzero(alone):
                 figures.append(figure)
-                layers.append((shapes, len(figures)))
+                layers.append((parts, len(figures)))
                 covered |= alone
                 break
     return layers, figures
@@ -135,7 +126,7 @@ def _sample_crowd(rng: np.random.Generator, size: tuple[int, int]) -> list[Layer
     for _ in range(rng.integers(8, 16, endpoint=True)):
         figure = sample_figure(rng, tall * rng.uniform(0.85, 1.15))
         place = rng.uniform(left, max(right, left + 2 * tall)), floor + rng.normal(0, 0.1 * tall)
-        found.append((body_shapes(figure.moved(*place)), _CROWD))
+        found.append((shapes.body_shapes(figure.moved(*place)), _CROWD))
     return found
 
 
@@ -152,9 +143,9 @@ def _placed(rng: np.random.Generator, figure: Figure, size: tuple[int, int]) -> 
 def _is_labelled(figure: Figure, name: str, size: tuple[int, int]) -> bool:
     """Tell whether a keypoint is in the image and not on the far side of the head."""
     # COCO's annotators leave out the nose on the back of a head, but not most else that is hidden.
-    x, y = locate(figure, name)
+    x, y = shapes.locate(figure, name)
     is_inside = 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
-    return is_inside and not is_turned_away(figure, name)
+    return is_inside and not shapes.is_turned_away(figure, name)
 
 
 def _keypoints(figure: Figure, names: Sequence[str], owner: Image, who: int) -> list[float]:
@@ -164,9 +155,13 @@ def _keypoints(figure: Figure, names: Sequence[str], owner: Image, who: int) -> 
         if not _is_labelled(figure, name, (owner.shape[1], owner.shape[0])):
             keypoints += [0, 0, 0]
             continue
-        x, y = locate(figure, name)
+        x, y = shapes.locate(figure, name)
         part = int(owner[round(y), round(x)]) - 16 * who
-        keypoints += [round(x, 2), round(y, 2), 2 if part in showing_parts(figure, name) else 1]
+        keypoints += [
+            round(x, 2),
+            round(y, 2),
+            2 if part in shapes.showing_parts(figure, name) else 1,
+        ]
     return keypoints
 
 
@@ -247,11 +242,11 @@ def _object(rng: np.random.Generator, size: tuple[int, int], extent: float) -> l
     centre = rng.random(2) * size
     if rng.random() < 0.3:
         return [Shape(sixteenths(centre + CIRCLE / 2 @ axes), colour)]
-    shapes = [Shape(sixteenths(centre + _SQUARE @ axes), colour)]
+    parts = [Shape(sixteenths(centre + _SQUARE @ axes), colour)]
     if rng.random() < 0.4:
         stripe = shaded(colour, rng.uniform(0.5, 1.4))
-        shapes += [Shape(band, stripe) for band in sixteenths(centre + _BANDS @ axes)]
-    return shapes
+        parts += [Shape(band, stripe) for band in sixteenths(centre + _BANDS @ axes)]
+    return parts
 
 
 def _photographed(rng: np.random.Generator, image: Image) -> Image:
