@@ -29,39 +29,49 @@ def cache_path(annotation_file: Path) -> Path:
 def cached(
     annotation_file: Path, image_dir: Path | None, findings: Findings, read: Read = read_pieces
 ) -> Table:
-    """Return what read_table does, from the cache where it holds, and write the cache where not.
+    """Return what read_table does, from the cache where it is valid, else write the cache.
 
     A cache that cannot be written is a finding, not an error: data are often on read-only discs.
     """
     state = annotation_file.stat() if annotation_file.is_file() else None
     if state is None or state.st_size < SMALLEST:
-        return read_table(annotation_file, image_dir, findings, read)  # which says what is wrong
+        return read_table(annotation_file, image_dir, findings, read)  # also names a missing file
     key = f"{VERSION} {state.st_size} {state.st_mtime_ns}".encode()
-    found = _load(cache_path(annotation_file), key, image_dir, findings)
-    if found is not None:
-        return found
-    found = read_table(annotation_file, image_dir, findings, read)
+    folder = "" if image_dir is None else str(image_dir.resolve())
+    table = _load(cache_path(annotation_file), key, folder, findings)
+    if table is not None:
+        return table
+    table = read_table(annotation_file, image_dir, findings, read)
+    about = {
+        "sizes_of": folder if table.has_read_sizes else None,
+        "categories": [each._asdict() for each in table.categories],
+        "findings": [(f.slug, f.records, f.count) for f in findings.by_slug.values()],
+    }
+    arrays: dict[str, Any] = {f"images.{name}": each for name, each in table.images.items()}
+    arrays |= {f"rows.{name}": each for name, each in table.rows.items()}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    arrays["key"] = np.frombuffer(key, np.uint8)
     try:
-        _save(cache_path(annotation_file), key, image_dir, found, findings)
+        with replacing(cache_path(annotation_file)) as file:
+            np.savez(file, **arrays)
     except OSError as error:
         why = error.strerror or error
         text = f"{annotation_file}: no cache beside it, it is parsed each time: {why}"
         findings.add("no-cache", text)
-    return found
+    return table
 
 
-def _folder_name(image_dir: Path | None) -> str:
-    return "" if image_dir is None else str(image_dir.resolve())
+def _load(path: Path, key: bytes, folder: str, findings: Findings) -> Table | None:
+    """Return the table of a cache; None where there is none, or another file's, or a damaged one.
 
-
-def _load(path: Path, key: bytes, image_dir: Path | None, findings: Findings) -> Table | None:
-    """Return what a cache holds; None where there is none, or another file's, or a damaged one."""
+    folder: of the images, whose sizes may be in the cache.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if stored["key"].tobytes() != key:
                 return None
             about = json.loads(stored["about"].tobytes())
-            if about["sizes_of"] not in (None, _folder_name(image_dir)):
+            if about["sizes_of"] not in (None, folder):
                 return None
             parts: dict[str, dict[str, Any]] = {"images": {}, "rows": {}}
             for part, column in (name.split(".") for name in stored.files if "." in name):
@@ -75,18 +85,3 @@ def _load(path: Path, key: bytes, image_dir: Path | None, findings: Findings) ->
         return None
     findings.by_slug |= found
     return Table(**parts, categories=categories, has_read_sizes=about["sizes_of"] is not None)
-
-
-def _save(path: Path, key: bytes, image_dir: Path | None, found: Table, findings: Findings) -> None:
-    """Write a cache; raises OSError."""
-    about = {
-        "sizes_of": _folder_name(image_dir) if found.has_read_sizes else None,
-        "categories": [each._asdict() for each in found.categories],
-        "findings": [(f.slug, f.records, f.count) for f in findings.by_slug.values()],
-    }
-    arrays: dict[str, Any] = {f"images.{name}": each for name, each in found.images.items()}
-    arrays |= {f"rows.{name}": each for name, each in found.rows.items()}
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    arrays["key"] = np.frombuffer(key, np.uint8)
-    with replacing(path) as file:
-        np.savez(file, **arrays)
