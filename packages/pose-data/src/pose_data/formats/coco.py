@@ -25,9 +25,13 @@ _log = logging.getLogger("pose_data.notices")
 _ODD_NAMES = {"`skeleton` is left out": "wrong-skeleton", "a side but no partner": "lone-side"}
 
 
+# Columns that are fields of Regions.
+_SHARED = ("image_index", "is_crowd", "num_keypoints", "bbox_xywh", "area", "rle_bytes")
+
+
 @dataclass(frozen=True)
 class Annotations:
-    """What is taken of a file: I images (sizes as (w, h)), R regions of the same K keypoints.
+    """What is used of a file: I images (sizes as (w, h)), R regions of the same K keypoints.
 
     lacks_area (R,): whose area is derived. categories: those of the regions.
     """
@@ -54,11 +58,13 @@ def load_coco(
 
     Dropped: crowds, persons without labelled keypoints, and boxes that are empty after clipping to
     the image. What is missing or null is derived: boxes, areas, num_keypoints, iscrowd, sizes of
-    images (from their headers). image_dir: None for work without pixels, such as statistics and
-    evaluation; what needs them then raises DatasetError. skeleton: None for the file's own.
-    categories: ids or names; None for all that have keypoints, which must then be the same.
-    flip_pairs: names of what mirrors each other; None for what the names say. cache: keep a file of
-    4 MB or more as arrays beside it (NAME.cache.npz).
+    images (from their headers).
+
+    image_dir: None for work without pixels, such as statistics and evaluation; what needs them then
+    raises DatasetError. skeleton: None for the file's own. categories: ids or names; None for all
+    that have keypoints, which must then be the same. flip_pairs: pairs of names that mirror each
+    other; None for what the names imply. cache: keep a file of 4 MB or more as arrays beside it
+    (NAME.cache.npz).
 
     Raises DatasetError where a file is missing, is not JSON, or a record cannot be used. Whatever
     was derived or left out is in `notices`, and logged as warnings of "pose_data.notices".
@@ -84,13 +90,13 @@ def checked_folder(image_dir: str | Path | None) -> Path | None:
 def announced(persons: Persons) -> Persons:
     """Log the notices of freshly loaded persons, and return them."""
     for notice in persons.notices:
-        _say(notice)
+        _log_once(notice)
     return persons
 
 
 @lru_cache(maxsize=1000)
-def _say(notice: str) -> None:
-    """Log a notice, once: a file may be loaded for training and for evaluation."""
+def _log_once(notice: str) -> None:
+    """Log a notice; once, since a file may be loaded for training and for evaluation."""
     _log.warning(notice)
 
 
@@ -141,7 +147,7 @@ def _skeleton(
     path: Path,
     findings: Findings,
 ) -> Skeleton:
-    """Return the skeleton to read a file by, and report what must be said about it."""
+    """Return the skeleton to read a file by, and report what is odd or inferred."""
     category = chosen[0] if chosen else Category(0, "")
     names = category.keypoints
     if given is not None and not names:
@@ -180,9 +186,9 @@ def _has_wrong_rle(table: Table, taken: Bools, path: Path, findings: Findings) -
     has_rle = taken & (rows["rle_count"] > 0) & (own > 0).all(axis=1)
     is_wrong = has_rle & (rows["rle_size"] != own[:, ::-1]).any(axis=1)
     for i in np.flatnonzero(is_wrong):
-        h, w = rows["rle_size"][i]
+        (h, w), (width, height) = rows["rle_size"][i], own[i]
         text = f"{path} annotation {rows['number'][i]} (id {rows['id'][i]}): the segmentation's "
-        text += f"size is {h} x {w}, the image's {own[i, 1]} x {own[i, 0]} (h x w)"
+        text += f"size is {h} x {w}, the image's {height} x {width} (h x w)"
         findings.add("wrong-type", text)
     return is_wrong
 
@@ -199,26 +205,18 @@ def _regions(table: Table, kept: Ints, count: int) -> Regions:
             "rle_bytes": take_ragged(rows["rle_count"], kept),
         }
         rows = {key: values[elements.get(key, kept)] for key, values in rows.items()}
-    points = rows["points"]
-    if len(points) < 3 * count * len(kept):
-        points = np.zeros((len(kept), 3 * count), points.dtype)
-        points[rows["point_count"] > 0] = rows["points"].reshape(-1, 3 * count)
-    poses = points.reshape(-1, count, 3)  # (R, K, 3)
+    poses = np.zeros((len(kept), count, 3), rows["points"].dtype)
+    poses[rows["point_count"] > 0] = rows["points"].reshape(-1, count, 3)
     return Regions(
         ids=rows["id"],
-        image_index=rows["image_index"],
         category_ids=rows["category_id"],
-        is_crowd=rows["is_crowd"],
-        num_keypoints=rows["num_keypoints"],
-        bbox_xywh=rows["bbox_xywh"],
-        area=rows["area"],
+        **{name: rows[name] for name in _SHARED},
         keypoints=np.ascontiguousarray(poses[..., :2]),
         visible=np.ascontiguousarray(poses[..., 2], np.float32),
         polygon_first=starts(rows["polygon_count"]),
         point_first=starts(rows["vertex_count"]),
         points=rows["vertices"],
         rle_first=starts(rows["rle_count"]),
-        rle_bytes=rows["rle_bytes"],
     )
 
 
