@@ -205,8 +205,10 @@ def _regions(table: Table, kept: Ints, count: int) -> Regions:
             "rle_bytes": take_ragged(rows["rle_count"], kept),
         }
         rows = {key: values[elements.get(key, kept)] for key, values in rows.items()}
-    poses = np.zeros((len(kept), count, 3), rows["points"].dtype)
-    poses[rows["point_count"] > 0] = rows["points"].reshape(-1, count, 3)
+    poses = rows["points"].reshape(-1, count, 3)
+    if len(poses) < len(kept):
+        poses = np.zeros((len(kept), count, 3), poses.dtype)
+        poses[rows["point_count"] > 0] = rows["points"].reshape(-1, count, 3)
     return Regions(
         ids=rows["id"],
         category_ids=rows["category_id"],

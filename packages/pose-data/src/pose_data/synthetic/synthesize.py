@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from pose_data.errors import DatasetError
+from pose_data.infer import skeleton_of
 from pose_data.skeleton import AIC, COCO, Skeleton, coco_category, plain_name
 from pose_data.synthetic.cartoons import EASY, Scene, synthesize_image
 from pose_data.synthetic.shapes import JOINTS
@@ -42,18 +43,16 @@ def custom_skeleton(count: int) -> Skeleton:
     if not 3 <= count <= len(names) + 1:
         raise DatasetError(f"keypoints must be 3 to {len(names) + 1}, got {count}")
     names = names[:count] if count % 2 else ["neck", *names[: count - 1]]
-    place = {name: index for index, name in enumerate(names)}
-    pairs = [(place[f"left_{j}"], place[f"right_{j}"]) for j in _IN_ORDER if f"left_{j}" in place]
-    links = pairs[:2]
+    number = {name: index for index, name in enumerate(names, 1)}
+    links = [
+        (number[f"left_{j}"], number[f"right_{j}"]) for j in _IN_ORDER[1:3] if f"left_{j}" in number
+    ]
     for side in ("left", "right"):
         for chain in _CHAINS:
-            found = [n for n in (j.replace("*", side) for j in chain) if n in place]
-            links += [(place[a], place[b]) for a, b in pairwise(found)]
-    lower = [i for i, name in enumerate(names) if name.split("_")[-1] in ("hip", "knee", "ankle")]
-    upper = tuple(i for i in range(count) if i not in lower)
-    sigma = {"neck": 0.079, **dict(zip(COCO.keypoints, COCO.sigmas, strict=True))}
-    sigmas, name = tuple(sigma[name] for name in names), f"custom{count}"
-    return Skeleton(name, tuple(names), tuple(pairs), tuple(links), upper, tuple(lower), sigmas)
+            found = [name for name in (j.replace("*", side) for j in chain) if name in number]
+            links += [(number[a], number[b]) for a, b in pairwise(found)]
+    category = {"name": f"custom{count}", "keypoints": names, "skeleton": links}
+    return skeleton_of(category)[0]
 
 
 def synthesize(
