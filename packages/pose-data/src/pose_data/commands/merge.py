@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pose_data.commands.loading import new_path, say
+from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, reading
 from pose_data.fix import fixed, read_plain
 from pose_data.writing import write_json
 
-HELP = "Write several annotation files as one, with new ids; categories are united by name."
+HELP = "Merge annotation files into one, with new ids; categories are matched by name."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix",
         nargs="+",
-        help="a folder for each file, put before its file names; images of one name are then one",
+        help="a folder for each file, put before its file names; equal names are then one image",
     )
 
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     result, more = fixed(merged | {"categories": list(categories.values())})
     write_json(args.out, result)
     counts = {key: len(result[key]) for key in ("images", "annotations", "categories")}
-    say(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
+    report(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""pose-data show ANNOTATIONS IMAGES -o PAGE.html: skeletons, and samples as training sees them."""
+"""pose-data show ANNOTATIONS IMAGES -o PAGE.html: annotated images and training samples."""
 
 import argparse
 from pathlib import Path
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bottom-up", action="store_true", help="samples are whole images")
     parser.add_argument(
-        "--samples", type=int, default=6, help="of how many persons, or their images (6)"
+        "--samples", type=int, default=6, help="how many persons, or their images (6)"
     )
     parser.add_argument("--draws", type=int, default=4, help="augmentations of each sample (4)")
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=sorted(PIXELS),
         default=[],
-        help="change pixels of samples, too, by the default ranges",
+        help="also change pixels of samples, by the default ranges",
     )
     parser.add_argument(
         "--names", action="store_true", help="write keypoint names, in larger images"
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(FEWEST, MOST + 1),
         metavar="N",
-        help="in use of 16-bit images, 8 to 16, as data.bits in pose-train",
+        help="bits in use of 16-bit images, 8 to 16, as data.bits in pose-train",
     )
     parser.add_argument("--seed", type=int, default=0)
 
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     persons = load(args)
     if not len(persons):
-        raise DatasetError(f"{args.annotations} holds no labelled person")
+        raise DatasetError(f"{args.annotations} has no labelled person")
     rng = np.random.default_rng(args.seed)
     if args.ids:
         rows = np.flatnonzero(np.isin(persons.ids, args.ids))

@@ -12,13 +12,15 @@ from pose_data.errors import DatasetError
 from pose_data.fix import id_key, read_plain
 from pose_data.writing import write_json
 
-HELP = "Divide an annotation file into training and validation, image by image."
+HELP = "Split an annotation file into training and validation, image by image."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")
     parser.add_argument("out", type=Path, help="folder for NAME_train.json and NAME_val.json")
-    parser.add_argument("--val", type=float, default=0.1, help="share of the images (0.1)")
+    parser.add_argument(
+        "--val", type=float, default=0.1, help="share of the images for validation (0.1)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--group",
@@ -70,7 +72,7 @@ def _chosen(path: Path, images: list[dict[str, Any]], args: argparse.Namespace) 
     count = Counter(keys)
     names = sorted(count)
     if len(names) < 2:
-        raise DatasetError(f"{path}: {len(names)} groups of images cannot be divided")
+        raise DatasetError(f"{path}: {len(names)} groups of images cannot be split")
     chosen: set[str] = set()
     taken = 0
     for place in np.random.default_rng(args.seed).permutation(len(names)).tolist():

@@ -9,7 +9,7 @@ from pose_data.skeleton import COCO, SKELETONS
 from pose_data.synthetic.cartoons import EASY, HARD
 from pose_data.synthetic.synthesize import custom_skeleton, synthesize
 
-HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's form."
+HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's format."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--skeleton", choices=sorted(SKELETONS), help="a known skeleton (coco)")
-    kind.add_argument("--keypoints", type=int, help="a skeleton of its own with that many, 3 to 18")
+    kind.add_argument("--keypoints", type=int, help="a skeleton with that many keypoints, 3 to 18")
     kind.add_argument("--aic", action="store_true", help="AI Challenger's original files")
 
 
