@@ -26,24 +26,19 @@ _FILES = {  # of each format, in folders
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "sources", type=Path, nargs="+", help="data.yaml, .csv, .xml, .json, or folders of them"
-    )
-    parser.add_argument(
-        "out", type=new_path, help="the JSON file to write; with --to yolo a folder"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("sources", type=Path, nargs="+", help="data.yaml, .csv, .xml, .json, or folders of them")
+    add("out", type=new_path, help="the JSON file to write; with --to yolo a folder")
+    add(
         "--from",
         dest="kind",
         choices=_FILES,
         help="format of the sources, instead of the detected one",
     )
-    parser.add_argument("--to", choices=("coco", "yolo"), default="coco")
-    parser.add_argument(
-        "--images", type=Path, help="folder of the images, where it cannot be found"
-    )
-    parser.add_argument("--names", help="keypoints in order, a,b,c; others are left out")
-    parser.add_argument("--split", help="of YOLO's data.yaml: train, val or test (all of them)")
+    add("--to", choices=("coco", "yolo"), default="coco")
+    add("--images", type=Path, help="folder of the images, where it cannot be found")
+    add("--names", help="keypoints in order, a,b,c; others are left out")
+    add("--split", help="of YOLO's data.yaml: train, val or test (all of them)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,15 +12,12 @@ HELP = "Keep some categories, annotations with enough keypoints, images with ann
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")
-    parser.add_argument("out", type=new_path, help="the file to write")
-    parser.add_argument("--categories", help="names or ids, separated by commas")
-    parser.add_argument(
-        "--min-keypoints", type=int, default=0, help="fewest labelled ones (0); crowds are kept"
-    )
-    parser.add_argument(
-        "--drop-empty-images", action="store_true", help="also drop images without annotations"
-    )
+    add = parser.add_argument
+    add("annotations", type=Path, help="COCO keypoint JSON")
+    add("out", type=new_path, help="the file to write")
+    add("--categories", help="names or ids, separated by commas")
+    add("--min-keypoints", type=int, default=0, help="fewest labelled ones (0); crowds are kept")
+    add("--drop-empty-images", action="store_true", help="also drop images without annotations")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,9 +15,10 @@ HELP = "Merge annotation files into one, with new ids; categories are matched by
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("annotations", type=Path, nargs="+", help="COCO keypoint JSON files")
-    parser.add_argument("-o", "--out", type=new_path, required=True, help="the file to write")
-    parser.add_argument(
+    add = parser.add_argument
+    add("annotations", type=Path, nargs="+", help="COCO keypoint JSON files")
+    add("-o", "--out", type=new_path, required=True, help="the file to write")
+    add(
         "--prefix",
         nargs="+",
         help="a folder for each file, put before its file names; equal names are then one image",

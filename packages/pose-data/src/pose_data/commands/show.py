@@ -23,39 +23,32 @@ HELP = "Draw annotated images and augmented samples, to .html or .png."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add_data(parser)
-    parser.add_argument("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
-    parser.add_argument(
-        "--num-images", "--pictures", type=int, default=12, help="how many annotated images (12)"
-    )
-    parser.add_argument("--bottom-up", action="store_true", help="samples are whole images")
-    parser.add_argument(
-        "--samples", type=int, default=6, help="how many persons, or their images (6)"
-    )
-    parser.add_argument("--draws", type=int, default=4, help="augmentations of each sample (4)")
-    parser.add_argument(
-        "--input-size", type=parse_size, help="of samples (192x256; 512x512 with --bottom-up)"
-    )
-    parser.add_argument("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
-    parser.add_argument(
+    add("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
+    add("--num-images", "--pictures", type=int, default=12, help="how many annotated images (12)")
+    add("--bottom-up", action="store_true", help="samples are whole images")
+    add("--samples", type=int, default=6, help="how many persons, or their images (6)")
+    add("--draws", type=int, default=4, help="augmentations of each sample (4)")
+    add("--input-size", type=parse_size, help="of samples (192x256; 512x512 with --bottom-up)")
+    add("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
+    add(
         "--pixels",
         nargs="+",
         choices=sorted(PIXELS),
         default=[],
         help="also change pixels of samples, by the default ranges",
     )
-    parser.add_argument(
-        "--names", action="store_true", help="write keypoint names, in larger images"
-    )
-    parser.add_argument("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
-    parser.add_argument(
+    add("--names", action="store_true", help="write keypoint names, in larger images")
+    add("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
+    add(
         "--bits",
         type=int,
         choices=range(FEWEST, MOST + 1),
         metavar="N",
         help="bits in use of 16-bit images, 8 to 16, as data.bits in pose-train",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    add("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,13 +16,12 @@ HELP = "Split an annotation file into training and validation, image by image."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")
-    parser.add_argument("out", type=Path, help="folder for NAME_train.json and NAME_val.json")
-    parser.add_argument(
-        "--val", type=float, default=0.1, help="share of the images for validation (0.1)"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
+    add = parser.add_argument
+    add("annotations", type=Path, help="COCO keypoint JSON")
+    add("out", type=Path, help="folder for NAME_train.json and NAME_val.json")
+    add("--val", type=float, default=0.1, help="share of the images for validation (0.1)")
+    add("--seed", type=int, default=0)
+    add(
         "--group",
         help="regular expression on file names; images with the same first group stay together, "
         "as the frames of a video must: '^(.+)_[0-9]+'",

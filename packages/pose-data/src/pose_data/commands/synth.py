@@ -13,14 +13,13 @@ HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's format
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, help="a new or empty folder")
-    parser.add_argument("--train", type=int, default=1000, help="training images (1000)")
-    parser.add_argument("--val", type=int, default=200, help="validation images (200)")
-    parser.add_argument("--size", type=size, default=(320, 240), help="of the images (320x240)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--hard", action="store_true", help="2 to 8 persons, crowds, some persons without labels"
-    )
+    add = parser.add_argument
+    add("out", type=Path, help="a new or empty folder")
+    add("--train", type=int, default=1000, help="training images (1000)")
+    add("--val", type=int, default=200, help="validation images (200)")
+    add("--size", type=size, default=(320, 240), help="of the images (320x240)")
+    add("--seed", type=int, default=0)
+    add("--hard", action="store_true", help="2 to 8 persons, crowds, some persons without labels")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--skeleton", choices=sorted(SKELETONS), help="a known skeleton (coco)")
     kind.add_argument("--keypoints", type=int, help="a skeleton with that many keypoints, 3 to 18")
