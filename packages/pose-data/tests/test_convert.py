@@ -102,7 +102,7 @@ def test_labelme_of_two_animals_without_groups(
 ) -> None:
     labelme(tmp_path / "x/a.json", shape("nose", (50, 40)), shape("nose", (80, 40)))
     error = refused(capsys, tmp_path / "x", tmp_path / "new.json")
-    assert "a.json: nose stands twice in one animal: give" in error
+    assert "a.json: nose occurs twice in one animal: give" in error
     labelme(tmp_path / "y/a.json", shape("nose", (50, 40), points=[[1]]))
     assert "a.json: a value is missing or wrong" in refused(
         capsys, tmp_path / "y", tmp_path / "new"

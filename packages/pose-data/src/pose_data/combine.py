@@ -92,7 +92,7 @@ def combine(
 
 
 def union(first: Skeleton, second: Skeleton, same: Same | None = None) -> Skeleton:
-    """Return the keypoints of the first skeleton and behind them those the second has besides."""
+    """Return the keypoints of the first skeleton, then those that only the second has."""
     renamed = {plain_name(v): plain_name(k) for k, v in (same or {}).items() if isinstance(v, str)}
     names = list(first.keypoints)
     place = {plain_name(name): index for index, name in enumerate(names)}
@@ -194,7 +194,7 @@ def draw_rows(
     rng: np.random.Generator,
     shares: Sequence[Shares | None] | None = None,
 ) -> NDArray[np.int64]:
-    """Draw rows that stand source by source, `counts` of each, by a ratio for each source.
+    """Draw rows that are ordered by source, `counts` of each, by a ratio for each source.
 
     epoch_rows says what a ratio means, and shares; this is for samples that are not persons.
     """

@@ -10,9 +10,9 @@ class DatasetError(ValueError):
 
 @contextmanager
 def reading(where: object) -> Iterator[None]:
-    """Turn what goes wrong inside into a DatasetError that says where.
+    """Raise errors of the block as a DatasetError that names `where`.
 
-    For content that is taken as it comes, without a check of each value.
+    For content that is used without a check of each value.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Find out the skeleton of a file: a shipped one by its names, else what the names let on."""
+"""Infer the skeleton of a file: a shipped one with the same names, else what the names imply."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def skeleton_of(
     """Return the skeleton of a category with `keypoints`, and notices of what was inferred.
 
     The names of a shipped skeleton give that one; else left and right are paired by name, links are
-    the category's `skeleton` (1-based), halves and sigmas come from the names where they tell.
+    the category's `skeleton` (1-based), halves and sigmas come from the names where possible.
     flip_pairs: names of what mirrors each other, where the names alone mislead. Raises DatasetError
     for wrong names, and without flip_pairs where a name could mirror several others.
     """
@@ -64,7 +64,7 @@ def _inferred(
     links: tuple[tuple[int, int], ...],
     flip_pairs: Sequence[Sequence[str]] | None,
 ) -> tuple[Skeleton, list[str]]:
-    """Infer all that the names tell, and say it in words."""
+    """Infer a skeleton from names, with notices of what was inferred."""
     words = [set(plain_name(name).split("_")) for name in names]
     words = [found | {re.sub(r"s$|\d+$", "", word) for word in found} for found in words]
     lower = tuple(i for i, found in enumerate(words) if found & _LOWER)

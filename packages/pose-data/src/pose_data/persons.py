@@ -32,7 +32,7 @@ class Category(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One annotation file among several: its rows stand together, in the order of the sources.
+    """One annotation file among several: its rows are consecutive, in the order of the sources.
 
     ratio: how often each of its persons comes in an epoch, on average. shares: how often relative
     to one another; None for equally often.
@@ -125,14 +125,14 @@ class Persons:
 
     @property
     def noun(self) -> str:
-        """Return what these are called in messages: persons, or instances of mouse."""
+        """What these are called in messages: persons, or instances of mouse."""
         names = dict.fromkeys(category.name for category in self.categories)
         if not names or "person" in names:
             return "persons"
         return f"instances of {', '.join(names)}"
 
     def describe(self) -> str:
-        """Count persons and images of each source, and say how often they come."""
+        """Return the counts of persons and images of each source, and how often they come."""
         lines = []
         sources = sources_of(self)
         # Of several files, what one calls cats another may call animals.

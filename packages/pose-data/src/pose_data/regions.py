@@ -87,14 +87,13 @@ def starts(counts: NDArray[np.integer | np.bool_]) -> NDArray[np.int64]:
 
 
 def take_ragged(counts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return which elements some rows of a ragged array hold; counts: of every row."""
+    """Return the elements of some rows of a ragged array; counts: of every row."""
     first, new_first = starts(counts), starts(counts[rows])
     return np.arange(new_first[-1]) + np.repeat(first[rows] - new_first[:-1], counts[rows])
 
 
 def join_regions(parts: list[Regions], first_image: list[int]) -> Regions:
-    """Put regions of the same K behind one another; first_image is added to each's image_index."""
-
+    """Concatenate regions of the same K; first_image is added to the image_index of each."""
     columns: dict[str, NDArray[Any]] = {}
     for name in (each.name for each in fields(Regions)):
         arrays = [getattr(part, name) for part in parts]

@@ -1,7 +1,7 @@
-"""The order of samples: persons of one image close enough to share its decoding, yet apart.
+"""The order of samples: persons of one image are near enough to share its decoding.
 
-The persons of an image go to successive batches of one worker, which has the image still at
-hand, and no two of them into one batch: it shows as many images as after a plain shuffle.
+They go to successive batches of one worker, which has the image in its cache, and no two of them
+into one batch: a batch has as many different images as after a plain shuffle.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the joints of a person are called, which of them mirror each other and how they connect.
+"""Skeletons: names of keypoints, which of them mirror each other and how they connect.
 
 The shipped skeletons carry MMPose's published names, links, halves and sigmas.
 """
@@ -127,10 +127,10 @@ def _skeleton(
 ) -> Skeleton:
     """Build a skeleton from words: names, `a-b` links, the lower half; left and right by name."""
     names = tuple(keypoints.split())
-    place = {joint: index for index, joint in enumerate(names)}
-    lower = {place[joint] for joint in lower_body.split()}
+    place = {each: index for index, each in enumerate(names)}
+    lower = {place[each] for each in lower_body.split()}
     pairs = [link.split("-") for link in links.split()]
-    left = [joint for joint in names if joint.startswith("left_")]
+    left = [each for each in names if each.startswith("left_")]
     return Skeleton(
         name=name,
         keypoints=names,
@@ -182,7 +182,7 @@ AIC = _skeleton(
     ),
 )
 
-COCO_AIC = _skeleton(  # what `combine` trains: COCO's joints and the two that AIC has besides
+COCO_AIC = _skeleton(  # what `combine` trains: COCO's keypoints and two more of AIC
     "coco_aic",
     f"{_COCO_NAMES} head_top neck",
     f"{_COCO_LINKS} head_top-neck",

@@ -1,4 +1,4 @@
-"""Find out what is wrong with an annotation file, its images and a results file."""
+"""Check an annotation file, its images and a results file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +23,8 @@ def check(
     """Return what is wrong with a COCO keypoint file, errors first; an empty list where nothing is.
 
     It is read as load_coco reads it, by the same functions; what that refuses is an error here.
-    image_dir: look at its images too (headers and ends of files; of 16-bit ones some are decoded).
-    results: a results or detections file to hold against the annotations. Broken files are
+    image_dir: check its images too (headers and ends of files; of 16-bit ones some are decoded).
+    results: a results or detections file to compare with the annotations. Broken files are
     findings, too.
     """
     path, findings = Path(annotations), Findings()

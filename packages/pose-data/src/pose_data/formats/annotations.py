@@ -54,7 +54,7 @@ _SETTLED = {"image_id", "lacks_id", "lacks_category", *_DERIVED} - {"lacks_area"
 
 @dataclass(frozen=True)
 class Table:
-    """What a keypoint file holds, before anything is chosen from it.
+    """The content of a keypoint file, before anything is chosen from it.
 
     images: id, name, size (I, 2) as (w, h), 0 where unknown. rows: of each annotation what
     `_annotation_columns` says; keypoints are ragged, since categories may differ in their number.
@@ -134,7 +134,7 @@ def _image_columns(rows: Rows) -> Columns:
 
 
 def _annotation_columns(rows: Rows) -> Columns:
-    """Read some annotations (n,); points (P,) are x, y, v behind one another.
+    """Read some annotations (n,); points (P,) are x, y, v, concatenated.
 
     is_used: what can be read; number: places in the file; point_count: values in `points` of each.
     """
@@ -145,7 +145,7 @@ def _annotation_columns(rows: Rows) -> Columns:
     if (counts % 3 == 0).all():
         before = starts(points[2::3] > 0)  # labelled keypoints before each
         counted = before[first[1:] // 3] - before[first[:-1] // 3]  # (n,)
-    else:  # some records are wrong, and refused if their category is taken
+    else:  # some records are wrong, and refused if their category is used
         ends = zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
         counted = np.array([(points[a + 2 : b : 3] > 0).sum() for a, b in ends], np.int64)
     boxes = np.zeros((len(rows), 4))
@@ -163,7 +163,7 @@ def _annotation_columns(rows: Rows) -> Columns:
     columns["id"], columns["lacks_id"] = rows.integers("id", required=False)
     is_ignored = columns["is_crowd"] | (num_keypoints == 0)
     columns |= segmentations(rows, is_ignored & ~rows.is_bad, boxes)
-    # float32 is half the memory where it holds the same numbers, as it does COCO's whole pixels.
+    # float32 takes half the memory, where it is exact, as for COCO's whole pixels.
     narrow = points.astype(np.float32)
     return columns | {
         "is_used": ~rows.is_bad,

@@ -78,7 +78,7 @@ def whole_image_boxes(persons: Persons) -> Persons:
 
 
 def _without_labels(persons: Persons, image_index: Ints, corners: NDArray[np.float32]) -> Persons:
-    """Return boxes (M, 4) as persons without labels, whose ids, categories and scores follow."""
+    """Return boxes (M, 4) as persons without labels; the caller sets ids, categories and scores."""
     shape = len(corners), persons.skeleton.num_keypoints
     return replace(
         persons,
@@ -107,7 +107,7 @@ def _columns(rows: Rows) -> Columns:
 
 
 def _image_rows(image_id: Ints, persons: Persons, rows: Ints, path: Path) -> Ints:
-    """Return the row of each image (M,) among the persons."""
+    """Return the row of each image (M,) in the image arrays of the persons."""
     found = find_rows(persons.image_ids, image_id[rows])
     if (found < 0).any():
         bad = rows[np.argmax(found < 0)]

@@ -1,4 +1,4 @@
-"""Tell by its first bytes what a file is that is no COCO JSON, and say the way out."""
+"""Recognize files that are not COCO JSON by their first bytes, and name the way out."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ _KINDS = (
 
 
 def kind_of(path: Path) -> str | None:
-    """Return what a file is by its first 4 KB; None where that is not known, as for COCO's JSON."""
+    """Return the kind of a file by its first 4 KB; None where unknown, as for COCO's JSON."""
     try:
         with path.open("rb") as file:
             head = file.read(4096).removeprefix(b"\xef\xbb\xbf")
@@ -49,6 +49,6 @@ def kind_of(path: Path) -> str | None:
 
 
 def foreign(path: str | Path) -> str | None:
-    """Return a sentence that names what a file is instead of COCO JSON, and the way out."""
+    """Return a sentence that says what a file is instead of COCO JSON, and the way out."""
     kind = kind_of(Path(path))
     return next((f"{path} is {text}" for name, _, text in _KINDS if name == kind), None)

@@ -35,7 +35,7 @@ def _image_file(path: Path, given: str) -> Path:
 
 
 def _part(shape: dict[str, Any], notes: Counter[str]) -> list[Animal]:
-    """Return what a point or rectangle says of an animal; nothing for other shapes."""
+    """Return a point or rectangle as part of an animal; nothing for other shapes."""
     points = [(float(x), float(y)) for x, y in shape["points"]]
     kind = shape.get("shape_type") or ("point" if len(points) == 1 else "polygon")
     label, flags = str(shape["label"]), shape | (shape.get("flags") or {})

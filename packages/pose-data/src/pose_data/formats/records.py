@@ -1,4 +1,4 @@
-"""Columns of JSON records: ids, numbers, text. What cannot be read is reported by its record."""
+"""Columns of JSON records: ids, numbers, text. Wrong values are reported with their record."""
 
 from array import array
 from collections.abc import Callable, Iterable
@@ -19,16 +19,16 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 LARGEST = 1e9  # of a coordinate, in pixels: far beyond any image, within any type
-_FLOATS_HOLD = 2**53  # whole numbers exactly, up to there
+_FLOATS_HOLD = 2**53  # whole numbers exactly up to this
 
 
 class Rows:
     """Some consecutive records of a list in a file, read column by column.
 
-    what: of the records, for messages ("gt.json annotation"); first: the place of the first one in
+    what: names the records in messages ("gt.json annotation"); first: index of the first one in
     its list. A value that cannot be read is reported, which raises DatasetError where the findings
-    are strict, and marks its record in is_bad (n,); of a marked record nothing more is said. null
-    is the same as missing.
+    are strict, and marks its record in is_bad (n,); of a record only the first is reported. null is
+    the same as missing.
     """
 
     def __init__(self, records: list[Any], what: str, first: int, findings: Findings) -> None:
@@ -44,7 +44,7 @@ class Rows:
         return len(self.records)
 
     def name(self, i: int) -> str:
-        """Name a record in messages: its place in the list, and its id."""
+        """Name a record in messages: its index in the list, and its id."""
         own = self.records[i].get("id")
         return f"{self.what} {self.first + i}" + (f" (id {own})" if type(own) is int else "")
 
@@ -124,7 +124,7 @@ class Rows:
                 self.refuse(i, f"{key} must be {wanted}, got {value!r:.60}")
 
     def lists(self, key: str, width: int | None = None) -> tuple[Floats, Ints, Bools]:
-        """Return lists of numbers behind one another, their lengths (n,), and which are missing.
+        """Return concatenated lists of numbers, their lengths (n,), and which are missing.
 
         width: of each list, None for any. An empty list is a missing one; booleans are 0 and 1, as
         in numpy. Missing and refused ones have length 0.
@@ -149,7 +149,7 @@ def read_list(
 ) -> Columns:
     """Read a file that is a list of records; raises DatasetError where it is none.
 
-    what: of a record, for messages; read: makes columns of some rows.
+    what: names a record in messages; read: makes columns of some rows.
     """
     if not opens_list(path):
         raise DatasetError(f"{path} must be a list of {what}s")
@@ -171,7 +171,7 @@ def _flag(value: Any) -> bool | None:
 
 
 def whole_number(value: object, *, text: bool = False) -> int | None:
-    """Return an id or a count as an integer; None for what is none, booleans among it."""
+    """Return an id or a count as an integer; None for anything else, also for booleans."""
     if text and isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value[:20])
     if isinstance(value, float):
@@ -182,7 +182,7 @@ def whole_number(value: object, *, text: bool = False) -> int | None:
 
 
 def flat_numbers(lists: Iterable[Any]) -> Floats | None:
-    """Put lists of numbers behind one another; None where one is not a list of numbers alone."""
+    """Concatenate lists of numbers; None where one is not a list of numbers alone."""
     numbers = array("d")  # takes numbers only, and is faster than numpy over nested lists
     try:
         for values in lists:
@@ -193,7 +193,7 @@ def flat_numbers(lists: Iterable[Any]) -> Floats | None:
 
 
 def wrong_numbers(value: object, width: int | None) -> str | None:
-    """Say what is wrong with a list of `width` coordinates; None for nothing."""
+    """Return what is wrong with a list of `width` coordinates; None for nothing."""
     wanted = "a list of numbers" if width is None else f"{width} numbers"
     numbers = flat_numbers([value])
     if numbers is None:
@@ -208,14 +208,14 @@ def wrong_numbers(value: object, width: int | None) -> str | None:
 
 
 def joined(pieces: list[Columns]) -> Columns:
-    """Put columns behind one another, and forget the pieces."""
+    """Concatenate columns, and empty the list of pieces to free their memory."""
     whole = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     pieces.clear()
     return whole
 
 
 def find_rows(ids: Ints, wanted: Ints) -> Ints:
-    """Return the row of each wanted id among ids, the last of equal ones, -1 where it is not."""
+    """Return the row of each wanted id in ids, the last of equal ones, -1 where there is none."""
     if not len(ids):
         return np.full(len(wanted), -1)
     order = np.argsort(ids, kind="stable")

@@ -18,13 +18,13 @@ from pose_data.sides import side_pairs
 from pose_data.skeleton import COCO, flip_indices
 from pose_data.writing import new_folder
 
-Data = dict[str, Any]  # what a data.yaml holds
+Data = dict[str, Any]  # the content of a data.yaml
 _SHAPES = ([int, int, 2], [int, int, 3])
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def read_yolo(source: Path, names: list[str] | None = None, split: str | None = None) -> Found:
-    """Read what a data.yaml names, all of train, val and test or one; raises DatasetError."""
+    """Read train, val and test of a data.yaml, or one of them; raises DatasetError."""
     settings, found = _settings(source), Found()
     with reading(source):
         shape, classes = settings["kpt_shape"], settings.get("names") or ["object"]

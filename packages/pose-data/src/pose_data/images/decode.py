@@ -1,4 +1,4 @@
-"""Decode image files: one function that decodes or says why not, and a cache of its results."""
+"""Decode image files, or say why not; a cache of decoded images."""
 
 import io
 import logging

@@ -30,7 +30,7 @@ def why_missing(folder: Path, name: str) -> str:
     if found := next((tail for tail in tails if tail in files), None):
         prefix = plain[: len(plain) - len(found)]
         option = f" --strip-prefix {shlex.quote(prefix)}" if prefix else ""
-        return f"{found} is there, the file says {name}: mend it with `pose-data fix{option}`"
+        return f"{found} is there, the file says {name}: repair it with `pose-data fix{option}`"
     if found := _alike(files, plain):
         if found.endswith(f"/{plain}"):
             return f"it is in {folder / found.removesuffix(plain)}: give that folder"

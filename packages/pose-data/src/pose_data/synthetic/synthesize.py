@@ -68,13 +68,13 @@ def synthesize(
 ) -> Path:
     """Write synthetic people as `train2017/`, `val2017/` and `annotations/`, and return `out`.
 
-    `image_size` is (w, h). skeleton: any of joints that `shapes.JOINTS` lists. scene: EASY, HARD or
+    `image_size` is (w, h). skeleton: any of keypoints in `shapes.JOINTS`. scene: EASY, HARD or
     your own. layout "aic" writes AI Challenger's original form, `keypoint_train_images/` and
     `keypoint_train_annotations.json`, and `validation` alike, with AIC's skeleton.
 
     The same arguments give the same bytes, and an image depends only on `seed`, `scene`, its split
     and its place in it, so asking for more keeps the ones there were. Raises DatasetError where
-    `out` holds something already or an argument is out of range.
+    `out` is not empty or an argument is out of range.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

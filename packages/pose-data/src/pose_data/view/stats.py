@@ -1,4 +1,4 @@
-"""Count what a set of persons holds: keypoints, visibility, boxes, crowding."""
+"""Statistics of a set of persons: keypoints, visibility, boxes, crowding."""
 
 from dataclasses import dataclass
 
@@ -97,7 +97,7 @@ def _sizes(title: str, values: NDArray[np.float32]) -> str:
     edges = np.arange(0, top + 2 * step, step)
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
     chart = svg.histogram(edges.tolist(), counts.tolist(), "pixels", _COLOURS[0])
-    return card(title, "pixels; the last bar holds all that are larger", chart)
+    return card(title, "pixels; the last bar counts all that are larger", chart)
 
 
 def _counts(title: str, values: NDArray[np.int64], top: int) -> str:
