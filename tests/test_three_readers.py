@@ -39,7 +39,7 @@ SIGMAS = [0.05] * 4
 COUNT = 5
 # What `check` alone can know is wrong: images that are not there (a run looks, too, before its
 # first step), areas and boxes that make a meaningless AP or cut people off.
-OF_CHECK_ALONE = {"missing-picture", "wrong-area", "points-outside-box"}
+OF_CHECK_ALONE = {"missing-file", "wrong-area", "points-outside-box"}
 
 
 def good() -> dict[str, Any]:

@@ -264,7 +264,7 @@ def test_fast_decoding_shows_the_same(tmp_path: Path, people: Persons) -> None:
     sizes = people.image_sizes.copy()
     sizes[0] = 1601, 1203
     names = np.array(["a.jpg", *people.file_names[1:]])
-    large = replace(people, image_dir=tmp_path, file_names=names, image_sizes=sizes)
+    large = replace(people, image_folder=tmp_path, file_names=names, image_sizes=sizes)
     exact, fast = (training(large, decode=decode) for decode in ("exact", "fast"))
     assert [each._read(0).reduced_by for each in (exact, fast)] == [1, 4]
     check_alike(exact.sample(0, STRAIGHT)["image"], fast.sample(0, STRAIGHT)["image"])
@@ -285,7 +285,7 @@ def check_alike(exact: NDArray[np.uint8], fast: NDArray[np.uint8]) -> None:
 
 
 def test_broken_pictures(tmp_path: Path, people: Persons) -> None:
-    elsewhere = replace(people, image_dir=tmp_path)
+    elsewhere = replace(people, image_folder=tmp_path)
     with pytest.raises(
         DatasetError, match=r"train2017\.json image id \d+: image .* does not exist"
     ):

@@ -103,7 +103,7 @@ def test_names_that_are_none(tmp_path: Path) -> None:
         message = refused(write(tmp_path, [CAT | {"keypoints": names}], animal(1, 1)))
         assert "must be a list of names" in message
     message = refused(write(tmp_path, [CAT | {"keypoints": ["a", "b", "A"]}], animal(1, 1)))
-    assert "'A' stands there twice" in message
+    assert "'A' is listed twice" in message
 
 
 def test_detected_boxes_have_their_category(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_samples_are_drawn(persons: Persons) -> None:
 def test_the_cache_keeps_grey(persons: Persons) -> None:
     dataset = TopDown(persons, (48, 64), channels=1)
     dataset[0]
-    (kept,) = dataset._pictures._held.values()
+    (kept,) = dataset._images._held.values()
     expected = cv2.cvtColor(read_image(persons, 0), cv2.COLOR_BGR2GRAY)
     np.testing.assert_array_equal(kept.pixels, expected)
 

@@ -125,8 +125,8 @@ CASES: list[tuple[str, Callable[[Content], None], int]] = [
     ("duplicate-image-id", lambda c: c["images"][0].update(id=2), 1),
     ("duplicate-file-name", lambda c: c["images"][0].update(file_name="1.jpg"), 1),
     ("empty-box", first(bbox=[5, 5, 0, 100]), 1),
-    ("box-outside-picture", first(bbox=[500, 5, 40, 100]), 1),
-    ("points-outside-picture", first(keypoints=[250, 10, 2, *keypoints(5, 5)[3:]]), 1),
+    ("box-outside-image", first(bbox=[500, 5, 40, 100]), 1),
+    ("points-outside-image", first(keypoints=[250, 10, 2, *keypoints(5, 5)[3:]]), 1),
     ("points-outside-box", each(lambda a: a.update(bbox=[150, 5, 20, 20], area=200.0)), 1),
     ("visibility-values", first(keypoints=[25, 15, 3, *keypoints(5, 5)[3:]]), 1),
     ("labelled-at-origin", first(keypoints=[0, 0, 1, *keypoints(5, 5)[3:]]), 1),
@@ -204,16 +204,16 @@ def test_pictures(tmp_path: Path, pictures: Path) -> None:
     content["images"][8].update(width=SIZE[1], height=SIZE[0])
     (pictures / "9.jpg").write_bytes(with_orientation(jpeg, 3))  # its size tells nothing
     found = slugs(tmp_path, content, image_dir=pictures)
-    found.pop("points-outside-picture", None)  # of the one that was turned
+    found.pop("points-outside-image", None)  # of the one that was turned
     assert found == {
-        "missing-picture": 1,
-        "broken-picture": 2,
-        "truncated-picture": 1,
+        "missing-file": 1,
+        "broken-image": 2,
+        "truncated-image": 1,
         "exif-rotation": 1,
         "not-rgb": 3,
         "size-differs": 1,
     }
-    assert slugs(tmp_path, good(), image_dir=tmp_path / "none") == {"missing-picture": 1}
+    assert slugs(tmp_path, good(), image_dir=tmp_path / "none") == {"missing-file": 1}
 
 
 def test_results(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_merge(tmp_path: Path) -> None:
     assert both.where(0) == f"{coco.annotation_file} annotation id {coco.ids[0]}"
     assert both.where(6) == f"{aic.annotation_file} annotation id {aic.ids[3]}"
     assert both.describe().splitlines() == [
-        "coco.json: 3 instances in 2 pictures",
-        "aic.json: 4 instances in 2 pictures",
+        "coco.json: 3 instances in 2 images",
+        "aic.json: 4 instances in 2 images",
         "together: 7 instances, 17 keypoints",
     ]
 

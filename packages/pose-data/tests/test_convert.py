@@ -102,7 +102,7 @@ def test_labelme_of_two_animals_without_groups(
 ) -> None:
     labelme(tmp_path / "x/a.json", shape("nose", (50, 40)), shape("nose", (80, 40)))
     error = refused(capsys, tmp_path / "x", tmp_path / "new.json")
-    assert "a.json: nose stands twice in one animal: give" in error
+    assert "a.json: nose occurs twice in one animal: give" in error
     labelme(tmp_path / "y/a.json", shape("nose", (50, 40), points=[[1]]))
     assert "a.json: a value is missing or wrong" in refused(
         capsys, tmp_path / "y", tmp_path / "new"
@@ -328,8 +328,8 @@ def test_what_convert_does_not_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         (b"PK\x03\x04" + bytes(26) + b"archive/data.pkl", "a checkpoint"),
         (b"\x80\x02}q\x00", "a checkpoint"),
         (b"\x89HDF\r\n\x1a\n", "HDF5; DeepLabCut writes a .csv"),
-        (b"\xff\xd8\xff\xe0", "a picture"),
-        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"\xff\xd8\xff\xe0", "an image"),
+        (b"\x89PNG\r\n\x1a\n", "an image"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"<annotation><folder>VOC</folder>", "XML, but not CVAT's"),
         (cvat("").encode(), "CVAT's XML: `pose-data convert`"),

@@ -26,7 +26,7 @@ from pose_data.__main__ import main
 from pose_data.images import depth
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.depth import Depth, bits_in_use, measure_depth, to_8_bits
-from pose_data.view.gallery import annotated_pictures
+from pose_data.view.gallery import annotated_images
 
 ALL = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 COLOUR = np.stack([ALL, ALL[::-1], ALL.T], axis=-1)  # BGR
@@ -170,7 +170,7 @@ def test_every_reader_takes_bits(tmp_path: Path) -> None:
         tested.append(BottomUp(each, (64, 64), [], bits=bits)[0]["images"][0])
     for first, second in (crops, scenes, tested):
         np.testing.assert_array_equal(first, second)
-    drawn = [annotated_pictures(p, [0], bits=b)[0].image for p, b in ((persons, 12), (shallow, 16))]
+    drawn = [annotated_images(p, [0], bits=b)[0].image for p, b in ((persons, 12), (shallow, 16))]
     np.testing.assert_array_equal(*drawn)
     for bits in (7, 17):
         with pytest.raises(ValueError, match=f"bits must be from 8 to 16, .* got {bits}"):

@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
         ("d.jpeg", "train/deep/d.JPEG is there, the file says d.jpeg (another folder"),
         ("set/b.png", "it is in {folder.parent}: give that folder"),
         ("other/f.jpg", "it is in {folder.parent}: give that folder"),
-        ("images/b.png", "b.png is there, the file says images/b.png: mend it with "),
+        ("images/b.png", "b.png is there, the file says images/b.png: repair it with "),
         ("images/b.png", "`pose-data fix --strip-prefix images/`"),
         ("COCO_val2014_000000000139.jpg", "000000000139.jpg is there, .* (another prefix)"),
         ("139.jpg", "000000000139.jpg is there, .* (another prefix)"),
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
         ("a\u0308.jpg", "(another form of its Unicode letters)"),
         ("C:\\data\\b.png", "`pose-data fix --strip-prefix C:/data/`"),
         ("C:\\my data\\b.png", "`pose-data fix --strip-prefix 'C:/my data/'`"),
-        ("train\\c.jpg", "the file says train\\c.jpg: mend it with `pose-data fix`"),
+        ("train\\c.jpg", "the file says train\\c.jpg: repair it with `pose-data fix`"),
         ("D:\\x\\train\\c.jpg", "train/c.jpg is there, .* --strip-prefix D:/x/`"),
         ("/home/me/b.png", "b.png is there, .* --strip-prefix /home/me/`"),
         ("/home/me/gone.png", "/home/me/gone.png is an absolute path: strip the folder with "),
@@ -83,7 +83,7 @@ def test_check_says_why(tmp_path: Path, folder: Path) -> None:
         "categories": [{"id": 1, "name": "mouse", "keypoints": ["nose"]}],
     }
     (tmp_path / "gt.json").write_text(json.dumps(content))
-    found = {each.slug: each for each in check(tmp_path / "gt.json", folder)}["missing-picture"]
+    found = {each.slug: each for each in check(tmp_path / "gt.json", folder)}["missing-file"]
     assert (found.count, len(found.records)) == (21, 8)
     assert found.records[0].endswith("b.jpg: b.png is there, the file says b.jpg (another suffix)")
     assert "nothing like it" in found.records[1]

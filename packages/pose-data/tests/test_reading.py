@@ -161,7 +161,7 @@ def test_the_bad_record_is_named(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"id": 8}, r"image 1 \(id 8\): the id stands there for the second"),
+        ({"id": 8}, r"image 1 \(id 8\): duplicate id, of"),
         ({"file_name": 3}, r"image 0 \(id 7\): file_name must be text"),
         ({"width": 10**6}, r"image 0 \(id 7\): width and height must be 1 to 65536"),
         ({"height": -3}, r"image 0 \(id 7\): width and height must be"),

@@ -103,7 +103,7 @@ def test_groups_of_images_come_equally_often(tmp_path: Path) -> None:
         seen.update(rows.tolist())
     assert len(seen) == 24
     assert persons.describe().splitlines() == [
-        "gt.json: 24 instances of thing in 13 pictures",
+        "gt.json: 24 instances of thing in 13 images",
         "  balanced by attributes.place of images: 3 groups of persons",
         "    smallest, night: 4 -> 8 samples an epoch",
         "    largest, day: 14 -> 8 samples an epoch",
@@ -180,7 +180,7 @@ def test_ratios_hold_within_each_source(tmp_path: Path) -> None:
     same = [epoch_rows(each, np.random.default_rng(3))[:12].tolist() for each in (plain, alone)]
     assert same[0] == same[1]
     lines = both.describe().splitlines()
-    assert lines[1] == "gt.json: 24 instances in 13 pictures, 1.5 x per epoch"
+    assert lines[1] == "gt.json: 24 instances in 13 images, 1.5 x per epoch"
     assert lines[3] == "    smallest, night: 6 -> 12 samples an epoch"
 
 

@@ -86,7 +86,7 @@ def test_what_else_the_names_tell() -> None:
     [
         ([], "no category has `keypoints`"),
         ([{"id": 1, "name": "person"}], "no category has `keypoints`"),
-        (category("a", "b", "A"), "keypoint 'A' stands there twice"),
+        (category("a", "b", "A"), "keypoint 'A' is listed twice"),
         (
             category("ll", "lr", "rl", "rr"),
             r"which of lr, rl mirrors ll\?.*: \[\[ll, lr\], \.\.\.\]",

@@ -25,7 +25,7 @@ def persons(tmp_path: Path) -> Persons:
     cv2.imwrite(str(tmp_path / "a.png"), image)
     return Persons(
         annotation_file=tmp_path / "gt.json",
-        image_dir=tmp_path,
+        image_folder=tmp_path,
         skeleton=COCO,
         image_ids=np.array([7]),
         file_names=("a.png",),
@@ -201,7 +201,7 @@ def test_a_broken_picture_is_replaced_in_training_only(tmp_path: Path, persons: 
     with pytest.raises(DatasetError, match="cannot be decoded"):
         TopDown(several, SIZE)[1]
     only_broken = replace(dataset, persons=replace(several, image_index=np.ones(4, int)))
-    with pytest.raises(DatasetError, match="hardly any picture can be read"):
+    with pytest.raises(DatasetError, match="hardly any image can be read"):
         only_broken[(3, 1)]
 
 

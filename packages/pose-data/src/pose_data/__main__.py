@@ -12,7 +12,7 @@ COMMANDS = (check, stats, show, synth, convert, fix, merge, filter, split)
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns 0 done, 1 the data are bad, 2 bad arguments, 130 stopped by Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="pose-data", description="Check, look at, make and convert keypoint annotations."
+        prog="pose-data", description="Check, show, count, make and convert keypoint annotations."
     )
     parser.add_argument("--version", action="version", version=f"pose-data {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"pose-data: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("pose-data: stopped; nothing half written is left", file=sys.stderr)
+        print("pose-data: stopped; no incomplete file is left", file=sys.stderr)
         return 130
 
 

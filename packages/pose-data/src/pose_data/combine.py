@@ -1,12 +1,13 @@
 """Several annotation files, of the same skeleton or not, as one set of persons.
 
-Keypoints are matched by name: joints that a source does not label stay unlabelled (visible 0), so
+Keypoints are matched by name: those that a source does not label stay unlabelled (visible 0), so
 that they weigh nothing in a loss.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from pose_data.shares import Shares, draw_shares
 from pose_data.skeleton import SKELETONS, Skeleton, plain_name
 
 Same = Mapping[str, str | tuple[str, str]]
-_ARRAYS = "image_ids image_sizes ids category_ids bbox_xyxy area keypoints visible"
+_ARRAYS = [
+    "image_ids",
+    "image_sizes",
+    "ids",
+    "category_ids",
+    "bbox_xyxy",
+    "area",
+    "keypoints",
+    "visible",
+]
 
 
 def merge(
@@ -31,8 +41,8 @@ def merge(
 ) -> Persons:
     """Join persons into one set with one skeleton, that of the first unless given.
 
-    Joints the skeleton lacks are dropped, those a source lacks are unlabelled. `same` names joints
-    that are called differently, {"neck": "upper_neck"}, or lie between two, {"neck":
+    Keypoints the skeleton lacks are dropped, those a source lacks are unlabelled. `same` names
+    keypoints that are called differently, {"neck": "upper_neck"}, or lie between two, {"neck":
     ("left_shoulder", "right_shoulder")}: the skeleton's name first. `ratios`: see `epoch_rows`.
 
     Raises DatasetError where a source shares no keypoint with the skeleton.
@@ -46,22 +56,22 @@ def merge(
         raise DatasetError(f"ratios must be {len(sources)} numbers >= 0, got {ratios}")
     target = skeleton or sources[0].skeleton
     parts = [convert(persons, target, same) for persons in sources]
-    image_dir, file_names = _common_names(parts)
-    first_image = np.cumsum([0] + [len(part.image_ids) for part in parts[:-1]])
+    image_folder, file_names = _common_names(parts)
+    first_image = np.cumsum([0] + [len(part.image_ids) for part in parts[:-1]]).tolist()
     moved = [part.image_index + first for part, first in zip(parts, first_image, strict=True)]
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS.split()
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
     }
     regions = [part.regions for part in parts if part.regions is not None]
     has_all = len(regions) == len(parts)
     return Persons(
         annotation_file=parts[0].annotation_file,
-        image_dir=image_dir,
+        image_folder=image_folder,
         skeleton=target,
         file_names=file_names,
         image_index=np.concatenate(moved),
         **joined,
-        regions=join_regions(regions, first_image.tolist()) if has_all else None,
+        regions=join_regions(regions, first_image) if has_all else None,
         categories=parts[0].categories,
         sources=tuple(as_source(part, r) for part, r in zip(parts, ratios, strict=True)),
         notices=tuple(notice for part in parts for notice in part.notices),
@@ -71,30 +81,26 @@ def merge(
 def combine(
     *sources: Persons, ratios: Sequence[float] | None = None, same: Same | None = None
 ) -> Persons:
-    """Join persons under the skeleton of all their joints: the first one's, then what others add.
+    """Join persons under the union of their skeletons: the first one's keypoints, then the others'.
 
-    COCO and AIC give COCO_AIC: 17 joints, then head_top and neck. The first K outputs of a network
-    trained on it are those of the first source, and are what is evaluated on it.
+    COCO and AIC give COCO_AIC: 17 keypoints, then head_top and neck. The first K outputs of a
+    network trained on it are those of the first source, and are what is evaluated on it.
     """
-    if not sources:
-        raise DatasetError("nothing to combine")
-    target = sources[0].skeleton
-    for persons in sources[1:]:
-        target = union(target, persons.skeleton, same)
+    skeletons = [persons.skeleton for persons in sources]
+    target = reduce(partial(union, same=same), skeletons) if skeletons else None
     return merge(*sources, skeleton=target, ratios=ratios, same=same)
 
 
 def union(first: Skeleton, second: Skeleton, same: Same | None = None) -> Skeleton:
-    """Return the joints of the first skeleton and behind them those the second has besides."""
+    """Return the keypoints of the first skeleton, then those that only the second has."""
     renamed = {plain_name(v): plain_name(k) for k, v in (same or {}).items() if isinstance(v, str)}
     names = list(first.keypoints)
     place = {plain_name(name): index for index, name in enumerate(names)}
-    new_place = []  # of each joint of the second skeleton
+    new_place = []  # of each keypoint of the second skeleton
     for name in second.keypoints:
         plain = plain_name(name)
-        found = place.get(plain, place.get(renamed.get(plain, "")))
-        new_place.append(len(names) if found is None else found)
-        if found is None:
+        new_place.append(place.get(plain, place.get(renamed.get(plain, ""), len(names))))
+        if new_place[-1] == len(names):
             names.append(name)
     for known in SKELETONS.values():
         if tuple(map(plain_name, names)) == known.keypoints:
@@ -120,7 +126,7 @@ def keypoint_indices(
 ) -> NDArray[np.int64]:
     """Return where each target keypoint comes from: (K', 2) source indices, -1 for nowhere.
 
-    The two are equal for one joint, and differ for the middle of two.
+    The two are equal for one keypoint, and differ for the middle of two.
     """
     place = {plain_name(name): index for index, name in enumerate(source.keypoints)}
     renamed = {plain_name(name): value for name, value in (same or {}).items()}
@@ -188,7 +194,7 @@ def draw_rows(
     rng: np.random.Generator,
     shares: Sequence[Shares | None] | None = None,
 ) -> NDArray[np.int64]:
-    """Draw rows that stand source by source, `counts` of each, by a ratio for each source.
+    """Draw rows that are ordered by source, `counts` of each, by a ratio for each source.
 
     epoch_rows says what a ratio means, and shares; this is for samples that are not persons.
     """
@@ -207,8 +213,10 @@ def draw_rows(
     return np.sort(np.concatenate(rows)).astype(np.int64)
 
 
-def _common_names(parts: list[Persons]) -> tuple[Path, NDArray[np.str_]]:
-    """Return one folder and the names of all pictures from there."""
+def _common_names(parts: list[Persons]) -> tuple[Path | None, NDArray[np.str_]]:
+    """Return one folder and the names of all images from there; None where a part has none."""
+    if any(part.image_folder is None for part in parts):
+        return None, np.concatenate([np.asarray(part.file_names, np.str_) for part in parts])
     folders = [os.path.abspath(part.image_dir) for part in parts]
     try:
         common = os.path.commonpath(folders)

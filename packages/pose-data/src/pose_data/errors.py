@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 
 class DatasetError(ValueError):
-    """Annotations or pictures that cannot be used; the message names the file and the record."""
+    """Annotations or images that cannot be used; the message names the file and the record."""
 
 
 @contextmanager
 def reading(where: object) -> Iterator[None]:
-    """Turn what goes wrong inside into a DatasetError that says where.
+    """Raise errors of the block as a DatasetError that names `where`.
 
-    For content that is taken as it comes, without a check of each value.
+    For content that is used without a check of each value.
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """What can be found in a file: a stable slug each, how bad it is, and what to do about it.
 
 Who reads a file reports to `Findings`. Loading has strict ones: what cannot be used raises, the
-rest becomes notices. `check` has others, collects everything, and reads on.
+rest becomes notices. `check` has others, which collect everything.
 """
 
 import re
@@ -18,7 +18,7 @@ Level = Literal["refused", "error", "warning", "note"]
 class Kind(NamedTuple):
     """Loading refuses what is refused; errors make wrong training data or a wrong AP.
 
-    Warnings are worth a look. A note is said when a file is loaded, and is not for `check`.
+    Warnings deserve a check. Notes are for those who load a file, and not for `check`.
     """
 
     level: Level
@@ -32,19 +32,19 @@ _TEXTS: dict[Level, str] = {
 unreadable: the file cannot be read -> Write or copy it again.
 not-coco: not a COCO keypoint file -> It needs lists `images`, `annotations`, `categories`.
 wrong-type: a value has the wrong type, or is NaN -> Numbers are finite, ids are integers.
-keypoint-count: an annotation has not 3 numbers for each keypoint of its category
+keypoint-count: an annotation does not have 3 numbers for each keypoint of its category
     -> Write x, y, v for every keypoint; 0, 0, 0 where it is not labelled.
-duplicate-image-id: an image id is there twice -> Number the images; scoring keeps one of each.
-duplicate-annotation-id: an annotation id is there twice -> Number them; scoring keeps one of each.
-image-ids-disjoint: no image id of the one is among the other's: AP is -1 or 0
+duplicate-image-id: duplicate id of an image -> Number the images; scoring keeps one of each.
+duplicate-annotation-id: duplicate id of an annotation -> Number them; scoring keeps one of each.
+image-ids-disjoint: no image_id is in `images`: AP is -1 or 0
     -> Check that both belong to the same split and that ids are integers, not file names.
 category-ids-disjoint: no category_id is in `categories`: AP is -1
     -> Set category_id to the id of the category with keypoints.
 several-skeletons: categories in use have different keypoints
     -> A network learns one: data.categories: [NAME] chooses, `pose-data filter` divides.
-ambiguous-sides: it is not clear which keypoints mirror each other -> Say so in data.flip_pairs.
-wrong-category-chosen: a chosen category is not there -> See its names.
-no-size: neither the file nor the image says how large an image is -> Write width and height.
+ambiguous-sides: it is not clear which keypoints mirror each other -> List them in data.flip_pairs.
+wrong-category-chosen: a chosen category does not exist -> Compare with the names in the file.
+no-size: the size of an image is unknown -> Write width and height.
 """,
     "error": """
 no-persons: nothing in it can be trained on or evaluated -> Keypoints need v > 0, persons iscrowd 0.
@@ -56,7 +56,7 @@ wrong-area: areas cannot be right: OKS divides by them, so AP is near 0 (or 1)
 wrong-coordinates: keypoints of results fit the annotations only after a change: AP is near 0
     -> Write keypoints in pixels of the image, in the order of the category's names.
 empty-box: a box has no width or height: the person is left out -> Write x, y, width, height.
-box-outside-picture: a box is outside of its image, the person left out -> Check width and height.
+box-outside-image: a box is outside of its image, the person left out -> Check width and height.
 xyxy-boxes: boxes look like x1, y1, x2, y2
     -> COCO's bbox is x, y, width, height: subtract the first two from the last two.
 normalised-coordinates: coordinates look like fractions of the image -> Multiply by its size.
@@ -66,14 +66,14 @@ num-keypoints-zero: num_keypoints is 0 where keypoints are labelled: the person 
 aic-visibility: v is often 3: absent in AI Challenger's codes, in COCO's it counts as labelled
     -> pose-data convert --from aic reads AI Challenger's original files.
 points-outside-box: most labelled keypoints lie outside of their own box
-    -> Boxes and keypoints may belong to different persons, pictures or scales.
+    -> Boxes and keypoints may belong to different persons, images or scales.
 left-right-swapped: left and right look swapped throughout: the left eye of someone
     facing us is on the right -> left is the person's own left. Check the order of the names.
-missing-picture: the file of an image is missing -> Check the folder and the names.
-broken-picture: a file is empty or no picture -> Fetch it again.
-truncated-picture: a JPEG ends too early: its lower part decodes to grey -> Fetch it again.
-wrong-depth: an image holds float or 32-bit numbers -> Write it with 8 or 16 bits a channel.
-size-differs: width and height are not the picture's
+missing-file: the file of an image is missing -> Check the folder and the names.
+broken-image: a file is empty or not an image -> Download it again.
+truncated-image: a JPEG ends too early: its lower part decodes to grey -> Download it again.
+wrong-depth: an image has float or 32-bit values -> Write it with 8 or 16 bits a channel.
+size-differs: width and height are not the image's
     -> Boxes and keypoints may refer to another size: rescale them, or fix width and height.
 no-score: a result has no score -> AP ranks by score: write one with each row.
 boxes-in-some-rows: row 0 has a bbox, another row none: the area of a detection comes from
@@ -81,7 +81,7 @@ boxes-in-some-rows: row 0 has a bbox, another row none: the area of a detection 
 """,
     "warning": """
 no-keypoint-names: no category names its keypoints -> Give it `keypoints` and `skeleton` (from 1).
-duplicate-file-name: two images have the same file -> Merge them, or people are missing in both.
+duplicate-file-name: duplicate file_name -> Merge the images, or people are missing in both.
 image-twice: an image is listed twice -> One of them is enough.
 odd-ids: ids are written like 139.0 or "1", and read as integers -> Write integers.
 doubled-person: a person is annotated twice: the same keypoints in the same image
@@ -94,25 +94,25 @@ missing-field: a field is missing; loading derives it, other tools fail
 num-keypoints-differ: num_keypoints is not the number of keypoints with v > 0 -> Count them again.
 visibility-values: v is not 0 (not labelled), 1 (occluded) or 2 (visible) -> Above 0 is labelled.
 labelled-at-origin: a keypoint at (0, 0) counts as labelled -> Set v to 0 where there is no point.
-points-outside-picture: labelled keypoints are outside of the image: not trained -> Set v to 0.
+points-outside-image: labelled keypoints are outside of the image: not trained -> Set v to 0.
 left-right-doubtful: nearly everyone has the left shoulder on the left, as if seen from behind
-    -> Unless they are, left and right are swapped: look at them with pose-data show.
+    -> Unless they are, left and right are swapped: see with pose-data show.
 left-right-mixed: left and right of shoulders and hips contradict each other
-    -> Look at them with pose-data show; flips during training mix up the sides of these.
+    -> See with pose-data show; flips during training mix up the sides of these.
 no-flip-pairs: no left-right pairs in the keypoints' names
     -> Name them left_x and right_x, or train and test without flips.
-exif-rotation: an image has an EXIF orientation, and its size does not tell which way up it is meant
+exif-rotation: an image has an EXIF orientation, and its size does not settle whether that applies
     -> It is read upright. If the annotations are of the stored pixels: data.exif=ignore.
 not-rgb: an image is grey, CMYK, 16-bit or has transparency -> It is read as 8-bit RGB.
 unused-bits: 16-bit images use fewer bits: they are read too dark -> Set data.bits.
 boxes-alone: rows have a bbox and no keypoints
     -> For a top-down network's boxes that is right; pose-eval evaluates keypoints.
-equal-rows: the keypoints of all results are equal -> Look at the network.
+equal-rows: the keypoints of all results are equal -> Check the network.
 missing-images: most images with persons have no row -> They count as missed.
 equal-scores: all scores are equal: AP cannot rank them -> Write the network's confidence.
 """,
     "note": """
-inferred: what the names of keypoints let on
+inferred: what the keypoints' names imply
 other-categories: annotations of other categories
 other-names: names differ from those of the given skeleton
 no-segmentation: regions without labels are masked by their bbox
@@ -151,7 +151,7 @@ class Finding:
 
 
 class Findings:
-    """Findings by slug, in the order of their first appearance.
+    """Findings by slug, in the order in which they were found.
 
     is_strict: raise DatasetError for the first that loading refuses.
     """

@@ -1,4 +1,4 @@
-"""Repair the plain content of a COCO file: ids, counts, boxes, areas, doubles, names of files."""
+"""Repair the plain content of a COCO file: ids, counts, boxes, areas, duplicates, file names."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ Key = int | str | None
 
 
 def read_plain(path: Path) -> dict[str, Any]:
-    """Return the content of a COCO file as it is; raises DatasetError where its lists are none."""
+    """Return the content of a COCO file as it is; raises DatasetError for what is not one."""
     content = read_json(path)
     found = content if isinstance(content, dict) else {}
     for key in ("images", "annotations", "categories"):
@@ -25,7 +25,7 @@ def read_plain(path: Path) -> dict[str, Any]:
         if rows is None and key == "categories":
             continue
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise DatasetError(f"{path} needs a list of objects `{key}`: it is no COCO file")
+            raise DatasetError(f"{path} needs a list of objects `{key}`: not a COCO file")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Find out the skeleton of a file: a shipped one by its names, else what the names let on."""
+"""Infer the skeleton of a file: a shipped one with the same names, else what the names imply."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def skeleton_of(
     """Return the skeleton of a category with `keypoints`, and notices of what was inferred.
 
     The names of a shipped skeleton give that one; else left and right are paired by name, links are
-    the category's `skeleton` (1-based), halves and sigmas come from the names where they tell.
+    the category's `skeleton` (1-based), halves and sigmas come from the names where possible.
     flip_pairs: names of what mirrors each other, where the names alone mislead. Raises DatasetError
     for wrong names, and without flip_pairs where a name could mirror several others.
     """
@@ -47,7 +47,7 @@ def skeleton_of(
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise DatasetError(f"{title}: keypoints must be a list of names, got {names!r:.60}")
     if twice := named_twice(names):
-        raise DatasetError(f"{title}: keypoint {twice!r} stands there twice")
+        raise DatasetError(f"{title}: keypoint {twice!r} is listed twice")
     plain = [plain_name(name) for name in names]
     for known in SKELETONS.values():
         if known.keypoints in (tuple(plain), tuple(_RENAMED.get(name, name) for name in plain)):
@@ -64,7 +64,7 @@ def _inferred(
     links: tuple[tuple[int, int], ...],
     flip_pairs: Sequence[Sequence[str]] | None,
 ) -> tuple[Skeleton, list[str]]:
-    """Infer all that the names tell, and say it in words."""
+    """Infer a skeleton from names, with notices of what was inferred."""
     words = [set(plain_name(name).split("_")) for name in names]
     words = [found | {re.sub(r"s$|\d+$", "", word) for word in found} for found in words]
     lower = tuple(i for i, found in enumerate(words) if found & _LOWER)

@@ -32,7 +32,7 @@ class Category(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One annotation file among several: its rows stand together, in the order of the sources.
+    """One annotation file among several: its rows are consecutive, in the order of the sources.
 
     ratio: how often each of its persons comes in an epoch, on average. shares: how often relative
     to one another; None for equally often.
@@ -46,16 +46,17 @@ class Source:
     shares: Shares | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Persons:
-    """The N annotated persons of I pictures, one row each, picture by picture.
+    """The N annotated persons of I images, one row each, image by image.
 
-    image_ids (I,), file_names (I), image_sizes (I, 2) as (w, h): every picture of the file.
-    ids (N,) annotation ids, image_index (N,) rows of the picture arrays, category_ids (N,),
-    bbox_xyxy (N, 4) clipped to the picture, area (N,), keypoints (N, K, 2), visible (N, K) with
+    image_folder: None where only the annotations were loaded.
+    image_ids (I,), file_names (I), image_sizes (I, 2) as (w, h): every image of the file.
+    ids (N,) annotation ids, image_index (N,) rows of the image arrays, category_ids (N,),
+    bbox_xyxy (N, 4) clipped to the image, area (N,), keypoints (N, K, 2), visible (N, K) with
     COCO's 0 (not labelled), 1 (occluded) and 2 (visible). scores (N,) of detected boxes, None for
     annotated ones.
-    regions: every annotation of the file, crowds and unlabelled persons too, in the same pictures.
+    regions: every annotation of the file, crowds and unlabelled persons too, in the same images.
     categories: those of the persons.
     shares: how often they come in an epoch, from `with_shares`; None for equally often, and where
     `sources` have theirs.
@@ -64,7 +65,7 @@ class Persons:
     """
 
     annotation_file: Path
-    image_dir: Path
+    image_folder: Path | None
     skeleton: Skeleton
     image_ids: NDArray[np.int64]
     file_names: NDArray[np.str_] | tuple[str, ...]
@@ -86,16 +87,35 @@ class Persons:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        keypoints = f"{self.skeleton.num_keypoints} keypoints ({self.skeleton.name})"
+        counts = f"{len(self)} {self.noun} in {len(self.image_ids)} images"
+        return (
+            f"<Persons {', '.join(each.name for each in sources_of(self))}: {counts}, {keypoints}>"
+        )
+
+    @property
+    def image_dir(self) -> Path:
+        """The folder of the images; raises DatasetError where none was given."""
+        if self.image_folder is None:
+            text = "was loaded without its images: give load_coco or load_aic their image_dir"
+            raise DatasetError(f"{self.annotation_file} {text}")
+        return self.image_folder
+
     def image_path(self, index: int) -> Path:
-        """Return the picture of person `index`."""
+        """Return the image file of person `index`; raises DatasetError without image_dir."""
         return self.image_dir / str(self.file_names[self.image_index[index]])
+
+    def file_of_image(self, row: int) -> Path:
+        """Return the annotation file that names an image, a row of the image arrays."""
+        if not self.sources:
+            return self.annotation_file
+        ends = np.cumsum([source.num_images for source in self.sources])
+        return self.sources[int(np.searchsorted(ends, row, side="right"))].annotation_file
 
     def where(self, index: int) -> str:
         """Name the record of person `index`, for messages: its file and annotation id."""
-        file = self.annotation_file
-        if self.sources:
-            file = self.sources[self.source_index[index]].annotation_file
-        return f"{file} annotation id {self.ids[index]}"
+        return f"{self.file_of_image(self.image_index[index])} annotation id {self.ids[index]}"
 
     @property
     def source_index(self) -> NDArray[np.int64]:
@@ -105,14 +125,14 @@ class Persons:
 
     @property
     def noun(self) -> str:
-        """Return what these are called in messages: persons, or instances of mouse."""
+        """What these are called in messages: persons, or instances of mouse."""
         names = dict.fromkeys(category.name for category in self.categories)
         if not names or "person" in names:
             return "persons"
         return f"instances of {', '.join(names)}"
 
     def describe(self) -> str:
-        """Count persons and pictures of each source, and say how often they come."""
+        """Return the counts of persons and images of each source, and how often they come."""
         lines = []
         sources = sources_of(self)
         # Of several files, what one calls cats another may call animals.
@@ -120,7 +140,7 @@ class Persons:
         noun = self.noun if len(sources) == 1 else several
         for each in sources:
             ratio = "" if each.ratio == 1 else f", {each.ratio:g} x per epoch"
-            counts = f"{each.num_persons} {noun} in {each.num_images} pictures"
+            counts = f"{each.num_persons} {noun} in {each.num_images} images"
             lines.append(f"{each.name}: {counts}{ratio}")
             if each.shares is not None:
                 lines += [f"  {line}" for line in describe_shares(each.shares, each.ratio)]
@@ -143,7 +163,7 @@ def sources_of(persons: Persons) -> tuple[Source, ...]:
 def read_image(
     persons: Persons, index: int, exif: Exif = "auto", bits: int | None = None
 ) -> NDArray[np.uint8]:
-    """Decode the picture of a person as (H, W, 3) BGR; raises DatasetError."""
+    """Decode the image of a person as (H, W, 3) BGR; raises DatasetError."""
     w, h = persons.image_sizes[persons.image_index[index]].tolist()
     try:
         return read_picture(persons.image_path(index), (w, h), exif=exif, bits=bits).pixels

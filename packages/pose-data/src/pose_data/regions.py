@@ -10,7 +10,7 @@ from pycocotools import mask as rle
 _STARTS = ("polygon_first", "point_first", "rle_first")  # of ragged arrays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regions:
     """The R annotations of a file in file order, crowds and persons without keypoints included.
 
@@ -41,6 +41,10 @@ class Regions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        crowds, ignored = self.is_crowd.sum(), self.is_ignored.sum()
+        return f"<Regions: {len(self)}, of which {crowds} crowds, {ignored - crowds} unlabelled>"
 
     @property
     def is_ignored(self) -> NDArray[np.bool_]:
@@ -83,14 +87,13 @@ def starts(counts: NDArray[np.integer | np.bool_]) -> NDArray[np.int64]:
 
 
 def take_ragged(counts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return which elements some rows of a ragged array hold; counts: of every row."""
+    """Return the elements of some rows of a ragged array; counts: of every row."""
     first, new_first = starts(counts), starts(counts[rows])
     return np.arange(new_first[-1]) + np.repeat(first[rows] - new_first[:-1], counts[rows])
 
 
 def join_regions(parts: list[Regions], first_image: list[int]) -> Regions:
-    """Put regions of the same K behind one another; first_image is added to each's image_index."""
-
+    """Concatenate regions of the same K; first_image is added to the image_index of each."""
     columns: dict[str, NDArray[Any]] = {}
     for name in (each.name for each in fields(Regions)):
         arrays = [getattr(part, name) for part in parts]
@@ -107,9 +110,9 @@ def join_regions(parts: list[Regions], first_image: list[int]) -> Regions:
 def trained_pixels(
     regions: Regions | None, rows: NDArray[np.int64], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Return a picture's mask (h, w): 0 where a crowd or a person without keypoints is, else 255.
+    """Return an image's mask (h, w): 0 where a crowd or a person without keypoints is, else 255.
 
-    rows: the regions of the picture; size: its (w, h). As published, people without a segmentation
+    rows: the regions of the image; size: its (w, h). As published, people without a segmentation
     are not masked.
     """
     ignored = []

@@ -1,11 +1,11 @@
-"""The order of samples: persons of one picture close enough to share its decoding, yet apart.
+"""The order of samples: persons of one image are near enough to share its decoding.
 
-The persons of a picture go to successive batches of one worker, which has the picture still at
-hand, and no two of them into one batch: it shows as many pictures as after a plain shuffle.
+They go to successive batches of one worker, which has the image in its cache, and no two of them
+into one batch: a batch has as many different images as after a plain shuffle.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ I64 = NDArray[np.int64]
 class GroupedBatches:
     """A batch sampler for torch's DataLoader, without torch: yields lists of dataset keys.
 
-    image_index (N,): the picture of each sample. The order is a function of the fields below and of
+    image_index (N,): the image of each sample. The order is a function of the fields below and of
     `epoch` alone; a key is (epoch, index, repeat) because workers' copies of a dataset live on from
     epoch to epoch. Set `epoch` before each pass, and `start` to leave out as many batches: the rest
     is what an unbroken pass would have given.
@@ -25,22 +25,22 @@ class GroupedBatches:
     batch_size: samples per rank; the last batch holds what remains. Of `world_size` ranks each gets
     its own part: together every sample once, the same number of batches on each, and sizes that
     differ by one sample at most (batch_size 1 may become 2 for that).
-    lanes: the number of worker processes. Batch i is made by worker i modulo lanes, and a picture's
+    lanes: the number of worker processes. Batch i is made by worker i modulo lanes, and an image's
     persons belong to batches of one lane. With another number of workers more is decoded, and the
     samples are the same.
-    per_batch: how often a picture may come in a batch; it does more often only where the batches
-    left in an epoch are fewer than its persons. A worker that keeps the pictures of one batch
+    per_batch: how often an image may come in a batch; it does more often only where the batches
+    left in an epoch are fewer than its persons. A worker that keeps the images of one batch
     decodes each once, but for the few at the seams of lanes and ranks. Where they are too large to
     be kept, a larger per_batch needs fewer to be.
     rows: draws the samples of an epoch, for example `lambda rng: epoch_rows(persons, rng)`; None
     takes each once. A sample drawn again has the next `repeat`, so that its augmentation differs.
     spread: what is drawn again comes anywhere in the epoch; else it follows closely, as the persons
-    of a picture do, to be decoded once, which is too close where some are drawn very often.
+    of an image do, to be decoded once, which is too close where some are drawn very often.
 
     Raises ValueError for numbers that make no sense.
     """
 
-    image_index: I64
+    image_index: I64 = field(repr=False)
     batch_size: int
     seed: int = 0
     rank: int = 0
@@ -78,16 +78,16 @@ class GroupedBatches:
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = self._drawn(rng)
         repeats = _count_repeats(rows)
-        pictures = self.image_index[rows]
-        if self.spread:  # a picture that is drawn again counts as another one
-            apart = pictures + repeats * (int(pictures.max(initial=-1)) + 1)
-            pictures = np.unique(apart, return_inverse=True)[1]
-        # The pictures shuffled, and the samples within each: in this order pictures are whole.
-        turn = rng.permutation(int(pictures.max(initial=-1)) + 1)
-        order = np.lexsort((rng.random(len(pictures)), turn[pictures]))
+        images = self.image_index[rows]
+        if self.spread:  # an image that is drawn again counts as another one
+            apart = images + repeats * (int(images.max(initial=-1)) + 1)
+            images = np.unique(apart, return_inverse=True)[1]
+        # The images shuffled, and the samples within each: in this order images are whole.
+        turn = rng.permutation(int(images.max(initial=-1)) + 1)
+        order = np.lexsort((rng.random(len(images)), turn[images]))
         samples = np.stack([rows, repeats], axis=1)[order]  # (M, 2)
         first, last = len(rows) * np.array([self.rank, self.rank + 1]) // self.world_size
-        samples, pictures = samples[first:last], pictures[order][first:last]
+        samples, images = samples[first:last], images[order][first:last]
 
         sizes = np.full(self._batches, self.batch_size)  # all full but the last, none empty
         sizes[-1] = len(samples) - self.batch_size * (self._batches - 1)
@@ -98,7 +98,7 @@ class GroupedBatches:
         for lane in range(min(self.lanes, len(sizes))):
             lane_sizes = sizes[lane :: self.lanes]
             part = samples[used : used + lane_sizes.sum()]
-            in_lane = pictures[used : used + len(part)].tolist()
+            in_lane = images[used : used + len(part)].tolist()
             used += len(part)
             dealt = _deal(in_lane, lane_sizes.tolist(), self.per_batch)
             in_batches = part[np.argsort(dealt, kind="stable")]
@@ -117,16 +117,16 @@ def _count_repeats(rows: I64) -> I64:
     return repeats
 
 
-def _deal(pictures: list[int], sizes: list[int], per_batch: int) -> list[int]:
-    """Deal samples, grouped by picture, to batches of the given sizes; return each one's batch."""
-    # A picture starts in the first batch that has room and goes on to the batches behind. Those are
+def _deal(images: list[int], sizes: list[int], per_batch: int) -> list[int]:
+    """Deal samples, grouped by image, to batches of the given sizes; return each one's batch."""
+    # An image starts in the first batch that has room and goes on to the batches behind. Those are
     # never fuller, so that there is room in them, but for the last ones.
     room, first, place, times, previous = list(sizes), 0, 0, 0, -1
     dealt = []
-    for picture in pictures:
+    for image in images:
         while not room[first]:
             first += 1
-        if picture != previous:
+        if image != previous:
             place, times = first, 0
         elif times == per_batch:
             place, times = place + 1, 0
@@ -137,5 +137,5 @@ def _deal(pictures: list[int], sizes: list[int], per_batch: int) -> list[int]:
         room[place] -= 1
         times += 1
         dealt.append(place)
-        previous = picture
+        previous = image
     return dealt

@@ -3,7 +3,7 @@
 What the groups and weights are is read from annotation files by formats/values.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,9 +24,9 @@ class Shares:
     """
 
     unit: Unit
-    groups: Ints
-    weights: Floats
-    names: tuple[str, ...]
+    groups: Ints = field(repr=False)
+    weights: Floats = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
     balance: str = ""
     weight: str = ""
 
@@ -48,14 +48,14 @@ def draw_shares(shares: Shares, count: int, rng: np.random.Generator) -> Ints:
     Each sample comes its expected number of times, rounded up or down, and so does each group
     (systematic sampling: one random start, then equal steps).
     """
-    order = np.lexsort((rng.random(len(shares.groups)), shares.groups))  # groups stand together
+    order = np.lexsort((rng.random(len(shares.groups)), shares.groups))  # groups are consecutive
     ends = np.cumsum(expected_counts(shares)[order])
     places = np.floor(ends / ends[-1] * count + rng.random()).astype(np.int64)
     return np.sort(np.repeat(order, np.diff(places, prepend=0)))
 
 
 def describe_shares(shares: Shares, ratio: float = 1.0) -> list[str]:
-    """Say in lines how often samples come: before and after, of the smallest and largest group.
+    """Return lines on how often samples come: before and after, of the smallest and largest group.
 
     ratio: how often each comes in an epoch without shares.
     """

@@ -1,4 +1,4 @@
-"""What the joints of a person are called, which of them mirror each other and how they connect.
+"""Skeletons: names of keypoints, which of them mirror each other and how they connect.
 
 The shipped skeletons carry MMPose's published names, links, halves and sigmas.
 """
@@ -7,17 +7,19 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from pose_data.errors import DatasetError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """Describe K keypoints; every index below is a position in `keypoints`.
 
     Raises DatasetError where a keypoint is in two flip pairs: a mirror would lose one of them.
 
-    flip_pairs: (left, right) indices that swap when the picture is mirrored.
+    flip_pairs: (left, right) indices that swap when the image is mirrored.
     links: index pairs joined by a line when a person is drawn.
     upper_body, lower_body: the two halves of the half-body augmentation.
     sigmas: K per-keypoint OKS standard deviations, as a fraction of sqrt(area).
@@ -36,11 +38,14 @@ class Skeleton:
         if twice := [self.keypoints[index] for index in used if used.count(index) > 1]:
             raise DatasetError(f"skeleton {self.name}: {twice[0]} is in two flip pairs")
 
+    def __repr__(self) -> str:
+        return f"<Skeleton {self.name}: {self.num_keypoints} keypoints>"
+
     @property
     def num_keypoints(self) -> int:
         return len(self.keypoints)
 
-    @property
+    @cached_property
     def flip_indices(self) -> tuple[int, ...]:
         """Where the mirrored keypoints come from: mirrored[i] = original[flip_indices[i]]."""
         return tuple(flip_indices(self.num_keypoints, self.flip_pairs))
@@ -52,6 +57,17 @@ class Skeleton:
             text = f"skeleton {self.name} has no keypoint {strange[0]!r}; it has "
             raise DatasetError(text + ", ".join(self.keypoints))
         return tuple(known[plain_name(name)] for name in names)
+
+
+def coco_category(skeleton: Skeleton) -> dict[str, Any]:
+    """Return the category of a COCO file for persons of a skeleton; its links count from 1."""
+    return {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(skeleton.keypoints),
+        "skeleton": [(first + 1, second + 1) for first, second in skeleton.links],
+    }
 
 
 def flip_indices(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
@@ -111,10 +127,10 @@ def _skeleton(
 ) -> Skeleton:
     """Build a skeleton from words: names, `a-b` links, the lower half; left and right by name."""
     names = tuple(keypoints.split())
-    place = {joint: index for index, joint in enumerate(names)}
-    lower = {place[joint] for joint in lower_body.split()}
+    place = {each: index for index, each in enumerate(names)}
+    lower = {place[each] for each in lower_body.split()}
     pairs = [link.split("-") for link in links.split()]
-    left = [joint for joint in names if joint.startswith("left_")]
+    left = [each for each in names if each.startswith("left_")]
     return Skeleton(
         name=name,
         keypoints=names,
@@ -166,7 +182,7 @@ AIC = _skeleton(
     ),
 )
 
-COCO_AIC = _skeleton(  # what `combine` trains: COCO's joints and the two that AIC has besides
+COCO_AIC = _skeleton(  # what `combine` trains: COCO's keypoints and two more of AIC
     "coco_aic",
     f"{_COCO_NAMES} head_top neck",
     f"{_COCO_LINKS} head_top-neck",

@@ -39,3 +39,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(scratch, path)
     finally:  # Ctrl-C too leaves nothing
         Path(scratch).unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which becomes `path`, new or empty, at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+        filled = Path(scratch) / "filled"
+        filled.mkdir()
+        yield filled
+        if path.exists():
+            path.rmdir()
+        filled.rename(path)

@@ -1,1 +1,1 @@
-"""What is wrong with a file: one module per thing looked at; every kind is in findings.py."""
+"""What is wrong with a dataset: one module per kind of file; all kinds of findings: findings.py."""

@@ -12,11 +12,11 @@ from pose_data.skeleton import plain_name
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating]
-FEW = 10  # persons below which nothing is said about a file as a whole
+FEW = 10  # persons below which nothing is concluded about a file as a whole
 
 
 def check_annotations(found: Annotations, findings: Findings) -> None:
-    """Report what the numbers of a file say, row by row and as a whole."""
+    """Report what the numbers of a file show, row by row and as a whole."""
     regions = found.regions
     labelled = regions.visible > 0  # (R, K)
     persons = ~regions.is_crowd & labelled.any(axis=1)
@@ -58,13 +58,11 @@ def _check_counts(found: Annotations, persons: Bools, labelled: Bools, findings:
     if (written[persons] == 0).all():
         findings.add("no-labels", f"{persons.sum()} persons with labelled keypoints")
         return
-
-    def both(row: int) -> str:
-        return f"{written[row]} written, {counted[row]} labelled"
-
-    differ = persons & (written != counted)
-    _add(findings, "num-keypoints-zero", found, differ & (written == 0), both)
-    _add(findings, "num-keypoints-differ", found, differ & (written != 0), both)
+    for slug, is_zero in (("num-keypoints-zero", True), ("num-keypoints-differ", False)):
+        differ = persons & (written != counted) & ((written == 0) == is_zero)
+        _add(
+            findings, slug, found, differ, lambda i: f"{written[i]} written, {counted[i]} labelled"
+        )
 
 
 def _check_points(found: Annotations, persons: Bools, labelled: Bools, findings: Findings) -> None:
@@ -78,18 +76,17 @@ def _check_points(found: Annotations, persons: Bools, labelled: Bools, findings:
     _add(findings, "labelled-at-origin", found, at_origin, lambda row: "v > 0 at 0, 0")
     outside = labelled & ((xy < 0) | (xy > _sizes(found)[:, None])).any(axis=2)  # (R, K)
 
-    def which(row: int) -> str:
-        names = [found.skeleton.keypoints[k] for k in np.flatnonzero(outside[row])]
-        return f"{', '.join(names[:3])}{' ...' * (len(names) > 3)}"
+    def names(row: int) -> str:
+        outer = [found.skeleton.keypoints[k] for k in np.flatnonzero(outside[row])]
+        return f"{', '.join(outer[:3])}{' ...' * (len(outer) > 3)}"
 
-    away = persons & outside.any(axis=1)
-    _add(findings, "points-outside-picture", found, away, which)
+    _add(findings, "points-outside-image", found, persons & outside.any(axis=1), names)
     rows = np.flatnonzero(persons)
     image = found.regions.image_index[rows, None]
     poses = np.concatenate([image, xy[rows].reshape(len(rows), -1), v[rows]], axis=1)
-    _, first, row = np.unique(poses, axis=0, return_index=True, return_inverse=True)
-    again = np.zeros(len(persons), bool)
-    again[rows] = first[row.ravel()] != np.arange(len(rows))
+    _, first = np.unique(poses, axis=0, return_index=True)
+    again = persons.copy()
+    again[rows[first]] = False
     _add(findings, "doubled-person", found, again, lambda row: "the same keypoints again")
 
 
@@ -99,17 +96,24 @@ def _check_boxes(found: Annotations, persons: Bools, labelled: Bools, findings: 
     _add(findings, "empty-box", found, empty, lambda row: boxes[row].tolist())
     outside = (boxes[:, :2] >= sizes - 1) | (boxes[:, :2] + boxes[:, 2:] <= 0)
     away = persons & ~empty & outside.any(axis=1)
-    _add(findings, "box-outside-picture", found, away, lambda row: boxes[row].tolist())
+    _add(findings, "box-outside-image", found, away, lambda row: boxes[row].tolist())
 
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    as_corners = _share_inside(found, persons, labelled, boxes)
-    as_written = _share_inside(found, persons, labelled, corners)
-    too_far = persons & (corners[:, 2:] > sizes + 2).any(axis=1)
-    if as_corners > 0.8 and look_like_corners(boxes[persons], sizes[persons]):
+    xy, of_persons = found.regions.keypoints[persons], boxes[persons]
+    corners = np.concatenate([of_persons[:, :2], of_persons[:, :2] + of_persons[:, 2:]], axis=1)
+
+    def share_inside(xyxy: Floats) -> float:
+        """Return how many labelled keypoints lie in their box, 3 pixels around it."""
+        low, high = xyxy[:, None, :2] - 3, xyxy[:, None, 2:] + 3
+        inside = np.asarray(((xy >= low) & (xy <= high)).all(axis=2))  # (n, K)
+        return float(inside[labelled[persons]].mean())
+
+    as_written = share_inside(corners)
+    if share_inside(of_persons) > 0.8 and look_like_corners(of_persons, sizes[persons]):
+        too_far = (corners[:, 2:] > sizes[persons] + 2).any(axis=1)
         first = int(np.argmax(too_far))
         text = f"{too_far.sum()} of {persons.sum()} reach beyond their image, and as corners they "
-        text += f"hold the keypoints: annotation id {found.regions.ids[first]}: "
-        findings.add("xyxy-boxes", f"{text}{boxes[first].tolist()}")
+        text += f"enclose the keypoints: annotation id {found.regions.ids[persons][first]}: "
+        findings.add("xyxy-boxes", f"{text}{of_persons[first].tolist()}")
     elif as_written < 0.5:
         text = f"{as_written:.0%} of the labelled keypoints are in their box"
         findings.add("points-outside-box", text)
@@ -120,14 +124,6 @@ def look_like_corners(boxes: Floats, sizes: Floats) -> bool:
     too_far = (boxes[:, :2] + boxes[:, 2:] > sizes + 2).any(axis=1)
     needed = 0.2 * len(boxes) if len(boxes) >= FEW else len(boxes) - 1
     return bool((boxes[:, 2:] > boxes[:, :2]).all() and too_far.sum() > needed)
-
-
-def _share_inside(found: Annotations, persons: Bools, labelled: Bools, corners: Floats) -> float:
-    """Return how many labelled keypoints lie in their box (x1, y1, x2, y2), 3 pixels around it."""
-    xy = found.regions.keypoints[persons]
-    low, high = corners[persons, None, :2] - 3, corners[persons, None, 2:] + 3
-    inside = np.asarray(((xy >= low) & (xy <= high)).all(axis=2))  # (n, K)
-    return float(inside[labelled[persons]].mean())
 
 
 def _check_areas(found: Annotations, persons: Bools, findings: Findings) -> None:
@@ -152,13 +148,13 @@ def _check_areas(found: Annotations, persons: Bools, findings: Findings) -> None
 
 
 def _check_sides(found: Annotations, persons: Bools, labelled: Bools, findings: Findings) -> None:
-    """Report what looks as if left and right were swapped, in all or in single persons."""
+    """Report what suggests that left and right are swapped, in all or in single persons."""
     place = {plain_name(name): k for k, name in enumerate(found.skeleton.keypoints)}
     x = found.regions.keypoints[..., 0]
 
-    def gap(joint: str) -> Floats | None:
-        """Return how far left x is to the right of right x (R,); NaN where one is not labelled."""
-        left, right = place.get(f"left_{joint}"), place.get(f"right_{joint}")
+    def gap(name: str) -> Floats | None:
+        """Return left x - right x (R,); NaN where one is not labelled."""
+        left, right = place.get(f"left_{name}"), place.get(f"right_{name}")
         if left is None or right is None:
             return None
         both = persons & labelled[:, left] & labelled[:, right]
@@ -167,9 +163,9 @@ def _check_sides(found: Annotations, persons: Bools, labelled: Bools, findings: 
     eyes, shoulders, hips = gap("eye"), gap("shoulder"), gap("hip")
     if shoulders is None or hips is None:
         return  # an animal, perhaps seen from above, where eyes tell nothing
-    told = shoulders if eyes is None else eyes  # who shows both eyes faces us, and most people do
-    count = int((~np.isnan(told)).sum())
-    share = float((told > 0).sum()) / max(count, 1)
+    pair = shoulders if eyes is None else eyes  # who shows both eyes faces us, and most people do
+    count = int((~np.isnan(pair)).sum())
+    share = float((pair > 0).sum()) / max(count, 1)
     if eyes is not None and count >= FEW and share < 0.3:
         text = f"of {count} persons with both eyes, {1 - share:.0%} have the left eye on the left"
         findings.add("left-right-swapped", text)
@@ -178,8 +174,5 @@ def _check_sides(found: Annotations, persons: Bools, labelled: Bools, findings: 
     s, h = np.nan_to_num(shoulders), np.nan_to_num(hips)
     large, small = np.maximum(np.abs(s), np.abs(h)), np.minimum(np.abs(s), np.abs(h))
     mixed = (s * h < 0) & (small > 0.5 * large) & (small > 10)
-
-    def both(row: int) -> str:
-        return f"left - right is {s[row]:.0f} at the shoulders, {h[row]:.0f} at the hips"
-
-    _add(findings, "left-right-mixed", found, mixed, both)
+    text = "left - right is {:.0f} at the shoulders, {:.0f} at the hips"
+    _add(findings, "left-right-mixed", found, mixed, lambda row: text.format(s[row], h[row]))

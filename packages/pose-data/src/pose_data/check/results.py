@@ -1,4 +1,4 @@
-"""The findings of a results or detections file held against the annotations."""
+"""The findings of a results or detections file compared with the annotations."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,10 +1,10 @@
-"""Find out what is wrong with an annotation file, its images and a results file."""
+"""Check an annotation file, its images and a results file."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pose_data.check.annotations import check_annotations
-from pose_data.check.pictures import check_pictures
+from pose_data.check.images import check_images
 from pose_data.check.results import check_results
 from pose_data.errors import DatasetError
 from pose_data.findings import Finding, Findings
@@ -23,8 +23,8 @@ def check(
     """Return what is wrong with a COCO keypoint file, errors first; an empty list where nothing is.
 
     It is read as load_coco reads it, by the same functions; what that refuses is an error here.
-    image_dir: look at its images too (headers and ends of files; of 16-bit ones some are decoded).
-    results: a results or detections file to hold against the annotations. Broken files are
+    image_dir: check its images too (headers and ends of files; of 16-bit ones some are decoded).
+    results: a results or detections file to compare with the annotations. Broken files are
     findings, too.
     """
     path, findings = Path(annotations), Findings()
@@ -34,7 +34,7 @@ def check(
         found = choose(table, path, findings, categories=categories, flip_pairs=flip_pairs)
         check_annotations(found, findings)
         if folder is not None:
-            check_pictures(found, folder, findings)
+            check_images(found, folder, findings)
         if results is not None:
             check_results(Path(results), found, table.categories, findings)
     except DatasetError as error:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 from pose_data.check.run import check
 
-HELP = "Say what is wrong with an annotation file, its pictures and results; exit code 1 if so."
+HELP = "Report what is wrong with annotations, images and results; exit code 1 on errors."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON, .gz too")
-    parser.add_argument("--images", type=Path, help="folder of the pictures, to look at them too")
-    parser.add_argument(
-        "--results", type=Path, help="results or detections JSON to hold against it"
-    )
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add = parser.add_argument
+    add("annotations", type=Path, help="COCO keypoint JSON, .gz too")
+    add("--images", type=Path, help="folder of the images, to check them too")
+    add("--results", type=Path, help="results or detections JSON to compare with it")
+    add("--format", choices=("text", "json"), default="text")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""pose-data convert SOURCE... OUT: annotations of other tools to COCO's form, or that to YOLO's."""
+"""pose-data convert SOURCE... OUT: annotations of other tools to COCO, or COCO to YOLO-pose."""
 
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import new_path, say
+from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError
 from pose_data.fix import read_plain
 from pose_data.formats.aic import convert_aic
@@ -15,8 +15,8 @@ from pose_data.formats.labelme import read_labelme
 from pose_data.formats.yolo import read_yolo, write_yolo
 from pose_data.writing import write_json
 
-HELP = "Write annotations of YOLO-pose, LabelMe, DeepLabCut, CVAT or AIC as COCO's, or for YOLO."
-_FILES = {  # of each form, in folders
+HELP = "Convert YOLO-pose, LabelMe, DeepLabCut, CVAT or AIC to COCO, or COCO to YOLO-pose."
+_FILES = {  # of each format, in folders
     "yolo": "*.yaml",
     "cvat": "*.xml",
     "deeplabcut": "**/CollectedData*.csv",
@@ -26,30 +26,32 @@ _FILES = {  # of each form, in folders
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "sources", type=Path, nargs="+", help="data.yaml, .csv, .xml, .json, or folders of them"
+    add = parser.add_argument
+    add("sources", type=Path, nargs="+", help="data.yaml, .csv, .xml, .json, or folders of them")
+    add("out", type=new_path, help="the JSON file to write; with --to yolo a folder")
+    add(
+        "--from",
+        dest="kind",
+        choices=_FILES,
+        help="format of the sources, instead of the detected one",
     )
-    parser.add_argument(
-        "out", type=new_path, help="the JSON file to write; with --to yolo a folder"
-    )
-    parser.add_argument("--from", dest="kind", choices=_FILES, help="instead of what is detected")
-    parser.add_argument("--to", choices=("coco", "yolo"), default="coco")
-    parser.add_argument("--images", type=Path, help="folder of the images, where it is not found")
-    parser.add_argument("--names", help="keypoints in their order, a,b,c; others are left out")
-    parser.add_argument("--split", help="of YOLO's data.yaml: train, val or test (all of them)")
+    add("--to", choices=("coco", "yolo"), default="coco")
+    add("--images", type=Path, help="folder of the images, where it cannot be found")
+    add("--names", help="keypoints in order, a,b,c; others are left out")
+    add("--split", help="of YOLO's data.yaml: train, val or test (all of them)")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.to == "yolo":
         if len(args.sources) > 1:
             raise DatasetError("--to yolo takes one file: `pose-data merge` makes one of several")
-        say(args.out, write_yolo(read_plain(args.sources[0]), args.out, args.images))
+        report(args.out, write_yolo(read_plain(args.sources[0]), args.out, args.images))
         print(f"Put the images into {args.out / 'images'}")
         return 0
     kind, files, skipped = _files(args.sources, args.kind)
     if kind == "aic":
         folder = args.images or files[0].parent
-        say(args.out, {"persons": convert_aic(files[0], folder, args.out)})
+        report(args.out, {"persons": convert_aic(files[0], folder, args.out)})
         return 0
     names = args.names and [name.strip() for name in args.names.split(",")]
     if kind == "yolo":
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     content = coco_content(found, names)
     write_json(args.out, content)
     counts = {key: len(content[key]) for key in ("images", "annotations")}
-    say(args.out, counts | found.notes | {"other files left out": skipped})
+    report(args.out, counts | found.notes | {"other files left out": skipped})
     for category in content["categories"]:
         print(f"  {category['name']}: {', '.join(category['keypoints'])}")
     print(f"  file names are relative to {found.folder}")
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], int]:
-    """Return a form, the files of it in all sources, and how many others their folders hold."""
+    """Return a format, its files in all sources, and how many others are in their folders."""
     for kind, pattern in _FILES.items():
         inside = [sorted(each.glob(pattern)) for each in sources if each.is_dir()]
         files = [file for each in inside for file in each]

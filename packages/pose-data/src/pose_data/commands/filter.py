@@ -3,24 +3,21 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import new_path, say
+from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, reading
 from pose_data.fix import read_plain
 from pose_data.writing import write_json
 
-HELP = "Keep some categories, annotations with enough keypoints, images that hold some."
+HELP = "Keep some categories, annotations with enough keypoints, images with annotations."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")
-    parser.add_argument("out", type=new_path, help="the file to write")
-    parser.add_argument("--categories", help="names or ids, separated by commas")
-    parser.add_argument(
-        "--min-keypoints", type=int, default=0, help="labelled ones (0); crowds are kept"
-    )
-    parser.add_argument(
-        "--drop-empty-images", action="store_true", help="those without annotations, too"
-    )
+    add = parser.add_argument
+    add("annotations", type=Path, help="COCO keypoint JSON")
+    add("out", type=new_path, help="the file to write")
+    add("--categories", help="names or ids, separated by commas")
+    add("--min-keypoints", type=int, default=0, help="fewest labelled ones (0); crowds are kept")
+    add("--drop-empty-images", action="store_true", help="also drop images without annotations")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.out, {**content, "images": images, "annotations": rows})
     counts = {"images": len(images), "annotations": len(rows)}
     dropped = {f"{key} dropped": len(content[key]) - n for key, n in counts.items()}
-    say(args.out, counts | dropped)
+    report(args.out, counts | dropped)
     return 0
 
 

@@ -1,27 +1,27 @@
-"""pose-data fix ANNOTATIONS OUT: repair ids, counts, boxes, areas, doubles and names of files."""
+"""pose-data fix ANNOTATIONS OUT: repair ids, counts, boxes, areas, duplicates and file names."""
 
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import new_path, say
+from pose_data.commands.loading import new_path, report
 from pose_data.fix import fixed, read_plain
 from pose_data.writing import write_json
 
-HELP = "Repair an annotation file: ids, counts, boxes, areas, doubles, names of files."
+HELP = "Repair an annotation file: ids, counts, boxes, areas, duplicates, file names."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")
     parser.add_argument("out", type=new_path, help="the file to write")
     parser.add_argument(
-        "--strip-prefix", default="", help="what to take from the front of file names: /data/, URLs"
+        "--strip-prefix", default="", help="start of file names to remove: /data/, URLs"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     content, done = fixed(read_plain(args.annotations), args.strip_prefix)
     write_json(args.out, content)
-    say(args.out, done)
+    report(args.out, done)
     if not done:
         print("  nothing to repair")
     return 0

@@ -10,14 +10,14 @@ from pose_data.formats.json import opens_list
 from pose_data.persons import Persons
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the annotation file and the folder of its pictures."""
+def add_data(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Add the annotation file and the folder of its images; nargs: "?" where that is optional."""
     parser.add_argument("annotations", type=Path, help="COCO keypoint JSON (.gz too), or AIC's")
-    parser.add_argument("images", type=Path, help="folder of the pictures")
+    parser.add_argument("images", type=Path, nargs=nargs, help="folder of the images")
 
 
 def load(args: argparse.Namespace) -> Persons:
-    """Load the persons of a file, by what it looks like."""
+    """Load the persons of a file, COCO's or AI Challenger's."""
     if opens_list(args.annotations):
         return load_aic(args.annotations, args.images)
     return load_coco(args.annotations, args.images)
@@ -32,14 +32,14 @@ def size(text: str) -> tuple[int, int]:
 
 
 def new_path(text: str) -> Path:
-    """Return a path that nothing has yet: these commands overwrite nothing."""
+    """Parse the path of a new file: these commands overwrite nothing."""
     if Path(text).exists():
         raise argparse.ArgumentTypeError(f"{text} exists; nothing was written")
     return Path(text)
 
 
-def say(out: Path, counts: Mapping[str, int]) -> None:
-    """Print what was written, and how often each thing was done."""
+def report(out: Path, counts: Mapping[str, int]) -> None:
+    """Print which file was written, and the counts above 0."""
     print(out)
     for what, count in counts.items():
         if count:

@@ -6,21 +6,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pose_data.commands.loading import new_path, say
+from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, reading
 from pose_data.fix import fixed, read_plain
 from pose_data.writing import write_json
 
-HELP = "Write several annotation files as one, with new ids; categories are united by name."
+HELP = "Merge annotation files into one, with new ids; categories are matched by name."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("annotations", type=Path, nargs="+", help="COCO keypoint JSON files")
-    parser.add_argument("-o", "--out", type=new_path, required=True, help="the file to write")
-    parser.add_argument(
+    add = parser.add_argument
+    add("annotations", type=Path, nargs="+", help="COCO keypoint JSON files")
+    add("-o", "--out", type=new_path, required=True, help="the file to write")
+    add(
         "--prefix",
         nargs="+",
-        help="a folder for each file, put before its file names; images of one name are then one",
+        help="a folder for each file, put before its file names; equal names are then one image",
     )
 
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     result, more = fixed(merged | {"categories": list(categories.values())})
     write_json(args.out, result)
     counts = {key: len(result[key]) for key in ("images", "annotations", "categories")}
-    say(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
+    report(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
     return 0
 
 

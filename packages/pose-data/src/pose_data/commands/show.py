@@ -1,4 +1,4 @@
-"""pose-data show ANNOTATIONS IMAGES -o PAGE.html: skeletons, and samples as training sees them."""
+"""pose-data show ANNOTATIONS IMAGES -o PAGE.html: annotated images and training samples."""
 
 import argparse
 from pathlib import Path
@@ -17,49 +17,44 @@ from pose_data.samples.pixels import PIXELS
 from pose_data.samples.scene import SceneAugmentation
 from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import legend
-from pose_data.view.gallery import MASKED, annotated_pictures, augmented_samples, write_gallery
+from pose_data.view.gallery import MASKED, annotated_images, augmented_samples, write_gallery
 
-HELP = "Draw annotated pictures and augmented samples, to .html or .png."
+HELP = "Draw annotated images and augmented samples, to .html or .png."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add_data(parser)
-    parser.add_argument("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
-    parser.add_argument("--pictures", type=int, default=12, help="how many pictures (12)")
-    parser.add_argument("--bottom-up", action="store_true", help="samples are whole pictures")
-    parser.add_argument(
-        "--samples", type=int, default=6, help="of how many persons, or their pictures (6)"
-    )
-    parser.add_argument("--draws", type=int, default=4, help="augmentations of each sample (4)")
-    parser.add_argument(
-        "--input-size", type=parse_size, help="of samples (192x256; 512x512 with --bottom-up)"
-    )
-    parser.add_argument("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
-    parser.add_argument(
+    add("-o", "--out", type=Path, required=True, help=".html, .png or .jpg")
+    add("--num-images", "--pictures", type=int, default=12, help="how many annotated images (12)")
+    add("--bottom-up", action="store_true", help="samples are whole images")
+    add("--samples", type=int, default=6, help="how many persons, or their images (6)")
+    add("--draws", type=int, default=4, help="augmentations of each sample (4)")
+    add("--input-size", type=parse_size, help="of samples (192x256; 512x512 with --bottom-up)")
+    add("--ids", type=int, nargs="+", help="annotation ids, instead of random ones")
+    add(
         "--pixels",
         nargs="+",
         choices=sorted(PIXELS),
         default=[],
-        help="change pixels of samples, too, by the default ranges",
+        help="also change pixels of samples, by the default ranges",
     )
-    parser.add_argument(
-        "--names", action="store_true", help="write keypoint names, in larger images"
-    )
-    parser.add_argument("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
-    parser.add_argument(
+    add("--names", action="store_true", help="write keypoint names, in larger images")
+    add("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
+    add(
         "--bits",
         type=int,
         choices=range(FEWEST, MOST + 1),
         metavar="N",
-        help="in use of 16-bit images, 8 to 16, as data.bits in pose-train",
+        help="bits in use of 16-bit images, 8 to 16, as data.bits in pose-train",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    add("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:
     persons = load(args)
     if not len(persons):
-        raise DatasetError(f"{args.annotations} holds no labelled person")
+        raise DatasetError(f"{args.annotations} has no labelled person")
     rng = np.random.default_rng(args.seed)
     if args.ids:
         rows = np.flatnonzero(np.isin(persons.ids, args.ids))
@@ -68,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         images = np.unique(persons.image_index[rows])
     else:
         rows = np.sort(rng.permutation(len(persons))[: args.samples])
-        images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.pictures])
+        images = np.sort(rng.permutation(np.unique(persons.image_index))[: args.num_images])
     size = args.input_size or ((512, 512) if args.bottom_up else (192, 256))
     changes: dict[str, Any] = {name: PIXELS[name]() for name in args.pixels}
     options: dict[str, Any] = {"seed": args.seed, "exif": args.exif, "bits": args.bits}
@@ -79,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         rows = np.searchsorted(dataset.images, np.unique(persons.image_index[rows]))
     else:
         dataset = TopDown(persons, size, None, Augmentation(**changes), **options)
-    annotated = annotated_pictures(
+    annotated = annotated_images(
         persons, images.tolist(), names=args.names, exif=args.exif, bits=args.bits
     )
     drawn = augmented_samples(dataset, rows.tolist(), args.draws, names=args.names)

@@ -1,4 +1,4 @@
-"""pose-data stats ANNOTATIONS IMAGES [-o PAGE.html]: counts, as text and as a page with charts."""
+"""pose-data stats ANNOTATIONS [IMAGES] [-o PAGE.html]: counts, as text and as charts."""
 
 import argparse
 from pathlib import Path
@@ -7,11 +7,11 @@ from pose_data.commands.loading import add_data, load
 from pose_data.view.stats import statistics
 from pose_data.writing import write_bytes
 
-HELP = "Count joints, visibility, box sizes and crowding."
+HELP = "Count keypoints, visibility, box sizes and crowding."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
+    add_data(parser, nargs="?")
     parser.add_argument("-o", "--out", type=Path, help="write a page with charts there")
 
 

@@ -9,21 +9,20 @@ from pose_data.skeleton import COCO, SKELETONS
 from pose_data.synthetic.cartoons import EASY, HARD
 from pose_data.synthetic.synthesize import custom_skeleton, synthesize
 
-HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's form."
+HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's format."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, help="a new or empty folder")
-    parser.add_argument("--train", type=int, default=1000, help="training pictures (1000)")
-    parser.add_argument("--val", type=int, default=200, help="validation pictures (200)")
-    parser.add_argument("--size", type=size, default=(320, 240), help="of the pictures (320x240)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--hard", action="store_true", help="2 to 8 persons, crowds, some persons without labels"
-    )
+    add = parser.add_argument
+    add("out", type=Path, help="a new or empty folder")
+    add("--train", type=int, default=1000, help="training images (1000)")
+    add("--val", type=int, default=200, help="validation images (200)")
+    add("--size", type=size, default=(320, 240), help="of the images (320x240)")
+    add("--seed", type=int, default=0)
+    add("--hard", action="store_true", help="2 to 8 persons, crowds, some persons without labels")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--skeleton", choices=sorted(SKELETONS), help="a known skeleton (coco)")
-    kind.add_argument("--keypoints", type=int, help="a skeleton of its own with that many, 3 to 18")
+    kind.add_argument("--keypoints", type=int, help="a skeleton with that many keypoints, 3 to 18")
     kind.add_argument("--aic", action="store_true", help="AI Challenger's original files")
 
 
@@ -44,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
         )
     except OSError as error:
         raise DatasetError(f"cannot write {args.out}: {error.strerror}") from error
-    print(f"{args.out}: {args.train} training and {args.val} validation pictures")
+    print(f"{args.out}: {args.train} training and {args.val} validation images")
     return 0

@@ -1,4 +1,4 @@
-"""What the readers of foreign formats share: animals with named points become a COCO file."""
+"""Shared by the readers of other formats: animals with named points become a COCO file."""
 
 import os
 from collections import Counter
@@ -16,7 +16,7 @@ Point = tuple[float, float, int]  # x, y in pixels; COCO's visibility
 class Animal(NamedTuple):
     """An animal, person or thing in an image, or a part of one; box is x, y, w, h.
 
-    category "" stands for the only one that others name, else "object". Parts that belong together
+    category "": the only one that others name, else "object". Parts that belong together
     have the same group, see `joined`.
     """
 
@@ -89,7 +89,7 @@ def joined(parts: list[Animal]) -> list[Animal]:
     """Return the animals of an image: one for each group, and one of all parts without a group.
 
     Boxes without a group are animals of their own where no point lacks one. Raises DatasetError
-    where a keypoint or a box stands twice in a group.
+    where a keypoint or a box occurs twice in a group.
     """
     lone_boxes = not any(part.points for part in parts if part.group is None)
     groups: dict[str, list[Animal]] = {}
@@ -101,7 +101,7 @@ def joined(parts: list[Animal]) -> list[Animal]:
         boxes = [member.box for member in members if member.box]
         names = Counter(["a box"] * len(boxes) + [name for m in members for name in m.points])
         if names.total() > len(names):
-            text = f"{names.most_common(1)[0][0]} stands twice in one animal: give the points and "
+            text = f"{names.most_common(1)[0][0]} occurs twice in one animal: give the points and "
             raise DatasetError(f"{text}the box of each a group id of their own")
         title = next((member.category for member in members if member.category), "")
         points = {name: point for m in members for name, point in m.points.items()}

@@ -1,9 +1,10 @@
 """A COCO keypoint file as a table: every image, every annotation, and what had to be derived.
 
-This is the only reader of such files: `load_coco` chooses persons from its table, `check` looks at
-all of it.
+This is the only reader of such files: `load_coco` chooses persons from its table, `check` reports
+on all of it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,28 @@ import numpy as np
 
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
-from pose_data.formats.categories import read_categories
+from pose_data.formats.categories import leave_out, read_categories
 from pose_data.formats.foreign import foreign
-from pose_data.formats.json import collector_paused, read_pieces
-from pose_data.formats.records import Bools, Columns, Floats, Ints, Rows, find_rows, joined, listed
+from pose_data.formats.json import Piece, collector_paused, read_pieces
+from pose_data.formats.records import (
+    Bools,
+    Columns,
+    Floats,
+    Ints,
+    Rows,
+    find_rows,
+    first_rows,
+    joined,
+    listed,
+)
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
 from pose_data.persons import Category
 from pose_data.regions import boxes_around, starts
 
+Read = Callable[[Path], Iterator[Piece]]
 MAX_SIDE = 1 << 16  # pixels; a larger image is a mistake
 
-_AGAIN, _FIX = "the id stands there for the second time", "`pose-data fix` numbers them"
 _MISSING = "missing-field"
 # Of annotations: what is derived where it is missing, and from what.
 _DERIVED = {
@@ -43,7 +54,7 @@ _SETTLED = {"image_id", "lacks_id", "lacks_category", *_DERIVED} - {"lacks_area"
 
 @dataclass(frozen=True)
 class Table:
-    """What a keypoint file holds, before anything is chosen from it.
+    """The content of a keypoint file, before anything is chosen from it.
 
     images: id, name, size (I, 2) as (w, h), 0 where unknown. rows: of each annotation what
     `_annotation_columns` says; keypoints are ragged, since categories may differ in their number.
@@ -57,16 +68,19 @@ class Table:
 
 
 @collector_paused()
-def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
+def read_table(
+    path: Path, image_dir: Path | None, findings: Findings, read: Read = read_pieces
+) -> Table:
     """Read a COCO keypoint file, gzip allowed; reports to findings, raises DatasetError.
 
-    image_dir: None where sizes that the file does not give stay unknown.
+    image_dir: None where sizes that the file does not give stay unknown. read: yields the pieces of
+    a COCO file, also those that a file of another form becomes.
     """
-    if what := foreign(path):
+    if read is read_pieces and (what := foreign(path)):
         findings.stop("not-coco", what)
     lists: dict[str, list[Columns]] = {"images": [], "annotations": []}
     entries: list[Any] = []
-    for key, value, first in read_pieces(path):
+    for key, value, first in read(path):
         if key == "":
             findings.stop(
                 "not-coco",
@@ -77,8 +91,8 @@ def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
         if is_wanted and not isinstance(value, list):
             findings.stop("not-coco", f"{path}: `{key}` must be a list")
         if key in lists:
-            read = _image_columns if key == "images" else _annotation_columns
-            lists[key].append(read(Rows(value, f"{path} {key[:-1]}", first, findings)))
+            columns_of = _image_columns if key == "images" else _annotation_columns
+            lists[key].append(columns_of(Rows(value, f"{path} {key[:-1]}", first, findings)))
         elif is_wanted:
             entries += value
     if missing := [f"`{key}`" for key, pieces in lists.items() if not pieces]:
@@ -88,8 +102,13 @@ def read_table(path: Path, image_dir: Path | None, findings: Findings) -> Table:
     columns = joined(lists["annotations"])
     _number(columns, path, findings)
     categories = read_categories(entries, columns, path, findings)
-    columns["image_index"] = _image_rows(columns, image_columns["id"], path, findings)
-    columns["is_used"] &= columns["image_index"] >= 0
+    ids, wanted = image_columns["id"], columns["image_id"]
+    columns["image_index"] = find_rows(ids, wanted)  # -1 where it is not there
+    lost = columns["is_used"] & (columns["image_index"] < 0)
+    no_image = f"{path}: annotations are of the images {listed(wanted[lost])}, none of which is in "
+    no_image += f"`images` ({listed(ids) or 'empty'})"
+    reasons = {"image-ids-disjoint": no_image, "unknown-image": "image_id is not in `images`"}
+    leave_out(lost, reasons, columns, path, findings)
     for key, (slug, what) in _DERIVED.items():
         count = int((columns[key] & columns["is_used"]).sum())
         findings.add(slug, f"{path}: {count} annotations {what}", count)
@@ -115,7 +134,7 @@ def _image_columns(rows: Rows) -> Columns:
 
 
 def _annotation_columns(rows: Rows) -> Columns:
-    """Read some annotations (n,); points (P,) are x, y, v behind one another.
+    """Read some annotations (n,); points (P,) are x, y, v, concatenated.
 
     is_used: what can be read; number: places in the file; point_count: values in `points` of each.
     """
@@ -126,7 +145,7 @@ def _annotation_columns(rows: Rows) -> Columns:
     if (counts % 3 == 0).all():
         before = starts(points[2::3] > 0)  # labelled keypoints before each
         counted = before[first[1:] // 3] - before[first[:-1] // 3]  # (n,)
-    else:  # some records are wrong, and refused if their category is taken
+    else:  # some records are wrong, and refused if their category is used
         ends = zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
         counted = np.array([(points[a + 2 : b : 3] > 0).sum() for a, b in ends], np.int64)
     boxes = np.zeros((len(rows), 4))
@@ -144,7 +163,7 @@ def _annotation_columns(rows: Rows) -> Columns:
     columns["id"], columns["lacks_id"] = rows.integers("id", required=False)
     is_ignored = columns["is_crowd"] | (num_keypoints == 0)
     columns |= segmentations(rows, is_ignored & ~rows.is_bad, boxes)
-    # float32 is half the memory where it holds the same numbers, as it does COCO's whole pixels.
+    # float32 takes half the memory, where it is exact, as for COCO's whole pixels.
     narrow = points.astype(np.float32)
     return columns | {
         "is_used": ~rows.is_bad,
@@ -173,34 +192,32 @@ def _fill_boxes(boxes: Floats, rows: Ints, points: Floats, first: Ints) -> None:
 def _distinct_images(columns: Columns, path: Path, findings: Findings) -> Columns:
     """Return the images without those listed twice; ids of two images are refused."""
     ids, names = columns["id"], columns["name"]
-    _, first, row = np.unique(ids, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[row] != np.arange(len(ids)))
-    is_same = names[again] == names[first[row[again]]]
-    for i in again[~is_same].tolist():
-        text = f"{path} image {columns['number'][i]} (id {ids[i]}): {_AGAIN}, of "
-        text += f"{names[first[row[i]]]} and of {names[i]}; {_FIX}"
+    first = first_rows(ids)
+    is_first, is_same = first == np.arange(len(ids)), names == names[first]
+    for i in np.flatnonzero(~is_same).tolist():
+        text = f"{path} image {columns['number'][i]} (id {ids[i]}): duplicate id, of "
+        text += f"{names[first[i]]} and of {names[i]}; `pose-data fix` numbers them"
         findings.add("duplicate-image-id", text)
-    if len(twice := again[is_same]):
-        text = f"{path}: {len(twice)} images are listed twice, id {ids[twice[0]]} for one"
+    if len(twice := ids[is_same & ~is_first]):
+        text = f"{path}: {len(twice)} images are listed twice, id {twice[0]} for one"
         findings.add("image-twice", text, len(twice))
-    return {key: values[np.sort(first)] for key, values in columns.items()}
+    return {key: values[is_first] for key, values in columns.items()}
 
 
 def _number(columns: Columns, path: Path, findings: Findings) -> None:
-    """Give annotations without id one, and report ids that are there twice."""
+    """Give annotations without id one, and report duplicate ids."""
     ids, lacks = columns["id"], columns["lacks_id"]
-    largest = int(ids[~lacks].max(initial=0))
-    if largest + int(lacks.sum()) >= 2**63:
+    largest, count = int(ids[~lacks].max(initial=0)), int(lacks.sum())
+    if largest + count >= 2**63:
         text = f"{path}: annotations have no id, and none is left above {largest}"
         findings.stop("wrong-type", text)
     ids[:] = number_missing(ids, lacks)
-    text = f"{path}: {lacks.sum()} annotations have no id: numbered in the order of the file"
-    findings.add("missing-field", text, int(lacks.sum()))
+    text = f"{path}: {count} annotations have no id: numbered in the order of the file"
+    findings.add("missing-field", text, count)
     used = np.flatnonzero(columns["is_used"])
-    _, first, row = np.unique(ids[used], return_index=True, return_inverse=True)
-    for i in used[first[row] != np.arange(len(used))].tolist():
-        text = f"{path} annotation {columns['number'][i]} (id {ids[i]}): {_AGAIN}; {_FIX}"
-        findings.add("duplicate-annotation-id", text)
+    for i in used[first_rows(ids[used]) != np.arange(len(used))].tolist():
+        text = f"{path} annotation {columns['number'][i]} (id {ids[i]}): duplicate id; "
+        findings.add("duplicate-annotation-id", f"{text}`pose-data fix` numbers them")
 
 
 def number_missing(ids: Ints, lacks: Bools) -> Ints:
@@ -215,24 +232,14 @@ def fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: Fi
     unknown = np.flatnonzero((images["size"] == 0).any(axis=1))
     for i in unknown:
         if image_dir is None:
+            text = (
+                f"{path} image {images['number'][i]} has no width and height: write them, or give"
+            )
+            if findings.is_strict:
+                findings.stop("no-size", f"{text} image_dir, where they are read from the image")
             break
         try:
             images["size"][i] = upright_size(read_header(image_dir / str(images["name"][i])))
         except DatasetError as error:
             findings.add("no-size", f"{path} image {images['number'][i]}: {error}")
     return len(unknown)
-
-
-def _image_rows(columns: Columns, ids: Ints, path: Path, findings: Findings) -> Ints:
-    """Return the row of each annotation's image, -1 where it is not there."""
-    wanted, used = columns["image_id"], columns["is_used"]
-    found = find_rows(ids, wanted)
-    lost = np.flatnonzero((found < 0) & used)
-    if len(lost) == used.sum() > 0:
-        text = f"{path}: annotations are of the images {listed(wanted[lost])}, none of which is in "
-        findings.add("image-ids-disjoint", f"{text}`images` ({listed(ids) or 'empty'})")
-    else:
-        text = f"{path}: {len(lost)} annotations left out, whose image_id is not in `images`: "
-        text += f"annotation ids {listed(columns['id'][lost])}"
-        findings.add("unknown-image", text, len(lost))
-    return found

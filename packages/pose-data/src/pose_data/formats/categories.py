@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pose_data.findings import Findings
-from pose_data.formats.records import Columns, Rows, listed
+from pose_data.formats.records import Bools, Columns, Rows, listed
 from pose_data.persons import Category
 from pose_data.skeleton import named_twice, plain_name
 
@@ -53,7 +53,15 @@ def read_categories(
     known = [each.id for each in found]
     if len(set(known)) < len(known):
         findings.stop("wrong-type", f"{path}: two categories have the same id")
-    _leave_out_strangers(known, columns, path, findings)
+    lost = used & ~np.isin(columns["category_id"], known)
+    strangers = listed(np.unique(columns["category_id"][lost]))
+    no_category = (
+        f"{path}: annotations are of the categories {strangers}, which are not in `categories` "
+    )
+    no_category += f"({', '.join(map(str, known))})"
+    some = f"category_id ({strangers}) is not in `categories`"
+    reasons = {"category-ids-disjoint": no_category, "wrong-category": some}
+    leave_out(lost, reasons, columns, path, findings)
     if given and not any(each.keypoints for each in found) and has_points.any():
         findings.add("no-keypoint-names", f"{path}: no category names its keypoints")
     return tuple(found)
@@ -67,25 +75,25 @@ def _names(rows: Rows, i: int) -> tuple[str, ...]:
         rows.refuse(i, f"keypoints must be a list of names, got {value!r:.60}")
         return ()
     if twice := named_twice(value):
-        rows.refuse(i, f"keypoint {twice!r} stands there twice")
+        rows.refuse(i, f"keypoint {twice!r} is listed twice")
     return tuple(value)
 
 
-def _leave_out_strangers(
-    known: list[int], columns: Columns, path: Path, findings: Findings
+def leave_out(
+    lost: Bools, reasons: dict[str, str], columns: Columns, path: Path, findings: Findings
 ) -> None:
-    """Stop using annotations whose category is not listed."""
-    used, own = columns["is_used"], columns["category_id"]
-    lost = used & ~np.isin(own, known)
-    ids, count = listed(np.unique(own[lost])), int(lost.sum())
-    if count == used.sum() > 0:
-        text = f"{path}: annotations are of the categories {ids}, which are not in `categories` "
-        findings.add("category-ids-disjoint", f"{text}({', '.join(map(str, known))})")
+    """Stop using some annotations.
+
+    reasons: by slug, first the sentence for a file that loses all of them, then why some are.
+    """
+    (of_all, sentence), (of_some, why) = reasons.items()
+    count = int(lost.sum())
+    if count == columns["is_used"].sum() > 0:
+        findings.add(of_all, sentence)
     else:
-        text = f"{path}: {count} annotations left out, whose category_id ({ids}) is not in "
-        text += f"`categories`: annotation ids {listed(columns['id'][lost])}"
-        findings.add("wrong-category", text, count)
-    columns["is_used"] = used & ~lost
+        text = f"{path}: {count} annotations left out, whose {why}: annotation ids "
+        findings.add(of_some, text + listed(columns["id"][lost]), count)
+    columns["is_used"] &= ~lost
 
 
 def choose_categories(

@@ -25,9 +25,13 @@ _log = logging.getLogger("pose_data.notices")
 _ODD_NAMES = {"`skeleton` is left out": "wrong-skeleton", "a side but no partner": "lone-side"}
 
 
+# Columns that are fields of Regions.
+_SHARED = ("image_index", "is_crowd", "num_keypoints", "bbox_xywh", "area", "rle_bytes")
+
+
 @dataclass(frozen=True)
 class Annotations:
-    """What is taken of a file: I images (sizes as (w, h)), R regions of the same K keypoints.
+    """What is used of a file: I images (sizes as (w, h)), R regions of the same K keypoints.
 
     lacks_area (R,): whose area is derived. categories: those of the regions.
     """
@@ -43,7 +47,7 @@ class Annotations:
 
 def load_coco(
     annotation_file: str | Path,
-    image_dir: str | Path,
+    image_dir: str | Path | None = None,
     *,
     skeleton: Skeleton | None = None,
     categories: Sequence[int | str] | None = None,
@@ -54,16 +58,18 @@ def load_coco(
 
     Dropped: crowds, persons without labelled keypoints, and boxes that are empty after clipping to
     the image. What is missing or null is derived: boxes, areas, num_keypoints, iscrowd, sizes of
-    images (from their headers). skeleton: None for the file's own. categories: ids or names; None
-    for all that have keypoints, which must then be the same. flip_pairs: names of what mirrors each
-    other; None for what the names say. cache: keep a file of 4 MB or more as arrays beside it
+    images (from their headers).
+
+    image_dir: None for work without pixels, such as statistics and evaluation; what needs them then
+    raises DatasetError. skeleton: None for the file's own. categories: ids or names; None for all
+    that have keypoints, which must then be the same. flip_pairs: pairs of names that mirror each
+    other; None for what the names imply. cache: keep a file of 4 MB or more as arrays beside it
     (NAME.cache.npz).
 
     Raises DatasetError where a file is missing, is not JSON, or a record cannot be used. Whatever
     was derived or left out is in `notices`, and logged as warnings of "pose_data.notices".
     """
-    path, folder = Path(annotation_file), Path(image_dir)
-    check_folder(folder)
+    path, folder = Path(annotation_file), checked_folder(image_dir)
     findings = Findings(is_strict=True)
     table = (cached if cache else read_table)(path, folder, findings)
     found = choose(
@@ -72,23 +78,25 @@ def load_coco(
     return announced(usable_persons(found, path, folder, findings))
 
 
-def check_folder(folder: Path) -> None:
-    """Raise DatasetError where the folder of the images is not one."""
-    if not folder.is_dir():
+def checked_folder(image_dir: str | Path | None) -> Path | None:
+    """Return the folder of the images as a path; raises DatasetError where it is not a folder."""
+    folder = None if image_dir is None else Path(image_dir)
+    if folder is not None and not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DatasetError(f"image folder {folder} {problem}")
+    return folder
 
 
 def announced(persons: Persons) -> Persons:
     """Log the notices of freshly loaded persons, and return them."""
     for notice in persons.notices:
-        _say(notice)
+        _log_once(notice)
     return persons
 
 
 @lru_cache(maxsize=1000)
-def _say(notice: str) -> None:
-    """Log a notice, once: a file may be loaded for training and for evaluation."""
+def _log_once(notice: str) -> None:
+    """Log a notice; once, since a file may be loaded for training and for evaluation."""
     _log.warning(notice)
 
 
@@ -139,7 +147,7 @@ def _skeleton(
     path: Path,
     findings: Findings,
 ) -> Skeleton:
-    """Return the skeleton to read a file by, and report what must be said about it."""
+    """Return the skeleton to read a file by, and report what is odd or inferred."""
     category = chosen[0] if chosen else Category(0, "")
     names = category.keypoints
     if given is not None and not names:
@@ -178,9 +186,9 @@ def _has_wrong_rle(table: Table, taken: Bools, path: Path, findings: Findings) -
     has_rle = taken & (rows["rle_count"] > 0) & (own > 0).all(axis=1)
     is_wrong = has_rle & (rows["rle_size"] != own[:, ::-1]).any(axis=1)
     for i in np.flatnonzero(is_wrong):
-        h, w = rows["rle_size"][i]
+        (h, w), (width, height) = rows["rle_size"][i], own[i]
         text = f"{path} annotation {rows['number'][i]} (id {rows['id'][i]}): the segmentation's "
-        text += f"size is {h} x {w}, the image's {own[i, 1]} x {own[i, 0]} (h x w)"
+        text += f"size is {h} x {w}, the image's {height} x {width} (h x w)"
         findings.add("wrong-type", text)
     return is_wrong
 
@@ -197,30 +205,26 @@ def _regions(table: Table, kept: Ints, count: int) -> Regions:
             "rle_bytes": take_ragged(rows["rle_count"], kept),
         }
         rows = {key: values[elements.get(key, kept)] for key, values in rows.items()}
-    points = rows["points"]
-    if len(points) < 3 * count * len(kept):
-        points = np.zeros((len(kept), 3 * count), points.dtype)
-        points[rows["point_count"] > 0] = rows["points"].reshape(-1, 3 * count)
-    poses = points.reshape(-1, count, 3)  # (R, K, 3)
+    poses = rows["points"].reshape(-1, count, 3)
+    if len(poses) < len(kept):
+        poses = np.zeros((len(kept), count, 3), poses.dtype)
+        poses[rows["point_count"] > 0] = rows["points"].reshape(-1, count, 3)
     return Regions(
         ids=rows["id"],
-        image_index=rows["image_index"],
         category_ids=rows["category_id"],
-        is_crowd=rows["is_crowd"],
-        num_keypoints=rows["num_keypoints"],
-        bbox_xywh=rows["bbox_xywh"],
-        area=rows["area"],
+        **{name: rows[name] for name in _SHARED},
         keypoints=np.ascontiguousarray(poses[..., :2]),
         visible=np.ascontiguousarray(poses[..., 2], np.float32),
         polygon_first=starts(rows["polygon_count"]),
         point_first=starts(rows["vertex_count"]),
         points=rows["vertices"],
         rle_first=starts(rows["rle_count"]),
-        rle_bytes=rows["rle_bytes"],
     )
 
 
-def usable_persons(found: Annotations, path: Path, image_dir: Path, findings: Findings) -> Persons:
+def usable_persons(
+    found: Annotations, path: Path, image_folder: Path | None, findings: Findings
+) -> Persons:
     """Choose the persons that MMPose trains on, in its order: by image, then as in the file."""
     regions = found.regions
     corner, side = regions.bbox_xywh[:, :2], regions.bbox_xywh[:, 2:]
@@ -239,7 +243,7 @@ def usable_persons(found: Annotations, path: Path, image_dir: Path, findings: Fi
     derived = np.maximum(1.0, 0.53 * (high - low).prod(axis=1))
     return Persons(
         annotation_file=path,
-        image_dir=image_dir,
+        image_folder=image_folder,
         skeleton=found.skeleton,
         image_ids=found.image_ids,
         file_names=found.file_names,

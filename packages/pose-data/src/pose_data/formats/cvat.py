@@ -10,10 +10,10 @@ from pose_data.formats.animals import Animal, Found, Point, image_size, joined
 
 
 def read_cvat(files: list[Path], images: Path | None = None) -> Found:
-    """Read annotations.xml; `images` is needed only where it says no sizes.
+    """Read annotations.xml; `images` is needed only for sizes that it lacks.
 
-    Frames of a video are called frame_000000.PNG, as CVAT exports them. Shapes that are outside are
-    not there; occluded points have v 1. Raises DatasetError.
+    Frames of a video are called frame_000000.PNG, as CVAT exports them. Shapes marked as
+    outside do not exist; occluded points have v 1. Raises DatasetError.
     """
     folder = images or Path()
     found = Found(folder)
@@ -71,7 +71,7 @@ def _add_label(label: ET.Element, found: Found) -> None:
 
 
 def _parts(shape: ET.Element, number: int, notes: Counter[str]) -> list[Animal]:
-    """Return what a shape says of an animal: a skeleton, a point, a box, or some points at once."""
+    """Return a shape as parts of animals: a skeleton, a point, a box, or several points."""
     label, group = shape.get("label", ""), shape.get("group_id")
     if shape.tag == "skeleton":
         points = {p.get("label", ""): _points(p)[0] for p in shape.iter("points")}

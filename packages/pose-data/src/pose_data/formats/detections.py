@@ -1,4 +1,4 @@
-"""Boxes to run a top-down network in: a detector's, or whole pictures."""
+"""Boxes to run a top-down network in: a detector's, or whole persons."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,7 @@ from pose_data.persons import Persons
 
 def load_detections(
     file: str | Path,
-    pictures: Persons,
+    persons: Persons,
     *,
     score_threshold: float = 0.0,
     per_image: int | None = None,
@@ -24,13 +24,13 @@ def load_detections(
 ) -> Persons:
     """Load a COCO results file of boxes (`image_id`, `category_id`, `bbox`, `score`).
 
-    pictures: loaded annotations, for their images; the persons in them do not matter. Kept are
+    persons: loaded annotations, for their images; who is in them does not matter. Kept are
     boxes of the category (None for those of the annotations, and where the file has boxes of one
-    category alone, for those) with score >= score_threshold, of each picture the `per_image` best.
+    category alone, for those) with score >= score_threshold, of each image the `per_image` best.
     Row i of the file has id i among those of the category (MMPose); boxes are not clipped (MMPose);
     keypoints are zeros, unlabelled. Empty boxes are left out, with a notice.
 
-    Raises DatasetError naming file and record, for one whose picture is not there too.
+    Raises DatasetError naming file and record, for one whose image is not there too.
     """
     path = Path(file)
     if math.isnan(score_threshold) or (per_image is not None and per_image < 1):
@@ -38,12 +38,12 @@ def load_detections(
         raise DatasetError(f"score_threshold must be {text}")
     columns = read_list(path, "detection", Findings(is_strict=True), _columns)
     category = columns["category_id"]
-    own = [each.id for each in pictures.categories] or [1]
+    own = [each.id for each in persons.categories] or [1]
     wanted = own if category_id is None else [category_id]
     if category_id is None and len(own) == 1 and len(np.unique(category)) == 1:
         category[:] = own[0]  # a detector's classes have ids of their own
     rows = np.flatnonzero(np.isin(category, wanted))
-    image_index = _image_rows(columns["image_id"], pictures, rows, path)
+    image_index = _image_rows(columns["image_id"], persons, rows, path)
     box, score = columns["bbox"][rows].astype(np.float32), columns["score"][rows]
     is_empty = (columns["bbox"][rows, 2:] <= 0).any(axis=1)
     kept = np.flatnonzero((score >= score_threshold) & ~is_empty)
@@ -57,7 +57,7 @@ def load_detections(
         notices.append(f"{path}: {is_empty.sum()} empty boxes left out")
     corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (M, 4)
     boxes = replace(
-        _without_labels(pictures, image_index[kept], corners[kept]),
+        _without_labels(persons, image_index[kept], corners[kept]),
         annotation_file=path,
         ids=kept,
         category_ids=category[rows[kept]],
@@ -67,21 +67,21 @@ def load_detections(
     return announced(boxes)
 
 
-def whole_image_boxes(pictures: Persons) -> Persons:
-    """Return one box for each picture, from corner to corner, with score 1."""
-    order = np.arange(len(pictures.image_ids))
-    corners = np.pad(pictures.image_sizes.astype(np.float32), ((0, 0), (2, 0)))
-    own = pictures.categories[0].id if pictures.categories else 1
+def whole_image_boxes(persons: Persons) -> Persons:
+    """Return one box for each image, from corner to corner, with score 1."""
+    order = np.arange(len(persons.image_ids))
+    corners = np.pad(persons.image_sizes.astype(np.float32), ((0, 0), (2, 0)))
+    own = persons.categories[0].id if persons.categories else 1
     scores = np.ones(len(order), np.float32)
-    boxes = _without_labels(pictures, order, corners)
+    boxes = _without_labels(persons, order, corners)
     return replace(boxes, ids=order, category_ids=np.full_like(order, own), scores=scores)
 
 
-def _without_labels(pictures: Persons, image_index: Ints, corners: NDArray[np.float32]) -> Persons:
-    """Return boxes (M, 4) as persons without labels, whose ids, categories and scores follow."""
-    shape = len(corners), pictures.skeleton.num_keypoints
+def _without_labels(persons: Persons, image_index: Ints, corners: NDArray[np.float32]) -> Persons:
+    """Return boxes (M, 4) as persons without labels; the caller sets ids, categories and scores."""
+    shape = len(corners), persons.skeleton.num_keypoints
     return replace(
-        pictures,
+        persons,
         image_index=image_index,
         bbox_xyxy=corners,
         area=(corners[:, 2:] - corners[:, :2]).prod(axis=1),
@@ -106,13 +106,13 @@ def _columns(rows: Rows) -> Columns:
     return columns | {"bbox": bbox.reshape(-1, 4)}
 
 
-def _image_rows(image_id: Ints, pictures: Persons, rows: Ints, path: Path) -> Ints:
-    """Return the row of each image (M,) among the pictures."""
-    found = find_rows(pictures.image_ids, image_id[rows])
+def _image_rows(image_id: Ints, persons: Persons, rows: Ints, path: Path) -> Ints:
+    """Return the row of each image (M,) in the image arrays of the persons."""
+    found = find_rows(persons.image_ids, image_id[rows])
     if (found < 0).any():
         bad = rows[np.argmax(found < 0)]
         raise DatasetError(
             f"{path} detection {bad}: image_id {image_id[bad]} is not an image of "
-            f"{pictures.annotation_file} ({(found >= 0).sum()} of {len(found)} detections are)"
+            f"{persons.annotation_file} ({(found >= 0).sum()} of {len(found)} detections are)"
         )
     return found

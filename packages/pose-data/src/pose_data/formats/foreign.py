@@ -1,4 +1,4 @@
-"""Tell by its first bytes what a file is that is no COCO JSON, and say the way out."""
+"""Recognize files that are not COCO JSON by their first bytes, and name the way out."""
 
 import re
 from pathlib import Path
@@ -13,14 +13,14 @@ def _keys(*names: str) -> bytes:
 _CONVERT = "`pose-data convert` makes a COCO file of it"
 _THERE = "export COCO there"
 _AIC = f"one of AI Challenger's original files for load_aic; {_CONVERT}"
-_PICTURE = rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\x00{4}|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
+_IMAGE = rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\x00{4}|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
 _LABELS = rb"\d+(?: [\d.-][\d.e-]*){4,} *[\r\n]"
 _RESULTS = rb"(?=\s*\[)" + _keys("image_id", "score")
 _KINDS = (
     ("checkpoint", rb"PK\x03\x04.*/data\.pkl|\x80[\x02-\x05]", "a checkpoint, no annotations"),
     ("zip", rb"PK\x03\x04|7z\xbc\xaf|Rar!", "a packed archive: unpack it, and give the file in it"),
     ("hdf", rb"\x89HDF", "HDF5; DeepLabCut writes a .csv beside it: `pose-data convert` that"),
-    ("picture", _PICTURE, "a picture, no annotations"),
+    ("image", _IMAGE, "an image, no annotations"),
     ("cvat", rb"\s*(<\?xml[^>]*>\s*)?<annotations>", f"CVAT's XML: {_CONVERT}"),
     ("page", rb"(?i)\s*<(!doctype html|html)", "a web page: the download has failed"),
     ("xml", rb"\s*<", "XML, but not CVAT's: export COCO keypoints"),
@@ -39,7 +39,7 @@ _KINDS = (
 
 
 def kind_of(path: Path) -> str | None:
-    """Return what a file is by its first 4 KB; None where that is not known, as for COCO's JSON."""
+    """Return the kind of a file by its first 4 KB; None where unknown, as for COCO's JSON."""
     try:
         with path.open("rb") as file:
             head = file.read(4096).removeprefix(b"\xef\xbb\xbf")
@@ -49,6 +49,6 @@ def kind_of(path: Path) -> str | None:
 
 
 def foreign(path: str | Path) -> str | None:
-    """Return a sentence that names what a file is instead of COCO JSON, and the way out."""
+    """Return a sentence that says what a file is instead of COCO JSON, and the way out."""
     kind = kind_of(Path(path))
     return next((f"{path} is {text}" for name, _, text in _KINDS if name == kind), None)

@@ -1,8 +1,8 @@
-"""Read large JSON files piece by piece, so that the Python objects of one piece live at a time.
+"""Read large JSON files piece by piece, to have the Python objects of only one in memory.
 
 A list of objects that fills most of a file (COCO's `annotations`, AIC's whole file) is cut between
-two of its records every few megabytes. A cut is a guess that parsing proves: text that starts
-inside the list and parses as a list of its own is exactly the records it holds.
+two of its records every megabyte. A cut is a guess that parsing proves: text that starts inside the
+list and parses as a list of its own is exactly the records in it.
 """
 
 import gc
@@ -58,14 +58,14 @@ def read_pieces(path: Path) -> Iterator[Piece]:
     elif opening == b"{":
         position = yield from _object_pieces(path, data, position)
     else:
-        _value(path, data, position)  # says what is wrong, if it is not JSON at all
+        _value(path, data, position)  # raises, if it is not JSON at all
         raise DatasetError(f"{path} must hold a JSON object or list")
     _check_end(path, data, position)
 
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say of which file it is that cannot be read or unpacked."""
+    """Name the file in errors of reading and unpacking."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -102,7 +102,7 @@ def read_bytes(path: Path) -> bytes:
         if data[:2] == b"\x1f\x8b":
             size = int.from_bytes(data[-4:], "little")  # of the content: a buffer without copies
             whole = zlib.decompress(data, 31, min(size, 1100 * len(data)) or 1)  # 31: gzip
-            # Several files packed behind one another have the size of the last there.
+            # Of several packed files in one, that is the size of the last.
             data = whole if len(whole) == size else gzip.decompress(data)
     if not data:
         raise DatasetError(f"{path} is not a JSON file: it is empty")
@@ -148,15 +148,15 @@ def _list_pieces(path: Path, data: bytes, position: int, key: str) -> Generator[
         try:
             value = orjson.loads(text)
         except ValueError:
-            # The list ends before that place, or the place is inside a record, or there is a NaN,
-            # which is not JSON: Python's parser takes it, and who reads the record can name it.
+            # The list ends before the cut, or the cut is inside a record, or there is a NaN, which
+            # is not JSON: Python's parser takes it, and the reader of the record can name it.
             break
         if _may_repeat_keys(value, text):
             _decode(path, text.decode())
         yield Piece(key, value, first)
         position, first = match.end(), first + len(value)
-    # `position` stands behind the bracket or comma before the next record: read on from there as
-    # from the start of a list, in a window that grows until the list ends in it.
+    # `position` is behind the bracket or comma before the next record: continue from there as from
+    # the start of a list, in a window that grows until it contains the list's end.
     rest, end = _value(path, data, position, prefix=b"[")
     yield Piece(key, rest, first)
     return end
@@ -187,16 +187,16 @@ def _value(path: Path, data: bytes, position: int, prefix: bytes = b"") -> tuple
             bad = position + len(text[:stop].encode()) - len(prefix)
             raise _not_json(path, data, bad, reason) from error
         if end < len(data) and stop == len(text):
-            window *= 4  # a number may go on behind the window
+            window *= 4  # a number may continue behind the window
             continue
         return value, position + len(text[:stop].encode()) - len(prefix)
 
 
 def _may_repeat_keys(records: list[Any], text: bytes) -> bool:
-    """Tell whether an object in the text may have a key twice, of which orjson keeps the last.
+    """Tell whether an object in the text may have a duplicate key, of which orjson keeps the last.
 
-    Each key has a quote and a colon behind it; where that does not add up (they may also be in
-    strings, and in objects deeper down), somebody must look closer.
+    Each key has a quote and a colon behind it. Where their number differs from that of the keys
+    (they may also be in strings, and in deeper objects), the text needs a slower parser.
     """
     count = sum(map(len, records))
     if text.count(b"{") != len(records):

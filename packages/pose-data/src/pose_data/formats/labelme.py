@@ -20,22 +20,22 @@ def read_labelme(files: list[Path]) -> Found:
     for path in files:
         content = read_json(path)
         with reading(path):
-            picture = _picture(path, str(content.get("imagePath") or f"{path.stem}.jpg"))
-            size = image_size(picture, content.get("imageWidth"), content.get("imageHeight"))
+            file = _image_file(path, str(content.get("imagePath") or f"{path.stem}.jpg"))
+            size = image_size(file, content.get("imageWidth"), content.get("imageHeight"))
             parts = [part for shape in content["shapes"] for part in _part(shape, found.notes)]
-            found.images.append((str(picture), size, joined(parts)))
+            found.images.append((str(file), size, joined(parts)))
     return found
 
 
-def _picture(path: Path, given: str) -> Path:
+def _image_file(path: Path, given: str) -> Path:
     """Return where the image of a file is; an absolute path of another machine: beside the file."""
     windows = PureWindowsPath(given)  # takes / and \
-    picture = path.parent / windows.as_posix()
-    return path.parent / windows.name if windows.anchor and not picture.is_file() else picture
+    file = path.parent / windows.as_posix()
+    return path.parent / windows.name if windows.anchor and not file.is_file() else file
 
 
 def _part(shape: dict[str, Any], notes: Counter[str]) -> list[Animal]:
-    """Return what a point or rectangle says of an animal; nothing for other shapes."""
+    """Return a point or rectangle as part of an animal; nothing for other shapes."""
     points = [(float(x), float(y)) for x, y in shape["points"]]
     kind = shape.get("shape_type") or ("point" if len(points) == 1 else "polygon")
     label, flags = str(shape["label"]), shape | (shape.get("flags") or {})

@@ -1,7 +1,8 @@
-"""Columns of JSON records: ids, numbers, text. What cannot be read is reported by its record."""
+"""Columns of JSON records: ids, numbers, text. Wrong values are reported with their record."""
 
 from array import array
 from collections.abc import Callable, Iterable
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,16 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 LARGEST = 1e9  # of a coordinate, in pixels: far beyond any image, within any type
-_FLOATS_HOLD = 2**53  # whole numbers exactly, up to there
+_FLOATS_HOLD = 2**53  # whole numbers exactly up to this
 
 
 class Rows:
     """Some consecutive records of a list in a file, read column by column.
 
-    what: of the records, for messages ("gt.json annotation"); first: the place of the first one in
+    what: names the records in messages ("gt.json annotation"); first: index of the first one in
     its list. A value that cannot be read is reported, which raises DatasetError where the findings
-    are strict, and marks its record in is_bad (n,); of a marked record nothing more is said. null
-    is the same as missing.
+    are strict, and marks its record in is_bad (n,); of a record only the first is reported. null is
+    the same as missing.
     """
 
     def __init__(self, records: list[Any], what: str, first: int, findings: Findings) -> None:
@@ -43,7 +44,7 @@ class Rows:
         return len(self.records)
 
     def name(self, i: int) -> str:
-        """Name a record in messages: its place in the list, and its id."""
+        """Name a record in messages: its index in the list, and its id."""
         own = self.records[i].get("id")
         return f"{self.what} {self.first + i}" + (f" (id {own})" if type(own) is int else "")
 
@@ -78,26 +79,17 @@ class Rows:
             except OverflowError:
                 pass
         found = np.zeros(len(values), np.int64)
-        for i in np.flatnonzero(~is_missing).tolist():
-            whole = whole_number(values[i], text=text)
-            if whole is None:
-                self.refuse(i, f"{key} must be an integer, got {values[i]!r:.60}")
-            else:
-                found[i] = whole
-                self.has_odd_id[i] |= not isinstance(values[i], int)
+        self._convert(key, values, partial(whole_number, text=text), "an integer", found)
+        self.has_odd_id |= [not isinstance(value, int | None) for value in values]
         return found, is_missing
 
     def flags(self, key: str) -> tuple[Bools, Bools]:
         """Return which records have 1 or true, and where it is missing."""
         values, is_missing = self.column(key)
-        found = np.zeros(len(values), bool)
         if set(map(type, values)) <= {int} and set(values) <= {0, 1}:
             return np.array(values, bool), is_missing
-        for i in np.flatnonzero(~is_missing).tolist():
-            if isinstance(values[i], int | float) and values[i] in (0, 1):
-                found[i] = values[i] == 1
-            else:
-                self.refuse(i, f"{key} must be 0 or 1, got {values[i]!r:.60}")
+        found = np.zeros(len(values), bool)
+        self._convert(key, values, _flag, "0 or 1", found)
         return found, is_missing
 
     def scalars(
@@ -109,25 +101,30 @@ class Rows:
         if numbers is not None:
             return numbers, is_missing
         found = np.full((len(values), 1), np.nan)
-        for i in np.flatnonzero(~is_missing).tolist():
-            numbers = _numbers_from([values[i]], least)
-            if numbers is None:
-                wanted = "a number" if least == -np.inf else f"a number from {least:g} on"
-                self.refuse(i, f"{key} must be {wanted}, got {values[i]!r:.60}")
-            else:
-                found[i] = numbers
+        wanted = "a number" if least == -np.inf else f"a number from {least:g} on"
+        self._convert(key, values, lambda value: _numbers_from([value], least), wanted, found)
         return found[:, 0], is_missing
 
     def texts(self, key: str) -> list[str]:
         """Return text, "" where it is missing."""
+        found = [""] * len(self)
         values, _ = self.column(key, required=True)
+        self._convert(key, values, lambda v: v if isinstance(v, str) else None, "text", found)
+        return found
+
+    def _convert(
+        self, key: str, values: list[Any], convert: Callable[[Any], Any], wanted: str, found: Any
+    ) -> None:
+        """Set `found` value by value; what becomes None is refused, and what is missing stays."""
         for i, value in enumerate(values):
-            if not isinstance(value, str):
-                self.refuse(i, f"{key} must be text, got {value!r:.60}")
-        return [value if isinstance(value, str) else "" for value in values]
+            converted = None if value is None else convert(value)
+            if converted is not None:
+                found[i] = converted
+            elif value is not None:
+                self.refuse(i, f"{key} must be {wanted}, got {value!r:.60}")
 
     def lists(self, key: str, width: int | None = None) -> tuple[Floats, Ints, Bools]:
-        """Return lists of numbers behind one another, their lengths (n,), and which are missing.
+        """Return concatenated lists of numbers, their lengths (n,), and which are missing.
 
         width: of each list, None for any. An empty list is a missing one; booleans are 0 and 1, as
         in numpy. Missing and refused ones have length 0.
@@ -152,7 +149,7 @@ def read_list(
 ) -> Columns:
     """Read a file that is a list of records; raises DatasetError where it is none.
 
-    what: of a record, for messages; read: makes columns of some rows.
+    what: names a record in messages; read: makes columns of some rows.
     """
     if not opens_list(path):
         raise DatasetError(f"{path} must be a list of {what}s")
@@ -169,8 +166,12 @@ def _numbers_from(values: list[Any], least: float) -> Floats | None:
     return numbers
 
 
+def _flag(value: Any) -> bool | None:
+    return value == 1 if isinstance(value, int | float) and value in (0, 1) else None
+
+
 def whole_number(value: object, *, text: bool = False) -> int | None:
-    """Return an id or a count as an integer; None for what is none, booleans among it."""
+    """Return an id or a count as an integer; None for anything else, also for booleans."""
     if text and isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value[:20])
     if isinstance(value, float):
@@ -181,7 +182,7 @@ def whole_number(value: object, *, text: bool = False) -> int | None:
 
 
 def flat_numbers(lists: Iterable[Any]) -> Floats | None:
-    """Put lists of numbers behind one another; None where one is not a list of numbers alone."""
+    """Concatenate lists of numbers; None where one is not a list of numbers alone."""
     numbers = array("d")  # takes numbers only, and is faster than numpy over nested lists
     try:
         for values in lists:
@@ -192,7 +193,7 @@ def flat_numbers(lists: Iterable[Any]) -> Floats | None:
 
 
 def wrong_numbers(value: object, width: int | None) -> str | None:
-    """Say what is wrong with a list of `width` coordinates; None for nothing."""
+    """Return what is wrong with a list of `width` coordinates; None for nothing."""
     wanted = "a list of numbers" if width is None else f"{width} numbers"
     numbers = flat_numbers([value])
     if numbers is None:
@@ -207,19 +208,25 @@ def wrong_numbers(value: object, width: int | None) -> str | None:
 
 
 def joined(pieces: list[Columns]) -> Columns:
-    """Put columns behind one another, and forget the pieces."""
+    """Concatenate columns, and empty the list of pieces to free their memory."""
     whole = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     pieces.clear()
     return whole
 
 
 def find_rows(ids: Ints, wanted: Ints) -> Ints:
-    """Return the row of each wanted id among ids, the last of equal ones, -1 where it is not."""
+    """Return the row of each wanted id in ids, the last of equal ones, -1 where there is none."""
     if not len(ids):
         return np.full(len(wanted), -1)
     order = np.argsort(ids, kind="stable")
     rows = order[np.searchsorted(ids, wanted, side="right", sorter=order) - 1]
     return np.where(ids[rows] == wanted, rows, -1)
+
+
+def first_rows(ids: Ints) -> Ints:
+    """Return for each id (n,) the row of the first that is equal."""
+    _, first, row = np.unique(ids, return_index=True, return_inverse=True)
+    return first[row]
 
 
 def best_rows(image: Ints, score: Floats, per_image: int) -> Ints:

@@ -1,4 +1,4 @@
-"""Segmentations of COCO's three forms, as far as something is masked out by them."""
+"""Segmentations in COCO's three formats, of the annotations that are masked out."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -40,7 +40,7 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: Floats) -> Columns:
             packed.append(found[0])
             rle_count[i], rle_size[i] = len(found[0]), found[1]
     vertices = _vertices(polygons.values())
-    if vertices is None:  # one of them is wrong, and that is rare: look for it
+    if vertices is None:  # rare: find the wrong ones
         for i in [i for i, found in polygons.items() if _vertices([found]) is None]:
             rows.refuse(i, f"segmentation holds what is no number up to {_FARTHEST:g}")
             polygons[i] = []
@@ -60,7 +60,7 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: Floats) -> Columns:
 
 
 def _vertices(polygons: Iterable[list[list[float]]]) -> Floats | None:
-    """Put the coordinates of all polygons behind one another; None where some are none."""
+    """Concatenate the coordinates of all polygons; None where some are not numbers in range."""
     numbers = flat_numbers(polygon for each in polygons for polygon in each)
     return numbers if numbers is not None and (np.abs(numbers) <= _FARTHEST).all() else None
 

@@ -1,10 +1,10 @@
 """What the records of a COCO file have under a key of the user's: groups and weights of samples.
 
-The file is read once more for them, so that tables and their caches hold what every file has.
+The file is read once more for them: tables and their caches have only what all files have.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.formats.annotations import number_missing
-from pose_data.formats.json import collector_paused, read_pieces
+from pose_data.formats.json import Piece, collector_paused, read_pieces
 from pose_data.formats.records import Floats, Ints, Rows, find_rows
 from pose_data.persons import Persons
 from pose_data.shares import Shares, Unit
@@ -51,16 +51,16 @@ def with_shares(
     if balance is None and weight is None:
         return persons
     path = persons.annotation_file
-    rows = _image_rows(persons, unit)
-    groups, weights = np.zeros(len(rows)), np.ones(len(rows))
+    count = len(_image_rows(persons, unit))
+    groups, weights = np.zeros(count), np.ones(count)
     names: tuple[str, ...] = ("",)
     titles = {"balance": "", "weight": ""}
     if balance is not None:
         found = read_values(path, balance)
         texts = [None if value is None else _text(value) for value in found.values]
         names = tuple(sorted({text for text in texts if text is not None}))
-        place = {name: float(i) for i, name in enumerate(names)}
-        numbers = np.array([np.nan if text is None else place[text] for text in texts])
+        place = {None: np.nan} | {name: float(i) for i, name in enumerate(names)}
+        numbers = np.array([place[text] for text in texts])
         groups = _of_samples(persons, found, numbers, unit, balance)
         titles["balance"] = f"{balance} of {found.records}"
     if weight is not None:
@@ -70,9 +70,9 @@ def with_shares(
         titles["weight"] = f"{weight} of {found.records}"
     is_known = ~np.isnan(groups + weights)
     if not weights[is_known].any():
-        asked = " and ".join(key for key in (balance, weight) if key is not None)
+        keys = " and ".join(key for key in (balance, weight) if key is not None)
         least = " above 0" if weight is not None else ""
-        raise DatasetError(f"{path}: none of the {unit} to train on has {asked}{least}")
+        raise DatasetError(f"{path}: none of the {unit} to train on has {keys}{least}")
     shares = Shares(
         unit=unit,
         groups=np.where(is_known, groups, -1).astype(np.int64),
@@ -90,36 +90,32 @@ def read_values(path: Path, key: str) -> Values:
     Raises DatasetError where neither have it, naming what they have, and where it is a list or an
     object.
     """
-    parts, findings = key.split("."), Findings(is_strict=True)
-    ids: dict[str, list[Ints]] = {name: [] for name in _LISTS}
-    lacks: dict[str, list[Any]] = {name: [] for name in _LISTS}
-    values: dict[str, list[Any]] = {name: [] for name in _LISTS}
+    findings = Findings(is_strict=True)
+    found: dict[str, list[tuple[Any, Any, list[Any]]]] = {name: [] for name in _LISTS}
     for name, records, first in _pieces(path):
         rows = Rows(records, f"{path} {name[:-1]}", first, findings)
-        numbers, lacks_id = rows.integers("id", required=False)
-        ids[name].append(numbers)
-        lacks[name].append(lacks_id)
+        values: list[Any] = []
         for i, record in enumerate(rows.records):
-            value = _value(record, parts)
+            value: Any = record
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
             if isinstance(value, dict | list):
-                hint = (
-                    f"; did you mean {key}.{min(value)}?"
-                    if value and isinstance(value, dict)
-                    else ""
-                )
+                nested = value if isinstance(value, dict) else {}
+                hint = f"; did you mean {key}.{min(nested)}?" if nested else ""
                 rows.refuse(i, f"{key} must be text or a number, got {value!r:.60}{hint}")
-            values[name].append(value)
-    for name in _LISTS:
-        if any(value is not None for value in values[name]):
-            every = number_missing(np.concatenate(ids[name]), np.concatenate(lacks[name]))
-            return Values(name, every, values[name])
-    raise DatasetError(
-        f"{path}: no image and no annotation has the key {key!r}{_what_there_is(path, key)}"
-    )
+            values.append(value)
+        found[name].append((*rows.integers("id", required=False), values))
+    for name, pieces in found.items():
+        values = [value for _, _, part in pieces for value in part]
+        if any(value is not None for value in values):
+            ids, lacks_id = (np.concatenate([piece[i] for piece in pieces]) for i in (0, 1))
+            return Values(name, number_missing(ids, lacks_id), values)
+    known = _known_keys(path, key)
+    raise DatasetError(f"{path}: no image and no annotation has the key {key!r}; {known}")
 
 
-def _pieces(path: Path) -> Iterator[tuple[str, list[Any], int]]:
-    """Yield pieces of the images and annotations of a file: name, records, place of the first."""
+def _pieces(path: Path) -> Iterator[Piece]:
+    """Yield the pieces of the images and annotations of a file."""
     for piece in read_pieces(path):
         if piece.key == "":
             raise DatasetError(
@@ -130,15 +126,8 @@ def _pieces(path: Path) -> Iterator[tuple[str, list[Any], int]]:
             yield piece
 
 
-def _value(record: Any, parts: list[str]) -> Any:
-    """Return what is in a record under a key in parts, None for nothing."""
-    for part in parts:
-        record = record.get(part) if isinstance(record, dict) else None
-    return record
-
-
-def _what_there_is(path: Path, key: str) -> str:
-    """Name the keys that could have been meant."""
+def _known_keys(path: Path, key: str) -> str:
+    """Name the keys that there are, and the one that is most like `key`."""
     found: dict[str, dict[str, None]] = {name: {} for name in _LISTS}  # sets in order
     for name, records, _ in _pieces(path):
         for record in records:
@@ -146,15 +135,14 @@ def _what_there_is(path: Path, key: str) -> str:
     every = [each for keys in found.values() for each in keys]
     close = [each for each in every if each.endswith(f".{key}")]
     close = close or difflib.get_close_matches(key, every, n=1)
-    listed = [
-        f"{name} have {', '.join(list(keys)[:_SHOWN]) or 'none'}{', ...' * (len(keys) > _SHOWN)}"
-        for name, keys in found.items()
-    ]
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"; {hint}{'; '.join(listed)}"
+    texts = [f"did you mean {close[0]}? "] if close else [""]
+    for name, keys in found.items():
+        more = ", ..." * (len(keys) > _SHOWN)
+        texts.append(f"{name} have {', '.join(list(keys)[:_SHOWN]) or 'none'}{more}")
+    return f"{texts[0]}{'; '.join(texts[1:])}"
 
 
-def _keys(record: Any, path: str = "") -> Iterable[str]:
+def _keys(record: Any, path: str = "") -> Iterator[str]:
     """Yield the keys of a record that have text or numbers, those of objects in it with dots."""
     for key, value in record.items():
         if isinstance(value, dict):
@@ -189,27 +177,26 @@ def _image_rows(persons: Persons, unit: Unit) -> Ints:
 
 def _of_samples(persons: Persons, found: Values, numbers: Floats, unit: Unit, key: str) -> Floats:
     """Return the numbers of records (n,) for the samples (S,); NaN where there is none."""
-
-    def of_ids(ids: Ints) -> Floats:
-        rows = find_rows(found.ids, ids)
-        if (rows < 0).any():
-            raise DatasetError(f"{persons.annotation_file} changed while it was read")
-        return numbers[rows]
-
-    if found.records == "images":
-        return of_ids(persons.image_ids)[_image_rows(persons, unit)]
-    if unit == "persons":
-        return of_ids(persons.ids)
-    regions = persons.regions
+    regions, path = persons.regions, persons.annotation_file
     assert regions is not None
-    own, count = of_ids(regions.ids), len(persons.image_ids)
-    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    of_images, of_persons = found.records == "images", unit == "persons"
+    rows = find_rows(
+        found.ids, persons.image_ids if of_images else persons.ids if of_persons else regions.ids
+    )
+    if (rows < 0).any():
+        raise DatasetError(f"{path} changed while it was read")
+    own = numbers[rows]
+    if of_images:
+        return own[_image_rows(persons, unit)]
+    if of_persons:
+        return own
+    low = np.full(len(persons.image_ids), np.inf)
+    high = -low
     np.fmin.at(low, regions.image_index, own)  # fmin leaves NaN out
     np.fmax.at(high, regions.image_index, own)
     if (mixed := np.flatnonzero(low < high)).size:
         raise DatasetError(
-            f"{persons.annotation_file}: {len(mixed)} images have annotations of different {key}, "
-            f"image id {persons.image_ids[mixed[0]]} for one; whole images are drawn: name a key "
-            "of images"
+            f"{path}: {len(mixed)} images have annotations of different {key}, image id "
+            f"{persons.image_ids[mixed[0]]} for one; whole images are drawn: name a key of images"
         )
     return np.where(low <= high, low, np.nan)[_image_rows(persons, unit)]

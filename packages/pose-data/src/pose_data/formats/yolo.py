@@ -5,7 +5,6 @@ A line is class, box (cx cy w h), then x y or x y v for each keypoint, as fracti
 
 import json
 import os
-import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,15 @@ from pose_data.fix import fixed
 from pose_data.formats.animals import Animal, Found, image_size
 from pose_data.sides import side_pairs
 from pose_data.skeleton import COCO, flip_indices
+from pose_data.writing import new_folder
 
-Data = dict[str, Any]  # what a data.yaml holds
+Data = dict[str, Any]  # the content of a data.yaml
 _SHAPES = ([int, int, 2], [int, int, 3])
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 def read_yolo(source: Path, names: list[str] | None = None, split: str | None = None) -> Found:
-    """Read what a data.yaml names, all of train, val and test or one; raises DatasetError."""
+    """Read train, val and test of a data.yaml, or one of them; raises DatasetError."""
     settings, found = _settings(source), Found()
     with reading(source):
         shape, classes = settings["kpt_shape"], settings.get("names") or ["object"]
@@ -35,8 +35,8 @@ def read_yolo(source: Path, names: list[str] | None = None, split: str | None = 
             raise DatasetError(f"kpt_shape is {shape}, keypoints are {', '.join(keypoints)}")
         if flips and flip_indices(len(keypoints), side_pairs(keypoints)[0]) != flips:
             found.notes["flip_idx that pairs otherwise than the names: set data.flip_pairs"] = 1
-        pictures = _pictures(settings, source, split, found.notes)
-    for path in pictures:
+        paths = _image_files(settings, source, split, found.notes)
+    for path in paths:
         size, animals = image_size(path), []
         before, sep, after = str(path).rpartition(f"{os.sep}images{os.sep}")
         labels = Path(f"{before}{os.sep}labels{os.sep}{after}" if sep else path).with_suffix(".txt")
@@ -70,13 +70,13 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
     files: dict[Path, str] = {}  # inside of `out`
     for image in content["images"]:
         with reading(f"image {image.get('file_name')}"):
-            picture = Path(image["file_name"])
-            name = "labels" / picture.with_suffix(".txt")
-            if picture.is_absolute() or ".." in name.parts:
+            file = Path(image["file_name"])
+            name = "labels" / file.with_suffix(".txt")
+            if file.is_absolute() or ".." in name.parts:
                 raise DatasetError("its name leaves the folder: `pose-data fix --strip-prefix`")
             if name in files:
                 raise DatasetError("another image has the same name but for the suffix")
-            path = (images or Path()) / picture
+            path = (images or Path()) / file
             size = image_size(path, image.get("width"), image.get("height"))
             files[name] = "".join(_line(row, classes, size, notes) for row in rows_of[image["id"]])
     settings = {
@@ -89,13 +89,10 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
         "kpt_names": [category["keypoints"] for category in chosen],
     }
     files[Path("data.yaml")] = "".join(f"{k}: {json.dumps(v)}\n" for k, v in settings.items())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+    with new_folder(out) as folder:
         for name, text in files.items():
-            path = Path(scratch) / "data" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        (Path(scratch) / "data").rename(out)  # when whole
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
     return notes
 
 
@@ -130,7 +127,7 @@ def _keypoint_names(data: Data, count: int, flips: list[int], notes: Counter[str
     return [f"{'' if i == j else 'left_' if i < j else 'right_'}kpt{min(i, j)}" for i, j in pairs]
 
 
-def _pictures(data: Data, source: Path, split: str | None, notes: Counter[str]) -> list[Path]:
+def _image_files(data: Data, source: Path, split: str | None, notes: Counter[str]) -> list[Path]:
     """Return the images of the wanted parts, those of each in the order of their names."""
     roots = [source.parent / str(data.get("path") or "."), source.parent]
     found: list[Path] = []

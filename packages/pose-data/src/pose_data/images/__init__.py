@@ -1,1 +1,1 @@
-"""Picture files: headers, decoding, warping. Nothing here knows of annotations."""
+"""Image files: headers, decoding, warping. Nothing here knows of annotations."""

@@ -1,4 +1,4 @@
-"""Read pictures: one function that decodes or says why not; what a process keeps of its results."""
+"""Decode image files, or say why not; a cache of decoded images."""
 
 import io
 import logging
@@ -10,20 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.images.channels import check_channels, in_channels
-from pose_data.images.depth import check_bits, say_if_black, to_8_bits
-from pose_data.images.headers import (
-    EXIFS,
-    Exif,
-    Header,
-    applied_orientation,
-    jpeg_header,
-    png_header,
-)
+from pose_data.images.channels import FROM_BGR, check_channels
+from pose_data.images.depth import MOST, check_bits, to_8_bits
+from pose_data.images.headers import EXIFS, Exif, jpeg_header, upright_size
 from pose_data.images.warp import MAX_SIDE, WARPS
 
 Decode = Literal["exact", "fast"]
 DECODES: tuple[Decode, ...] = ("exact", "fast")
+Image = NDArray[np.uint8]
+Size = tuple[int, int]
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -31,20 +26,17 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # cv2.flip's code; 5 to 8 are transposed before
 _log = logging.getLogger("pose_data")
 
 
-class Picture(NamedTuple):
+class Decoded(NamedTuple):
     """Pixels (H / n, W / n, 3) uint8 BGR, rounded up; each stands for n x n of the image.
-
-    For networks of one channel the pixels are replaced by grey ones, (H / n, W / n).
 
     corner: x, y at which the first of these blocks begins: below 0 where it is not a whole one.
     """
 
-    pixels: NDArray[np.uint8]
-    reduced_by: int
+    pixels: Image
+    reduced_by: int = 1
     corner: tuple[int, int] = (0, 0)
 
     def matrix(self) -> NDArray[np.float64]:
@@ -66,12 +58,16 @@ def check_choices(warp: str, decode: str, exif: str, bits: int | None, channels:
 
 def read_picture(
     path: Path,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     reduce: int = 1,
     exif: Exif = "auto",
     bits: int | None = None,
-) -> Picture:
-    """Decode an image file as decode_picture does; raises DatasetError also for a missing one."""
+    channels: int | None = None,
+) -> Decoded:
+    """Decode an image file as decode_picture does; raises DatasetError also for a missing one.
+
+    channels: 3 for RGB, 1 for grey pixels (H, W), None for BGR.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -79,91 +75,85 @@ def read_picture(
         raise DatasetError(f"image {path} {reason}") from error
     except ValueError as error:  # a name that no file can have
         raise DatasetError(f"image {str(path)!r}: {error}") from error
-    return decode_picture(data, f"image {path}", size, reduce, exif, bits)
+    image = decode_picture(data, f"image {path}", size, reduce, exif, bits)
+    if channels is None:
+        return image
+    converted = cv2.cvtColor(image.pixels, FROM_BGR[channels])
+    return image._replace(pixels=converted.astype(np.uint8, copy=False))
 
 
 def decode_picture(
     data: bytes,
     where: str,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     reduce: int = 1,
     exif: Exif = "auto",
     bits: int | None = None,
-) -> Picture:
-    """Decode the bytes of an image file as 8-bit BGR, upright as `applied_orientation` says.
+) -> Decoded:
+    """Decode the bytes of an image file as 8-bit BGR, upright as `exif` says.
 
     where: the image in messages. Grey images get three channels, 16 bits become 8, CMYK becomes
     BGR, alpha is left out. `reduce` 2, 4 or 8 decodes a JPEG at that fraction of its size; other
     formats come in full.
 
-    size: the (w, h) that the annotations give, None where unknown. bits: how many of 16 are in use
-    (8 to 16, None for all): those of 12-bit data become 8 by value >> 4, see `to_8_bits`. Raises
-    DatasetError for a file that is empty, cut short or no picture, for one of another size, of
-    float or 32-bit numbers, and with a side above 32766. What is damaged in the middle of a JPEG is
-    decoded as well as it goes, without an error.
+    size: the (w, h) in the annotations, None where unknown. exif: "auto" turns a JPEG upright by
+    its EXIF orientation, unless `size` is that of the stored pixels and not of the upright image;
+    "apply" always does, "ignore" never. bits: how many of 16 are in use (8 to 16, None for all),
+    see `to_8_bits`.
+
+    Raises DatasetError for a file that is empty, truncated or not an image, for one of another
+    size, of float or 32-bit numbers, and with a side above 32766. Damage in the middle of a JPEG is
+    not an error: OpenCV decodes it as well as it goes.
     """
     if not data:
         raise DatasetError(f"{where} is empty (0 bytes)")
-    if _is_cut_short(data):
+    if _is_truncated(data):
         raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
-    header = jpeg_header(io.BytesIO(data)) if data[:2] == b"\xff\xd8" else None
-    reduce = 1 if header is None else reduce
-    flags = _REDUCED[reduce] | cv2.IMREAD_IGNORE_ORIENTATION
-    png = png_header(io.BytesIO(data))
-    may_be_deep = header is None and (png is None or png.bits > 8)
+    is_jpeg = data[:2] == b"\xff\xd8"
+    reduce = reduce if is_jpeg else 1
+    is_upright = is_jpeg and exif != "ignore"  # OpenCV turns the image, reduced ones too
+    flags = _REDUCED[reduce] | (0 if is_upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = _pixels(data, flags, bits, where)
+    expected = None if size is None else tuple(-(-side // reduce) for side in size)
+    if is_upright and exif == "auto" and expected == pixels.shape[:2] != pixels.shape[1::-1]:
+        is_upright = False
+        pixels = _pixels(data, flags | cv2.IMREAD_IGNORE_ORIENTATION, bits, where)
+    h, w = pixels.shape[:2]
+    if max(w, h) * reduce > MAX_SIDE + reduce:
+        raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")
+    if size is not None and (w, h) != expected:
+        raise _wrong_size(data, where, (w, h), size, reduce, exif)
+    corner = _first_block(data, (w, h), reduce) if is_upright and reduce > 1 else (0, 0)
+    return Decoded(pixels, reduce, corner)
+
+
+def _pixels(data: bytes, flags: int, bits: int | None, where: str) -> Image:
+    """Decode an image file as 8-bit BGR; raises DatasetError."""
+    buffer = np.frombuffer(data, np.uint8)
     try:
-        pixels = _pixels(np.frombuffer(data, np.uint8), flags, bits, where, may_be_deep)
+        pixels = cv2.imdecode(buffer, flags | cv2.IMREAD_ANYDEPTH)
+        if pixels is None:  # such as integers of 32 bits
+            pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise DatasetError(f"{where} cannot be decoded: {error.err}") from error
-    picture = Picture(pixels, reduce)
-    question = "was its EXIF orientation lost after it was annotated"
-    if header is not None:
-        picture = _upright(picture, header, applied_orientation(header, size, exif))
-        question = f"is exif={exif} right" if header.orientation >= 5 else question
-    _check_size(picture.pixels.shape, size, reduce, where, question)
-    return picture
+    if pixels is None:
+        raise DatasetError(f"{where} cannot be decoded: not an image, or damaged")
+    if pixels.dtype == np.uint16:
+        narrow = to_8_bits(pixels.astype(np.uint16, copy=False), bits, where)
+        if bits not in (None, MOST) or data[:4] == b"\x89PNG":
+            return narrow
+        # All 16 bits of other formats are narrowed by OpenCV: it rounds those of colour TIFFs.
+        return cv2.imdecode(buffer, flags)  # type: ignore[return-value]
+    if pixels.dtype != np.uint8:
+        raise DatasetError(
+            f"{where} holds numbers of type {pixels.dtype}, from {pixels.min():.6g} to "
+            f"{pixels.max():.6g}: images have 8 or 16 bits a channel; choose a range, and write it "
+            "as a 16-bit PNG or TIFF"
+        )
+    return pixels.astype(np.uint8, copy=False)
 
 
-def _pixels(
-    data: NDArray[np.uint8], flags: int, bits: int | None, where: str, may_be_deep: bool
-) -> NDArray[np.uint8]:
-    """Decode an image file as 8-bit BGR; raises DatasetError.
-
-    may_be_deep: it may have 16 bits a channel, which takes a second look.
-    """
-    if may_be_deep and bits not in (None, 16):
-        deep = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH)
-        if deep is not None and deep.dtype == np.uint16:
-            return to_8_bits(deep.astype(np.uint16, copy=False), bits, where)
-    decoded = cv2.imdecode(data, flags)
-    if decoded is not None:
-        pixels = decoded.astype(np.uint8, copy=False)
-        if may_be_deep and bits is None:
-            say_if_black(pixels, data, where)
-        return pixels
-    other = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if other is None or other.dtype in (np.uint8, np.uint16):
-        raise DatasetError(f"{where} cannot be decoded: no picture, or damaged")
-    raise DatasetError(
-        f"{where} holds numbers of type {other.dtype}, from {other.min():.6g} to {other.max():.6g}:"
-        " images have 8 or 16 bits a channel; choose a range, and write it as a 16-bit PNG or TIFF"
-    )
-
-
-def _upright(picture: Picture, header: Header, orientation: int) -> Picture:
-    """Turn a picture by an EXIF orientation; reduced, its incomplete blocks may come first."""
-    pixels, n = picture.pixels, picture.reduced_by
-    h, w = header.height, header.width
-    if orientation >= 5:
-        pixels, w, h = cv2.transpose(pixels), h, w  # type: ignore[assignment]
-    flip = _FLIPS.get(orientation)
-    if flip is None:
-        return Picture(pixels, n)
-    corner = w - n * pixels.shape[1] if flip else 0, h - n * pixels.shape[0] if flip < 1 else 0
-    return Picture(cv2.flip(pixels, flip), n, corner)  # type: ignore[arg-type]
-
-
-def _is_cut_short(data: bytes) -> bool:
+def _is_truncated(data: bytes) -> bool:
     """Tell whether a JPEG or PNG lacks its end: decoders fill up what is missing with grey."""
     if data[:4] == b"\x89PNG":
         return data.rfind(b"IEND") < 0
@@ -175,17 +165,33 @@ def _is_cut_short(data: bytes) -> bool:
     return data[scan : scan + 2] != b"\xff\xda" or data.rfind(b"\xff\xd9") < scan
 
 
-def _check_size(
-    shape: tuple[int, ...], size: tuple[int, int] | None, reduce: int, where: str, question: str
-) -> None:
-    h, w = shape[:2]
-    if max(w, h) * reduce > MAX_SIDE + reduce:
-        raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")
-    if size is None or (w, h) == (expected := (-(-size[0] // reduce), -(-size[1] // reduce))):
-        return
-    hint = f"; it looks turned: {question}?" * ((h, w) == expected)
-    found = f"{w}x{h}" if reduce == 1 else f"{w}x{h} when reduced by {reduce}"
-    raise DatasetError(f"{where} is {found}, the annotations say {size[0]}x{size[1]}{hint}")
+def _first_block(data: bytes, reduced: Size, n: int) -> tuple[int, int]:
+    """Return x, y of the first block of a reduced JPEG that was turned upright.
+
+    Blocks of n x n are counted from the stored corner, and incomplete ones may come first then.
+    """
+    header = jpeg_header(io.BytesIO(data))
+    if header is None:
+        return 0, 0
+    w, h = upright_size(header)
+    x = w - n * reduced[0] if header.orientation in (2, 3, 6, 7) else 0
+    return x, h - n * reduced[1] if header.orientation in (3, 4, 7, 8) else 0
+
+
+def _wrong_size(
+    data: bytes, where: str, found: Size, size: Size, reduce: int, exif: Exif
+) -> DatasetError:
+    """Return the error for an image (w, h) of another size than the annotations'."""
+    reduced = f" when reduced by {reduce}" * (reduce > 1)
+    hint = ""
+    if found == (-(-size[1] // reduce), -(-size[0] // reduce)):
+        header = jpeg_header(io.BytesIO(data))
+        is_turned = header is not None and header.orientation >= 5
+        lost = "was its EXIF orientation lost after it was annotated"
+        hint = f"; it looks turned: {f'is exif={exif} right' if is_turned else lost}?"
+    return DatasetError(
+        f"{where} is {found[0]}x{found[1]}{reduced}, the annotations say {size[0]}x{size[1]}{hint}"
+    )
 
 
 def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -193,52 +199,48 @@ def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:
     return 2 ** np.floor(np.log2(np.clip(ratio, 1, 8))).astype(np.int64)
 
 
-class PictureCache:
-    """The pictures that this process read last; a copy for another process starts empty."""
+class ImageCache:
+    """The images that this process decoded last; a copy for another process starts empty."""
 
     def __init__(self, megabytes: float) -> None:
         self.megabytes = megabytes
-        self._held: dict[tuple[Path, int], Picture] = {}
+        self._held: dict[tuple[Path, int], Decoded] = {}
         self._bytes = 0
 
-    def __reduce__(self) -> tuple[type["PictureCache"], tuple[float]]:
-        return PictureCache, (self.megabytes,)
+    def __reduce__(self) -> tuple[type["ImageCache"], tuple[float]]:
+        return ImageCache, (self.megabytes,)
 
     def read(
         self,
         path: Path,
-        size: tuple[int, int],
+        size: Size,
         reduce: int = 1,
         exif: Exif = "auto",
         bits: int | None = None,
-        channels: int = 3,
-    ) -> Picture:
-        """Return what read_picture does, whose pixels must not be changed; raises DatasetError.
-
-        channels: 1 for grey pixels (H, W).
-        """
+        channels: int | None = None,
+    ) -> Decoded:
+        """Return what read_picture does; the pixels must not be changed. Raises DatasetError."""
         key = (path, reduce)
-        picture = self._held.pop(key, None)
-        if picture is None:
-            picture = read_picture(path, size, reduce, exif, bits)
-            picture = picture._replace(pixels=in_channels(picture.pixels, channels))
-            picture.pixels.flags.writeable = False
-            self._bytes += picture.pixels.nbytes
-        self._held[key] = picture  # behind the others: the next to go comes first
+        image = self._held.pop(key, None)
+        if image is None:
+            image = read_picture(path, size, reduce, exif, bits, channels)
+            image.pixels.flags.writeable = False
+            self._bytes += image.pixels.nbytes
+        self._held[key] = image  # behind the others: the next to go comes first
         while self._bytes > self.megabytes * 1e6:
             self._bytes -= self._held.pop(next(iter(self._held))).pixels.nbytes
-        return picture
+        return image
 
 
-class BrokenPictures:
-    """The pictures that this process skipped in training, and how many it may."""
+class BrokenImages:
+    """The images that this process skipped in training, and how many it may."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.reasons: dict[Path, str] = {}
 
     def skip(self, path: Path, error: DatasetError) -> None:
-        """Count and log a picture, once; raise DatasetError for the first beyond the limit."""
+        """Count and log an image, once; raise DatasetError for the first beyond the limit."""
         if path in self.reasons:
             return
         if len(self.reasons) >= self.limit:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pose_data.errors import DatasetError
 from pose_data.images.headers import read_header
 
-LOOKED_AT = 40  # images that say how many bits a set uses
 FEWEST, MOST = 8, 16  # bits that can be chosen
+_MOST_LOOKED_AT = 40  # images that say how many bits a set uses
 _USUAL = (8, 10, 12, 14, 16)  # 8: of images that were widened, not scaled
-_BLACK = 1 << 12  # of 16-bit images that have no value so high is said that they are nearly black
+_BLACK = 1 << 12  # below it, all values of a 16-bit image are nearly black in 8 bits
 _said: set[str] = set()  # what this process has logged
 _log = logging.getLogger("pose_data")
 
@@ -33,22 +33,19 @@ class Depth(NamedTuple):
         return bits_in_use(self.highest) if self.highest else MOST
 
     def describe(self, bits: int | None = None) -> str:
-        """Say what was seen, and whether `bits`, data.bits of a config, fits; "" for no depth."""
+        """Say what was found, and whether `bits`, data.bits of a config, fits; "" for no depth."""
         if not self.deep:
             return ""
         found = (
             f"{self.deep} of {self.looked_at} images looked at have 16 bits a channel, with values "
-            f"up to {self.highest:,}"
         )
+        found += f"up to {self.highest:,}"
+        advice = f"set data.bits={self.bits}"
         if bits is None:
-            if self.bits == MOST:
-                return found
-            return f"{found}: they use {self.bits} bits; set data.bits={self.bits}"
+            return found if self.bits == MOST else f"{found}: they use {self.bits} bits; {advice}"
         if self.highest >> bits:
-            return (
-                f"{found}: data.bits is {bits}, and what is above {2**bits - 1:,} is cut off; set "
-                f"data.bits={self.bits}"
-            )
+            lost = f"data.bits is {bits}, and what is above {2**bits - 1:,} is cut off"
+            return f"{found}: {lost}; {advice}"
         return f"{found}; data.bits is {bits}"
 
 
@@ -72,38 +69,22 @@ def to_8_bits(pixels: NDArray[np.uint16], bits: int | None, where: str) -> NDArr
     used = MOST if bits is None else bits
     highest = int(pixels.max(initial=0))
     if highest >> used:
-        _say(
-            "cut off",
-            f"{where} has values up to {highest:,}: with bits={used} what is above "
-            f"{2**used - 1:,} is cut off",
+        text = (
+            f"values up to {highest:,}: with bits={used} what is above {2**used - 1:,} is cut off"
         )
+        _warn_once("cut off", f"{where} has {text}")
     elif bits is None and 0 < highest < _BLACK:
-        say_black(highest, where)
+        text = (
+            f"16 bits a channel and values up to {highest:,}, so it is read nearly black: if its "
+        )
+        text += f"range is {bits_in_use(highest)} bits, say so with bits={bits_in_use(highest)}"
+        _warn_once("black", f"{where} has {text} (data.bits, predict --bits)")
     return np.minimum(pixels >> (used - 8), 255).astype(np.uint8)
 
 
-def say_black(highest: int, where: str) -> None:
-    """Log, once in a process, that a 16-bit image is read nearly black."""
-    bits = bits_in_use(highest)
-    _say(
-        "black",
-        f"{where} has 16 bits a channel and values up to {highest:,}, so it is read nearly black: "
-        f"if its range is {bits} bits, say so with bits={bits} (data.bits, predict --bits)",
-    )
-
-
-def say_if_black(pixels: NDArray[np.uint8], data: NDArray[np.uint8], where: str) -> None:
-    """Do so for pixels that OpenCV made of the bytes of a file, if they are black by that."""
-    if "black" in _said or pixels.max(initial=0) > _BLACK >> 8:  # OpenCV may have rounded up
-        return
-    deep = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if deep is not None and deep.dtype == np.uint16 and 0 < deep.max() < _BLACK:
-        say_black(int(deep.max()), where)
-
-
-def measure_depth(paths: Sequence[Path], most: int = LOOKED_AT) -> Depth:
-    """Look at some images, evenly spread; those that cannot be read are left out."""
-    places = np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int))
+def measure_depth(paths: Sequence[Path]) -> Depth:
+    """Look at up to 40 images, evenly spread; those that cannot be read are left out."""
+    places = np.linspace(0, len(paths) - 1, min(_MOST_LOOKED_AT, len(paths))).round().astype(int)
     looked_at, deep, highest = 0, 0, 0
     for path in (paths[place] for place in places.tolist()):
         try:
@@ -120,7 +101,8 @@ def measure_depth(paths: Sequence[Path], most: int = LOOKED_AT) -> Depth:
     return Depth(looked_at, deep, highest)
 
 
-def _say(what: str, text: str) -> None:
+def _warn_once(what: str, text: str) -> None:
+    """Log a warning of one kind, once in a process."""
     if what not in _said:
         _said.add(what)
         _log.warning("%s", text)

@@ -34,21 +34,10 @@ def upright_size(header: Header, exif: Exif = "apply") -> tuple[int, int]:
     return (header.height, header.width) if turned else (header.width, header.height)
 
 
-def applied_orientation(header: Header, size: tuple[int, int] | None, exif: Exif = "auto") -> int:
-    """Return which EXIF orientation to apply when an image is read; 1 leaves the stored pixels.
-
-    auto: images are turned upright, as browsers and annotation tools show them, unless `size`, the
-    (w, h) that the annotations give, is that of the stored pixels and not of the upright image.
-    """
-    stored = header.width, header.height
-    is_stored = size == stored != upright_size(header)
-    return 1 if exif == "ignore" or (exif == "auto" and is_stored) else header.orientation
-
-
 def read_header(path: Path) -> Header:
-    """Return the header of a picture without decoding it (formats but JPEG and PNG are decoded).
+    """Return the header of an image without decoding it (formats but JPEG and PNG are decoded).
 
-    Raises DatasetError where the file is missing, empty, or no picture that OpenCV reads.
+    Raises DatasetError where the file is missing, empty, or not an image that OpenCV reads.
     """
     try:
         with path.open("rb") as file:
@@ -57,7 +46,7 @@ def read_header(path: Path) -> Header:
             if start[:2] == b"\xff\xd8":
                 header = jpeg_header(file)
             elif start == _PNG:
-                header = png_header(file)
+                header = _png_header(file.read(26))
             else:
                 header = _decoded(path) if start else None
     except OSError as error:
@@ -65,7 +54,7 @@ def read_header(path: Path) -> Header:
     except ValueError as error:  # a name that no file can have
         raise DatasetError(f"cannot read image {str(path)!r}: {error}") from error
     if header is None:
-        reason = "is not a picture, or cut short" if start else "is empty (0 bytes)"
+        reason = "is not an image, or cut short" if start else "is empty (0 bytes)"
         raise DatasetError(f"image {path} {reason}")
     return header
 
@@ -98,10 +87,8 @@ def jpeg_header(file: BinaryIO) -> Header | None:
 
 def _exif_orientation(tiff: bytes) -> int:
     """Return the orientation (1 to 8) of a TIFF header's first directory; 1 where it has none."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    order = ">" if tiff[:2] == b"MM" else "<"
     try:
-        if order is None:
-            return 1
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
@@ -113,12 +100,10 @@ def _exif_orientation(tiff: bytes) -> int:
     return 1
 
 
-def png_header(file: BinaryIO) -> Header | None:
-    """Read the header of a PNG; None for what is none."""
-    start = file.read(26)
+def _png_header(start: bytes) -> Header | None:
     if len(start) < 26 or start[12:16] != b"IHDR":
         return None
-    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:])
     return Header("png", width, height, _PNG_CHANNELS.get(colour, 3), bits)
 
 

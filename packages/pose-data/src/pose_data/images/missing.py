@@ -4,22 +4,12 @@ import os
 import re
 import shlex
 import unicodedata
-from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
-_MOST = 300_000  # files of a folder that are looked at
+_MOST = 300_000  # files of a folder that are compared
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"/|[a-z]:", re.IGNORECASE)
-
-
-class _Files(NamedTuple):
-    """The files below a folder, by path, by stem, and by the number at the stem's end."""
-
-    paths: dict[str, None]  # in order
-    by_stem: dict[str, list[str]]
-    by_number: dict[str, list[str]]
 
 
 def why_missing(folder: Path, name: str) -> str:
@@ -35,13 +25,12 @@ def why_missing(folder: Path, name: str) -> str:
     plain = name.replace("\\", "/")
     if os.path.isfile(folder.parent / plain) and not _ABSOLUTE.match(plain):
         return f"it is in {folder.parent}: give that folder"
-    files = _listed(folder, folder.stat().st_mtime_ns)
-    paths, parts = files.paths, plain.split("/")
+    files, parts = _stems(folder, folder.stat().st_mtime_ns), plain.split("/")
     tails = ("/".join(parts[i:]) for i in range(len(parts)))
-    if found := next((tail for tail in tails if tail in paths), None):
+    if found := next((tail for tail in tails if tail in files), None):
         prefix = plain[: len(plain) - len(found)]
         option = f" --strip-prefix {shlex.quote(prefix)}" if prefix else ""
-        return f"{found} is there, the file says {name}: mend it with `pose-data fix{option}`"
+        return f"{found} is there, the file says {name}: repair it with `pose-data fix{option}`"
     if found := _alike(files, plain):
         if found.endswith(f"/{plain}"):
             return f"it is in {folder / found.removesuffix(plain)}: give that folder"
@@ -50,46 +39,53 @@ def why_missing(folder: Path, name: str) -> str:
         kind = "a URL: fetch the images, then" if _URL.match(plain) else "an absolute path:"
         start = shlex.quote(plain.removesuffix(parts[-1]))
         return f"{name} is {kind} strip the folder with `pose-data fix --strip-prefix {start}`"
-    if not paths:
+    if not files:
         return f"{folder} is empty"
-    some = f"the {len(paths)} files in {folder}, such as {next(iter(paths))}"
+    some = f"the {len(files)} files in {folder}, such as {next(iter(files))}"
     return f"nothing like it is among {some}"
 
 
 @lru_cache(maxsize=4)
-def _listed(folder: Path, changed: int) -> _Files:
-    """List a folder; `changed` makes that anew when files came."""
-    files = _Files({}, defaultdict(list), defaultdict(list))
+def _stems(folder: Path, changed: int) -> dict[str, str]:
+    """Return the files below a folder, in order, with their stems as they are compared.
+
+    changed: the time of the folder, which makes that anew when files came.
+    """
+    stems: dict[str, str] = {}
     for directory, folders, names in os.walk(folder):
         folders.sort()
         start = Path(directory).relative_to(folder).as_posix()
-        for name in sorted(names)[: _MOST - len(files.paths)]:
-            path = name if start == "." else f"{start}/{name}"
-            stem = _stem(path)
-            files.paths[path] = None
-            files.by_stem[stem].append(path)
-            files.by_number[_number(stem)].append(path)
-        if len(files.paths) == _MOST:
+        for name in sorted(names)[: _MOST - len(stems)]:
+            stems[name if start == "." else f"{start}/{name}"] = _key(os.path.splitext(name)[0])
+        if len(stems) == _MOST:
             break
-    return files
+    return stems
 
 
-def _alike(files: _Files, name: str) -> str | None:
+def _alike(files: dict[str, str], name: str) -> str | None:
     """Return the file that a name is most likely to mean, None where that is not clear."""
-    stem, (folder, _, base) = _stem(name), name.rpartition("/")
-    if stem not in files.by_stem and (number := _number(stem)):
-        found = [path for path in files.by_number.get(number, []) if _is_part(_stem(path), stem)]
-        return found[0] if len(found) == 1 else None
+    folder, stem, _ = _split(name)
+    same = [path for path, own in files.items() if own == _key(stem)]
+    if not same and (number := _number(_key(stem))):
+        # Stems may differ in what is before the number: a prefix, or zeros.
+        rest = _key(stem).lstrip("0")
+        for path, own in files.items():
+            other = own.lstrip("0")
+            if _number(own) == number and (rest.endswith(other) or other.endswith(rest)):
+                same.append(path)
+        return same[0] if len(same) == 1 else None
+
+    base = name.rpartition("/")[2]
 
     def distance(path: str) -> tuple[bool, bool, bool]:
         own, _, other = path.rpartition("/")
         return _key(other) != _key(base), own != folder, other != base
 
-    return min(files.by_stem.get(stem, []), key=distance, default=None)
+    return min(same, key=distance, default=None)
 
 
 def _differences(name: str, found: str) -> str:
-    """Say in what two paths differ, in words."""
+    """Say in what two paths differ."""
     (folder, stem, suffix), (own, own_stem, own_suffix) = _split(name), _split(found)
     words = ["folder"] if _key(folder) != _key(own) else []
     words += ["suffix"] if _key(suffix) != _key(own_suffix) else []
@@ -107,10 +103,6 @@ def _split(path: str) -> tuple[str, str, str]:
     return folder, *os.path.splitext(name)
 
 
-def _stem(path: str) -> str:
-    return _key(_split(path)[1])
-
-
 def _key(text: str) -> str:
     """Return text as it is compared: without letter case and in one Unicode form."""
     return unicodedata.normalize("NFC", text).strip().casefold()
@@ -120,9 +112,3 @@ def _number(stem: str) -> str:
     """Return the number at the end, without leading zeros."""
     found = re.search(r"[0-9]+$", stem)
     return "" if found is None else found[0].lstrip("0")
-
-
-def _is_part(one: str, other: str) -> bool:
-    """Tell whether two stems differ in what is before the number only: a prefix, or zeros."""
-    one, other = one.lstrip("0"), other.lstrip("0")
-    return one.endswith(other) or other.endswith(one)

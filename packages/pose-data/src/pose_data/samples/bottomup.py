@@ -1,4 +1,4 @@
-"""Bottom-up samples: a whole picture with targets and masks for every output of the network."""
+"""Bottom-up samples: a whole image with targets and masks for every output of the network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.images.channels import Channels, in_channels, to_input
+from pose_data.images.channels import Channels
 from pose_data.images.decode import (
-    BrokenPictures,
+    BrokenImages,
     Decode,
-    Picture,
+    Decoded,
     check_choices,
     possible_reduction,
     read_picture,
@@ -26,22 +26,22 @@ from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples import scene
 from pose_data.samples.crop import Floats, flip_points, mirror_matrix, transform_points
-from pose_data.samples.pixels import UNCHANGED, PixelParams, change_pixels, sample_pixels
+from pose_data.samples.pixels import UNCHANGED, change_pixels
 from pose_data.samples.scene import SceneAugmentation, SceneParams, Size
 
 EncodePeople = Callable[[Floats, Floats, Size], tuple[Floats, NDArray[np.int32]]]
 Rows = NDArray[np.int64]
 
-_MOST_TRIES = 100  # at other pictures, where some are broken
+_MOST_TRIES = 100  # at other images, where some are broken
 
 
 @dataclass(frozen=True)
 class BottomUp:
-    """A map-style dataset of one sample per picture; fits torch's DataLoader without torch.
+    """A map-style dataset of one sample per image; fits torch's DataLoader without torch.
 
-    Training (`augment`) takes the pictures with annotations, at `input_size`, with targets and
-    masks for maps of each of `heatmap_sizes`. Testing (None) takes all pictures, resized so that
-    the short side is about the smaller of `input_size`, once for each of `scale_factors`.
+    Training (`augment`) takes the images with annotations, at `input_size`, with targets and masks
+    for maps of each of `heatmap_sizes`. Testing (None) takes all images, resized so that the short
+    side is about the smaller of `input_size`, once for each of `scale_factors`.
 
     encode: (keypoints (P, K, 2) in pixels of the map, visible (P, K), map size (w, h)) -> heatmaps
     (K, h, w), tag indices (max_people, K, 2). It is called for each map because a mirrored map
@@ -68,7 +68,8 @@ class BottomUp:
     bits: int | None = None
     channels: Channels = 3
     max_broken: int = 10
-    broken: BrokenPictures = field(init=False, repr=False, compare=False)
+    broken: BrokenImages = field(init=False, repr=False, compare=False)
+    _image_dir: Path = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_choices(self.warp, self.decode, self.exif, self.bits, self.channels)
@@ -76,7 +77,8 @@ class BottomUp:
             raise ValueError("persons have no regions to train on: they are boxes, not annotations")
         if not all(factor > 0 for factor in self.scale_factors) or not self.scale_factors:
             raise ValueError(f"scale_factors must be above 0, got {self.scale_factors}")
-        object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
+        object.__setattr__(self, "broken", BrokenImages(self.max_broken))
+        object.__setattr__(self, "_image_dir", self.persons.image_dir)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,10 +90,10 @@ class BottomUp:
     def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
         """Return a sample; key is its index, or (epoch, index[, repeat]) when training.
 
-        Training: image (h, w, 3) uint8 RGB, or (h, w, 1); matrix (2, 3) from the picture to it, for
-        `inverse`; mirrored; image_id; index; masks, one bool (H, W) for each map, False where the
-        loss must not look; and heatmaps and indices from `encode`, one for each map, or without it
-        keypoints (P, K, 2) for each map and visible (P, K).
+        Training: image (h, w, 3) uint8 RGB, or (h, w, 1); matrix (2, 3) from the file's image to
+        it, for `inverse`; mirrored; image_id; index; masks, one bool (H, W) for each map, False
+        where the loss must not look; and heatmaps and indices from `encode`, one for each map, or
+        without it keypoints (P, K, 2) for each map and visible (P, K).
 
         Testing: images, one for each scale factor, largest first; center, scale (2,) and base_size,
         for keypoints_to_image; matrices; image_id; index.
@@ -100,37 +102,36 @@ class BottomUp:
         index = drawn[1]
         if self.augment is None:
             return self.test_sample(index)
-        aug, rng = self.augment, np.random.default_rng((self.seed, *drawn))
+        rng = np.random.default_rng((self.seed, *drawn))
         for _ in range(_MOST_TRIES):
-            size = self._image_size(index)
-            params = scene.sample_scene(rng, aug, size)
-            pixels = sample_pixels(rng, aug.colour, aug.blur, aug.noise, aug.erase)
+            size = self._image_size(self.images[index])
+            params = scene.sample_scene(rng, self.augment, size)
             try:
-                return self.sample(index, params, pixels)
+                return self.sample(index, params)
             except DatasetError as error:
-                self.broken.skip(self._image_path(index), error)
+                self.broken.skip(self._image_path(self.images[index]), error)
                 index = int(rng.integers(len(self)))
-        raise DatasetError(f"{self.persons.annotation_file}: hardly any picture can be read")
+        raise DatasetError(f"{self.persons.annotation_file}: hardly any image can be read")
 
-    def sample(
-        self, index: int, params: SceneParams, pixels: PixelParams = UNCHANGED
-    ) -> dict[str, Any]:
+    def sample(self, index: int, params: SceneParams) -> dict[str, Any]:
         """Make a training sample with the given parameters; no randomness in here."""
+        persons, row = self.persons, self.images[index]
         side = self.augment.side if self.augment is not None else "short"
-        size = self._image_size(index)
+        size = self._image_size(row)
         matrix = scene.scene_matrix(size, params, self.input_size, side)
-        image = self._warp(self._read(index), matrix, self.input_size)
+        image = self._warp(self._read(row), matrix, self.input_size)
         if params.flip:
-            # OpenCV leaves out a last dimension of 1.
-            image = cv2.flip(image, 1).reshape(image.shape)  # type: ignore[assignment]
-            matrix = (mirror_matrix(self.input_size[0]) @ np.vstack([matrix, [0, 0, 1]]))[:2]
-        (order, first), row = self._by_image, self.images[index]
+            image = np.atleast_3d(cv2.flip(image, 1))  # OpenCV leaves out a last dimension of 1
+            matrix = mirror_matrix(self.input_size[0])[:2] @ np.vstack([matrix, [0, 0, 1]])
+        if params.pixel_params != UNCHANGED:
+            image = change_pixels(image, params.pixel_params)
+        order, first = self._by_image
         rows = order[first[row] : first[row + 1]]
         keypoints, visible = self._people(rows, matrix)
         if params.flip:
-            swapped = np.array(self.persons.skeleton.flip_indices, np.intp)
+            swapped = np.array(persons.skeleton.flip_indices, np.intp)
             keypoints, visible = keypoints[:, swapped], visible[:, swapped]
-        trained = trained_pixels(self.persons.regions, rows, size)  # (H, W), 0 or 255
+        trained = trained_pixels(persons.regions, rows, size)  # (H, W), 0 or 255
         masks, points = [], []
         for map_size in self.heatmap_sizes:
             to_map = scene.scene_matrix(size, params, map_size, side)
@@ -139,10 +140,10 @@ class BottomUp:
             moved = transform_points(keypoints, to_map)  # (P, K, 2)
             points.append(flip_points(moved, map_size[0]) if params.flip else moved)
         sample: dict[str, Any] = {
-            "image": change_pixels(image, pixels),
+            "image": image,
             "matrix": matrix,
             "mirrored": params.flip,
-            "image_id": int(self.persons.image_ids[row]),
+            "image_id": int(persons.image_ids[row]),
             "index": index,
             "masks": masks,
         }
@@ -154,38 +155,71 @@ class BottomUp:
         return sample | {"heatmaps": heatmaps, "indices": indices}
 
     def test_sample(self, index: int) -> dict[str, Any]:
-        """Make the sample of one picture for a test at each of the scale factors."""
-        size, short_side = self._image_size(index), min(self.input_size)
-        factors = sorted(self.scale_factors, reverse=True)
+        """Make the sample of one image for a test at each of the scale factors."""
+        row, short_side = self.images[index], min(self.input_size)
+        size, factors = self._image_size(row), sorted(self.scale_factors, reverse=True)
         base = scene.resize_for_test(size, short_side, 1.0, factors[-1])
         resized = [scene.resize_for_test(size, short_side, f, factors[-1]) for f in factors]
-        picture = self._read(index)
+        decoded = self._read(row)
         return {
-            "images": [self._warp(picture, each.matrix(), each.size) for each in resized],
+            "images": [self._warp(decoded, each.matrix(), each.size) for each in resized],
             "matrices": [each.matrix() for each in resized],
             "center": base.center,
             "scale": base.scale,
             "base_size": base.size,
-            "image_id": int(self.persons.image_ids[self.images[index]]),
+            "image_id": int(self.persons.image_ids[row]),
             "index": index,
         }
 
     @cached_property
     def images(self) -> Rows:
-        """The pictures of the samples, rows of those of `persons`."""
+        """The images of the samples, rows of those of `persons`."""
         persons = self.persons
         if self.augment is None or persons.regions is None:
             return np.arange(len(persons.image_ids))
         return np.unique(persons.regions.image_index)
 
-    def _warp(self, picture: Picture, matrix: NDArray[np.float64], size: Size) -> NDArray[np.uint8]:
-        """Return a part of a picture: (h, w, 3) RGB, or (h, w, 1)."""
-        if picture.reduced_by > 1:
-            matrix = matrix @ picture.matrix()
-        return to_input(warp_affine(picture.pixels, matrix, size, self.warp))
+    @cached_property
+    def _by_image(self) -> tuple[Rows, Rows]:
+        """The regions ordered by image, and where those of each image begin (I + 1,)."""
+        assert self.persons.regions is not None
+        image_index = self.persons.regions.image_index
+        order = np.argsort(image_index, kind="stable")
+        rows = np.arange(len(self.persons.image_ids) + 1)
+        return order, np.searchsorted(image_index[order], rows)
+
+    def _image_size(self, row: int) -> Size:
+        width, height = self.persons.image_sizes[row].tolist()
+        return width, height
+
+    def _image_path(self, row: int) -> Path:
+        return self._image_dir / str(self.persons.file_names[row])
+
+    def _read(self, row: int) -> Decoded:
+        size, reduce = self._image_size(row), 1
+        if self.decode == "fast" and self.augment is not None:
+            smallest = SceneParams(self.augment.scale[0], 0.0, (0, 0), False)
+            matrix = scene.scene_matrix(size, smallest, self.input_size, self.augment.side)
+            reduce = int(possible_reduction(1 / matrix[0, 0]))
+        elif self.decode == "fast":
+            factors = max(self.scale_factors), min(self.scale_factors)
+            out = scene.resize_for_test(size, min(self.input_size), *factors)
+            reduce = int(possible_reduction(out.scale[0] / out.size[0]))
+        options = reduce, self.exif, self.bits, self.channels
+        try:
+            return read_picture(self._image_path(row), size, *options)
+        except DatasetError as error:
+            where = f"{self.persons.file_of_image(row)} image id {self.persons.image_ids[row]}"
+            raise DatasetError(f"{where}: {error}") from error
+
+    def _warp(self, decoded: Decoded, matrix: NDArray[np.float64], size: Size) -> NDArray[np.uint8]:
+        """Return a part of an image: (h, w, 3) RGB, or (h, w, 1)."""
+        if decoded.reduced_by > 1:
+            matrix = matrix @ decoded.matrix()
+        return np.atleast_3d(warp_affine(decoded.pixels, matrix, size, self.warp))
 
     def _people(self, rows: Rows, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
-        """Return the keypoints (P, K, 2) in the picture and visible (P, K) of those to learn."""
+        """Return the keypoints (P, K, 2) in the image and visible (P, K) of those to learn."""
         regions = self.persons.regions
         assert regions is not None
         rows = rows[~regions.is_crowd[rows] | (regions.num_keypoints[rows] > 0)]
@@ -199,40 +233,3 @@ class BottomUp:
             chosen = np.sort(np.argsort(rank, kind="stable")[: self.max_people])
             keypoints, visible = keypoints[chosen], visible[chosen]
         return keypoints, visible
-
-    @cached_property
-    def _by_image(self) -> tuple[Rows, Rows]:
-        """Return the regions ordered by picture, and where each picture's begin (I + 1,)."""
-        assert self.persons.regions is not None
-        image_index = self.persons.regions.image_index
-        order = np.argsort(image_index, kind="stable")
-        pictures = np.arange(len(self.persons.image_ids) + 1)
-        return order, np.searchsorted(image_index[order], pictures)
-
-    def _read(self, index: int) -> Picture:
-        size, reduce = self._image_size(index), 1
-        if self.decode == "fast" and self.augment is not None:
-            smallest = SceneParams(self.augment.scale[0], 0.0, (0, 0), False)
-            matrix = scene.scene_matrix(size, smallest, self.input_size, self.augment.side)
-            reduce = int(possible_reduction(1 / matrix[0, 0]))
-        elif self.decode == "fast":
-            factors = max(self.scale_factors), min(self.scale_factors)
-            out = scene.resize_for_test(size, min(self.input_size), *factors)
-            reduce = int(possible_reduction(out.scale[0] / out.size[0]))
-        try:
-            picture = read_picture(self._image_path(index), size, reduce, self.exif, self.bits)
-            return picture._replace(pixels=in_channels(picture.pixels, self.channels))
-        except DatasetError as error:
-            row, file = self.images[index], self.persons.annotation_file
-            if sources := self.persons.sources:
-                last = np.cumsum([source.num_images for source in sources])
-                file = sources[int(np.searchsorted(last, row, side="right"))].annotation_file
-            image_id = self.persons.image_ids[row]
-            raise DatasetError(f"{file} image id {image_id}: {error}") from error
-
-    def _image_size(self, index: int) -> Size:
-        width, height = self.persons.image_sizes[self.images[index]].tolist()
-        return width, height
-
-    def _image_path(self, index: int) -> Path:
-        return self.persons.image_dir / str(self.persons.file_names[self.images[index]])

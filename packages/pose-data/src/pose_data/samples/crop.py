@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.ranges import check_ranges, within
-from pose_data.samples.pixels import Blur, Colour, Erase, Noise
+from pose_data.samples import pixels
 from pose_data.skeleton import Skeleton
 
 Floats = NDArray[np.float32]
@@ -39,10 +39,10 @@ class Augmentation:
     scale: float = field(default=0.5, metadata=within(0, 0.9))  # 1 would leave nothing of a box
     rotate_prob: float = field(default=0.6, metadata=within(0, 1))
     rotate: float = field(default=80.0, metadata=within(0, 180))
-    colour: Colour | None = None
-    blur: Blur | None = None
-    noise: Noise | None = None
-    erase: Erase | None = None
+    colour: pixels.Colour | None = None
+    blur: pixels.Blur | None = None
+    noise: pixels.Noise | None = None
+    erase: pixels.Erase | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -57,18 +57,26 @@ class AugmentationParams(NamedTuple):
     shift: tuple[float, float]  # fractions of the box's width and height
     scale: float  # factor on the box's size
     rotation: float  # degrees
+    pixel_params: pixels.PixelParams = pixels.UNCHANGED
 
 
 NO_AUGMENTATION = AugmentationParams(False, False, False, (0.0, 0.0), 1.0, 0.0)
 
 
 def sample_augmentation(rng: np.random.Generator, aug: Augmentation) -> AugmentationParams:
-    """Draw the parameters of one sample: six uniforms and four truncated normals, always."""
+    """Draw the parameters of one sample: six uniforms and four truncated normals, always.
+
+    Those of its pixels, where `aug` changes them, come last: the geometry does not depend on them.
+    """
     uniforms: list[float] = rng.random(6).tolist()
     normals: list[float] = []
     while len(normals) < 4:  # truncated to [-1, 1], not clipped, as MMPose 1.x does
         normals += [value for value in rng.standard_normal(8).tolist() if abs(value) <= 1]
-    return decide(uniforms, normals[:4], aug)
+    params = decide(uniforms, normals[:4], aug)
+    changes = aug.colour, aug.blur, aug.noise, aug.erase
+    if any(changes):
+        params = params._replace(pixel_params=pixels.sample_pixels(rng, *changes))
+    return params
 
 
 def decide(uniforms: list[float], normals: list[float], aug: Augmentation) -> AugmentationParams:
@@ -99,7 +107,7 @@ def box_to_center_scale(bbox_xyxy: Floats, padding: float = 1.25) -> tuple[Float
 def half_body_box(
     keypoints: Floats, visible: Floats, skeleton: Skeleton, prefer_upper: bool, min_keypoints: int
 ) -> tuple[Floats, Floats] | None:
-    """Return center and scale of the box around half of the body, or None where too few joints.
+    """Return center and scale of the box around half of the body, or None where too few keypoints.
 
     The center is the mean of the chosen keypoints, not the middle of their extent, and the padding
     1.5 replaces the box's 1.25 (MMPose's RandomHalfBody).
@@ -134,7 +142,7 @@ def fix_aspect(scale: Floats, input_size: tuple[int, int]) -> Floats:
 def crop_matrix(
     center: Floats, scale: Floats, rotation: float, input_size: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return the (2, 3) matrix from the picture to the crop.
+    """Return the (2, 3) matrix from the image to the crop.
 
     scale: (width, height) with the input's aspect ratio; rotation: degrees by which the sampled
     region turns. Solved from three float32 points, as the published crops were: a closed form
@@ -153,7 +161,7 @@ def crop_matrix(
 def udp_matrix(
     center: Floats, scale: Floats, rotation: float, input_size: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return the (2, 3) matrix from the picture to an unbiased crop (UDP, Huang et al., CVPR 2020).
+    """Return the (2, 3) matrix from the image to an unbiased crop (UDP, Huang et al., CVPR 2020).
 
     Sizes are distances between the outer pixel centres: factors (W - 1) / scale_w and
     (H - 1) / scale_h, the box centre goes to ((W - 1) / 2, (H - 1) / 2). Positive rotation turns
@@ -186,9 +194,9 @@ def transform_points(points: Floats, matrix: NDArray[np.float64]) -> Floats:
 
 
 def inverse(points: Floats, matrix: NDArray[np.float64]) -> Floats:
-    """Map points (..., P, 2) of a sample back to its picture.
+    """Map points (..., P, 2) of a sample back to its image.
 
-    matrix: (..., 2, 3) from the picture to the sample, of one sample or of a batch of them. Raises
+    matrix: (..., 2, 3) from the image to the sample, of one sample or of a batch of them. Raises
     ValueError where it cannot be inverted.
     """
     linear, offset = matrix[..., :2], matrix[..., 2]
@@ -200,14 +208,14 @@ def inverse(points: Floats, matrix: NDArray[np.float64]) -> Floats:
 
 
 def mirror_matrix(width: int) -> NDArray[np.float64]:
-    """Return the (3, 3) matrix that mirrors a picture left to right: x becomes W - 1 - x."""
+    """Return the (3, 3) matrix that mirrors an image left to right: x becomes W - 1 - x."""
     return np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
 
 
 def keypoints_to_image(
     keypoints: Floats, center: Floats, scale: Floats, input_size: tuple[int, int]
 ) -> Floats:
-    """Map keypoints (..., K, 2) of unrotated crops back to the picture; center, scale (..., 2).
+    """Map keypoints (..., K, 2) of unrotated crops back to the image; center, scale (..., 2).
 
     keypoints are fractions of the box times input_size: pixels of a plain crop, and what decoders
     of UDP heatmaps return as published. For pixels of any sample, rotated or mirrored, see inverse.
@@ -218,5 +226,5 @@ def keypoints_to_image(
 
 
 def flip_points(points: Floats, image_width: int) -> Floats:
-    """Mirror points (..., 2) of a picture left to right: x becomes W - 1 - x."""
+    """Mirror points (..., 2) of an image left to right: x becomes W - 1 - x."""
     return np.stack([np.float32(image_width - 1) - points[..., 0], points[..., 1]], axis=-1)

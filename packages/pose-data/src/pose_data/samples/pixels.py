@@ -2,7 +2,7 @@
 
 All are off unless asked for. Names, meaning and defaults of settings are those of albumentations 2
 (ColorJitter, GaussianBlur, GaussNoise, CoarseDropout). Keypoints and masks stay as they are, also
-below erased boxes: a network learns to tell where an occluded joint is.
+below erased boxes: a network learns to tell where an occluded keypoint is.
 """
 
 import functools
@@ -115,10 +115,7 @@ def sample_pixels(
     noise: Noise | None,
     erase: Erase | None,
 ) -> PixelParams:
-    """Draw the parameters of one sample; for what is None no number is drawn.
-
-    They are drawn behind those of the geometry, which therefore does not depend on them.
-    """
+    """Draw the parameters of one sample; for what is None no number is drawn."""
     params = UNCHANGED
     if colour is not None and rng.random() < colour.p:
         names = list(_NEUTRAL)

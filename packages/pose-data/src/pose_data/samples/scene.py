@@ -1,4 +1,4 @@
-"""Bottom-up geometry: from a whole picture to the network's input, its output maps, and back.
+"""Bottom-up geometry: from a whole image to the network's input, its output maps, and back.
 
 As in MMPose 0.29, whose HigherHRNet results are the published ones. Pixel centres are at integer
 coordinates; a matrix maps the middle of the region to (W / 2, H / 2). Sizes are (w, h).
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.ranges import between, check_ranges, within
+from pose_data.samples import pixels
 from pose_data.samples.crop import Floats, three_points
-from pose_data.samples.pixels import Blur, Colour, Erase, Noise
 
 Size = tuple[int, int]
 Side = Literal["short", "long"]
@@ -24,9 +24,9 @@ Side = Literal["short", "long"]
 class SceneAugmentation:
     """The random part of the bottom-up recipe; the defaults are those of the published results.
 
-    `side`: the region is a square (of the input's aspect ratio) as long as the picture's "short" or
+    `side`: the region is a square (of the input's aspect ratio) as long as the image's "short" or
     "long" side, times a factor from `scale`. `rotate` is in degrees. `translate` moves it by up to
-    that many pixels for each 200 pixels of the picture's sides, times the same factor. The last
+    that many pixels for each 200 pixels of the image's sides, times the same factor. The last
     four change pixels, see pixels.py; None is off.
     """
 
@@ -35,32 +35,39 @@ class SceneAugmentation:
     scale: tuple[float, float] = field(default=(0.75, 1.5), metadata=between(0, ordered=True))
     translate: float = field(default=40.0, metadata=within(0))
     side: Side = "short"
-    colour: Colour | None = None
-    blur: Blur | None = None
-    noise: Noise | None = None
-    erase: Erase | None = None
+    colour: pixels.Colour | None = None
+    blur: pixels.Blur | None = None
+    noise: pixels.Noise | None = None
+    erase: pixels.Erase | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
 
 
 class SceneParams(NamedTuple):
-    """One draw: which region of a picture becomes a sample."""
+    """One draw: which region of an image becomes a sample."""
 
     scale: float  # factor on the region's size: above 1 it shows more
     rotation: float  # degrees
-    shift: tuple[int, int]  # pixels of the picture
+    shift: tuple[int, int]  # pixels of the image
     flip: bool
+    pixel_params: pixels.PixelParams = pixels.UNCHANGED
 
 
 def sample_scene(rng: np.random.Generator, aug: SceneAugmentation, image_size: Size) -> SceneParams:
-    """Draw the parameters of one sample: three uniforms and two integers, always."""
+    """Draw the parameters of one sample: three uniforms and two integers, always.
+
+    Those of its pixels, where `aug` changes them, come last.
+    """
     u_scale, u_rotation, u_flip = rng.random(3).tolist()
     low, high = aug.scale
     scale = u_scale * (high - low) + low
     reach = [int(value) for value in translation_reach(image_size, scale, aug.translate)]
     dx, dy = (int(rng.integers(-r, max(r, 1 - r))) for r in reach)  # the upper end is exclusive
-    return SceneParams(scale, (u_rotation * 2 - 1) * aug.rotate, (dx, dy), u_flip < aug.flip_prob)
+    changes = aug.colour, aug.blur, aug.noise, aug.erase
+    pixel_params = pixels.sample_pixels(rng, *changes) if any(changes) else pixels.UNCHANGED
+    rotation = (u_rotation * 2 - 1) * aug.rotate
+    return SceneParams(scale, rotation, (dx, dy), u_flip < aug.flip_prob, pixel_params)
 
 
 def translation_reach(
@@ -74,7 +81,7 @@ def translation_reach(
 def scene_matrix(
     image_size: Size, params: SceneParams, output_size: Size, side: Side = "short"
 ) -> NDArray[np.float64]:
-    """Return the (2, 3) matrix from the picture to an output of the given size, before any flip.
+    """Return the (2, 3) matrix from the image to an output of the given size, before any flip.
 
     Each size has a matrix of its own, solved from three float32 points, as published; a closed form
     differs by up to 2e-4.
@@ -101,9 +108,9 @@ def _matrix(
 
 
 class Resized(NamedTuple):
-    """A picture as the network sees it in a test: its size, and the region it shows.
+    """An image as the network sees it in a test: its size, and the region it shows.
 
-    center, scale (2,) in pixels of the picture, as keypoints_to_image takes them.
+    center, scale (2,) in pixels of the image, as keypoints_to_image takes them.
     """
 
     size: Size
@@ -111,14 +118,14 @@ class Resized(NamedTuple):
     scale: Floats
 
     def matrix(self) -> NDArray[np.float64]:
-        """Return the (2, 3) matrix from the picture; the width's factor is that of both axes."""
+        """Return the (2, 3) matrix from the image; the width's factor is that of both axes."""
         return _matrix(self.center.astype(np.float64), self.scale[0], 0.0, self.size)
 
 
 def resize_for_test(
     image_size: Size, short_side: int, factor: float = 1.0, smallest_factor: float = 1.0
 ) -> Resized:
-    """Return the size at which a picture is tested: its short side about `short_side` * factor.
+    """Return the size at which an image is tested: its short side about `short_side` * factor.
 
     Both sides are made divisible by 64 at the smallest of the factors of a multi-scale test, and
     follow from there. With factor 1 that is also the size at which maps of several factors meet.

@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
-from pose_data.images.channels import Channels, to_input
+from pose_data.images.channels import Channels
 from pose_data.images.decode import (
-    BrokenPictures,
+    BrokenImages,
     Decode,
-    PictureCache,
+    ImageCache,
     check_choices,
     possible_reduction,
 )
@@ -22,12 +23,12 @@ from pose_data.images.warp import Warp, warp_affine
 from pose_data.persons import Persons
 from pose_data.samples import crop
 from pose_data.samples.crop import NO_AUGMENTATION, Augmentation, AugmentationParams, Floats
-from pose_data.samples.pixels import UNCHANGED, PixelParams, change_pixels, sample_pixels
+from pose_data.samples.pixels import UNCHANGED, change_pixels
 
 Encode = Callable[[Floats, Floats], tuple[Floats, Floats]]
 PADDING = 1.25  # of a box, as published
 
-_MOST_TRIES = 100  # at other persons, where pictures are broken
+_MOST_TRIES = 100  # at other persons, where images are broken
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class TopDown:
     height are those of the stored pixels; "apply" always does, "ignore" never.
     bits: how many bits of 16-bit images are in use, None for all (`decode_picture`). channels: 1
     makes images grey, by OpenCV's BGR2GRAY.
-    cache_mb: decoded pictures that each process keeps, for the next person of the same picture.
-    max_broken: how many pictures that cannot be read each process replaces in training (logged,
-    the other person drawn from the same key) before it raises DatasetError; testing always raises.
+    cache_mb: decoded images that each process keeps, for the next person in the same image.
+    max_broken: how many images that cannot be read each process replaces in training (logged, the
+    other person drawn from the same key) before it raises DatasetError; testing always raises.
     """
 
     persons: Persons
@@ -63,13 +64,15 @@ class TopDown:
     channels: Channels = 3
     cache_mb: float = 96.0
     max_broken: int = 10
-    _pictures: PictureCache = field(init=False, repr=False, compare=False)
-    broken: BrokenPictures = field(init=False, repr=False, compare=False)
+    broken: BrokenImages = field(init=False, repr=False, compare=False)
+    _images: ImageCache = field(init=False, repr=False, compare=False)
+    _image_dir: Path = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_choices(self.warp, self.decode, self.exif, self.bits, self.channels)
-        object.__setattr__(self, "_pictures", PictureCache(self.cache_mb))
-        object.__setattr__(self, "broken", BrokenPictures(self.max_broken))
+        object.__setattr__(self, "broken", BrokenImages(self.max_broken))
+        object.__setattr__(self, "_images", ImageCache(self.cache_mb))
+        object.__setattr__(self, "_image_dir", self.persons.image_dir)
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -81,40 +84,36 @@ class TopDown:
     def __getitem__(self, key: int | tuple[int, ...]) -> dict[str, Any]:
         """Return a sample; key is the person's index, or (epoch, index[, repeat]) when training.
 
-        image (h, w, 3) uint8 RGB, or (h, w, 1); matrix (2, 3) from the picture to it, for
+        image (h, w, 3) uint8 RGB, or (h, w, 1); matrix (2, 3) from the file's image to it, for
         `inverse`; mirrored; center, scale (2,) of the crop, for keypoints_to_image; index; with
         `encode` also heatmaps (K, h', w') and weights (K,). In a mirrored sample, `matrix` undoes
-        that too, but left keypoints are the right ones of the picture; center and scale are of the
-        mirrored picture.
+        that too, but left keypoints are the right ones of the file; center and scale are of the
+        mirrored image.
         """
         drawn = key if isinstance(key, tuple) else (0, key)
         index = drawn[1]
         if self.augment is None:
             return self.sample(index, NO_AUGMENTATION)
         rng = np.random.default_rng((self.seed, *drawn))
-        aug = self.augment
-        params = crop.sample_augmentation(rng, aug)
-        pixels = sample_pixels(rng, aug.colour, aug.blur, aug.noise, aug.erase)
+        params = crop.sample_augmentation(rng, self.augment)
         for _ in range(_MOST_TRIES):
             try:
-                return self.sample(index, params, pixels)
+                return self.sample(index, params)
             except DatasetError as error:
                 self.broken.skip(self.persons.image_path(index), error)
                 index = int(rng.integers(len(self)))
-        raise DatasetError(f"{self.persons.annotation_file}: hardly any picture can be read")
+        raise DatasetError(f"{self.persons.annotation_file}: hardly any image can be read")
 
-    def sample(
-        self, index: int, params: AugmentationParams, pixels: PixelParams = UNCHANGED
-    ) -> dict[str, Any]:
+    def sample(self, index: int, params: AugmentationParams) -> dict[str, Any]:
         """Make the sample of one person with the given parameters; no randomness in here."""
         persons, skeleton, flip = self.persons, self.persons.skeleton, params.flip
         row = persons.image_index[index]
         width, height = persons.image_sizes[row].tolist()
+        path = self._image_dir / str(persons.file_names[row])
         reduce = int(self._reduce[row]) if self.decode == "fast" else 1
+        options = reduce, self.exif, self.bits, self.channels
         try:
-            path = persons.image_path(index)
-            how = reduce, self.exif, self.bits, self.channels
-            picture = self._pictures.read(path, (width, height), *how)
+            decoded = self._images.read(path, (width, height), *options)
         except DatasetError as error:
             raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
@@ -133,13 +132,16 @@ class TopDown:
         make_matrix = crop.udp_matrix if self.udp else crop.crop_matrix
         matrix = make_matrix(center, scale, params.rotation, self.input_size)  # (2, 3)
         whole = matrix @ crop.mirror_matrix(width) if flip else matrix
-        options = self.input_size, self.warp
         if self.decode == "fast":
-            image = warp_affine(picture.pixels, whole @ picture.matrix(), *options)
+            to_crop = whole @ decoded.matrix()
+            image = warp_affine(decoded.pixels, to_crop, self.input_size, self.warp)
         else:  # rounding differs when the matrix does the mirroring
-            image = warp_affine(picture.pixels, matrix, *options, mirrored=flip)
+            image = warp_affine(decoded.pixels, matrix, self.input_size, self.warp, mirrored=flip)
+        image = np.atleast_3d(image)  # (h, w, 3) or (h, w, 1)
+        if params.pixel_params != UNCHANGED:
+            image = change_pixels(image, params.pixel_params)
         sample = {
-            "image": change_pixels(to_input(image), pixels),  # (h, w, 3) or (h, w, 1)
+            "image": image,
             "matrix": whole,
             "mirrored": flip,
             "center": center,
@@ -155,7 +157,7 @@ class TopDown:
 
     @cached_property
     def _reduce(self) -> NDArray[np.int64]:
-        """By how much each picture (I,) can be reduced: 1, 2, 4 or 8; one for all its persons."""
+        """By how much each image (I,) can be reduced: 1, 2, 4 or 8; one for all its persons."""
         persons = self.persons
         sides = (persons.bbox_xyxy[:, 2:] - persons.bbox_xyxy[:, :2]) * PADDING / self.input_size
         sharpest = np.full(len(persons.image_ids), np.inf)

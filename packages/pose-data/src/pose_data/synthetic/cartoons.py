@@ -1,4 +1,4 @@
-"""Draw one picture of cartoon people, with exact labels: `synthesize_image`.
+"""Draw one image of cartoon people, with exact labels: `synthesize_image`.
 
 Figures are sampled in `figures` and drawn in `shapes`; here they get their places, objects in front
 of them, a background, and annotations that say what is seen.
@@ -14,33 +14,24 @@ from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.skeleton import COCO
+from pose_data.synthetic import shapes
 from pose_data.synthetic.figures import Figure, random_colour, sample_figure, shaded, skin_colour
-from pose_data.synthetic.shapes import (
-    CIRCLE,
-    Shape,
-    body_shapes,
-    cover,
-    is_turned_away,
-    locate,
-    paint,
-    showing_parts,
-    sixteenths,
-)
+from pose_data.synthetic.shapes import CIRCLE, Shape, cover, paint, sixteenths
 
 Image = NDArray[np.uint8]
 Layer = tuple[list[Shape], int]  # shapes, and whose: 0 of an object, else of a person, from 1
 _SQUARE = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
 _BANDS = np.array([_SQUARE * (0.1, 1.0) + (shift, 0.0) for shift in (-0.4, -0.2, 0.0, 0.2, 0.4)])
-_CROWD = 15  # who the people of a crowd are in a picture's owners; single persons come before
+_CROWD = 15  # who the people of a crowd are in an image's owners; single persons come before
 MOST_PEOPLE = _CROWD - 1
 
 
 @dataclass(frozen=True)
 class Scene:
-    """How hard pictures are.
+    """How hard images are.
 
-    people: fewest and most of a picture, None for one to four, mostly one or two. crowd_share: of
-    pictures, how many have a crowd in the background, one region with iscrowd 1 and without
+    people: fewest and most of an image, None for one to four, mostly one or two. crowd_share: of
+    images, how many have a crowd in the background, one region with iscrowd 1 and without
     keypoints. unlabelled_share: of persons, how many nobody labelled, as 4 in 10 of COCO.
     """
 
@@ -65,22 +56,22 @@ def synthesize_image(
     names: tuple[str, ...] = COCO.keypoints,
     scene: Scene = EASY,
 ) -> tuple[Image, list[dict[str, Any]]]:
-    """Draw one picture of `size` (w, h) and return it with its COCO annotations, less the ids.
+    """Draw one image of `size` (w, h) and return it with its COCO annotations, less the ids.
 
-    The picture is BGR (H, W, 3); it does not depend on the keypoints' `names` (see `shapes.locate`
+    The image is BGR (H, W, 3); it does not depend on the keypoints' `names` (see `shapes.locate`
     for those there are). Keypoints take pixel centres as integers; bbox, area and segmentation are
     those of the visible silhouette and take pixels as unit squares, as COCO does.
     """
     width, height = size
-    # What makes it hard has random numbers of its own, so that easy pictures stay what they were.
+    # What makes it hard has random numbers of its own, so that easy images stay what they were.
     (hard,) = rng.spawn(1)
     layers, figures = _sample_layers(rng, size, scene)
     crowd = _sample_crowd(hard, size) if hard.random() < scene.crowd_share else []
     image = _background(rng, size)
     owner = np.zeros((height, width), np.uint8)  # 16 * person (from 1) + body part, 0 elsewhere
-    for shapes, who in [*crowd, *reversed(layers)]:  # back to front
-        paint(image, shapes)
-        cover(owner, shapes, who)
+    for parts, who in [*crowd, *reversed(layers)]:  # back to front
+        paint(image, parts)
+        cover(owner, parts, who)
     people, unlabelled = [], (0,) * 3 * len(names)
     for who, figure in enumerate(figures, start=1):
         keypoints: Sequence[float] = unlabelled
@@ -113,13 +104,13 @@ def _sample_layers(
             figure = _placed(rng, sample_figure(rng, tall), size)
             if sum(_is_labelled(figure, name, size) for name in COCO.keypoints) < 8:
                 continue
-            shapes = body_shapes(figure)
+            parts = shapes.body_shapes(figure)
             alone = np.zeros_like(covered)
-            cover(alone, shapes, 1)
+            cover(alone, parts, 1)
             shown = np.count_nonzero((alone > 0) & (covered == 0))
             if shown >= 0.55 * np.count_nonzero(alone):
                 figures.append(figure)
-                layers.append((shapes, len(figures)))
+                layers.append((parts, len(figures)))
                 covered |= alone
                 break
     return layers, figures
@@ -135,12 +126,12 @@ def _sample_crowd(rng: np.random.Generator, size: tuple[int, int]) -> list[Layer
     for _ in range(rng.integers(8, 16, endpoint=True)):
         figure = sample_figure(rng, tall * rng.uniform(0.85, 1.15))
         place = rng.uniform(left, max(right, left + 2 * tall)), floor + rng.normal(0, 0.1 * tall)
-        found.append((body_shapes(figure.moved(*place)), _CROWD))
+        found.append((shapes.body_shapes(figure.moved(*place)), _CROWD))
     return found
 
 
 def _placed(rng: np.random.Generator, figure: Figure, size: tuple[int, int]) -> Figure:
-    """Move a figure to a random place, a quarter of them partly out of the picture."""
+    """Move a figure to a random place, a quarter of them partly out of the image."""
     points = np.stack([*figure.joints.values()])[:, :2]  # (joints, 2)
     low, high = points.min(axis=0), points.max(axis=0)
     overhang = (0.45 if rng.random() < 0.25 else 0.0) * (high - low)
@@ -150,23 +141,27 @@ def _placed(rng: np.random.Generator, figure: Figure, size: tuple[int, int]) -> 
 
 
 def _is_labelled(figure: Figure, name: str, size: tuple[int, int]) -> bool:
-    """Tell whether a keypoint is in the picture and not on the far side of the head."""
+    """Tell whether a keypoint is in the image and not on the far side of the head."""
     # COCO's annotators leave out the nose on the back of a head, but not most else that is hidden.
-    x, y = locate(figure, name)
+    x, y = shapes.locate(figure, name)
     is_inside = 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
-    return is_inside and not is_turned_away(figure, name)
+    return is_inside and not shapes.is_turned_away(figure, name)
 
 
 def _keypoints(figure: Figure, names: Sequence[str], owner: Image, who: int) -> list[float]:
-    """Return x, y and visibility of each keypoint, from the picture's owners (H, W)."""
+    """Return x, y and visibility of each keypoint, from the image's owners (H, W)."""
     keypoints: list[float] = []
     for name in names:
         if not _is_labelled(figure, name, (owner.shape[1], owner.shape[0])):
             keypoints += [0, 0, 0]
             continue
-        x, y = locate(figure, name)
+        x, y = shapes.locate(figure, name)
         part = int(owner[round(y), round(x)]) - 16 * who
-        keypoints += [round(x, 2), round(y, 2), 2 if part in showing_parts(figure, name) else 1]
+        keypoints += [
+            round(x, 2),
+            round(y, 2),
+            2 if part in shapes.showing_parts(figure, name) else 1,
+        ]
     return keypoints
 
 
@@ -235,7 +230,7 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
 
 
 def _object(rng: np.random.Generator, size: tuple[int, int], extent: float) -> list[Shape]:
-    """Sample a box, a disc or a pole, `extent` of the picture wide, plain or striped."""
+    """Sample a box, a disc or a pole, `extent` of the image wide, plain or striped."""
     colour = random_colour(rng, saturation=(0.0, 0.5))
     if rng.random() < 0.35:  # the colours of people: colour alone does not find a limb
         colour = skin_colour(rng) if rng.random() < 0.3 else random_colour(rng)
@@ -247,15 +242,15 @@ def _object(rng: np.random.Generator, size: tuple[int, int], extent: float) -> l
     centre = rng.random(2) * size
     if rng.random() < 0.3:
         return [Shape(sixteenths(centre + CIRCLE / 2 @ axes), colour)]
-    shapes = [Shape(sixteenths(centre + _SQUARE @ axes), colour)]
+    parts = [Shape(sixteenths(centre + _SQUARE @ axes), colour)]
     if rng.random() < 0.4:
         stripe = shaded(colour, rng.uniform(0.5, 1.4))
-        shapes += [Shape(band, stripe) for band in sixteenths(centre + _BANDS @ axes)]
-    return shapes
+        parts += [Shape(band, stripe) for band in sixteenths(centre + _BANDS @ axes)]
+    return parts
 
 
 def _photographed(rng: np.random.Generator, image: Image) -> Image:
-    """Return the picture (H, W, 3) under uneven light and with the grain of a sensor."""
+    """Return the image (H, W, 3) under uneven light and with the grain of a sensor."""
     height, width = image.shape[:2]
     light = rng.uniform(0.7, 1.15, (3, 3)).astype(np.float32)
     gain = cv2.resize(light, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -264,7 +259,7 @@ def _photographed(rng: np.random.Generator, image: Image) -> Image:
 
 
 def _grained(image: NDArray[Any], rng: np.random.Generator, pitch: int, deviation: float) -> Image:
-    """Return the picture (H, W, 3) with grey noise added, `pitch` pixels apart."""
+    """Return the image (H, W, 3) with grey noise added, `pitch` pixels apart."""
     height, width = image.shape[:2]
     noise = rng.standard_normal((height // pitch + 1, width // pitch + 1), np.float32) * deviation
     grain = cv2.resize(noise.astype(np.int16), (width, height))

@@ -1,7 +1,7 @@
 """Cartoon people, sampled: pose, view, build and clothes of one (`sample_figure`).
 
 A person is built in body space (x to its left, y up, z to its front, standing height 1), turned
-into view space (x right, y up, z towards the viewer) and scaled into the picture (x right, y down,
+into view space (x right, y up, z towards the viewer) and scaled into the image (x right, y down,
 pixels; depth stays as a third coordinate, larger is nearer). Which way it faces is therefore never
 drawn by hand: faces, far limbs and the order of left and right follow from one rotation.
 """
@@ -35,7 +35,7 @@ class Outfit:
 
 @dataclass(frozen=True)
 class Figure:
-    """Hold one posed person in the picture: where everything is, and how it looks.
+    """Hold one posed person in the image: where everything is, and how it looks.
 
     `joints` maps a name to (3,) x, y and depth in pixels; `height` is the standing height and
     `build` the thickness of the limbs (1 is average). The head is an ellipsoid: a unit sphere
@@ -92,9 +92,9 @@ def sample_figure(rng: np.random.Generator, height: float) -> Figure:
     roll = rng.normal(0, 9) if rng.random() < 0.85 else rng.uniform(-40, 40)
     view = _rotation(2, roll) @ _rotation(0, rng.uniform(-4, 16)) @ _rotation(1, yaw)
     joints, torso, skull = _sample_pose(rng)
-    into_picture = height * np.diag([1.0, -1.0, 1.0]) @ view  # y turns down
-    joints = {name: into_picture @ joint for name, joint in joints.items()}
-    head = into_picture @ skull  # half axes (3, 3) of an ellipsoid
+    into_image = height * np.diag([1.0, -1.0, 1.0]) @ view  # y turns down
+    joints = {name: into_image @ joint for name, joint in joints.items()}
+    head = into_image @ skull  # half axes (3, 3) of an ellipsoid
     for name, direction in FACE.items():
         joints[name] = joints["head"] + head @ direction
     # The outline of an ellipsoid is an ellipse; dividing by its square root leaves a unit sphere.

@@ -1,4 +1,4 @@
-"""Cartoon people, drawn: a figure cut into flat coloured shapes, and what of it can be seen."""
+"""Cartoon people, drawn: a figure as flat coloured shapes, and which of its keypoints are seen."""
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
@@ -162,7 +162,7 @@ def _head(figure: Figure) -> list[Piece]:
     size = float(np.sqrt(np.linalg.det(figure.head_outline)))  # mean radius in pixels
 
     def point(*direction: float) -> Array:
-        """Return where a point (left, up, front) of the unit sphere lies in the picture."""
+        """Return where a point (left, up, front) of the unit sphere lies in the image."""
         x, y, depth = figure.head_turn @ np.array(direction)
         shift = figure.head_outline @ np.array([x, y])
         return np.asarray(centre + np.array([shift[0], shift[1], depth * size]))
@@ -215,7 +215,7 @@ def is_turned_away(figure: Figure, name: str) -> bool:
 
 
 def locate(figure: Figure, name: str) -> tuple[float, float]:
-    """Return where a joint of JOINTS is in the picture, in pixels."""
+    """Return where a keypoint of JOINTS is in the image, in pixels."""
     name = _ALIASES.get(name, name)
     if name != "head_top":
         return float(figure.joints[name][0]), float(figure.joints[name][1])

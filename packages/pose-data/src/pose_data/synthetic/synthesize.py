@@ -6,7 +6,6 @@ are those of a pose problem, and the labels are exact.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,9 +15,11 @@ import cv2
 import numpy as np
 
 from pose_data.errors import DatasetError
-from pose_data.skeleton import AIC, COCO, Skeleton, plain_name
+from pose_data.infer import skeleton_of
+from pose_data.skeleton import AIC, COCO, Skeleton, coco_category, plain_name
 from pose_data.synthetic.cartoons import EASY, Scene, synthesize_image
 from pose_data.synthetic.shapes import JOINTS
+from pose_data.writing import new_folder
 
 _IN_ORDER = ("nose", "shoulder", "hip", "wrist", "ankle", "elbow", "knee", "eye", "ear")
 _CHAINS = (
@@ -29,7 +30,7 @@ _CHAINS = (
 _AIC_CODE = (3, 2, 1)  # by COCO's 0 not labelled, 1 occluded, 2 visible
 
 Size = tuple[int, int]
-Pictures = Iterator[tuple[bytes, list[dict[str, Any]]]]  # JPEGs and their annotations
+Drawn = Iterator[tuple[bytes, list[dict[str, Any]]]]  # JPEGs and their annotations
 
 
 def custom_skeleton(count: int) -> Skeleton:
@@ -42,18 +43,16 @@ def custom_skeleton(count: int) -> Skeleton:
     if not 3 <= count <= len(names) + 1:
         raise DatasetError(f"keypoints must be 3 to {len(names) + 1}, got {count}")
     names = names[:count] if count % 2 else ["neck", *names[: count - 1]]
-    place = {name: index for index, name in enumerate(names)}
-    pairs = [(place[f"left_{j}"], place[f"right_{j}"]) for j in _IN_ORDER if f"left_{j}" in place]
-    links = pairs[:2]
+    number = {name: index for index, name in enumerate(names, 1)}
+    links = [
+        (number[f"left_{j}"], number[f"right_{j}"]) for j in _IN_ORDER[1:3] if f"left_{j}" in number
+    ]
     for side in ("left", "right"):
         for chain in _CHAINS:
-            found = [n for n in (j.replace("*", side) for j in chain) if n in place]
-            links += [(place[a], place[b]) for a, b in pairwise(found)]
-    lower = [i for i, name in enumerate(names) if name.split("_")[-1] in ("hip", "knee", "ankle")]
-    upper = tuple(i for i in range(count) if i not in lower)
-    sigma = {"neck": 0.079, **dict(zip(COCO.keypoints, COCO.sigmas, strict=True))}
-    sigmas, name = tuple(sigma[name] for name in names), f"custom{count}"
-    return Skeleton(name, tuple(names), tuple(pairs), tuple(links), upper, tuple(lower), sigmas)
+            found = [name for name in (j.replace("*", side) for j in chain) if name in number]
+            links += [(number[a], number[b]) for a, b in pairwise(found)]
+    category = {"name": f"custom{count}", "keypoints": names, "skeleton": links}
+    return skeleton_of(category)[0]
 
 
 def synthesize(
@@ -69,41 +68,17 @@ def synthesize(
 ) -> Path:
     """Write synthetic people as `train2017/`, `val2017/` and `annotations/`, and return `out`.
 
-    `image_size` is (w, h). skeleton: any of joints that `shapes.JOINTS` lists. scene: EASY, HARD or
+    `image_size` is (w, h). skeleton: any of keypoints in `shapes.JOINTS`. scene: EASY, HARD or
     your own. layout "aic" writes AI Challenger's original form, `keypoint_train_images/` and
     `keypoint_train_annotations.json`, and `validation` alike, with AIC's skeleton.
 
-    The same arguments give the same bytes, and a picture depends only on `seed`, `scene`, its split
+    The same arguments give the same bytes, and an image depends only on `seed`, `scene`, its split
     and its place in it, so asking for more keeps the ones there were. Raises DatasetError where
-    `out` holds something already or an argument is out of range.
+    `out` is not empty or an argument is out of range.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DatasetError(f"{out} exists and is not an empty directory; nothing was written")
-    _check_arguments(num_train, num_val, image_size, seed, skeleton, layout)
-    names = AIC.keypoints if layout == "aic" else tuple(map(plain_name, skeleton.keypoints))
-    seeds_train, seeds_val = np.random.SeedSequence(seed).spawn(2)
-    train = _pictures(seeds_train.spawn(num_train), image_size, names, scene)
-    val = _pictures(seeds_val.spawn(num_val), image_size, names, scene)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        data = Path(scratch) / "data"  # renamed when whole, so that no half dataset is ever seen
-        data.mkdir()
-        if layout == "aic":
-            _write_aic(data, "train", train)
-            _write_aic(data, "validation", val)
-        else:
-            _write_coco(data, "train2017", train, image_size, skeleton, first_id=1)
-            _write_coco(data, "val2017", val, image_size, skeleton, first_id=num_train + 1)
-        if out.exists():
-            out.rmdir()
-        data.rename(out)
-    return out
-
-
-def _check_arguments(
-    num_train: int, num_val: int, image_size: Size, seed: int, skeleton: Skeleton, layout: str
-) -> None:
     if min(num_train, num_val) < 0:
         raise DatasetError(f"num_train and num_val must be >= 0, got {num_train} and {num_val}")
     if min(image_size) < 48:
@@ -116,53 +91,61 @@ def _check_arguments(
         raise DatasetError(
             f"synthetic people have no {', '.join(unknown)}; they have {', '.join(sorted(JOINTS))}"
         )
+    names = AIC.keypoints if layout == "aic" else tuple(map(plain_name, skeleton.keypoints))
+    seeds_train, seeds_val = np.random.SeedSequence(seed).spawn(2)
+    train = _drawn(seeds_train.spawn(num_train), image_size, names, scene)
+    val = _drawn(seeds_val.spawn(num_val), image_size, names, scene)
+    with new_folder(out) as folder:
+        if layout == "aic":
+            _write_aic(folder, "train", train)
+            _write_aic(folder, "validation", val)
+        else:
+            _write_coco(folder, "train2017", train, image_size, skeleton, first_id=1)
+            _write_coco(folder, "val2017", val, image_size, skeleton, first_id=num_train + 1)
+    return out
 
 
-def _pictures(
+def _drawn(
     seeds: Sequence[np.random.SeedSequence], size: Size, names: tuple[str, ...], scene: Scene
-) -> Pictures:
+) -> Drawn:
     for seed in seeds:
         image, people = synthesize_image(np.random.default_rng(seed), size, names, scene)
         yield cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes(), people
 
 
 def _write_coco(
-    data: Path, split: str, pictures: Pictures, size: Size, skeleton: Skeleton, first_id: int
+    folder: Path, split: str, drawn: Drawn, size: Size, skeleton: Skeleton, first_id: int
 ) -> None:
-    """Write the pictures of one split and its annotation file."""
-    (data / split).mkdir()
-    (data / "annotations").mkdir(exist_ok=True)
+    """Write the images of one split and its annotation file."""
+    (folder / split).mkdir()
+    (folder / "annotations").mkdir(exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, (jpeg, people) in enumerate(pictures, start=first_id):
+    for image_id, (jpeg, people) in enumerate(drawn, start=first_id):
         name = f"{image_id:012d}.jpg"
-        (data / split / name).write_bytes(jpeg)
+        (folder / split / name).write_bytes(jpeg)
         images.append({"id": image_id, "file_name": name, "width": size[0], "height": size[1]})
         for person in people:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **person})
-    category = {"id": 1, "name": "person", "supercategory": "person"} | {
-        "keypoints": skeleton.keypoints,
-        "skeleton": [(first + 1, second + 1) for first, second in skeleton.links],
-    }
     content = {
         "info": {"description": "synthetic people of pose-data", "version": "1"},
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [category],
+        "categories": [coco_category(skeleton)],
     }
-    path = data / "annotations" / f"person_keypoints_{split}.json"
+    path = folder / "annotations" / f"person_keypoints_{split}.json"
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _write_aic(data: Path, split: str, pictures: Pictures) -> None:
-    """Write one split as AI Challenger did: pictures named by a hash, no sizes, no crowds."""
-    folder = data / f"keypoint_{split}_images"
-    folder.mkdir()
+def _write_aic(folder: Path, split: str, drawn: Drawn) -> None:
+    """Write one split as AI Challenger did: images named by a hash, no sizes, no crowds."""
+    image_dir = folder / f"keypoint_{split}_images"
+    image_dir.mkdir()
     content = []
-    for jpeg, people in pictures:
+    for jpeg, people in drawn:
         name = hashlib.sha1(jpeg, usedforsecurity=False).hexdigest()
-        (folder / f"{name}.jpg").write_bytes(jpeg)
+        (image_dir / f"{name}.jpg").write_bytes(jpeg)
         boxes, points = {}, {}
         for number, person in enumerate((p for p in people if p["num_keypoints"]), start=1):
             x, y, w, h = map(int, person["bbox"])
@@ -173,5 +156,5 @@ def _write_aic(data: Path, split: str, pictures: Pictures) -> None:
             ]
         record = {"image_id": name, "human_annotations": boxes, "keypoint_annotations": points}
         content.append(record)
-    path = data / f"keypoint_{split}_annotations.json"
+    path = folder / f"keypoint_{split}_annotations.json"
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Pages and pictures for people to look at: what draws, and the frame of the pages."""
+"""Drawings, charts and pages."""

@@ -44,10 +44,10 @@ def draw_people(
     min_score: float = 0.2,
     names: bool = False,
 ) -> NDArray[np.uint8]:
-    """Return a copy of image (H, W, 3) BGR with the people's links and joints drawn over it.
+    """Return a copy of image (H, W, 3) BGR with the people's links and keypoints drawn over it.
 
-    keypoints (N, K, 2) in pixels, scores (N, K); joints below `min_score` are left out. names:
-    write each joint's beside it; its number, from 1, where OpenCV lacks the letters.
+    keypoints (N, K, 2) in pixels, scores (N, K); keypoints below `min_score` are left out.
+    names: write each keypoint's beside it; its number, from 1, where OpenCV lacks the letters.
     """
     canvas = image.copy()
     side = sides(skeleton)
@@ -73,8 +73,8 @@ def write_text(canvas: NDArray[Any], text: str, x: int, y: int) -> None:
     """Write onto an image from x on, with the foot at y: white in black, legible on any ground."""
     around = [(i, j, 0) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
     for i, j, grey in [*around, (0, 0, 255)]:
-        at, colour = (x + i, y + j), (grey, grey, grey)
-        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+        place, colour = (x + i, y + j), (grey, grey, grey)
+        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
 
 
 def _label(canvas: NDArray[Any], places: Sequence[list[int]], texts: Sequence[str]) -> None:

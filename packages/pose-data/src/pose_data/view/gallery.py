@@ -25,18 +25,18 @@ from pose_data.writing import write_bytes
 
 Image = NDArray[np.uint8]
 Key = Sequence[tuple[str, str]]  # colours and their meaning
-MASKED = ("#c83cc8", "masked out: nothing is learnt there")
+MASKED = ("#c83cc8", "masked out: ignored by the loss")
 _GROUND: dict[str, Any] = {"constant_values": 60}  # of sheets, for np.pad
 
 
 class Shown(NamedTuple):
-    """An image (H, W, 3) BGR, or several that belong together, and what to say below it."""
+    """An image (H, W, 3) BGR, or several that belong together, and its caption."""
 
     image: Image
     caption: str
 
 
-def annotated_pictures(
+def annotated_images(
     persons: Persons,
     images: Sequence[int],
     *,
@@ -52,29 +52,29 @@ def annotated_pictures(
         image = read_picture(path, (w, h), exif=exif, bits=bits).pixels
         scale = height / image.shape[0]
         size = (max(1, round(image.shape[1] * scale)), height)
-        who = np.flatnonzero(persons.image_index == row)
         canvas: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         if persons.regions is not None:
             rows = np.flatnonzero(persons.regions.image_index == row)
             trained = trained_pixels(persons.regions, rows, (w, h))  # (H, W), 0 or 255
             _tint(canvas, cv2.resize(trained, size, interpolation=cv2.INTER_NEAREST) == 0)
+        who = np.flatnonzero(persons.image_index == row)
         for x1, y1, x2, y2 in np.rint(persons.bbox_xyxy[who] * scale).astype(int).tolist():
             for grey, thick in ((0, 3), (255, 1)):  # seen on any ground
                 cv2.rectangle(canvas, (x1, y1), (x2, y2), (grey, grey, grey), thick)
         points = (persons.keypoints[who] + 0.5) * np.float32(scale) - np.float32(0.5)
-        drawn = draw_people(canvas, points, persons.visible[who], persons.skeleton, names=names)
+        canvas = draw_people(canvas, points, persons.visible[who], persons.skeleton, names=names)
         plural = "s" * (len(who) != 1)
-        shown.append(Shown(drawn, f"{persons.file_names[row]}, {len(who)} person{plural}"))
+        shown.append(Shown(canvas, f"{persons.file_names[row]}, {len(who)} person{plural}"))
     return shown
 
 
 def augmented_samples(
     dataset: TopDown | BottomUp, indices: Sequence[int], draws: int = 4, *, names: bool = False
 ) -> list[Shown]:
-    """Return samples as training sees them, `draws` of each side by side, labels drawn in.
+    """Return training samples with their labels, `draws` augmentations of each side by side.
 
-    A BottomUp must have maps of its input's size: where the loss does not look is violet. Samples
-    with names are twice as large.
+    A BottomUp must have maps of its input's size: what the loss ignores is violet. Samples with
+    names are twice as large.
     """
     persons, zoom = dataset.persons, 2 if names else 1
     if isinstance(dataset, TopDown):
@@ -104,14 +104,15 @@ def write_gallery(
     out: Path, title: str, groups: Sequence[tuple[str, Sequence[Shown]]], key: Key
 ) -> None:
     """Write images as one sheet (.png, .jpg) or one page (.html); raises DatasetError."""
-    if out.suffix.lower() in (".html", ".htm"):
+    suffix = out.suffix.lower()
+    if suffix in (".html", ".htm"):
         body = [colour_key(key)]
         for heading, shown in groups:
             figures = cards([_figure(one) for one in shown])
             body.append(f"<h2 style='margin-top:26px'>{escape(heading)}</h2>{figures}")
         write_bytes(out, page(title, "", body).encode())
-    elif out.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        write_bytes(out, cv2.imencode(out.suffix.lower(), sheet(groups, key))[1].tobytes())
+    elif suffix in (".png", ".jpg", ".jpeg"):
+        write_bytes(out, cv2.imencode(suffix, sheet(groups, key))[1].tobytes())
     else:
         raise DatasetError(f"cannot write {out}: end it with .html, .png or .jpg")
 
@@ -122,13 +123,15 @@ def _tint(canvas: NDArray[Any], where: NDArray[np.bool_]) -> None:
 
 def _figure(shown: Shown) -> str:
     jpeg = cv2.imencode(".jpg", shown.image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
-    data = base64.b64encode(jpeg).decode()
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     caption = f"<figcaption>{escape(shown.caption)}</figcaption>"
-    return f'<figure><img alt="" src="data:image/jpeg;base64,{data}">{caption}</figure>'
+    return f'<figure><img alt="" src="{source}">{caption}</figure>'
 
 
 def sheet(groups: Sequence[tuple[str, Sequence[Shown]]], key: Key, width: int = 1600) -> Image:
     """Lay images and captions out in rows as wide as fit, below a key; each group begins a row."""
+    if not any(shown for _, shown in groups):
+        raise DatasetError("there is nothing to show")
     rows: list[list[Image]] = [[_line(text, colour=colour) for colour, text in key]]
     for heading, shown in groups:
         rows += [[_line(heading)]] if heading else []
@@ -140,8 +143,6 @@ def sheet(groups: Sequence[tuple[str, Sequence[Shown]]], key: Key, width: int = 
                 room = width
             rows[-1].append(tile)
             room -= tile.shape[1] + 8
-    if not any(shown for _, shown in groups):
-        raise DatasetError("there is nothing to show")
     return np.pad(_stack([_stack(row, 1) for row in rows], 0), ((8, 8), (8, 8), (0, 0)), **_GROUND)
 
 
@@ -157,7 +158,7 @@ def _stack(images: Sequence[Image], axis: int, gap: int = 8) -> Image:
 
 
 def _line(text: str, room: int = 0, colour: str = "") -> Image:
-    """Return a line of text on grey, behind a square of the colour; its end where room lacks."""
+    """Return a line of text on grey, behind a square of the colour; of long text the end."""
     start = 20 if colour else 2
     text = text[-max(room // LETTER, 40) :] if room else text
     line = np.full((20, max(room, start + LETTER * len(text)), 3), 60, np.uint8)

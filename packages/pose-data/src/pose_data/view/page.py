@@ -1,4 +1,4 @@
-"""The frame of the pages that stats and show write: one file, no scripts, nothing loaded."""
+"""The HTML pages that stats and show write: one file, no scripts, nothing loaded."""
 
 from collections.abc import Sequence
 from html import escape

@@ -1,4 +1,4 @@
-"""Count what a set of persons holds: joints, visibility, boxes, crowding."""
+"""Statistics of a set of persons: keypoints, visibility, boxes, crowding."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _SMALL, _LARGE = 32**2, 96**2  # COCO's limits of area
 
 @dataclass(frozen=True)
 class Stats:
-    """joints (K, 3): how often visible, occluded and not labelled.
+    """joints (K, 3): how often each keypoint is visible, occluded and not labelled.
 
     sides (N, 2): width and height of boxes in pixels; per_image (I,) persons.
     """
@@ -48,21 +48,19 @@ class Stats:
         persons, skeleton, rows = self.persons, self.persons.skeleton, self.joints.tolist()
         names, count = skeleton.keypoints, max(len(persons), 1)
         shares = [f"{(row[0] + row[1]) / count:.0%}" for row in rows]
-        words = ("visible", "occluded", "not labelled")
-        key = colour_key(list(zip(_COLOURS, words, strict=True)))
         numbered = [f"{name} {k}" for k, name in enumerate(names, 1)]
-        joints = svg.stacked_bars(numbered, rows, _COLOURS, shares)
+        words = zip(_COLOURS, ("visible", "occluded", "not labelled"), strict=True)
+        bars = colour_key(list(words)) + svg.stacked_bars(numbered, rows, _COLOURS, shares)
         colours = [SIDES[side] for side in sides(skeleton)]
         mean_pose = svg.points_in_box(names, self._places(), skeleton.links, colours)
-        labelled = (persons.visible > 0).sum(axis=1)
-        most = int(self.per_image.max(initial=0))
+        most = min(int(self.per_image.max(initial=0)), 30)
         parts = [
-            card("Keypoints", "", key + joints),
+            card("Keypoints", "", bars),
             card("Mean place in the box", "ring: spread", colour_key(legend(skeleton)) + mean_pose),
-            _histogram("Box height", self.sides[:, 1]),
-            _histogram("Box width", self.sides[:, 0]),
-            _counted("Labelled keypoints per person", labelled, len(names)),
-            _counted("Persons per picture", self.per_image, min(most, 30)),
+            _sizes("Box height", self.sides[:, 1]),
+            _sizes("Box width", self.sides[:, 0]),
+            _counts("Labelled keypoints per person", (persons.visible > 0).sum(axis=1), len(names)),
+            _counts("Persons per image", self.per_image, most),
         ]
         title = f"{persons.annotation_file.name}: what is in it"
         return page(title, "\n".join(self._overview()), [cards(parts)])
@@ -70,14 +68,12 @@ class Stats:
     def _overview(self) -> list[str]:
         area, regions = self.persons.area, self.persons.regions
         small, large = int((area < _SMALL).sum()), int((area >= _LARGE).sum())
-        crowds = unlabelled = 0
-        if regions is not None:
-            crowds = int(regions.is_crowd.sum())
-            unlabelled = int((~regions.is_crowd & (regions.num_keypoints == 0)).sum())
+        crowds = 0 if regions is None else int(regions.is_crowd.sum())
+        unlabelled = 0 if regions is None else int(regions.is_ignored.sum()) - crowds
         return [
             self.persons.describe(),
             f"{crowds} crowds, {unlabelled} persons without labels, "
-            f"{int((self.per_image == 0).sum())} pictures without labelled persons",
+            f"{int((self.per_image == 0).sum())} images without labelled persons",
             f"area: {small} small (below 32 x 32), {len(area) - small - large} medium, {large} "
             "large (from 96 x 96); small ones are not in COCO's AP(M) and AP(L)",
         ]
@@ -95,22 +91,22 @@ class Stats:
         return [(x, y, r) for (x, y), r in zip(mean.tolist(), spread.tolist(), strict=True)]
 
 
-def _histogram(title: str, values: NDArray[np.float32]) -> str:
+def _sizes(title: str, values: NDArray[np.float32]) -> str:
     top = float(np.percentile(values, 99)) if len(values) else 1.0
     step = max(5.0, 5 * np.ceil(top / 24 / 5))
     edges = np.arange(0, top + 2 * step, step)
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
     chart = svg.histogram(edges.tolist(), counts.tolist(), "pixels", _COLOURS[0])
-    return card(title, "pixels; the last bar holds all that are larger", chart)
+    return card(title, "pixels; the last bar counts all that are larger", chart)
 
 
-def _counted(title: str, values: NDArray[np.int64], top: int) -> str:
+def _counts(title: str, values: NDArray[np.int64], top: int) -> str:
     counts = np.bincount(np.minimum(values, top), minlength=top + 1)
     return card(title, "", svg.histogram(range(top + 2), counts.tolist(), "", _COLOURS[0]))
 
 
 def statistics(persons: Persons) -> Stats:
-    """Count joints, visibility, boxes and crowding of a set of persons."""
+    """Count keypoints, visibility, boxes and crowding of a set of persons."""
     visible, box = persons.visible, persons.bbox_xyxy
     joints = np.stack([(visible >= 2).sum(0), (visible == 1).sum(0), (visible <= 0).sum(0)], axis=1)
     per_image = np.bincount(persons.image_index, minlength=len(persons.image_ids))

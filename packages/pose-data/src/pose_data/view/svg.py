@@ -23,10 +23,7 @@ def stacked_bars(
         parts.append(_text(start - 6, y + 13, name, "end"))
         for value, colour in zip(row, colours, strict=True):
             width = room * value / longest
-            parts.append(
-                f'<rect x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 5}" '
-                f'fill="{colour}"><title>{escape(name)}: {value:g}</title></rect>'
-            )
+            parts.append(_bar(x, y + 3, width, _ROW - 5, colour, f"{name}: {value:g}"))
             x += width
         parts.append(_text(x + 5, y + 13, note, "start", "note"))
     return _svg(WIDTH, len(rows) * _ROW + 4, parts)
@@ -40,13 +37,9 @@ def histogram(edges: Sequence[float], counts: Sequence[int], unit: str, colour: 
     every = max(1, -(-len(counts) // 9))  # labels do not fit under each bar
     parts = []
     for i, count in enumerate(counts):
-        bar = (height - 18) * count / most
-        x = left + i * step
+        x, bar = left + i * step, (height - 18) * count / most
         title = f"{edges[i]:g} to {edges[i + 1]:g} {unit}: {count}"
-        parts.append(
-            f'<rect x="{x + 1:.1f}" y="{height - bar:.1f}" width="{step - 2:.1f}" '
-            f'height="{bar:.1f}" fill="{colour}"><title>{escape(title)}</title></rect>'
-        )
+        parts.append(_bar(x + 1, height - bar, step - 2, bar, colour, title))
         if i % every == 0:
             parts.append(_text(x, height + 14, f"{edges[i]:g}", "start", "note"))
     parts.append(_text(WIDTH - left, 12, f"most: {most:g}", "end", "note"))
@@ -60,28 +53,29 @@ def points_in_box(
     links: Sequence[tuple[int, int]],
     colours: Sequence[str],
 ) -> str:
-    """Return dots at x, y (fractions of a box) with a ring of radius r, joined by links."""
+    """Return dots at x, y (fractions of a box) with a ring of radius r, joined by links.
+
+    A radius below 0 is of a keypoint that is never labelled, and left out.
+    """
     side, margin = 260, 60
-
-    def at(value: float) -> float:
-        return margin + value * side
-
+    pixels = [(margin + x * side, margin + y * side, r * side) for x, y, r in places]
     parts = [f'<rect x="{margin}" y="{margin}" width="{side}" height="{side}" class="box"/>']
-    for a, b in links:
-        (xa, ya, ra), (xb, yb, rb) = places[a], places[b]
+    for (xa, ya, ra), (xb, yb, rb) in ((pixels[a], pixels[b]) for a, b in links):
         if ra >= 0 and rb >= 0:
-            parts.append(
-                f'<path d="M{at(xa):.1f} {at(ya):.1f}L{at(xb):.1f} {at(yb):.1f}" class="axis"/>'
-            )
+            parts.append(f'<path d="M{xa:.1f} {ya:.1f}L{xb:.1f} {yb:.1f}" class="axis"/>')
     numbers = []
-    for k, (name, (x, y, radius), colour) in enumerate(zip(names, places, colours, strict=True), 1):
-        if radius >= 0:  # below: never labelled
-            disc = f'<circle cx="{at(x):.1f}" cy="{at(y):.1f}" fill="{colour}"'
+    for k, (name, (x, y, r), colour) in enumerate(zip(names, pixels, colours, strict=True), 1):
+        if r >= 0:
+            disc = f'<circle cx="{x:.1f}" cy="{y:.1f}" fill="{colour}"'
             title = f"<title>{escape(name)}</title></circle>"
-            parts.append(f'{disc} fill-opacity="0.07" r="{radius * side:.1f}">{title}')
-            parts.append(f'{disc} r="4">{title}')
-            numbers.append(_text(at(x) + 5, at(y) - 4, str(k), "start", "number"))
+            parts += [f'{disc} fill-opacity="0.07" r="{r:.1f}">{title}', f'{disc} r="4">{title}']
+            numbers.append(_text(x + 5, y - 4, str(k), "start", "number"))
     return _svg(side + 2 * margin, side + 2 * margin, parts + numbers)
+
+
+def _bar(x: float, y: float, width: float, height: float, colour: str, title: str) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    return f'<rect {place} fill="{colour}"><title>{escape(title)}</title></rect>'
 
 
 def _text(x: float, y: float, text: str, anchor: str, style: str = "") -> str:
@@ -90,7 +84,5 @@ def _text(x: float, y: float, text: str, anchor: str, style: str = "") -> str:
 
 
 def _svg(width: float, height: float, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-        f'role="img">{"".join(parts)}</svg>'
-    )
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    return f'<svg {size} role="img">{"".join(parts)}</svg>'

@@ -7,37 +7,38 @@ from pose_data.findings import SHOWN, Findings
 from pose_data.formats.coco import Annotations
 from pose_data.images.decode import read_picture
 from pose_data.images.depth import MOST, measure_depth
-from pose_data.images.headers import Header, applied_orientation, read_header, upright_size
+from pose_data.images.headers import Header, read_header, upright_size
 from pose_data.images.missing import why_missing
 
 _TAIL = 1 << 16  # bytes at the end of a JPEG in which its end marker must be; some cameras append
 
 
-def check_pictures(table: Annotations, image_dir: Path, findings: Findings) -> None:
+def check_images(table: Annotations, image_dir: Path, findings: Findings) -> None:
     """Compare every image of the table with its file."""
     if not image_dir.is_dir():
-        findings.add("missing-picture", f"image folder {image_dir} does not exist")
+        findings.add("missing-file", f"image folder {image_dir} does not exist")
         return
     missing, untold, stored, deep = 0, [], 0, False
     for name, (w, h) in zip(table.file_names, table.image_sizes.tolist(), strict=True):
         path, size = image_dir / name, (w, h)
         if not name or not path.is_file():
             why = f": {why_missing(image_dir, name)}" if missing < SHOWN else ""
-            findings.add("missing-picture", f"{path}{why}")
+            findings.add("missing-file", f"{path}{why}")
             missing += 1
             continue
         try:
             header = read_header(path)
         except DatasetError as error:
-            findings.add("broken-picture", str(error))
+            findings.add("broken-image", str(error))
             continue
         if header.format == "jpeg" and not _has_end(path):
-            findings.add("truncated-picture", str(path))
+            findings.add("truncated-image", str(path))
         _check_header(path, header, size, findings)
         deep = deep or header.bits == MOST
-        if header.orientation != 1 and applied_orientation(header, size) == 1:
+        as_stored, as_seen = (header.width, header.height), upright_size(header)
+        if size == as_stored != as_seen:
             stored += 1
-        elif header.orientation != 1 and upright_size(header) == (header.width, header.height):
+        elif header.orientation != 1 and as_stored == as_seen:
             untold.append(f"{path}: orientation {header.orientation}")
     others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
     for record in untold:

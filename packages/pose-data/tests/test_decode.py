@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
-from pose_data.images.decode import BrokenPictures, PictureCache, read_picture
+from pose_data.images.decode import BrokenImages, ImageCache, read_picture
 
 
 def smooth(h: int = 48, w: int = 64, channels: int = 3) -> NDArray[np.uint8]:
@@ -157,7 +157,7 @@ def test_more_pixels_than_opencv_takes(tmp_path: Path) -> None:
 
 def test_the_cache_keeps_the_last_pictures(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{i}.png", smooth()) for i in range(3)]
-    cache = PictureCache(megabytes=2 * smooth().nbytes / 1e6)
+    cache = ImageCache(megabytes=2 * smooth().nbytes / 1e6)
     first = cache.read(paths[0], (64, 48))
     assert cache.read(paths[0], (64, 48)) is first
     cache.read(paths[1], (64, 48))
@@ -174,7 +174,7 @@ def test_the_cache_keeps_the_last_pictures(tmp_path: Path) -> None:
 
 
 def test_broken_pictures_are_counted_once_up_to_a_limit(caplog: pytest.LogCaptureFixture) -> None:
-    skipped = BrokenPictures(limit=2)
+    skipped = BrokenImages(limit=2)
     with caplog.at_level(logging.WARNING, "pose_data"):
         for name in ("a", "b", "a"):
             skipped.skip(Path(name), DatasetError(f"{name} is broken"))
@@ -185,4 +185,4 @@ def test_broken_pictures_are_counted_once_up_to_a_limit(caplog: pytest.LogCaptur
     with pytest.raises(DatasetError, match=r"c is broken; 2 were skipped before, .* max_broken"):
         skipped.skip(Path("c"), DatasetError("c is broken"))
     with pytest.raises(DatasetError, match=r"c is broken$"):
-        BrokenPictures(limit=0).skip(Path("c"), DatasetError("c is broken"))
+        BrokenImages(limit=0).skip(Path("c"), DatasetError("c is broken"))
