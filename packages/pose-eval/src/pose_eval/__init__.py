@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from pose_eval.analysis.compare import compare
     from pose_eval.analysis.error_types import diagnose
     from pose_eval.analysis.overview import analyse
-    from pose_eval.coco.evaluate import evaluate
-    from pose_eval.coco.evaluator import Evaluator
+    from pose_eval.coco.evaluate import Evaluator, evaluate
     from pose_eval.coco.report import Report
     from pose_eval.io.ground_truth import read_ground_truth
     from pose_eval.io.results import read_results
     from pose_eval.render.html import page
-    from pose_eval.render.markdown import markdown
+    from pose_eval.render.parts import markdown
 
 __version__ = "0.1.0"
 
@@ -57,14 +56,14 @@ __all__ = [
 
 # Imported at their first use, so that NMS and the errors alone are there at once.
 _LATER = {
-    "Evaluator": "coco.evaluator",
+    "Evaluator": "coco.evaluate",
     "Report": "coco.report",
     "analyse": "analysis.overview",
     "bootstrap": "analysis.bootstrap",
     "compare": "analysis.compare",
     "diagnose": "analysis.error_types",
     "evaluate": "coco.evaluate",
-    "markdown": "render.markdown",
+    "markdown": "render.parts",
     "page": "render.html",
     "read_ground_truth": "io.ground_truth",
     "read_results": "io.results",
