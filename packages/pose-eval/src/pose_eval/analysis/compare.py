@@ -8,7 +8,7 @@ import numpy as np
 from pose_eval.analysis.bootstrap import limits, replicate_stats
 from pose_eval.analysis.breakdown import person_oks
 from pose_eval.coco.report import Report
-from pose_eval.coco.tables import Floats, SettingsError
+from pose_eval.coco.tables import Floats, SettingsError, one_line
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Comparison:
     changes: dict[str, Change]
     unmeasured: tuple[str, ...]
     images: tuple[ImageChange, ...]
+    __repr__ = one_line
 
     def section(self, most: int = 20) -> dict[str, Any]:
         """Return values that JSON can hold, with the images that changed most."""

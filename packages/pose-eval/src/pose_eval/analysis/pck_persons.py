@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pose_eval.coco.report import Report
-from pose_eval.coco.tables import Floats, Ints, SettingsError
+from pose_eval.coco.tables import Floats, Ints, SettingsError, one_line
 from pose_eval.pck import auc, epe, nme, pck
 from pose_eval.settings import category_index, parse_joints
 
@@ -30,6 +30,7 @@ class PckReport:
     persons: int
     unpaired: int
     unmeasured: int
+    __repr__ = one_line
 
     def section(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -57,8 +58,8 @@ def pck_report(
     Each person that counts gets one detection of its image, pairs of the highest OKS first, however
     low. norm: bbox, the longer side; bbox-wh, x by width and y by height, as MMPose does; area, its
     square root; or two keypoints "left_shoulder,right_hip", their annotated distance, where a
-    person who lacks one is left out. auc_pixels: the mean of the PCK at 0, 1/20, ... of so many pixels.
-    category: an index, or a name or id as text.
+    person who lacks one is left out. auc_pixels: the mean of the PCK at 0, 1/20, ... of so many
+    pixels. category: an index, or a name or id as text.
     """
     category = category_index(report.gt, category)
     gt, matches = report.gt, report.matches[category]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pose_eval.coco.tables import GroundTruth, ResultsError
-from pose_eval.commands.options import command_parser, warn
+from pose_eval.commands import options
 from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.results import parse_rows, read_results
 from pose_eval.io.rows import Problem, read_id
@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
         table, notes = read_results(content, gt, name=name)
         warnings += notes
         found = f"{len(table.row)} rows in {len(set(table.image.tolist()))} images"
-    warn(warnings)
+    options.warn(warnings)
     print(f"{name}: {found} are in order")
     return 0
 
@@ -71,10 +71,10 @@ def _id(value: Any) -> Any:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    return command_parser(
+    return options.command_parser(
         "check",
         "Check a results file, or annotations; exit code 1 where they are bad.",
         {"file": "results or COCO annotations; - is stdin"},
-        {"options": ("--gt", "--area")},
+        {"annotations": ("--gt", "--area")},
         {"--gt": {"required": False, "help": "the annotations that the results are for"}},
     )

@@ -4,17 +4,7 @@ import argparse
 from collections.abc import Iterable, Mapping, Sequence
 
 from pose_eval.analysis.compare import Comparison, compare
-from pose_eval.commands.options import (
-    OUTPUT,
-    SETTINGS,
-    as_json,
-    command_parser,
-    emit,
-    exit_code,
-    gated,
-    read_reports,
-    too_low,
-)
+from pose_eval.commands import options
 from pose_eval.render import comparison
 
 EPILOG = "exit codes: 0 done, 1 bad data, 2 bad arguments, 3 a gate failed"
@@ -24,16 +14,16 @@ WRITERS = {"text": comparison.text, "md": comparison.markdown, "html": compariso
 def run(argv: Sequence[str]) -> int:
     """Run the command; returns 3 where a gate fails."""
     args = parser().parse_args(argv)
-    report_a, report_b = read_reports(args, args.a, args.b)
+    report_a, report_b = options.read_reports(args, args.a, args.b)
     found = compare(report_a, report_b, replicates=args.bootstrap, seed=args.seed)
     stats = report_b.all_stats()
-    failures = too_low(stats, args.fail_below) + _fallen(stats, found, args.fail_drop)
+    failures = options.too_low(stats, args.fail_below) + _fallen(stats, found, args.fail_drop)
     if args.format == "json":
-        output = as_json(found.section() | {"failed": failures})
+        output = options.as_json(found.section() | {"failed": failures})
     else:
         output = WRITERS[args.format](found, args.digits)
-    emit(output, args.out)
-    return exit_code(failures)
+    options.emit(output, args.out)
+    return options.exit_code(failures)
 
 
 def _fallen(
@@ -42,7 +32,7 @@ def _fallen(
     """Return one line for each number that is lower in b than in a by more than its limit."""
     lines = []
     for name, limit in gates:
-        gated(stats, name)
+        options.gated(stats, name)
         change = found.changes.get(name)
         if change is None:
             lines.append(f"{name} has no value in both, so its drop is not known")
@@ -55,14 +45,14 @@ def _fallen(
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
     files = {"A": "the results to compare with", "B": "the results that gates are about"}
-    found = command_parser(
+    found = options.command_parser(
         "compare",
         "Compare results B with results A on the same ground truth.",
         {name.lower(): text for name, text in files.items()},
         {
-            **SETTINGS,
+            **options.SETTINGS,
             "comparison": ("--fail-below", "--fail-drop", "--bootstrap", "--seed"),
-            "output": OUTPUT,
+            "output": options.OUTPUT,
         },
         {
             "--format": {"choices": ("text", "json", "md", "html")},

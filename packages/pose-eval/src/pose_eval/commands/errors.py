@@ -4,15 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from pose_eval.analysis.error_types import REPAIRS, Diagnosis, diagnose
-from pose_eval.commands.options import (
-    OUTPUT,
-    RESULTS,
-    SETTINGS,
-    by_category,
-    command_parser,
-    emit,
-    read_reports,
-)
+from pose_eval.commands import options
 from pose_eval.render.parts import found, labels, repairs
 from pose_eval.render.table import text_table
 from pose_eval.settings import parse_pairs
@@ -21,14 +13,14 @@ from pose_eval.settings import parse_pairs
 def run(argv: Sequence[str]) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    (report,) = read_reports(args, args.results)
+    (report,) = options.read_reports(args, args.results)
 
     def measure(category: int) -> Diagnosis:
         names = report.gt.categories[category].joint_names
         flip = None if args.flip_pairs is None else parse_pairs(args.flip_pairs, names)
         return diagnose(report, category=category, flip=flip)
 
-    emit(by_category(report, report.each(measure), args, text), args.out)
+    options.emit(options.by_category(report, report.each(measure), args, text), args.out)
     return 0
 
 
@@ -43,10 +35,10 @@ def text(diagnosis: Diagnosis, digits: int = 3) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    return command_parser(
+    return options.command_parser(
         "errors",
         "Show what goes wrong at the keypoints and how much AP each kind of error costs\n"
         "(Ronchi and Perona, ICCV 2017).",
-        RESULTS,
-        {**SETTINGS, "errors": ("--flip-pairs",), "output": OUTPUT},
+        options.RESULTS,
+        {**options.SETTINGS, "errors": ("--flip-pairs",), "output": options.OUTPUT},
     )

@@ -6,19 +6,7 @@ from collections.abc import Sequence
 from pose_eval import __version__
 from pose_eval.coco.report import Report
 from pose_eval.coco.tables import SettingsError
-from pose_eval.commands.options import (
-    OUTPUT,
-    RESULTS,
-    SETTINGS,
-    command_parser,
-    emit,
-    evaluator_of,
-    exit_code,
-    read_reports,
-    too_low,
-    warn,
-    whole,
-)
+from pose_eval.commands import options
 from pose_eval.render import files
 from pose_eval.render.table import csv_table
 
@@ -46,18 +34,18 @@ def run(argv: Sequence[str]) -> int:
         if not path.parent.is_dir():
             raise SettingsError(f"cannot write {path}: there is no folder {path.parent}")
     if args.check:
-        evaluator = evaluator_of(args, [args.results])
+        evaluator = options.evaluator_of(args, [args.results])
         evaluator.update(args.results)
         table, warnings = evaluator.collected()
-        warn(warnings, args.quiet)
+        options.warn(warnings, args.quiet)
         print(f"{table.name}: {len(table.row)} rows are in order")
         return 0
-    (report,) = read_reports(args, args.results)
-    failures = too_low(report.all_stats(), args.fail_below)
+    (report,) = options.read_reports(args, args.results)
+    failures = options.too_low(report.all_stats(), args.fail_below)
     for name, path in written.items():
-        emit(FILES[name](report), path)
-    emit(_content(report, args), args.out)
-    return exit_code(failures)
+        options.emit(FILES[name](report), path)
+    options.emit(_content(report, args), args.out)
+    return options.exit_code(failures)
 
 
 def _content(report: Report, args: argparse.Namespace) -> str:
@@ -92,16 +80,26 @@ def _content(report: Report, args: argparse.Namespace) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    output = (*OUTPUT, "--bootstrap", "--seed", "--breakdown", "--images-dir", "--fail-below")
+    output = (
+        *options.OUTPUT,
+        "--bootstrap",
+        "--seed",
+        "--breakdown",
+        "--images-dir",
+        "--fail-below",
+    )
     help_text = "95 %% intervals from N replicates of the images (0; in md and html 1000)"
-    found = command_parser(
+    found = options.command_parser(
         "",
         "Print the COCO keypoint numbers of a results file.",
-        RESULTS,
-        {**SETTINGS, "output": (*output, "--check", "--matches", "--curves", "--per-image")},
+        options.RESULTS,
+        {
+            **options.SETTINGS,
+            "output": (*output, "--check", "--matches", "--curves", "--per-image"),
+        },
         {
             "--format": {"choices": ("text", "json", "csv", "md", "html")},
-            "--bootstrap": {"type": whole(0), "default": None, "help": help_text},
+            "--bootstrap": {"type": options.whole(0), "default": None, "help": help_text},
         },
         EPILOG,
     )

@@ -4,25 +4,17 @@ import argparse
 from collections.abc import Sequence
 
 from pose_eval.analysis.pck_persons import PckReport, pck_report
-from pose_eval.commands.options import (
-    OUTPUT,
-    RESULTS,
-    SETTINGS,
-    by_category,
-    command_parser,
-    emit,
-    read_reports,
-)
+from pose_eval.commands import options
 from pose_eval.render.table import number, text_table
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    (report,) = read_reports(args, args.results)
+    (report,) = options.read_reports(args, args.results)
     how = {"norm": args.norm, "thresholds": args.thr, "auc_pixels": args.auc_pixels}
     found = report.each(lambda category: pck_report(report, category=category, **how))
-    emit(by_category(report, found, args, text), args.out)
+    options.emit(options.by_category(report, found, args, text), args.out)
     return 0
 
 
@@ -47,10 +39,14 @@ def text(found: PckReport, digits: int = 3) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    return command_parser(
+    return options.command_parser(
         "pck",
         "Print the share of keypoints near their place. Each person is compared with one detection "
         "of its\nimage, pairs of the highest OKS first.",
-        RESULTS,
-        {**SETTINGS, "distances": ("--norm", "--thr", "--auc-pixels"), "output": OUTPUT},
+        options.RESULTS,
+        {
+            **options.SETTINGS,
+            "distances": ("--norm", "--thr", "--auc-pixels"),
+            "output": options.OUTPUT,
+        },
     )

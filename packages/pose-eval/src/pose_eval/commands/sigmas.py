@@ -9,7 +9,7 @@ import numpy as np
 
 from pose_eval.analysis.spread import Spread, spread
 from pose_eval.coco.tables import GroundTruth, ResultsError
-from pose_eval.commands.options import command_parser, emit
+from pose_eval.commands import options
 from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.source import name_of, parse_json, read_bytes
 from pose_eval.render.table import text_table
@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
     if without:
         raise ResultsError(f"{name}: no person has {', '.join(without)} annotated twice")
     json_text = json.dumps(found.sigmas.tolist()) + "\n"
-    emit(json_text if args.format == "json" else text(found, names), args.out)
+    options.emit(json_text if args.format == "json" else text(found, names), args.out)
     return 0
 
 
@@ -82,10 +82,10 @@ def _value(row: Any, path: str) -> Any:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    return command_parser(
+    return options.command_parser(
         "sigmas",
         "Print the sigmas of keypoints from a COCO annotation file in which the same persons are\n"
         "annotated several times.",
         {"file": "COCO annotations; - is stdin"},
-        {"options": ("--by", "--area", "--format", "--out")},
+        {"what is done": ("--by", "--area", "--format", "--out")},
     )

@@ -14,7 +14,7 @@ from pose_eval.io.categories import Categories, read_categories
 from pose_eval.io.columns import Columns
 from pose_eval.io.foreign import foreign_object
 from pose_eval.io.images import Images, read_images, sorted_images
-from pose_eval.io.plain import plain_columns, plain_content
+from pose_eval.io.plain import plain_content
 from pose_eval.io.rows import in_kind, rows_to_columns
 from pose_eval.io.source import DUPLICATE, Source, is_content, name_of, parse_json, read_bytes
 
@@ -88,21 +88,18 @@ def _columns(
 
     Those of a category without any keypoints (boxes of cars, say) take no part.
     """
-    counts = set(categories.joints.values())
-    if categories.integers and len(counts) == 1:
-        plain = plain_columns(rows, counts.pop(), ("image_id",), optional)
-        if plain is not None:
-            return plain, np.arange(len(rows))
 
-    def joints_of(row: Any) -> int | None:
+    def takes_part(row: Any) -> bool:
         key = row.get("category_id") if isinstance(row, Mapping) else None
         is_id = isinstance(key, int | float | str)
-        return categories.joints.get(in_kind(key, categories.integers)) if is_id else None
+        return not is_id or categories.joints.get(in_kind(key, categories.integers)) != 0
 
-    numbers = [number for number, row in enumerate(rows) if joints_of(row) != 0]
-    given = [rows[number] for number in numbers]
+    numbers: Sequence[int] = range(len(rows))
+    if 0 in categories.joints.values():
+        numbers = [number for number in numbers if takes_part(rows[number])]
+        rows = [rows[number] for number in numbers]
     label, joints = f"{name} annotation", categories.joints
-    columns = rows_to_columns(given, label, ("image_id",), optional, joints, numbers=numbers)
+    columns = rows_to_columns(rows, label, ("image_id",), optional, joints, numbers=numbers)
     return columns, np.array(numbers, np.int64)
 
 

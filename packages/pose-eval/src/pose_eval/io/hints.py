@@ -6,6 +6,7 @@ Every warning ends in its code in brackets; the README explains each under that 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, Results
 from pose_eval.settings import ALL
@@ -18,16 +19,16 @@ def warning(code: str, text: str) -> str:
     return f"{text} [{code}]"
 
 
-def row_warning(code: str, gt: GroundTruth, rows: Bools, text: str) -> list[str]:
+def row_warning(code: str, gt: GroundTruth, which: ArrayLike, text: str) -> list[str]:
     """Return a warning about some annotations (N,), if there are any.
 
     text: {n} stands for their number, {first} for the first of them.
     """
-    if not rows.any():
+    rows = np.flatnonzero(which)
+    if not len(rows):
         return []
-    row = int(np.argmax(rows))
-    first = f"first: id {gt.ids[row]}, image {gt.image_ids[gt.image[row]]}"
-    return [warning(code, f"{gt.name}: {text.format(n=int(rows.sum()), first=first)}")]
+    first = f"first: id {gt.ids[rows[0]]}, image {gt.image_ids[gt.image[rows[0]]]}"
+    return [warning(code, f"{gt.name}: {text.format(n=len(rows), first=first)}")]
 
 
 def of_ids(name: str, notes: Mapping[str, int]) -> list[str]:
@@ -72,7 +73,8 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
 @np.errstate(over="ignore", invalid="ignore")
 def of_ground_truth(gt: GroundTruth) -> list[str]:
     """Return what looks odd in a ground truth."""
-    warnings, counted = [], gt.counts()
+    warnings: list[str] = []
+    counted = gt.counts()
     labelled = gt.keypoints[..., 2] > 0
     if not counted.any():
         text = f"{gt.name} has no person with labelled keypoints: nothing is measured"

@@ -10,7 +10,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -42,18 +42,18 @@ Rows = list[dict[str, Any]]
 
 
 def plain_file(
-    source: Path | bytes, num_joints: int, least: int | None, required: Sequence[str]
+    source: Path | bytes, joints: Mapping[Any, int], least: int | None, required: Sequence[str]
 ) -> Columns | None:
     """Return the rows of a results file, which is not held in memory as a whole.
 
     The arguments are those of plain_columns.
     """
     parts: list[Columns] = []
-    poses, count = np.empty((0, 3 * num_joints)), 0
+    poses, count = np.empty((0, 3 * max(joints.values()))), 0
     try:
         with _opened(source) as file:
             for rows, texts in _pieces(file):
-                part = plain_columns(rows, num_joints, required, ("bbox",), least, texts)
+                part = plain_columns(rows, joints, required, ("bbox",), least, texts)
                 if part is None:
                     return None
                 # In one array from the start: hundreds of small ones would keep twice the memory.
@@ -94,7 +94,7 @@ def plain_content(data: bytes) -> Any:
 
 def plain_columns(
     rows: Sequence[Any],
-    num_joints: int,
+    joints: Mapping[Any, int],
     required: Sequence[str],
     optional: Sequence[str],
     least: int | None = None,
@@ -103,9 +103,13 @@ def plain_columns(
     """Return rows as columns, as rows_to_columns does, or None.
 
     required, optional: the keys to read; of the optional ones, `bbox` and whole numbers alone may
-    be missing. least: rows may all have another number of keypoints, if not below this one. texts:
-    there may be text among the numbers of a row.
+    be missing. joints: by category id (integers), its number of keypoints, the same for all. least:
+    rows may all have another number, if not below this one. texts: there may be text among the
+    numbers of a row.
     """
+    if len(set(joints.values())) != 1 or any(isinstance(key, str) for key in joints):
+        return None
+    num_joints = next(iter(joints.values()))
     values = {key: blank(key, len(rows), num_joints) for key in KEYS}
     has = {key: np.zeros(len(rows), np.bool_) for key in KEYS}
     try:

@@ -14,7 +14,7 @@ from pose_eval.io.arrays import arrays_to_columns, is_arrays
 from pose_eval.io.columns import SHOWN, Columns, id_array, lookup, raise_problems, some
 from pose_eval.io.foreign import foreign_object
 from pose_eval.io.images import images_by_name
-from pose_eval.io.plain import plain_columns, plain_file
+from pose_eval.io.plain import plain_file
 from pose_eval.io.rows import rows_to_columns
 from pose_eval.io.source import (
     Source,
@@ -99,17 +99,12 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
             source = {**source, "category_id": np.full(source["keypoints"].shape[:1], *joints)}
         return arrays_to_columns(source, name, REQUIRED, ("bbox",), joints, least)
     content: Any = source
-    usual = len(set(joints.values())) == 1 and not any(isinstance(key, str) for key in joints)
-    count = next(iter(joints.values())) if usual else None
-    plain = None
     if not is_content(source):
         file = Path(source) if is_file(source) else read_bytes(source, name)
-        plain = None if count is None else plain_file(file, count, least, REQUIRED)
-        content = parse_rows(read_bytes(file, name), name) if plain is None else None
-    elif count is not None and isinstance(source, list):
-        plain = plain_columns(source, count, REQUIRED, ("bbox",), least)
-    if plain is not None:
-        return plain
+        plain = plain_file(file, joints, least, REQUIRED)
+        if plain is not None:
+            return plain
+        content = parse_rows(read_bytes(file, name), name)
     if isinstance(content, Mapping):
         if other := foreign_object(content):
             raise ResultsError(f"{name} {other}")

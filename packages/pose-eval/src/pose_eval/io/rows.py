@@ -22,6 +22,7 @@ from pose_eval.io.columns import (
     id_array,
     raise_problems,
 )
+from pose_eval.io.plain import plain_columns
 from pose_eval.io.source import DUPLICATE
 
 
@@ -47,6 +48,9 @@ def rows_to_columns(
     below this one. numbers: what the rows are called, if not 0, 1, 2, ... Raises ResultsError that
     lists the first bad rows.
     """
+    plain = plain_columns(rows, joints, required, optional, least)
+    if plain is not None:
+        return plain
     columns = {key: blank(key, len(rows), max(joints.values(), default=0)) for key in KEYS}
     has = {key: np.zeros(len(rows), np.bool_) for key in KEYS}
     notes: Counter[str] = Counter()
