@@ -18,7 +18,7 @@ def test_numbers_by_name(small_set: Set) -> None:
     report = evaluate(rows, gt)
     assert report.ap == report["AP"] == report.stats["AP"]
     assert report["APM"] == report.stats["APM"]
-    with pytest.raises(KeyError, match="'ap50'; did you mean AP50.; there are AP, AP50, AP75, APM"):
+    with pytest.raises(KeyError, match=r"'ap50'; did you mean AP50\?; there are AP, AP50, AP75"):
         report["ap50"]
     with pytest.raises(KeyError, match="no number is called 'loss'; there are AP, AP50"):
         report["loss"]

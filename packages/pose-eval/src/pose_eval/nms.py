@@ -231,7 +231,7 @@ def first_of_each_id(image: NDArray[Any], ids: NDArray[Any]) -> Indices:
     _, first, rank = np.unique(image, return_index=True, return_inverse=True)
     order = np.lexsort((np.arange(len(ids)), ids, first[rank]))
     same = (np.diff(first[rank][order]) == 0) & (ids[order][1:] == ids[order][:-1])
-    return order[np.concatenate([np.ones(min(1, len(order)), bool), ~same])]
+    return order[np.append(True, ~same)[: len(order)]]
 
 
 def per_image(image: NDArray[Any], suppress: Callable[[Indices], Indices]) -> Indices:

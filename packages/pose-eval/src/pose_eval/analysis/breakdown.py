@@ -9,7 +9,8 @@ import numpy as np
 
 from pose_eval.analysis.error_types import Diagnosis, pair_values
 from pose_eval.coco.report import Report
-from pose_eval.coco.tables import Bools, Floats, Ints, Matches
+from pose_eval.coco.summary import curve
+from pose_eval.coco.tables import Floats, Ints, Matches
 
 SIZES = (0, 32, 64, 96, 128, 192, np.inf)  # side of the square of a person's area, in pixels
 CROWDING = (0, 1e-9, 0.1, 0.3, 0.5, np.inf)  # highest IoU of a person's box with another's
@@ -224,16 +225,8 @@ def _joint_ap(report: Report, diagnosis: Diagnosis, lost: Ints) -> list[float | 
         similarity = np.concatenate([diagnosis.similarity[:, k], np.full(len(wrong), -1.0)])
         ranked = similarity[order][here[order]]
         values = [
-            _average_precision(ranked >= oks, persons, report.curves.recalls)
+            curve(ranked >= oks, ranked < oks, max(1, persons), report.curves.recalls)[0].mean()
             for oks in report.settings.thresholds
         ]
         out.append(float(np.mean(values)) if persons else None)
     return out
-
-
-def _average_precision(right: Bools, persons: int, recalls: Floats) -> float:
-    tp = np.cumsum(right)
-    precision = tp / np.arange(1, len(tp) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(tp / max(persons, 1), recalls, side="left")
-    return float(np.append(precision, 0.0)[np.minimum(at, len(tp))].mean())

@@ -112,40 +112,40 @@ def diagnose(
     person; duplicates and background are removed, missed persons not counted.
     """
     category = category_index(report.gt, category)
-    gt, settings, names = report.gt, report.settings, report.gt.categories[category].joint_names
+    gt, names = report.gt, report.gt.categories[category].joint_names
     flips = mirror(names) if flip is None else flip
     rows = np.sort(report.matches[category].detections)
     results = take(report.results, rows)  # without those beyond max_dets: no repair brings them in
-    matches = _match_loosely(results, gt, settings, category)
+    matches = _match_loosely(results, gt, report.settings, category)
     found = np.flatnonzero((matches.det_match[0, 0] >= 0) & ~matches.det_ignored[0, 0])
     owner = matches.det_match[0, 0, found]  # positions in matches.persons
-    label, similarity = _labels(results, gt, matches, found, settings, flips)
-    surplus = _surplus(results, gt, settings, category)
+    label, similarity = _labels(results, gt, matches, found, report.settings, flips)
+    surplus = _surplus(results, gt, report.settings, category)
     lost = np.flatnonzero(matches.counts() & (matches.gt_match[0, 0] < 0))
-    repair = _Repairs(
-        report,
-        results,
-        category,
-        matches.detections[found],
-        matches.persons[owner],
-        label,
-        matches.persons[lost],
-    )
-    order = list(REPAIRS)
-    return Diagnosis(
+    diagnosis = Diagnosis(
         joint_names=names[: label.shape[1]],
         flips=tuple(flips),
-        rows=rows[repair.rows],
-        persons=repair.persons,
+        rows=rows[matches.detections[found]],
+        persons=matches.persons[owner],
         oks=pair_values(matches, found, owner),
         labels=label,
         similarity=similarity,
         duplicates=rows[surplus["duplicate"]],
         background=rows[surplus["background"]],
-        missed=repair.missed,
+        missed=matches.persons[lost],
         counted=int(matches.counts().sum()),
-        repaired={"now": repair.stats()} | {name: repair.stats(name) for name in order},
-        cumulated={name: repair.stats(*order[: n + 1]) for n, name in enumerate(order)},
+        repaired={},
+        cumulated={},
+    )
+
+    def stats(*errors: str) -> dict[str, float | None]:
+        return _repaired_stats(report, rows, diagnosis, category, errors)
+
+    order = list(REPAIRS)
+    return replace(
+        diagnosis,
+        repaired={"now": stats()} | {name: stats(name) for name in order},
+        cumulated={name: stats(*order[: n + 1]) for n, name in enumerate(order)},
     )
 
 
@@ -242,51 +242,39 @@ def _match_loosely(results: Results, gt: GroundTruth, settings: Settings, catego
     return match_category(results, gt, loose, category)
 
 
-@dataclass(frozen=True, eq=False)
-class _Repairs:
-    """Detections of one category with their errors: rows (D,) belong to persons (D,).
+def _repaired_stats(
+    report: Report, rows: Ints, diagnosis: Diagnosis, category: int, errors: Sequence[str]
+) -> dict[str, float | None]:
+    """Return AP, AP50 and AP75 of some rows of the results with kinds of errors repaired."""
+    gt, settings = report.gt, report.settings
+    wrong = np.isin(diagnosis.labels, [LABELS.index(name) for name in errors if name in LABELS])
+    which, joint = np.nonzero(wrong)
+    keypoints, placed = report.results.keypoints.copy(), gt.keypoints[diagnosis.persons[which]]
+    keypoints[diagnosis.rows[which], joint, :2] = placed[np.arange(len(which)), joint, :2]
+    results = take(replace(report.results, keypoints=keypoints), rows)
+    if "missed" in errors:
+        num_keypoints = gt.num_keypoints.copy()
+        num_keypoints[diagnosis.missed] = 0
+        gt = replace(gt, num_keypoints=num_keypoints)
+    if "score" in errors:
+        results = _rescored(results, gt, settings, category)
+    if {"duplicate", "background"} & set(errors):
+        # Found anew: with other scores, another of two detections is the surplus one.
+        surplus = _surplus(results, gt, settings, category)
+        gone = np.concatenate([found for name, found in surplus.items() if name in errors])
+        results = take(results, np.delete(np.arange(len(results.row)), gone))
+    matches = match_category(results, gt, settings, category)
+    stats = coco_stats(accumulate([matches], results, settings), settings)
+    return {name: stats[name] for name in ("AP", "AP50", "AP75")}
 
-    labels (D, K). missed: persons that are not to count once they are repaired.
-    """
 
-    report: Report
-    results: Results
-    category: int
-    rows: Ints
-    persons: Ints
-    labels: NDArray[np.int8]
-    missed: Ints
-
-    def stats(self, *names: str) -> dict[str, float | None]:
-        """Return AP, AP50 and AP75 with these kinds of errors repaired."""
-        gt, settings, results = self.report.gt, self.report.settings, self.results
-        wrong = np.isin(self.labels, [LABELS.index(name) for name in names if name in LABELS])
-        which, joint = np.nonzero(wrong)
-        keypoints = results.keypoints.copy()
-        keypoints[self.rows[which], joint, :2] = gt.keypoints[self.persons[which], joint, :2]
-        results = replace(results, keypoints=keypoints)
-        if "missed" in names:
-            num_keypoints = gt.num_keypoints.copy()
-            num_keypoints[self.missed] = 0
-            gt = replace(gt, num_keypoints=num_keypoints)
-        if "score" in names:
-            results = self._rescored(results, gt)
-        if {"duplicate", "background"} & set(names):
-            # Found anew: with other scores, another of two detections is the surplus one.
-            surplus = _surplus(results, gt, settings, self.category)
-            gone = np.concatenate([rows for name, rows in surplus.items() if name in names])
-            results = take(results, np.delete(np.arange(len(results.row)), gone))
-        matches = match_category(results, gt, settings, self.category)
-        stats = coco_stats(accumulate([matches], results, settings), settings)
-        return {name: stats[name] for name in ("AP", "AP50", "AP75")}
-
-    def _rescored(self, results: Results, gt: GroundTruth) -> Results:
-        matches = _match_loosely(results, gt, self.report.settings, self.category)
-        best, whom = _best_person(matches, matches.counts())
-        # The best of each person first; a person's other detections and the background after all.
-        leads = np.zeros(len(best), bool)
-        order = np.lexsort((-best, whom))
-        leads[order[np.flatnonzero(np.diff(whom[order], prepend=-2))]] = True
-        scores = np.empty(len(results.scores))
-        scores[matches.detections] = np.where(leads & (whom >= 0), best, best - 1)
-        return replace(results, scores=scores)
+def _rescored(results: Results, gt: GroundTruth, settings: Settings, category: int) -> Results:
+    """Return results whose scores are their OKS: the best of each person before all others."""
+    matches = _match_loosely(results, gt, settings, category)
+    best, whom = _best_person(matches, matches.counts())
+    leads = np.zeros(len(best), bool)
+    order = np.lexsort((-best, whom))
+    leads[order[np.flatnonzero(np.diff(whom[order], prepend=-2))]] = True
+    scores = np.empty(len(results.scores))
+    scores[matches.detections] = np.where(leads & (whom >= 0), best, best - 1)
+    return replace(results, scores=scores)

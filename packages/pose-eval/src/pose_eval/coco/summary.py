@@ -42,8 +42,8 @@ def accumulate(
                 continue
             for t in range(shape[0]):
                 right, wrong = matched[a, t] & counted[a, t], ~matched[a, t] & counted[a, t]
-                curve = _curve(right, wrong, num_persons, recalls)
-                precision[t, :, c, a], at, recall[t, c, a] = curve
+                found = curve(right, wrong, num_persons, recalls)
+                precision[t, :, c, a], at, recall[t, c, a] = found
                 reached = at < len(det_scores)
                 scores[t, :, c, a] = 0
                 scores[t, reached, c, a] = det_scores[at[reached]]
@@ -65,7 +65,7 @@ def _selection(
     return detections, persons
 
 
-def _curve(
+def curve(
     right: Bools, wrong: Bools, num_persons: int, recalls: Floats
 ) -> tuple[Floats, Ints, float]:
     """Return precision at the recalls, where each is reached, and the highest recall."""

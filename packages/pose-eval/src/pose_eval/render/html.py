@@ -18,60 +18,6 @@ from pose_eval.render.table import gain, html_table, number
 CURVES = (0.5, 0.75, 0.95)
 Sections = Sequence[tuple[str, str]]  # title and HTML of each
 SHOWN = 12
-STYLE = """
-:root { color-scheme: light dark; --ink: #1f2933; --faint: #616e7c; --line: #e4e7eb;
-  --paper: #f5f6f8; --card: #fff; --track: #f1f3f5; --warn: #fff8e1; --edge: #f2d88b }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e7eb; --faint: #9aa5b1; --line: #36414c; --paper: #14191f; --card: #1d242c;
-    --track: #2a333d; --warn: #332b12; --edge: #6b5a1e }
-}
-* { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
-main { max-width: 1180px; margin: 0 auto; padding: 28px 20px 60px }
-h1 { font-size: 25px; margin: 0 0 2px; overflow-wrap: anywhere }
-h2 { font-size: 19px; margin: 34px 0 12px }
-h3 { font-size: 15px; margin: 0 0 10px }
-.sub, figcaption, .note { color: var(--faint); font-size: 13px }
-.sub { margin: 0 0 18px }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr));
-  gap: 16px }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 16px 18px; min-width: 0 }
-.head { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 12px;
-  margin-bottom: 12px }
-@media (max-width: 640px) { .head { grid-template-columns: repeat(2, minmax(0, 1fr)) } }
-.head div { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 12px 14px }
-.head b { display: block; font-size: 26px; line-height: 1.2; font-variant-numeric: tabular-nums }
-.head span { color: var(--faint); font-size: 13px }
-.head small { color: var(--faint); font-size: 12px; font-variant-numeric: tabular-nums }
-svg { width: 100%; height: auto; display: block; font-size: 12.5px }
-table { border-collapse: collapse; width: 100%; font-size: 14px;
-  font-variant-numeric: tabular-nums }
-th { text-align: right; font-weight: 600; color: var(--faint); font-size: 13px }
-th, td { padding: 4px 8px; border-bottom: 1px solid var(--line); text-align: right }
-th:first-child, td:first-child { text-align: left; padding-left: 0 }
-tr:last-child td { border-bottom: 0 }
-@media (max-width: 480px) { main { padding: 16px 10px 40px } .card { padding: 12px }
-  th, td { padding: 4px 5px } }
-.scroll { overflow-x: auto }
-.legend { margin: 8px 0 0; display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px }
-.facts b { font-weight: 600 }
-.legend i { display: inline-block; width: 11px; height: 11px; border-radius: 3px;
-  margin-right: 6px; vertical-align: -1px }
-.warning { background: var(--warn); border: 1px solid var(--edge); border-radius: 8px;
-  padding: 8px 14px; margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere }
-.images { columns: 2 460px; column-gap: 16px; margin-top: 14px }
-figure { margin: 0 0 16px; break-inside: avoid; background: var(--card); overflow: hidden;
-  border: 1px solid var(--line); border-radius: 10px }
-.image { position: relative; line-height: 0 }
-.image img { width: 100%; image-orientation: none }
-.image svg { position: absolute; inset: 0; height: 100% }
-figcaption { padding: 8px 12px; overflow-wrap: anywhere }
-.absent p { margin: 0; padding: 40px 12px; text-align: center; color: var(--faint) }
-@media print { body { background: none } .card, figure { break-inside: avoid } }
-"""
 
 
 def page(
@@ -128,11 +74,12 @@ def figures(
 
 
 def document(title: str, elements: Sequence[str]) -> str:
-    """Return a page of some elements."""
+    """Return a page of some elements; its style is page.css."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>"
     )
     return "\n".join([head, *elements, "</main>\n</body>\n</html>\n"])
 
