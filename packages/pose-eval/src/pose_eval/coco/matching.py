@@ -20,16 +20,15 @@ def match_category(results: Results, gt: GroundTruth, settings: Settings, catego
     pair_start = np.append(0, np.cumsum(np.diff(det_start) * np.diff(gt_start)))
     detection, person = image_pairs(det_start, gt_start, pair_start)
 
-    det_keypoints = results.keypoints[detections, :num_joints]
     oks = pair_oks(
-        det_keypoints,
+        results.keypoints[:, :num_joints],
         gt.keypoints[persons, :num_joints],
         gt.area[persons],
         settings.variances(category),
         gt.bbox[persons],
-        (detection, person),
+        (detections[detection], person),
     )
-    det_area = _detection_areas(results, detections, det_keypoints)
+    det_area = _detection_areas(results, detections, num_joints)
     gt_ignored = ~gt.counts()[persons] | _outside(gt.area[persons], settings)
     outside = np.repeat(_outside(det_area, settings)[:, None], len(settings.thresholds), axis=1)
     det_match, gt_match, det_ignored = _match(
@@ -122,13 +121,13 @@ def _starts(sorted_image: Ints, num_images: int) -> Ints:
     return np.searchsorted(sorted_image, np.arange(num_images + 1)).astype(np.int64)
 
 
-def _detection_areas(results: Results, detections: Ints, keypoints: Floats) -> Floats:
+def _detection_areas(results: Results, detections: Ints, num_joints: int) -> Floats:
     """Return w h of the boxes, else the extent of all keypoints, whatever their score."""
     if results.bbox is not None:
         bbox = results.bbox[detections]
         return bbox[:, 2] * bbox[:, 3]
-    x, y = (np.ascontiguousarray(keypoints[..., axis].T) for axis in (0, 1))  # (K, D)
-    return np.ptp(x, axis=0) * np.ptp(y, axis=0)
+    x, y = (results.keypoints[detections, :num_joints, axis] for axis in (0, 1))  # (D, K)
+    return np.ptp(x, axis=1) * np.ptp(y, axis=1)
 
 
 def _outside(area: Floats, settings: Settings) -> Bools:

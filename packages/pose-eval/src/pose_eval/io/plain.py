@@ -118,14 +118,15 @@ def plain_columns(
         for key in (*required, *optional):
             found = [row.get(key) for row in rows]
             there = [value for value in found if value is not None]
-            has[key] = np.array([value is not None for value in found], np.bool_)
             width = 4 if key == "bbox" else 3 * num_joints
             if key == "keypoints" and least and len(found[0]) % 3 == 0:
                 width = max(len(found[0]), 3 * least)
             read = _column(key, there, width, texts)
             if len(there) == len(found):
                 values[key] = fitted(read, num_joints) if key == "keypoints" else read
+                has[key][:] = True
             elif key == "bbox" or key in WHOLE:
+                has[key] = np.array([value is not None for value in found], np.bool_)
                 values[key][has[key]] = read
             else:
                 return None
@@ -216,7 +217,8 @@ def _rows(data: bytes, lines: bool, end: bytes) -> tuple[Rows, bool]:
         rows = orjson.loads(data + end)
     if type(rows) is not list or set(map(type, rows)) - {dict}:
         raise ValueError
-    keys = data.count(b'":')
-    if keys != sum(map(len, rows)) and keys != _num_keys(rows):
+    if data.count(b'"') == 2 * sum(map(len, rows)):
+        return rows, False  # keys are all the text there is, and each was there once
+    if data.count(b'":') != _num_keys(rows):
         raise ValueError  # a key may be there twice
-    return rows, data.count(b'"') != 2 * keys
+    return rows, True
