@@ -1,6 +1,6 @@
 """Time pose-eval against pycocotools on one pair of files, in one run.
 
-    python evaluate.py GT.json RESULTS.json [--hotcoco bin/coco] [--repeat 3] [--rows 1000000]
+    python evaluate.py RESULTS.json GT.json [--hotcoco bin/coco] [--repeat 3] [--rows 1000000]
 
 Every measurement is a fresh process with one thread; the least CPU time (user and system) of
 --repeat runs counts. "In process" is from the two files to the ten numbers without importing;
@@ -101,8 +101,8 @@ def repeated(results: Path, rows: int, folder: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("gt")
     parser.add_argument("results")
+    parser.add_argument("gt")
     parser.add_argument("--hotcoco", help="its command; measured too if given")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--rows", type=int, action="append", default=[])

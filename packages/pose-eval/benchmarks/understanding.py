@@ -1,9 +1,9 @@
 """Time NMS with evaluation, error types, bootstrap, comparison and the page, one thread.
 
-    OMP_NUM_THREADS=1 python understanding.py GT RESULTS [--repeat 3]
+    OMP_NUM_THREADS=1 python understanding.py RESULTS GT [--repeat 3]
 
 Prints CPU seconds (user + system), the least of the repeats, after one warm-up.
-Made for the val2017-like set and the 538 real images that the README names.
+Made for sets such as made_up.py writes.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from pose_eval.render.html import page
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("gt")
     parser.add_argument("results")
+    parser.add_argument("gt")
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
     report = evaluate(args.results, args.gt)
@@ -34,13 +34,13 @@ def main() -> None:
         how = parse_suppression(nms, "bbox*keypoint:0.2", "joints")
         return suppress(results, settings, how)
 
-    other = report_of(report.gt, suppressed("oks:0.9"), settings, [])
+    other = report_of(suppressed("oks:0.9"), report.gt, settings, [])
     jobs: dict[str, Callable[[], Any]] = {
         "read both files and evaluate": lambda: evaluate(args.results, args.gt),
-        "evaluate": lambda: report_of(report.gt, results, settings, []),
+        "evaluate": lambda: report_of(results, report.gt, settings, []),
         "OKS-NMS 0.9 with rescoring": lambda: suppressed("oks:0.9"),
         "OKS-NMS 0.9 with rescoring + evaluate": lambda: report_of(
-            report.gt, suppressed("oks:0.9"), settings, []
+            suppressed("oks:0.9"), report.gt, settings, []
         ),
         "soft OKS-NMS 0.9": lambda: suppressed("soft:0.9"),
         "nearby NMS 0.05": lambda: suppressed("nearby:0.05"),

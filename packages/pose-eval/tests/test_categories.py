@@ -13,10 +13,10 @@ import pytest
 from pose_eval import Evaluator, analyse, bootstrap, compare, diagnose, evaluate
 from pose_eval.__main__ import main
 from pose_eval.analysis.pck_persons import pck_report
-from pose_eval.coco.categories import parse_categories
 from pose_eval.coco.tables import SettingsError
 from pose_eval.render.html import page
-from pose_eval.render.markdown import markdown
+from pose_eval.render.parts import markdown
+from pose_eval.settings import parse_categories
 
 FOUR = ["left_eye", "right_eye", "nose", "tail"]
 SIGMAS = {"cat": [0.05] * 4, "dog": [0.05] * 5, "bottle": [0.05] * 2}

@@ -21,8 +21,8 @@ from pose_eval import analyse, evaluate
 from pose_eval.__main__ import main
 from pose_eval.render import overlay
 from pose_eval.render.html import page
-from pose_eval.render.markdown import markdown
-from pose_eval.render.overlay import read_picture
+from pose_eval.render.overlay import read_image
+from pose_eval.render.parts import markdown
 
 EVIL = '<script>alert("x")</script>&'
 PLACES = np.array([[50, 20], [20, 60], [80, 60], [35, 110], [65, 110]], float)
@@ -162,11 +162,11 @@ def test_pictures_outside_the_folder_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(png(4, 3))
     (inside / "a.png").write_bytes(png(4, 3))
     (inside / "text.png").write_text("no picture")
-    assert read_picture(inside, "a.png") == ("png", 4, 3, png(4, 3))
-    assert read_picture(inside, "train2017/a.png") is not None
+    assert read_image(inside, "a.png") == ("png", 4, 3, png(4, 3))
+    assert read_image(inside, "train2017/a.png") is not None
     names = ("../secret.png", str(tmp_path / "secret.png"), "text.png", "absent.png", "", "a\0.png")
     for name in names:
-        assert read_picture(inside, name) is None
+        assert read_image(inside, name) is None
 
 
 def test_size_of_a_jpeg(tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_size_of_a_jpeg(tmp_path: Path) -> None:
     frame = b"\xff\xc2\x00\x11\x08\x00\x05\x00\x07" + b"\0" * 10
     (tmp_path / "a.jpg").write_bytes(start + frame)
     (tmp_path / "cut.jpg").write_bytes(start)
-    assert read_picture(tmp_path, "a.jpg") == ("jpeg", 7, 5, start + frame)
-    assert read_picture(tmp_path, "cut.jpg") is None
+    assert read_image(tmp_path, "a.jpg") == ("jpeg", 7, 5, start + frame)
+    assert read_image(tmp_path, "cut.jpg") is None
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_the_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFix
     out = tmp_path / "page.html"
     html_options = ["--format", "html", "--images-dir", str(tmp_path), "--bootstrap", "10"]
     assert main([*files, *html_options, "-o", str(out)]) == 0
-    assert "no picture 1.png in the folder" in out.read_text(encoding="utf-8")
+    assert "no image 1.png in the folder" in out.read_text(encoding="utf-8")
     assert main([*files, "--format", "md", "--bootstrap", "0"]) == 0
     assert "95 % interval" not in capsys.readouterr().out
     assert main([*files, "--format", "json", "--bootstrap", "10", "--breakdown"]) == 0

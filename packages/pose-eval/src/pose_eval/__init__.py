@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pose_eval.analysis.compare import compare
     from pose_eval.analysis.error_types import diagnose
     from pose_eval.analysis.overview import analyse
-    from pose_eval.coco.evaluate import evaluate
-    from pose_eval.coco.evaluator import Evaluator
+    from pose_eval.coco.evaluate import Evaluator, evaluate
     from pose_eval.coco.report import Report
     from pose_eval.io.ground_truth import read_ground_truth
     from pose_eval.io.results import read_results
-    from pose_eval.render.html import page
-    from pose_eval.render.markdown import markdown
+    from pose_eval.render.html import figures, page
+    from pose_eval.render.parts import markdown
+    from pose_eval.render.svg import line_chart
 
 __version__ = "0.1.0"
 
@@ -42,6 +42,8 @@ __all__ = [
     "diagnose",
     "epe",
     "evaluate",
+    "figures",
+    "line_chart",
     "markdown",
     "nearby_nms",
     "nme",
@@ -57,23 +59,23 @@ __all__ = [
 
 # Imported at their first use, so that NMS and the errors alone are there at once.
 _LATER = {
-    "Evaluator": "coco.evaluator",
-    "Report": "coco.report",
-    "analyse": "analysis.overview",
-    "bootstrap": "analysis.bootstrap",
-    "compare": "analysis.compare",
-    "diagnose": "analysis.error_types",
-    "evaluate": "coco.evaluate",
-    "markdown": "render.markdown",
-    "page": "render.html",
-    "read_ground_truth": "io.ground_truth",
-    "read_results": "io.results",
+    "analysis.bootstrap": ("bootstrap",),
+    "analysis.compare": ("compare",),
+    "analysis.error_types": ("diagnose",),
+    "analysis.overview": ("analyse",),
+    "coco.evaluate": ("Evaluator", "evaluate"),
+    "coco.report": ("Report",),
+    "io.ground_truth": ("read_ground_truth",),
+    "io.results": ("read_results",),
+    "render.html": ("figures", "page"),
+    "render.parts": ("markdown",),
+    "render.svg": ("line_chart",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'pose_eval' has no attribute {name!r}")
-    found = getattr(import_module(f"pose_eval.{_LATER[name]}"), name)
-    globals()[name] = found
-    return found
+    for module, names in _LATER.items():
+        if name in names:
+            globals()[name] = getattr(import_module(f"pose_eval.{module}"), name)
+            return globals()[name]
+    raise AttributeError(f"module 'pose_eval' has no attribute {name!r}")

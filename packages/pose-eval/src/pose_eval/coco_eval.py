@@ -6,15 +6,16 @@ Its method and attribute names are those of pycocotools, hence not those of this
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.coco.evaluate import choose_images
+from pose_eval.coco.evaluate import of_images
 from pose_eval.coco.matching import match_category
 from pose_eval.coco.summary import RECALLS, accumulate
-from pose_eval.coco.tables import Curves, GroundTruth, Matches, Results, SettingsError, take
+from pose_eval.coco.tables import Matches, SettingsError, take
 from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.results import read_results
 from pose_eval.settings import COCO_AREAS, COCO_THRESHOLDS, Area, Settings
@@ -54,19 +55,17 @@ class COCOeval:
             raise SettingsError(f"iouType must be 'keypoints', got {iouType!r}")
         content = getattr(cocoGt, "dataset", cocoGt)
         self._gt, _ = read_ground_truth(content)
-        rows = getattr(cocoDt, "dataset", cocoDt)
-        # loadRes puts a bbox into every row: the given one, or the extent of the joints.
-        rows = rows["annotations"] if hasattr(cocoDt, "dataset") else rows
+        # loadRes puts a bbox into every row: the given one, or the extent of the keypoints.
+        rows = cocoDt.dataset["annotations"] if hasattr(cocoDt, "dataset") else cocoDt
         self._results, _ = read_results(rows, self._gt, unknown_categories="drop", hint=False)
         self._dt_ids = np.arange(1, len(self._results.row) + 1)
         if hasattr(cocoDt, "dataset"):
             self._dt_ids = np.array([row["id"] for row in rows], np.int64)[self._results.row]
-        # Also the categories without joints, which pycocotools counts, too.
+        # Also the categories without keypoints, which pycocotools counts, too.
         entries = content.get("categories") if isinstance(content, dict) else None
         known = {c.id for c in self._gt.categories}
         listed = {e["id"] for e in entries or [] if isinstance(e.get("id"), type(min(known)))}
-        ids = sorted(known | listed)
-        self.params = Params(self._gt.image_ids.tolist(), ids)
+        self.params = Params(self._gt.image_ids.tolist(), sorted(known | listed))
         self.evalImgs: list[dict[str, Any] | None] = []
         self.eval: dict[str, Any] = {}
         self.stats: NDArray[np.float64] | list[float] = []
@@ -77,40 +76,22 @@ class COCOeval:
         p = self.params
         if not p.useCats:
             raise SettingsError("useCats = 0 has no meaning for keypoints")
-        p.imgIds = np.unique(p.imgIds).tolist()
-        p.catIds = np.unique(p.catIds).tolist()
+        p.imgIds, p.catIds = np.unique(p.imgIds).tolist(), np.unique(p.catIds).tolist()
         p.maxDets = sorted(p.maxDets)
         keep = np.isin(self._gt.image_ids, p.imgIds)
-        self._evaluated_gt = choose_images(self._gt, keep)
+        self._evaluated_gt = of_images(self._gt, keep)
         rows = np.flatnonzero(keep[self._results.image])
         chosen = take(self._results, rows)
-        index = (np.cumsum(keep) - 1)[chosen.image]
-        self._evaluated = Results(
-            chosen.name, index, chosen.category, chosen.keypoints, chosen.scores, chosen.bbox, rows
-        )
+        self._evaluated = replace(chosen, image=(np.cumsum(keep) - 1)[chosen.image], row=rows)
         sigmas = tuple(float(sigma) for sigma in np.asarray(p.kpt_oks_sigmas))
+        areas = zip(p.areaRngLbl, p.areaRng, strict=True)
         self._settings = Settings(
             sigmas=(sigmas,) * len(self._gt.categories),
             thresholds=tuple(np.asarray(p.iouThrs, np.float64).tolist()),
-            areas=tuple(
-                Area(name, *map(float, ends))
-                for name, ends in zip(p.areaRngLbl, p.areaRng, strict=True)
-            ),
+            areas=tuple(Area(name, *map(float, ends)) for name, ends in areas),
             max_dets=p.maxDets[-1],
         )
-        known = [c.id for c in self._gt.categories]
-        self._matches = []
-        for key in p.catIds:
-            at = known.index(key) if key in known else None
-            if at is not None and len(self._gt.categories[at].joint_names) != len(sigmas):
-                count = len(self._gt.categories[at].joint_names)
-                raise SettingsError(
-                    f"category {key} has {count} joints but params.kpt_oks_sigmas has {len(sigmas)}"
-                )
-            found = None
-            if at is not None:
-                found = match_category(self._evaluated_gt, self._evaluated, self._settings, at)
-            self._matches.append(found)
+        self._matches = [self._matches_of(key, len(sigmas)) for key in p.catIds]
         self.evalImgs = [
             self._image(matches, category, a, image)
             for matches, category in zip(self._matches, p.catIds, strict=True)
@@ -128,22 +109,16 @@ class COCOeval:
         recall = np.full((shape[0], *shape[2:]), -1.0)
         recalls = np.asarray(p.recThrs, np.float64)
         for k, matches in enumerate(self._matches):
-            for m, max_dets in enumerate(p.maxDets):
-                if matches is None:
-                    continue
-                curves: Curves = accumulate(
-                    [matches], self._evaluated, self._settings, None, max_dets, recalls
-                )
+            if matches is None:
+                continue
+            for m, most in enumerate(p.maxDets):
+                given = self._evaluated, self._settings, None, most, recalls
+                curves = accumulate([matches], *given)
                 precision[:, :, k, :, m] = curves.precision[:, :, 0]
                 scores[:, :, k, :, m] = curves.scores[:, :, 0]
                 recall[:, k, :, m] = curves.recall[:, 0]
-        self.eval = {
-            "params": p,
-            "counts": list(shape),
-            "precision": precision,
-            "recall": recall,
-            "scores": scores,
-        }
+        self.eval = {"params": p, "counts": list(shape)}
+        self.eval |= {"precision": precision, "recall": recall, "scores": scores}
 
     def summarize(self) -> None:
         """Print the table and set `stats` to its ten numbers."""
@@ -166,23 +141,35 @@ class COCOeval:
         print(LINE.format(title, kind, name, area, p.maxDets[-1], value))
         return value
 
+    def _matches_of(self, category_id: Any, num_sigmas: int) -> Matches | None:
+        """Return the matches of a category, None for one without keypoints."""
+        known = [c.id for c in self._gt.categories]
+        if category_id not in known:
+            return None
+        index = known.index(category_id)
+        count = len(self._gt.categories[index].joint_names)
+        if count != num_sigmas:
+            raise SettingsError(
+                f"category {category_id} has {count} joints but params.kpt_oks_sigmas has "
+                f"{num_sigmas}"
+            )
+        return match_category(self._evaluated, self._evaluated_gt, self._settings, index)
+
     def _image(
         self, matches: Matches | None, category: Any, a: int, image: int
     ) -> dict[str, Any] | None:
         """Return pycocotools' entry of one image, None where it has nothing."""
         if matches is None:
             return None
-        gt: GroundTruth = self._evaluated_gt
-        dets = slice(matches.det_start[image], matches.det_start[image + 1])
-        gts = slice(matches.gt_start[image], matches.gt_start[image + 1])
-        if dets.start == dets.stop and gts.start == gts.stop:
+        dets, gts, oks = matches.of_image(image)
+        if oks.shape == (0, 0):
             return None
         ignored = matches.gt_ignored[a, gts]
         order = np.argsort(ignored, kind="stable")  # not ignored first
         all_dt = self._dt_ids[self._evaluated.row[matches.detections]]
-        all_gt = gt.ids[matches.persons]
+        all_gt = self._evaluated_gt.ids[matches.persons]
         dt_match, gt_match = matches.det_match[a, :, dets], matches.gt_match[a, :, gts][:, order]
-        nobody = 0 if all_gt.dtype.kind != "U" else ""
+        nobody = "" if all_gt.dtype.kind == "U" else 0
         return {
             "image_id": self.params.imgIds[image],
             "category_id": category,
@@ -190,14 +177,10 @@ class COCOeval:
             "maxDet": self.params.maxDets[-1],
             "dtIds": all_dt[dets].tolist(),
             "gtIds": all_gt[gts][order].tolist(),
-            "dtMatches": np.where(dt_match >= 0, _at(all_gt, dt_match), nobody),
-            "gtMatches": np.where(gt_match >= 0, _at(all_dt, gt_match), 0),
+            # An id more, for -1 to mean nobody.
+            "dtMatches": np.append(all_gt, nobody)[dt_match],
+            "gtMatches": np.append(all_dt, 0)[gt_match],
             "dtScores": self._evaluated.scores[matches.detections[dets]].tolist(),
             "gtIgnore": ignored[order].astype(np.int64),
             "dtIgnore": matches.det_ignored[a, :, dets],
         }
-
-
-def _at(values: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
-    """Return values[index] where index may be -1 and values empty."""
-    return values[index] if len(values) else np.zeros(index.shape, values.dtype)

@@ -1,7 +1,6 @@
 """Remove duplicate poses and rescore them, with the names and numbers of MMPose 1.3."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
 
 EPS = np.spacing(1.0)  # keeps an area of 0 from dividing by 0; pycocotools' and MMPose's value
-BUFFER = 1 << 17  # joints of pairs at a time
+BUFFER = 1 << 17  # keypoints of pairs at a time: they stay in the cache
 CAREFUL = 1e-6  # far above the rounding of a float32 OKS
 SCORES = ("bbox", "keypoint", "bbox_keypoint", "bbox_rle")
 
@@ -27,34 +26,70 @@ def oks(
     """Return COCO's object keypoint similarity of M detections to N persons.
 
     keypoints: (M, K, 2 or more), only x and y are read. gt: (N, K, 3), x, y and visibility. area:
-    (N,). sigmas: (K,). bbox: (N, 4) xywh, needed for persons without labelled joints: those are
-    compared by the distance of all joints to the box of three times the size. Returns (M, N).
+    (N,). sigmas: (K,). bbox: (N, 4) xywh, needed for persons without labelled keypoints: those are
+    compared by the distance of all keypoints to the box of three times the size. Returns (M, N).
     Source: the behaviour of pycocotools' `computeOks`.
     """
-    dt = np.asarray(keypoints, np.float64)[..., :2]  # (M, K, 2)
-    person = np.asarray(gt, np.float64)  # (N, K, 3)
-    areas = np.asarray(area, np.float64).reshape(-1)  # (N,)
+    dt, person = np.asarray(keypoints, np.float64), np.asarray(gt, np.float64)
     variances = (2 * np.asarray(sigmas, np.float64)) ** 2  # (K,)
     if dt.ndim != 3 or person.ndim != 3 or not dt.shape[1] == person.shape[1] == len(variances):
         raise ValueError(
             f"keypoints {np.shape(keypoints)}, gt {np.shape(gt)} and {len(variances)} sigmas do "
             "not agree; they are (M, K, 2), (N, K, 3) and (K,)"
         )
-    labelled: NDArray[np.bool_] = person[..., 2] > 0  # (N, K)
-    bare: NDArray[np.bool_] = ~np.any(labelled, axis=1)  # (N,)
+    bare = ~np.any(person[..., 2] > 0, axis=1)  # (N,)
     if bare.any() and bbox is None:
         raise ValueError(f"person {int(np.argmax(bare))} has no labelled joints: give its bbox")
-    out = np.empty((len(dt), len(person)))
-    for n in range(len(person)):
-        if bare[n]:
-            x, y, w, h = np.asarray(bbox, np.float64)[n]
-            low, high = np.array([x - w, y - h]), np.array([x + 2 * w, y + 2 * h])
-            offset, used = np.maximum(0, low - dt) + np.maximum(0, dt - high), slice(None)
-        else:
-            offset, used = dt - person[n, :, :2], labelled[n]
-        squared = (offset**2).sum(axis=-1)[:, used]  # (M, labelled)
-        out[:, n] = np.exp(-squared / variances[used] / (areas[n] + EPS) / 2).mean(axis=1)
-    return out
+    boxes = np.zeros((len(person), 4)) if bbox is None else np.asarray(bbox, np.float64)
+    areas = np.asarray(area, np.float64).reshape(-1)  # (N,)
+    pairs = np.divmod(np.arange(len(dt) * len(person)), max(1, len(person)))
+    return pair_oks(dt, person, areas, variances, boxes, pairs).reshape(len(dt), len(person))
+
+
+def pair_oks(
+    keypoints: NDArray[np.float64],
+    gt: NDArray[np.float64],
+    area: NDArray[np.float64],
+    variances: NDArray[np.float64],
+    bbox: NDArray[np.float64],
+    pairs: tuple[Indices, Indices],
+) -> NDArray[np.float64]:
+    """Return the OKS of P pairs of a detection and a person (indices), (P,); arguments as in `oks`.
+
+    Persons with equally many labelled keypoints are done together: their rows are as long, and
+    numpy adds up a row of that length in pycocotools' order, which decides the last bits.
+    """
+    detection, person = pairs
+    gt_x, gt_y, det_x, det_y = (
+        np.ascontiguousarray(table[..., axis]) for table in (gt, keypoints) for axis in (0, 1)
+    )
+    labelled = gt[..., 2] > 0  # (N, K)
+    count = labelled.sum(axis=1)
+    scale = area + EPS
+    found = np.empty(len(detection))
+    for joints in np.unique(count).tolist():
+        group = np.flatnonzero(count[person] == joints)
+        step = max(1, BUFFER // len(variances))
+        for rows in (group[i : i + step] for i in range(0, len(group), step)):
+            d, g = detection[rows], person[rows]
+            if joints:
+                used = labelled[g]
+                dx, dy = det_x[d] - gt_x[g], det_y[d] - gt_y[g]  # (pairs, K)
+            else:
+                used = np.ones((len(g), len(variances)), np.bool_)
+                dx = _beyond(det_x[d], bbox[g, 0], bbox[g, 2])
+                dy = _beyond(det_y[d], bbox[g, 1], bbox[g, 3])
+            e = (dx * dx + dy * dy) / variances / scale[g, None] / 2
+            found[rows] = np.exp(-e[used]).reshape(len(g), -1).mean(axis=1)
+    return found
+
+
+def _beyond(
+    values: NDArray[np.float64], low: NDArray[np.float64], side: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how far coordinates (P, K) are outside boxes of three times the size."""
+    first, last = (low - side)[:, None], (low + side * 2)[:, None]
+    return np.maximum(0, first - values) + np.maximum(0, values - last)
 
 
 def mutual_oks(
@@ -62,14 +97,17 @@ def mutual_oks(
 ) -> NDArray[np.float32]:
     """Return the OKS between N poses, (N, N): MMPose's `oks_iou`, every pose against every other.
 
-    keypoints: (N, K, 3), the third number is the score of the joint. The scale of a pair is the
-    mean of the two areas; all joints count, or with `vis_thr` those that score more in both poses
-    (0 if there are none). Computed in the precision of the input and stored in float32, as there.
+    keypoints: (N, K, 3), the third number is the score of the keypoint. The scale of a pair is the
+    mean of the two areas; all keypoints count, or with `vis_thr` those that score more in both
+    poses (0 if there are none). Computed in the precision of the input and stored in float32, as
+    there.
     """
-    poses = _Poses.of(keypoints, area, sigmas, vis_thr)
-    out = np.empty((len(poses.area), len(poses.area)), np.float32)
-    for first, second in poses.pairs(diagonal=True):
-        out[first, second] = out[second, first] = poses.similarity(first, second)
+    similarity = _similarity(keypoints, area, sigmas, vis_thr)
+    out = np.empty((len(keypoints), len(keypoints)), np.float32)
+    every = np.arange(len(out))
+    out[every, every] = similarity(every, every, 0.0)
+    for first, second in _pairs(keypoints):
+        out[first, second] = out[second, first] = similarity(first, second, 0.0)
     return out
 
 
@@ -87,11 +125,11 @@ def oks_nms(
     keypoints: (N, K, 3); scores, area: (N,). Source: MMPose's `oks_nms`.
     """
     order = _falling(scores)
-    poses = _Poses.of(keypoints[order], area[order], sigmas, vis_thr)
+    similarity = _similarity(keypoints[order], area[order], sigmas, vis_thr)
     kept = np.ones(len(order), np.bool_)
-    for first, second in poses.pairs(kept):
+    for first, second in _pairs(keypoints, kept):
         # MMPose compares a float32 array with a Python number, which numpy does in float32.
-        close = poses.similarity(first, second, thr - CAREFUL) > np.float32(thr)
+        close = similarity(first, second, thr - CAREFUL) > np.float32(thr)
         for better, worse in zip(first[close].tolist(), second[close].tolist(), strict=True):
             kept[worse] &= not kept[better]
     return order[kept]
@@ -133,11 +171,11 @@ def nearby_nms(
     num_joints: int | None = None,
     max_dets: int = 30,
 ) -> Indices:
-    """Return the poses to keep when those with many joints in the same places are one person.
+    """Return the poses to keep when those with many keypoints in the same places are one person.
 
-    A pose is near another if more than `num_joints` (half of them) of its joints are closer to the
-    other's than `thr` times its own diagonal. keypoints: (N, K, 2 or more), x and y are read. At
-    most `max_dets` are returned (0: all). Source: MMPose's `nearby_joints_nms`.
+    A pose is near another if more than `num_joints` (half of them) of its keypoints are closer to
+    the other's than `thr` times its own diagonal. keypoints: (N, K, 2 or more), x and y are read.
+    At most `max_dets` are returned (0: all). Source: MMPose's `nearby_joints_nms`.
     """
     if not len(scores):
         return np.empty(0, np.intp)
@@ -159,17 +197,15 @@ def nearby_nms(
             kept.append(best)
             gone[group] = True
     found = np.array(kept, np.intp)
-    if 0 < max_dets < len(found):
-        found = found[_falling(scores[found])[:max_dets]]
-    return found
+    return found[_falling(scores[found])[:max_dets]] if 0 < max_dets < len(found) else found
 
 
 def rescore(box_scores: Floats, joint_scores: Floats, mode: str, thr: float = 0.2) -> Floats:
-    """Return the scores of N poses from those of their boxes (N,) and joints (N, K).
+    """Return the scores of N poses from those of their boxes (N,) and keypoints (N, K).
 
-    mode: `bbox`; `keypoint`, the mean of the joints; `bbox_keypoint`, the box times the mean of the
-    joints above `thr` (0 if there are none); `bbox_rle`, the box plus mean plus maximum of the
-    joints. Source: MMPose's `CocoMetric`.
+    mode: `bbox`; `keypoint`, the mean of the keypoints; `bbox_keypoint`, the box times the mean of
+    the keypoints above `thr` (0 if there are none); `bbox_rle`, the box plus mean plus maximum of
+    the keypoints. Source: MMPose's `CocoMetric`.
     """
     if mode == "bbox":
         return box_scores
@@ -195,7 +231,7 @@ def first_of_each_id(image: NDArray[Any], ids: NDArray[Any]) -> Indices:
     _, first, rank = np.unique(image, return_index=True, return_inverse=True)
     order = np.lexsort((np.arange(len(ids)), ids, first[rank]))
     same = (np.diff(first[rank][order]) == 0) & (ids[order][1:] == ids[order][:-1])
-    return order[np.concatenate([np.ones(min(1, len(order)), bool), ~same])]
+    return order[np.append(True, ~same)[: len(order)]]
 
 
 def per_image(image: NDArray[Any], suppress: Callable[[Indices], Indices]) -> Indices:
@@ -211,63 +247,52 @@ def per_image(image: NDArray[Any], suppress: Callable[[Indices], Indices]) -> In
     return np.concatenate(kept) if kept else np.empty(0, np.intp)
 
 
-@dataclass(frozen=True)
-class _Poses:
-    """N poses: x, y, seen (N, K), area (N,), variances (K,)."""
+def _pairs(
+    keypoints: Floats, kept: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[Indices, Indices]]:
+    """Yield pairs of poses, the earlier one first, by the earlier one, some at a time.
 
-    x: Floats
-    y: Floats
-    seen: NDArray[np.bool_] | None
-    area: Floats
-    variances: NDArray[np.float64]
+    kept (N,): leave out those whose earlier pose is dropped before its turn comes.
+    """
+    many, joints = keypoints.shape[:2]
+    step = max(1, BUFFER // max(1, many * joints))
+    for start in range(0, many, step):
+        rows = np.arange(start, min(start + step, many))
+        rows = rows if kept is None else rows[kept[rows]]
+        first, second = np.nonzero(np.arange(many) > rows[:, None])
+        yield rows[first], second
 
-    @staticmethod
-    def of(
-        keypoints: Floats, area: Floats, sigmas: Sequence[float], vis_thr: float | None
-    ) -> "_Poses":
-        x, y = (np.ascontiguousarray(keypoints[..., i]) for i in range(2))  # (N, K)
-        seen = None if vis_thr is None else keypoints[..., 2] > vis_thr
-        variances = (2 * np.asarray(sigmas, np.float64)) ** 2
-        if len(area) != len(x) or len(variances) != x.shape[1]:
-            raise ValueError(
-                f"keypoints {keypoints.shape}, {len(area)} areas and {len(variances)} sigmas do "
-                "not agree; they are (N, K, 3), (N,) and (K,)"
-            )
-        return _Poses(x, y, seen, area, variances)
 
-    def pairs(
-        self, kept: NDArray[np.bool_] | None = None, *, diagonal: bool = False
-    ) -> Iterator[tuple[Indices, Indices]]:
-        """Yield pairs of poses, the earlier one first, by the earlier one, some at a time.
+def _similarity(
+    keypoints: Floats, area: Floats, sigmas: Sequence[float], vis_thr: float | None
+) -> Callable[[Indices, Indices, float], NDArray[np.float32]]:
+    """Return a function that gives the OKS of P pairs of poses, (P,), in float32.
 
-        kept (N,): leave out those whose earlier pose is dropped before its turn comes. diagonal:
-        with each pose itself.
-        """
-        many = len(self.area)
-        step = max(1, BUFFER // max(1, self.x.size))
-        for start in range(0, many, step):
-            rows = np.arange(start, min(start + step, many))
-            rows = rows if kept is None else rows[kept[rows]]
-            first, second = np.nonzero(np.arange(many) >= rows[:, None] + (not diagonal))
-            yield rows[first], second
+    Its third argument: pairs that do not reach this OKS may be given 0.
+    """
+    x, y = (np.ascontiguousarray(keypoints[..., i]) for i in range(2))  # (N, K)
+    variances = (2 * np.asarray(sigmas, np.float64)) ** 2
+    if len(area) != len(x) or len(variances) != x.shape[1]:
+        raise ValueError(
+            f"keypoints {keypoints.shape}, {len(area)} areas and {len(variances)} sigmas do not "
+            "agree; they are (N, K, 3), (N,) and (K,)"
+        )
 
-    def similarity(
-        self, first: Indices, second: Indices, least: float = 0.0
-    ) -> NDArray[np.float32]:
-        """Return the OKS of P pairs, (P,), in float32; 0 for some that do not reach `least`."""
-        dx, dy = self.x[first] - self.x[second], self.y[first] - self.y[second]  # (P, K)
-        scale = (self.area[first] + self.area[second]) / 2 + EPS  # (P,)
-        e = (dx * dx + dy * dy) / self.variances / scale[:, None] / 2
+    def similarity(first: Indices, second: Indices, least: float) -> NDArray[np.float32]:
+        dx, dy = x[first] - x[second], y[first] - y[second]  # (P, K)
+        scale = (area[first] + area[second]) / 2 + EPS  # (P,)
+        e = (dx * dx + dy * dy) / variances / scale[:, None] / 2
         out = np.zeros(len(first), np.float32)
-        if self.seen is not None:
-            both = self.seen[first] & self.seen[second]
-            total = np.where(both, np.exp(-e), 0).sum(axis=1)
-            out[:] = total / np.maximum(both.sum(axis=1), 1)
+        if vis_thr is not None:
+            both = (keypoints[first, :, 2] > vis_thr) & (keypoints[second, :, 2] > vis_thr)
+            out[:] = np.where(both, np.exp(-e), 0).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
             return out
         # exp(-e) is at most 1 - 0.632 e up to e = 1: most pairs are too far without taking it.
         near = np.flatnonzero(1 - 0.632 * np.minimum(e, 1).mean(axis=1) >= least)
         out[near] = np.exp(-e[near]).mean(axis=1)
         return out
+
+    return similarity
 
 
 def _falling(scores: Floats) -> Indices:

@@ -1,6 +1,5 @@
-"""What an evaluation is asked to do, as one frozen object."""
+"""What an evaluation is asked to do, as one frozen object, and the forms in which people say it."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.coco.tables import Floats, SettingsError
+from pose_eval.coco.tables import (
+    Category,
+    Floats,
+    GroundTruth,
+    SettingsError,
+    did_you_mean,
+    one_line,
+)
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,17 @@ class Area:
     low: float
     high: float
 
+    @property
+    def suffix(self) -> str:
+        """What follows AP in the name of its number."""
+        short = {"all": "", "small": "S", "medium": "M", "large": "L"}
+        return short.get(self.name, f"_{self.name}")
+
 
 ALL = Area("all", 0.0, 1e10)
 COCO_AREAS = (ALL, Area("medium", 32.0**2, 96.0**2), Area("large", 96.0**2, 1e10))
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # not arange: the last bits differ
+PROTOCOLS = ("coco", "xtcoco", "crowdpose")
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,8 @@ class Settings:
     """All choices of an evaluation.
 
     protocol: coco, xtcoco or crowdpose. sigmas: one tuple for each category of the ground truth, as
-    long as it has joints. thresholds: of OKS. areas: the first is "all". max_dets: detections of an
-    image and category that take part. area_from: "ann" (the area of the annotation) or "bbox"
+    long as it has keypoints. thresholds: of OKS. areas: the first is "all". max_dets: detections of
+    an image and category that take part. area_from: "ann" (the area of the annotation) or "bbox"
     (0.53 w h). joints, categories: those of the file that are evaluated (indices), None for all.
     """
 
@@ -45,13 +58,19 @@ class Settings:
     area_from: str = "ann"
     joints: tuple[int, ...] | None = None
     categories: tuple[int, ...] | None = None
+    __repr__ = one_line
 
     def variances(self, category: int) -> Floats:
-        """Return (2 sigma)^2 of each joint of a category, as pycocotools computes it."""
+        """Return (2 sigma)^2 of each keypoint of a category, as pycocotools computes it."""
         return (np.asarray(self.sigmas[category], np.float64) * 2) ** 2
 
 
-PROTOCOLS = ("coco", "xtcoco", "crowdpose")
+def checked(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """Return the value if it is allowed; raises SettingsError with the nearest that is."""
+    if value in allowed:
+        return str(value)
+    near = did_you_mean(value, allowed)
+    raise SettingsError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{near}")
 
 
 def parse_areas(areas: Any) -> tuple[Area, ...]:
@@ -77,28 +96,24 @@ def parse_areas(areas: Any) -> tuple[Area, ...]:
         if name in found:
             raise SettingsError(f"area {name!r} is given twice")
         found[name] = Area(name, low, high)
-    first = found.pop("all", ALL)
-    return (first, *found.values())
+    return (found.pop("all", ALL), *found.values())
 
 
 def parse_thresholds(oks: Any) -> tuple[float, ...]:
     """Return OKS thresholds from "0.5:0.95:0.05" (ends included), "0.5,0.75" or numbers."""
+    form = f"OKS thresholds must be FIRST:LAST:STEP or numbers between commas, got {oks!r}"
     try:
         if isinstance(oks, str) and ":" in oks:
             first, last, step = (float(part) for part in oks.split(":"))
-            if step <= 0 or last < first:
-                raise SettingsError(f"OKS thresholds {oks!r}: FIRST <= LAST and STEP > 0 must hold")
+            if not (step > 0 and last >= first):
+                form = f"OKS thresholds {oks!r}: FIRST <= LAST and STEP > 0 must hold"
+                raise ValueError
             values = np.linspace(first, last, round((last - first) / step) + 1).tolist()
-        elif isinstance(oks, str):
-            values = [float(part) for part in oks.split(",")]
         else:
-            values = [float(value) for value in np.atleast_1d(oks)]
-    except SettingsError:
-        raise
+            parts = oks.split(",") if isinstance(oks, str) else np.atleast_1d(oks)
+            values = [float(part) for part in parts]
     except (TypeError, ValueError, OverflowError):
-        raise SettingsError(
-            f"OKS thresholds must be FIRST:LAST:STEP or numbers between commas, got {oks!r}"
-        ) from None
+        raise SettingsError(form) from None
     if not values or not all(0 < value <= 1 for value in values):
         raise SettingsError(f"OKS thresholds must lie above 0 and at most at 1, got {oks!r}")
     if sorted(set(values)) != values:
@@ -107,7 +122,7 @@ def parse_thresholds(oks: Any) -> tuple[float, ...]:
 
 
 def parse_joints(joints: Any, names: Sequence[str]) -> tuple[int, ...]:
-    """Return joint indices from "5-16", "nose,0,3-5" or a list of names and numbers."""
+    """Return keypoint indices from "5-16", "nose,0,3-5" or a list of names and numbers."""
     parts = joints.split(",") if isinstance(joints, str) else list(joints)
     lower = [name.lower() for name in names]
     found: list[int] = []
@@ -121,9 +136,7 @@ def parse_joints(joints: Any, names: Sequence[str]) -> tuple[int, ...]:
         elif dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last) < 10**6:
             found.extend(range(int(first), int(last) + 1))
         else:
-            near = difflib.get_close_matches(text.lower(), lower, n=1)
-            hint = f"; did you mean {names[lower.index(near[0])]}?" if near else ""
-            raise SettingsError(f"there is no joint {text!r}{hint}")
+            raise SettingsError(f"there is no joint {text!r}{did_you_mean(text, names)}")
     beyond = [k for k in found if k >= len(names)]
     if beyond:
         raise SettingsError(
@@ -134,11 +147,61 @@ def parse_joints(joints: Any, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def parse_pairs(text: str, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the mirrored keypoints meant by "1-2,3-4" or "left_eye-right_eye,..."."""
+    found: list[tuple[int, int]] = []
+    for part in text.split(","):
+        ends = part.split("-")
+        if len(ends) != 2:
+            raise SettingsError(f"flip pair {part!r} is not two joints with a dash between them")
+        a, b = (parse_joints(end, names)[0] for end in ends)
+        if a == b or {a, b} & {joint for pair in found for joint in pair}:
+            raise SettingsError(f"flip pair {part!r}: a joint mirrors one other joint")
+        found.append((a, b))
+    return found
+
+
+def parse_categories(chosen: Any, known: Sequence[Category]) -> tuple[int, ...]:
+    """Return the indices of categories from "cat,2", a name, an id, or a list of these.
+
+    A name comes before an id of the same text. Raises SettingsError with the nearest name.
+    """
+    names = {str(c.id): i for i, c in enumerate(known)} | {c.name: i for i, c in enumerate(known)}
+    if isinstance(chosen, str):
+        chosen = [chosen] if chosen in names else chosen.split(",")
+    elif not isinstance(chosen, Sequence):
+        chosen = [chosen]
+    found = set()
+    for part in chosen:
+        text = str(part).strip()
+        if text not in names:
+            near = did_you_mean(text, names)[2:]
+            hint = f" ({near})" if near else ""
+            have = ", ".join(f"{c.name} (id {c.id})" for c in known[:20])
+            raise SettingsError(
+                f"there is no category {text!r} with joints{hint}; there are {have}"
+            )
+        if [c.name for c in known].count(text) > 1:
+            raise SettingsError(f"{text!r} is the name of several categories; give their ids")
+        found.add(names[text])
+    if not found:
+        raise SettingsError("no category is chosen")
+    return tuple(sorted(found))
+
+
+def category_index(gt: GroundTruth, category: int | str) -> int:
+    """Return the index of a category given as its index, or as text: its name or id."""
+    if isinstance(category, str):
+        return parse_categories([category], gt.categories)[0]
+    return int(category)
+
+
 def parse_images(images: Any, known: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which of the known image ids (I,) are meant by ids, "1,2,3", or a file of ids.
 
     A file holds a JSON list or one id on each line. Raises SettingsError.
     """
+    parts = images.split(",") if isinstance(images, str) else images
     if isinstance(images, Path) or (isinstance(images, str) and Path(images).is_file()):
         try:
             text = Path(images).read_text(encoding="utf-8-sig")
@@ -148,8 +211,6 @@ def parse_images(images: Any, known: NDArray[Any]) -> NDArray[np.bool_]:
             parts = json.loads(text)
         except ValueError:
             parts = text.replace(",", " ").split()
-    else:
-        parts = images.split(",") if isinstance(images, str) else images
     if not isinstance(parts, Iterable) or isinstance(parts, str | Mapping):
         parts = [parts]
     chosen = {str(part).strip() for part in parts}
@@ -162,12 +223,3 @@ def parse_images(images: Any, known: NDArray[Any]) -> NDArray[np.bool_]:
             "(not a file either)"
         )
     return np.array([name in chosen for name in names], np.bool_)
-
-
-def checked(name: str, value: Any, allowed: Sequence[str]) -> str:
-    """Return the value if it is allowed; raises SettingsError with the nearest that is."""
-    if value in allowed:
-        return str(value)
-    near = difflib.get_close_matches(str(value).lower(), allowed, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise SettingsError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")

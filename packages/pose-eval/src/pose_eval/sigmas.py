@@ -1,13 +1,12 @@
-"""The sigmas of OKS: how far annotators disagree about a joint, relative to the person's size."""
+"""The sigmas of OKS: how far annotators disagree about a keypoint, relative to the size."""
 
-import difflib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pose_eval.coco.tables import Category, SettingsError
+from pose_eval.coco.tables import Category, SettingsError, did_you_mean
 
 COCO_SIGMAS = (
     *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
@@ -29,7 +28,7 @@ SIGMAS = {
 }
 
 RUN_FILE = "sigmas.json"
-# A name of SIGMAS, a file or folder, numbers, numbers by the names of joints, or any of these by
+# A name of SIGMAS, a file or folder, numbers, numbers by the names of keypoints, or any of these by
 # category (its name, or its id as text).
 Sigmas = str | Path | Sequence[float] | Mapping[str, Any]
 
@@ -41,10 +40,11 @@ def sigmas_of_categories(
     default: str = "coco",
     used: Collection[int] | None = None,
 ) -> tuple[tuple[float, ...], ...]:
-    """Return the sigmas of each category, of the chosen joints alone if `joints` is given.
+    """Return the sigmas of each category, of the chosen keypoints alone if `joints` is given.
 
-    None takes those named `default` for a category with as many joints. used: indices of those that
-    somebody is annotated with; sigmas that do not fit another do not matter. Raises SettingsError.
+    None takes those named `default` for a category with as many keypoints. used: indices of those
+    that somebody is annotated with; sigmas that do not fit another do not matter. Raises
+    SettingsError.
     """
     if isinstance(sigmas, str | Path):
         sigmas = read_sigmas(sigmas)
@@ -63,71 +63,60 @@ def sigmas_of_categories(
 def _of_category(
     sigmas: Sigmas | None, category: Category, joints: Sequence[int] | None, default: str
 ) -> tuple[float, ...]:
-    count = len(category.joint_names)
+    names, what = category.joint_names, f"category {category.name!r} of the ground truth"
     given = sigmas
-    if isinstance(sigmas, Mapping) and _is_by_joint(sigmas):
-        given = _of_joints(sigmas, category)
+    if isinstance(sigmas, Mapping) and all(isinstance(v, int | float) for v in sigmas.values()):
+        lacking = [name for name in names if name not in sigmas]
+        if lacking:
+            raise SettingsError(
+                f"no sigma for joint {lacking[0]!r} of category {category.name!r}; there are some "
+                f"for {', '.join(sigmas)}"
+            )
+        given = [sigmas[name] for name in names]
     elif isinstance(sigmas, Mapping):
         given = sigmas.get(category.name, sigmas.get(str(category.id)))
         if given is None:
             raise SettingsError(
-                f"no sigmas for category {category.name!r}; there are some for " + ", ".join(sigmas)
+                f"no sigmas for category {category.name!r}; there are some for {', '.join(sigmas)}"
             )
-        if isinstance(given, str | Path):
-            given = read_sigmas(given)
-    if given is None:
-        given = SIGMAS[default]
-        if len(given) != count:
-            raise SettingsError(_unknown_joints(category, count))
-    values = _checked(given)
-    if joints is not None and len(values) == len(joints) != count:
-        return values
-    if len(values) != count:
+        given = read_sigmas(given) if isinstance(given, str | Path) else given
+    elif sigmas is None and len(SIGMAS[default]) != len(names):
+        known = ", ".join(f"{name} ({len(values)})" for name, values in SIGMAS.items())
         raise SettingsError(
-            f"category {category.name!r} of the ground truth has {count} joints but there are "
-            f"{len(values)} sigmas; give one sigma per joint"
+            f"{what} has {len(names)} joints, COCO has 17; name the sigmas, one of {known}, or "
+            f"give a list or a file of {len(names)} numbers (--sigmas)"
+        )
+    values = _checked(SIGMAS[default] if given is None else given)
+    if joints is not None and len(values) == len(joints) != len(names):
+        return values
+    if len(values) != len(names):
+        raise SettingsError(
+            f"{what} has {len(names)} joints but there are {len(values)} sigmas; give one sigma "
+            "per joint"
         )
     return values if joints is None else tuple(values[k] for k in joints)
-
-
-def _is_by_joint(sigmas: Mapping[str, Any]) -> bool:
-    return all(isinstance(value, int | float) for value in sigmas.values())
-
-
-def _of_joints(sigmas: Mapping[str, Any], category: Category) -> list[Any]:
-    """Return the sigmas of a category's joints from those of joints by name."""
-    lacking = [name for name in category.joint_names if name not in sigmas]
-    if lacking:
-        raise SettingsError(
-            f"no sigma for joint {lacking[0]!r} of category {category.name!r}; there are some for "
-            + ", ".join(sigmas)
-        )
-    return [sigmas[name] for name in category.joint_names]
 
 
 def read_sigmas(text: str | Path) -> Any:
     """Return the sigmas that a name, a list such as 0.026,0.025, a file or a folder stands for.
 
-    A file holds a JSON list, a JSON object by joint or by category, or numbers between spaces,
+    A file holds a JSON list, a JSON object by keypoint or by category, or numbers between spaces,
     commas or line breaks; a folder has a file RUN_FILE, as a run directory of pose-train does.
     Raises SettingsError.
     """
-    name = str(text)
+    name, path = str(text), Path(text)
     if name.lower() in SIGMAS:
         return SIGMAS[name.lower()]
-    if "," in name and not Path(name).is_file():
+    if "," in name and not path.is_file():
         return _parsed(name.split(","), name)
-    path = Path(name)
     if not path.exists():
         try:
-            return [float(name)]  # of a category with one joint
+            return [float(name)]  # of a category with one keypoint
         except ValueError:
-            pass
-        near = difflib.get_close_matches(name.lower(), SIGMAS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingsError(
-            f"sigmas {name!r} is neither a file nor one of {', '.join(SIGMAS)}{hint}"
-        )
+            raise SettingsError(
+                f"sigmas {name!r} is neither a file nor one of {', '.join(SIGMAS)}"
+                + did_you_mean(name, SIGMAS)
+            ) from None
     if path.is_dir():
         path = path / RUN_FILE
         if not path.is_file():
@@ -171,11 +160,3 @@ def _checked(values: Any) -> tuple[float, ...]:
         if not good:
             raise SettingsError(f"sigma {number} must be a finite number above 0, got {sigma!r}")
     return tuple(float(sigma) for sigma in values)
-
-
-def _unknown_joints(category: Category, count: int) -> str:
-    known = ", ".join(f"{name} ({len(values)})" for name, values in SIGMAS.items())
-    return (
-        f"category {category.name!r} of the ground truth has {count} joints, COCO has 17; name "
-        f"the sigmas, one of {known}, or give a list or a file of {count} numbers (--sigmas)"
-    )

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.coco.categories import category_names
 from pose_eval.coco.report import Report
-from pose_eval.coco.summary import area_suffix
 from pose_eval.coco.tables import Floats, Matches
 
 LEVEL = 0.95
@@ -63,12 +61,12 @@ def replicate_stats(report: Report, replicates: int, seed: int) -> dict[str, Flo
         raise ValueError(f"replicates must be at least 1, got {replicates}")
     rng = np.random.default_rng(seed)
     num_images = len(report.gt.image_ids)
-    step = max(1, CHUNK // max(1, num_images))
-    parts = []
-    for start in range(0, replicates, step):
-        many = min(step, replicates - start)
-        weights = rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=many)
-        parts.append(_stats_of(report, weights))
+    shares = np.full(num_images, 1 / num_images)
+    step = max(1, CHUNK // num_images)
+    parts = [
+        _stats_of(report, rng.multinomial(num_images, shares, size=min(step, replicates - start)))
+        for start in range(0, replicates, step)
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -76,19 +74,19 @@ def _stats_of(report: Report, weights: NDArray[np.int64]) -> dict[str, Floats]:
     """Return the numbers by name for each row of weights (R, I)."""
     settings = report.settings
     shape = len(report.matches), len(settings.areas), len(settings.thresholds), len(weights)
-    precision, recall = np.empty(shape), np.empty(shape)  # (C, A, T, R)
+    found = {"AP": np.empty(shape), "AR": np.empty(shape)}  # (C, A, T, R)
     for c, matches in enumerate(report.matches):
         for a in range(len(settings.areas)):
-            _resample(report, matches, a, weights, precision[c, a], recall[c, a])
+            _resample(report, matches, a, weights, *(values[c, a] for values in found.values()))
     thresholds = np.asarray(settings.thresholds)
     stats = {}
-    for kind, values in (("AP", precision), ("AR", recall)):
+    for kind, values in found.items():
         for a, area in enumerate(settings.areas):
-            stats[kind + area_suffix(area.name)] = _mean(values[:, a])
+            stats[kind + area.suffix] = _mean(values[:, a])
         for name, oks in (("50", 0.5), ("75", 0.75)):
             if (thresholds == oks).any():
                 stats[kind + name] = _mean(values[:, 0, thresholds == oks])
-        for c, category in enumerate(category_names(report.gt) if shape[0] > 1 else ()):
+        for c, category in enumerate(report.gt.category_names() if shape[0] > 1 else ()):
             stats[f"{kind}/{category}"] = _mean(values[c, 0])
     return stats
 
@@ -106,14 +104,12 @@ def _resample(
     Drawing an image twice is the same as putting a copy of it beside it, so precision and recall
     are those of pycocotools on that larger set.
     """
-    num_images = weights.shape[1]
     order = np.argsort(-report.results.scores[matches.detections], kind="stable")
-    image = np.repeat(np.arange(num_images), np.diff(matches.det_start))[order]
+    image = matches.det_image()[order]
     matched = matches.det_match[area][:, order] >= 0  # (T, D)
     counted = ~matches.det_ignored[area][:, order]
-    person_image = np.repeat(np.arange(num_images), np.diff(matches.gt_start))
-    persons = np.bincount(person_image[~matches.gt_ignored[area]], minlength=num_images)
-    total = weights @ persons  # (R,)
+    person_image = matches.gt_image()[~matches.gt_ignored[area]]
+    total = weights @ np.bincount(person_image, minlength=weights.shape[1])  # (R,)
     # Most detections match at no threshold; their weights are summed up once for all of them.
     ever = matched.any(axis=0)
     rest = counted[0] & ~ever

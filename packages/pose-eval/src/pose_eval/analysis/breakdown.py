@@ -1,18 +1,20 @@
-"""Where the numbers come from: by joint, visibility, size, number of joints, crowding, image."""
+"""Where the numbers come from: by keypoint, visibility, size, labels, crowding, image."""
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pose_eval.analysis.error_types import Diagnosis, pair_values
 from pose_eval.coco.report import Report
-from pose_eval.coco.tables import Bools, Floats, Ints, Matches
+from pose_eval.coco.summary import curve
+from pose_eval.coco.tables import Floats, Ints, Matches
 
 SIZES = (0, 32, 64, 96, 128, 192, np.inf)  # side of the square of a person's area, in pixels
 CROWDING = (0, 1e-9, 0.1, 0.3, 0.5, np.inf)  # highest IoU of a person's box with another's
+CROWDED = ("alone", "IoU below 0.1", "IoU 0.1-0.3", "IoU 0.3-0.5", "IoU 0.5 and more")
 COARSE = (0.1, 0.3)  # PCK: share of the square root of the person's area
 
 
@@ -44,69 +46,59 @@ def person_oks(report: Report, category: int = 0) -> Floats:
     for t in np.argsort(report.settings.thresholds):
         found = np.flatnonzero(matches.gt_match[0, t] >= 0)
         out[found] = pair_values(matches, matches.gt_match[0, t, found].astype(np.int64), found)
-    out[matches.gt_ignored[0]] = np.nan
+    out[~matches.counts()] = np.nan
     return out
 
 
 def by_size(report: Report, category: int = 0) -> list[Group]:
     """Group persons by the square root of their area, in pixels."""
+    names = [f"{low:g}-{high:g} px" for low, high in pairwise(SIZES[:-1])]
     side = np.sqrt(report.gt.area[report.matches[category].persons])
-    return _groups(report, category, side, SIZES, "{0:g}-{1:g} px", "{0:g} px and more")
+    return _groups(report, category, side, SIZES, [*names, f"{SIZES[-2]:g} px and more"])
 
 
 def by_joints(report: Report, category: int = 0) -> list[Group]:
-    """Group persons by their number of labelled joints, in quarters of the skeleton."""
-    persons = report.matches[category].persons
+    """Group persons by their number of labelled keypoints, in quarters of the skeleton."""
     total = len(report.settings.sigmas[category])
-    labelled = (report.gt.keypoints[persons, :total, 2] > 0).sum(axis=1)
+    placed = report.gt.keypoints[report.matches[category].persons, :total]
     edges = sorted({1, *(1 + total * part // 4 for part in (1, 2, 3)), total + 1})
-    groups = []
-    for low, high in itertools.pairwise(edges):
-        name = f"{low}-{high - 1} joints" if high - low > 1 else f"{low} joints"
-        groups.append(_group(report, category, name, (labelled >= low) & (labelled < high)))
-    return [g for g in groups if g.persons]
+    ranges = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairwise(edges)]
+    names = [f"{each} joints" for each in ranges]
+    return _groups(report, category, (placed[..., 2] > 0).sum(axis=1), edges, names)
 
 
 def by_crowding(report: Report, category: int = 0) -> list[Group]:
     """Group persons by the highest IoU of their box with that of another person of the image."""
     overlap = _overlap(report, report.matches[category])
-    names = ("alone", "IoU below 0.1", "IoU 0.1-0.3", "IoU 0.3-0.5", "IoU 0.5 and more")
-    groups = []
-    for name, low, high in zip(names, CROWDING[:-1], CROWDING[1:], strict=True):
-        groups.append(_group(report, category, name, (overlap >= low) & (overlap < high)))
-    return [g for g in groups if g.persons]
+    return _groups(report, category, overlap, CROWDING, CROWDED)
 
 
 def by_visibility(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """Return for v=2 (visible) and v=1 (hidden) joints: number, mean similarity, share good.
+    """Return for v=2 (visible) and v=1 (hidden) keypoints: number, mean similarity, share good.
 
-    Joints of matched persons only; similarity is exp(-d^2 / (2 area (2 sigma)^2)).
+    Those of matched persons only; similarity is exp(-d^2 / (2 area (2 sigma)^2)).
     """
     v = report.gt.keypoints[diagnosis.persons, : diagnosis.labels.shape[1], 2]  # (D, K)
-    rows = []
-    for name, value in (("visible (v=2)", 2), ("hidden (v=1)", 1)):
-        here = v == value
-        if here.any():
-            similarity, good = diagnosis.similarity[here], diagnosis.labels[here] == 1
-            rows.append(
-                {
-                    "name": name,
-                    "joints": int(here.sum()),
-                    "similarity": float(similarity.mean()),
-                    "good": float(good.mean()),
-                }
-            )
-    return rows
+    return [
+        {
+            "name": name,
+            "joints": int(here.sum()),
+            "similarity": float(diagnosis.similarity[here].mean()),
+            "good": float((diagnosis.labels[here] == 1).mean()),
+        }
+        for name, here in (("visible (v=2)", v == 2), ("hidden (v=1)", v == 1))
+        if here.any()
+    ]
 
 
 def by_joint(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """Return for each joint its number, error, PCK and AP.
+    """Return for each keypoint its number, error, PCK and AP.
 
     error: median and mean distance of matched persons in pixels, and the mean as share of the
     square root of the person's area. pck10, pck30: share nearer than 0.1 and 0.3 of that root; the
-    joints of missed persons count as wrong. ap: detections stay with their person (matched at OKS
-    0.1) and are right where the similarity of this joint reaches the threshold, mean over the
-    thresholds and 101 recalls.
+    keypoints of missed persons count as wrong. ap: detections stay with their person (matched at
+    OKS 0.1) and are right where the similarity of this keypoint reaches the threshold, mean over
+    the thresholds and 101 recalls.
     """
     gt, results = report.gt, report.results
     total = diagnosis.labels.shape[1]
@@ -120,19 +112,19 @@ def by_joint(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
     rows = []
     for k, name in enumerate(diagnosis.joint_names):
         here = labelled[:, k]
-        all_here = int(here.sum()) + int(lost[k])
-        row: dict[str, Any] = {"name": name, "labelled": all_here, "matched": int(here.sum())}
-        row |= {"median_px": None, "mean_px": None, "mean_share": None, "similarity": None}
-        if here.any():
-            row |= {
-                "median_px": float(np.median(distance[here, k])),
-                "mean_px": float(distance[here, k].mean()),
-                "mean_share": float(share[here, k].mean()),
-                "similarity": float(diagnosis.similarity[here, k].mean()),
-            }
+        matched = int(here.sum())
+        every = matched + int(lost[k])
+        row: dict[str, Any] = {"name": name, "labelled": every, "matched": matched}
+        row["median_px"] = float(np.median(distance[here, k])) if matched else None
+        for key, values in (
+            ("mean_px", distance),
+            ("mean_share", share),
+            ("similarity", diagnosis.similarity),
+        ):
+            row[key] = float(values[here, k].mean()) if matched else None
         for limit in COARSE:
             near = int((share[here, k] < limit).sum())
-            row[f"pck{round(limit * 100)}"] = near / all_here if all_here else None
+            row[f"pck{round(limit * 100)}"] = near / every if every else None
         row["ap"] = ap[k]
         rows.append(row)
     return rows
@@ -152,11 +144,10 @@ def by_image(report: Report, category: int = 0) -> list[dict[str, Any]]:
     scores = report.results.scores[matches.detections]
     rows = []
     for i, image_id in enumerate(gt.image_ids.tolist()):
-        detections = slice(matches.det_start[i], matches.det_start[i + 1])
-        here = oks[matches.gt_start[i] : matches.gt_start[i + 1]]
-        here = here[~np.isnan(here)]
-        false = scores[detections][wrong[detections]]
-        if not len(here) and detections.start == detections.stop:
+        dets, gts, _ = matches.of_image(i)
+        here = oks[gts][~np.isnan(oks[gts])]
+        false = scores[dets][wrong[dets]]
+        if not len(here) and dets.start == dets.stop:
             continue
         rows.append(
             {
@@ -165,7 +156,7 @@ def by_image(report: Report, category: int = 0) -> list[dict[str, Any]]:
                 "persons": len(here),
                 "found": int((here > 0).sum()),
                 "oks": float(here.mean()) if len(here) else None,
-                "detections": int(detections.stop - detections.start),
+                "detections": dets.stop - dets.start,
                 "wrong": len(false),
                 "worst_score": float(false.max()) if len(false) else None,
             }
@@ -173,41 +164,33 @@ def by_image(report: Report, category: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def worst_images(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the rows of `by_image` that lose most: the sum over their persons of 1 - OKS."""
+    rows = [row for row in rows if row["persons"]]
+    lost = np.array([row["persons"] * (1 - row["oks"]) for row in rows])
+    order = np.argsort(-lost, kind="stable")
+    return [{**rows[i], "lost": float(lost[i])} for i in order[:most] if lost[i] > 0]
+
+
 def _groups(
-    report: Report,
-    category: int,
-    value: Floats,
-    edges: tuple[float, ...],
-    name: str,
-    last: str,
+    report: Report, category: int, value: Any, edges: Sequence[float], names: Sequence[str]
 ) -> list[Group]:
+    """Return the groups of persons (G,) by a value, of those that count; empty ones are left out.
+
+    A group reaches from its edge to below the next.
+    """
+    matches, thresholds = report.matches[category], np.asarray(report.settings.thresholds)
+    oks = person_oks(report, category)
     groups = []
-    for low, high in itertools.pairwise(edges):
-        title = (last if high == np.inf else name).format(low, high)
-        groups.append(_group(report, category, title, (value >= low) & (value < high)))
-    return [g for g in groups if g.persons]
-
-
-def _group(report: Report, category: int, name: str, members: Bools) -> Group:
-    matches = report.matches[category]
-    members = members & ~matches.gt_ignored[0]
-    found = matches.gt_match[0][:, members] >= 0  # (T, members)
-    thresholds = np.asarray(report.settings.thresholds)
-
-    def recall(oks: float) -> float | None:
-        at = np.flatnonzero(thresholds == oks)
-        return float(found[at[0]].mean()) if len(at) and members.any() else None
-
-    many = int(members.sum())
-    oks = person_oks(report, category)[members]
-    return Group(
-        name=name,
-        persons=many,
-        recall50=recall(0.5),
-        recall75=recall(0.75),
-        ar=float(found.mean()) if many else 0.0,
-        oks=float(oks.mean()) if many else 0.0,
-    )
+    for name, (low, high) in zip(names, pairwise(edges), strict=True):
+        members = (value >= low) & (value < high) & matches.counts()
+        if not members.any():
+            continue
+        share = (matches.gt_match[0][:, members] >= 0).mean(axis=1)  # (T,)
+        at50, at75 = (next(iter(share[thresholds == t].tolist()), None) for t in (0.5, 0.75))
+        mean_oks = float(oks[members].mean())
+        groups.append(Group(name, int(members.sum()), at50, at75, float(share.mean()), mean_oks))
+    return groups
 
 
 def _overlap(report: Report, matches: Matches) -> Floats:
@@ -230,7 +213,7 @@ def _overlap(report: Report, matches: Matches) -> Floats:
 
 
 def _joint_ap(report: Report, diagnosis: Diagnosis, lost: Ints) -> list[float | None]:
-    """Return the AP of each joint, with the persons fixed by the whole pose."""
+    """Return the AP of each keypoint, with the persons fixed by the whole pose."""
     wrong = np.concatenate([diagnosis.duplicates, diagnosis.background])
     scores = np.concatenate([report.results.scores[diagnosis.rows], report.results.scores[wrong]])
     order = np.argsort(-scores, kind="stable")
@@ -242,16 +225,8 @@ def _joint_ap(report: Report, diagnosis: Diagnosis, lost: Ints) -> list[float | 
         similarity = np.concatenate([diagnosis.similarity[:, k], np.full(len(wrong), -1.0)])
         ranked = similarity[order][here[order]]
         values = [
-            _average_precision(ranked >= oks, persons, report.curves.recalls)
+            curve(ranked >= oks, ranked < oks, max(1, persons), report.curves.recalls)[0].mean()
             for oks in report.settings.thresholds
         ]
         out.append(float(np.mean(values)) if persons else None)
     return out
-
-
-def _average_precision(right: Bools, persons: int, recalls: NDArray[np.float64]) -> float:
-    tp = np.cumsum(right)
-    precision = tp / np.arange(1, len(tp) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(tp / max(persons, 1), recalls, side="left")
-    return float(np.append(precision, 0.0)[np.minimum(at, len(tp))].mean())

@@ -8,7 +8,7 @@ import numpy as np
 from pose_eval.analysis.bootstrap import limits, replicate_stats
 from pose_eval.analysis.breakdown import person_oks
 from pose_eval.coco.report import Report
-from pose_eval.coco.tables import Floats, SettingsError
+from pose_eval.coco.tables import Floats, SettingsError, one_line
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Comparison:
     changes: dict[str, Change]
     unmeasured: tuple[str, ...]
     images: tuple[ImageChange, ...]
+    __repr__ = one_line
 
     def section(self, most: int = 20) -> dict[str, Any]:
         """Return values that JSON can hold, with the images that changed most."""
@@ -77,26 +78,20 @@ def compare(a: Report, b: Report, *, replicates: int = 1000, seed: int = 0) -> C
     Both see the same images in each of the bootstrap replicates, so that the interval is that of
     the difference. Raises SettingsError where the reports do not belong together.
     """
-    same = len(a.gt.ids) == len(b.gt.ids) and np.array_equal(a.gt.image_ids, b.gt.image_ids)
-    if not same or not np.array_equal(a.gt.ids, b.gt.ids):
-        raise SettingsError(
-            f"{a.results.name} and {b.results.name} were evaluated on different ground truth"
-        )
+    names = a.results.name, b.results.name
+    if not (np.array_equal(a.gt.image_ids, b.gt.image_ids) and np.array_equal(a.gt.ids, b.gt.ids)):
+        raise SettingsError(f"{names[0]} and {names[1]} were evaluated on different ground truth")
     if a.settings != b.settings:
-        raise SettingsError(
-            f"{a.results.name} and {b.results.name} were evaluated under different settings"
-        )
+        raise SettingsError(f"{names[0]} and {names[1]} were evaluated under different settings")
     drawn_a, drawn_b = (replicate_stats(report, replicates, seed) for report in (a, b))
     changes = {}
-    stats_a, stats_b = a.all_stats(), b.all_stats()
-    for name, value in stats_a.items():
+    stats_b = b.all_stats()
+    for name, value in a.all_stats().items():
         other = stats_b[name]
         if value is not None and other is not None and name in drawn_a:
             changes[name] = _change(value, other, drawn_b[name] - drawn_a[name])
     without = tuple(name for name in a.stats if name not in changes)
-    return Comparison(
-        a.results.name, b.results.name, replicates, seed, changes, without, _images(a, b)
-    )
+    return Comparison(*names, replicates, seed, changes, without, _images(a, b))
 
 
 def _change(a: float, b: float, drawn: Floats) -> Change:
@@ -111,19 +106,19 @@ def _change(a: float, b: float, drawn: Floats) -> Change:
 def _images(a: Report, b: Report) -> tuple[ImageChange, ...]:
     """Return the images with a change, the largest first; persons of all categories together."""
     num_images = len(a.gt.image_ids)
-    total_a, total_b, persons = np.zeros(num_images), np.zeros(num_images), np.zeros(num_images)
+    total_a, total_b, persons = np.zeros((3, num_images))
     for category, matches in enumerate(a.matches):
-        image = np.repeat(np.arange(num_images), np.diff(matches.gt_start))
-        oks_a, oks_b = person_oks(a, category), person_oks(b, category)
-        counts = ~np.isnan(oks_a)
-        for total, oks in ((total_a, oks_a), (total_b, oks_b), (persons, np.ones(len(oks_a)))):
-            total += np.bincount(image[counts], oks[counts], minlength=num_images)
+        image, counts = matches.gt_image()[matches.counts()], matches.counts()
+        for total, report in ((total_a, a), (total_b, b)):
+            oks = person_oks(report, category)[counts]
+            total += np.bincount(image, oks, minlength=num_images)
+        persons += np.bincount(image, minlength=num_images)
     change = total_b - total_a
     order = np.argsort(-np.abs(change), kind="stable")
     return tuple(
         ImageChange(
-            image_id=a.gt.image_ids[i].item(),
-            file_name=a.gt.file_names[i],
+            a.gt.image_ids[i].item(),
+            a.gt.file_names[i],
             persons=int(persons[i]),
             a=float(total_a[i] / persons[i]),
             b=float(total_b[i] / persons[i]),

@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from pose_eval.analysis.bootstrap import Interval, bootstrap
 from pose_eval.analysis.breakdown import (
     Group,
@@ -17,11 +15,12 @@ from pose_eval.analysis.breakdown import (
 )
 from pose_eval.analysis.error_types import Diagnosis, diagnose
 from pose_eval.coco.report import Report
+from pose_eval.coco.tables import one_line
 
 
 @dataclass(frozen=True, eq=False)
 class CategoryAnalysis:
-    """One category: its errors, a line for each joint, groups of persons, a line for each image."""
+    """One category: its errors, a line for each keypoint, groups of persons, a line per image."""
 
     index: int
     name: str
@@ -30,6 +29,7 @@ class CategoryAnalysis:
     groups: dict[str, list[Group]]
     visibility: list[dict[str, Any]]
     images: list[dict[str, Any]]
+    __repr__ = one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,47 +44,39 @@ class Analysis:
     replicates: int
     seed: int
     categories: tuple[CategoryAnalysis, ...]
+    __repr__ = one_line
 
 
 def analyse(report: Report, *, replicates: int = 1000, seed: int = 0) -> Analysis:
     """Analyse a report; replicates: of the bootstrap, 0 for no intervals."""
     intervals = bootstrap(report, replicates, seed) if replicates else {}
     categories = []
-    for category, name in report.measured():
-        diagnosis = diagnose(report, category=category)
-        categories.append(
-            CategoryAnalysis(
-                index=category,
-                name=name,
-                diagnosis=diagnosis,
-                joints=by_joint(report, diagnosis),
-                groups={
-                    "size (root of the area)": by_size(report, category),
-                    "labelled joints": by_joints(report, category),
-                    "crowding (box IoU)": by_crowding(report, category),
-                },
-                visibility=by_visibility(report, diagnosis),
-                images=by_image(report, category),
-            )
-        )
+    for index, name in report.measured():
+        diagnosis = diagnose(report, category=index)
+        groups = {
+            "size (root of the area)": by_size(report, index),
+            "labelled joints": by_joints(report, index),
+            "crowding (box IoU)": by_crowding(report, index),
+        }
+        joints, visibility = by_joint(report, diagnosis), by_visibility(report, diagnosis)
+        images = by_image(report, index)
+        found = CategoryAnalysis(index, name, diagnosis, joints, groups, visibility, images)
+        categories.append(found)
     return Analysis(report, intervals, replicates, seed, tuple(categories))
 
 
-def with_intervals(report: Report, replicates: int, seed: int) -> Report:
-    """Return the report with a section of the intervals of its numbers."""
-    found = {name: asdict(value) for name, value in bootstrap(report, replicates, seed).items()}
-    section = {"replicates": replicates, "seed": seed, "level": 0.95, "numbers": found}
-    return replace(report, sections={**report.sections, "bootstrap": section})
+def with_sections(analysis: Analysis, breakdown: bool) -> Report:
+    """Return the report with sections of its intervals and, if asked for, of the analysis.
 
-
-def with_breakdown(report: Report) -> Report:
-    """Return the report with sections of its joints, groups of persons and errors.
-
-    With several categories each section is an object by category name.
+    With several categories, each section of the analysis is an object by category name.
     """
-    analysis = analyse(report, replicates=0)
-    found: dict[str, dict[str, Any]] = {}
-    for category in analysis.categories:
+    report = analysis.report
+    sections: dict[str, Any] = {}
+    if analysis.intervals:
+        numbers = {name: asdict(interval) for name, interval in analysis.intervals.items()}
+        about = {"replicates": analysis.replicates, "seed": analysis.seed, "level": 0.95}
+        sections["bootstrap"] = {**about, "numbers": numbers}
+    for category in analysis.categories if breakdown else ():
         parts = {
             "per_joint": category.joints,
             "groups": {k: [asdict(g) for g in v] for k, v in category.groups.items()},
@@ -92,15 +84,8 @@ def with_breakdown(report: Report) -> Report:
             "errors": category.diagnosis.section(),
         }
         for name, part in parts.items():
-            found.setdefault(name, {})[category.name] = part
-    one = len(report.gt.categories) == 1
-    sections = {k: next(iter(v.values())) if one else v for k, v in found.items()}
+            if len(report.gt.categories) == 1:
+                sections[name] = part
+            else:
+                sections.setdefault(name, {})[category.name] = part
     return replace(report, sections={**report.sections, **sections})
-
-
-def worst_images(report: Report, category: CategoryAnalysis, most: int) -> list[dict[str, Any]]:
-    """Return the images that lose most: the sum over their persons of 1 - OKS."""
-    rows = [row for row in category.images if row["persons"]]
-    lost = np.array([row["persons"] * (1 - row["oks"]) for row in rows])
-    order = np.argsort(-lost, kind="stable")
-    return [{**rows[i], "lost": float(lost[i])} for i in order[:most] if lost[i] > 0]

@@ -1,25 +1,24 @@
 """PCK and its like for a results file: who is whom, and what a distance is divided by."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from pose_eval.coco.categories import category_index
 from pose_eval.coco.report import Report
-from pose_eval.coco.tables import Floats, Ints, SettingsError
+from pose_eval.coco.tables import Floats, Ints, SettingsError, one_line
 from pose_eval.pck import auc, epe, nme, pck
-from pose_eval.settings import parse_joints
+from pose_eval.settings import category_index, parse_joints
 
 NORMS = ("bbox", "bbox-wh", "area")
 
 
 @dataclass(frozen=True)
 class PckReport:
-    """PCK of each joint and their mean at each threshold; AUC, EPE and NME; None if not measured.
+    """PCK of each keypoint and the mean at each threshold; AUC, EPE, NME; None: not measured.
 
-    persons: that count. unpaired: those without a detection, whose joints are wrong in pck and auc
-    and not measured in epe and nme. unmeasured: those left out for want of a norm.
+    persons: that count. unpaired: those without a detection, whose keypoints are wrong in pck and
+    auc and not measured in epe and nme. unmeasured: those left out for want of a norm.
     """
 
     norm: str
@@ -31,25 +30,19 @@ class PckReport:
     persons: int
     unpaired: int
     unmeasured: int
+    __repr__ = one_line
 
     def section(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
-        return {
-            "norm": self.norm,
-            "pck": {
-                f"{thr:g}": {
-                    "mean": mean,
-                    "per_joint": dict(zip(self.joint_names, joints, strict=True)),
-                }
-                for thr, (joints, mean) in self.pck.items()
-            },
-            "auc": self.auc,
-            "epe": self.epe,
-            "nme": self.nme,
-            "persons": self.persons,
-            "unpaired_persons": self.unpaired,
-            "persons_without_norm": self.unmeasured,
+        found = asdict(self)
+        found["unpaired_persons"] = found.pop("unpaired")
+        found["persons_without_norm"] = found.pop("unmeasured")
+        names = found.pop("joint_names")
+        found["pck"] = {
+            f"{thr:g}": {"mean": mean, "per_joint": dict(zip(names, joints, strict=True))}
+            for thr, (joints, mean) in self.pck.items()
         }
+        return found
 
 
 def pck_report(
@@ -60,21 +53,20 @@ def pck_report(
     auc_pixels: float = 30.0,
     category: int | str = 0,
 ) -> PckReport:
-    """Measure a report's detections joint by joint.
+    """Measure a report's detections keypoint by keypoint.
 
     Each person that counts gets one detection of its image, pairs of the highest OKS first, however
     low. norm: bbox, the longer side; bbox-wh, x by width and y by height, as MMPose does; area, its
-    square root; or two joints "left_shoulder,right_hip", their annotated distance, where a person
-    who lacks one is left out. auc_pixels: the mean of the PCK at 0, 1/20, ... of so many pixels.
-    category: an index, or a name or id as text.
+    square root; or two keypoints "left_shoulder,right_hip", their annotated distance, where a
+    person who lacks one is left out. auc_pixels: the mean of the PCK at 0, 1/20, ... of so many
+    pixels. category: an index, or a name or id as text.
     """
     category = category_index(report.gt, category)
     gt, matches = report.gt, report.matches[category]
     total = len(report.settings.sigmas[category])
     names = gt.categories[category].joint_names[:total]
     paired = pair_by_oks(report, category)
-    counts = ~matches.gt_ignored[0]
-    persons, rows = matches.persons[counts], paired[counts]
+    persons, rows = matches.persons[matches.counts()], paired[matches.counts()]
     placed = gt.keypoints[persons, :total]  # (N, K, 3)
     mask = placed[..., 2] > 0
     found = np.full((len(persons), total, 2), np.inf)
@@ -106,17 +98,14 @@ def pair_by_oks(report: Report, category: int = 0) -> Ints:
     """Return the row of the results of each person of matches.persons, -1 for none, (G,)."""
     matches = report.matches[category]
     out = np.full(len(matches.persons), -1)
-    for image in np.flatnonzero(np.diff(matches.pair_start)):
-        first, last = matches.gt_start[image], matches.gt_start[image + 1]
-        rows = matches.detections[matches.det_start[image] : matches.det_start[image + 1]]
-        oks = matches.oks[matches.pair_start[image] : matches.pair_start[image + 1]]
-        oks = oks.reshape(len(rows), last - first).copy()
-        oks[:, matches.gt_ignored[0, first:last]] = -1
+    for image in np.flatnonzero(np.diff(matches.pair_start)).tolist():
+        dets, gts, values = matches.of_image(image)
+        oks = np.where(matches.counts()[gts], values, -1)
         for _ in range(min(oks.shape)):
             d, g = np.unravel_index(int(oks.argmax()), oks.shape)
             if oks[d, g] < 0:
                 break
-            out[first + g] = rows[d]
+            out[gts.start + g] = matches.detections[dets.start + d]
             oks[d] = oks[:, g] = -1
     return out
 

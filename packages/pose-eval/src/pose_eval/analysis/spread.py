@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.coco.tables import Floats, Ints
+from pose_eval.coco.tables import Floats, Ints, one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,7 @@ class Spread:
     sigmas: Floats
     repeats: Ints
     persons: int
+    __repr__ = one_line
 
 
 def spread(keypoints: Floats, area: Floats, person: NDArray[Any]) -> Spread:

@@ -30,11 +30,12 @@ def _explained(report: Report, category: int) -> str | None:
     from pose_eval.analysis.hypotheses import explain  # hardly ever needed
 
     gt, results, matches = report.gt, report.results, report.matches[category]
-    rows, persons = matches.detections, matches.persons[~matches.gt_ignored[0]]
+    rows, persons = matches.detections, matches.persons[matches.counts()]
     sigmas = np.array(report.settings.sigmas[category])
+    boxes = np.full((len(results.row), 4), np.nan) if results.bbox is None else results.bbox
     return explain(
         results.keypoints[rows, : len(sigmas)],
-        np.full((len(rows), 4), np.nan) if results.bbox is None else results.bbox[rows],
+        boxes[rows],
         results.image[rows],
         gt.keypoints[persons, : len(sigmas)],
         gt.bbox[persons],

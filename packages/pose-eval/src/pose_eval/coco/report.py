@@ -7,10 +7,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pose_eval.coco.categories import category_names
-from pose_eval.coco.summary import area_suffix, coco_stats, curves_of
-from pose_eval.coco.tables import Curves, GroundTruth, Matches, Results, SettingsError
-from pose_eval.render.table import text_table
+from pose_eval.coco.summary import coco_stats
+from pose_eval.coco.tables import (
+    Curves,
+    GroundTruth,
+    Matches,
+    Results,
+    SettingsError,
+    did_you_mean,
+)
+from pose_eval.render.table import number, text_table
 from pose_eval.settings import Settings
 
 Measured = TypeVar("Measured")
@@ -28,7 +34,6 @@ class Report:
     """
 
     stats: dict[str, float | None]
-    protocol: str
     counts: dict[str, int]
     warnings: tuple[str, ...]
     settings: Settings
@@ -38,11 +43,36 @@ class Report:
     curves: Curves
     sections: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def protocol(self) -> str:
+        """Whose numbers these are."""
+        return self.settings.protocol
+
+    @property
+    def ap(self) -> float | None:
+        """The mean AP over thresholds and categories; None where there is nobody to find."""
+        return self.stats["AP"]
+
+    def __getitem__(self, name: str) -> float | None:
+        """Return a number by its name: AP, AR50, AP/dog; an unknown one is a KeyError."""
+        known = self.all_stats()
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise KeyError(f"no number is called {name!r}{near}; there are {', '.join(known)}")
+        return known[name]
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return (
+            f"<Report: AP {number(self.ap, 3)}, {self.counts['detections']} detections of "
+            f"{self.counts['persons']} persons, {len(self.warnings)} warnings>"
+        )
+
     def measured(self) -> list[tuple[int, str]]:
         """Return index and name of the categories with persons or detections; all if none has."""
-        every = list(enumerate(category_names(self.gt)))
-        found = [(c, n) for c, n in every if _content(self.matches[c])]
-        return found or every
+        every = list(enumerate(self.gt.category_names()))
+        contents = [len(m.persons) + len(m.detections) for m in self.matches]
+        return [(c, name) for c, name in every if contents[c]] or every
 
     def each(self, measure: Callable[[int], Measured]) -> dict[str, Measured]:
         """Return what a function gives for each measured category (an index), by name.
@@ -61,16 +91,15 @@ class Report:
 
     def by_category(self) -> dict[str, dict[str, Any]]:
         """Return id, persons, detections and stats of each category, by its name."""
-        found = {}
-        for index, name in enumerate(category_names(self.gt)):
-            ignored = self.matches[index].gt_ignored[0]
-            found[name] = {
+        return {
+            name: {
                 "id": self.gt.categories[index].id,
-                "persons": int(np.count_nonzero(~ignored)),
+                "persons": int(np.count_nonzero(self.matches[index].counts())),
                 "detections": int(np.count_nonzero(self.results.category == index)),
-                "stats": coco_stats(curves_of(self.curves, index), self.settings),
+                "stats": coco_stats(self.curves.of(index), self.settings),
             }
-        return found
+            for index, name in enumerate(self.gt.category_names())
+        }
 
     def all_stats(self) -> dict[str, float | None]:
         """Return `stats`, and of several categories those of each: AP/cat, AP/dog, ..."""
@@ -87,7 +116,7 @@ class Report:
     def table(self, digits: int = 3) -> str:
         """Return the lines of pycocotools, "-" where it has -1, and one for each category."""
         settings = self.settings
-        names = {area_suffix(area.name): area.name for area in settings.areas}
+        names = {area.suffix: area.name for area in settings.areas}
         whole = f"{settings.thresholds[0]:0.2f}:{settings.thresholds[-1]:0.2f}"
         lines = []
         for name, value in self.stats.items():
@@ -100,8 +129,10 @@ class Report:
             if rest in ("_easy", "_medium", "_hard") and rest not in names:
                 column = f"type={rest[1:]:>6s}"
             line = f" {kind} @[ IoU={oks:<9} | {column} | maxDets={settings.max_dets:>3d} ] = "
-            lines.append(line + number(value, digits) + "\n")
-        return "".join(lines).rstrip("\n") + self._category_lines(digits)
+            lines.append(line + number(value, digits))
+        if len(self.gt.categories) > 1:
+            lines += ["", *text_table(self.category_rows(digits))]
+        return "\n".join(lines)
 
     def category_rows(self, digits: int) -> list[list[str]]:
         """Return the cells of a table: a header, and the numbers of each category."""
@@ -111,13 +142,13 @@ class Report:
             rows.append([name, str(entry["persons"]), str(entry["detections"]), *values])
         return rows
 
-    def to_json(self) -> str:
-        """Return stats (all digits), protocol, counts, warnings and sections as a JSON object."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return stats (all digits), protocol, counts, warnings and sections, as JSON has them."""
         settings = self.settings
-        content = {
-            "stats": self.stats,
+        return {
+            "stats": dict(self.stats),
             "protocol": self.protocol,
-            "counts": self.counts,
+            "counts": dict(self.counts),
             "warnings": list(self.warnings),
             "settings": {
                 "sigmas": [list(values) for values in settings.sigmas],
@@ -126,24 +157,12 @@ class Report:
                 "area_from": settings.area_from,
                 "max_dets": settings.max_dets,
                 "joints": None if settings.joints is None else list(settings.joints),
-                "categories": list(category_names(self.gt)),
+                "categories": list(self.gt.category_names()),
             },
             **({"categories": self.by_category()} if len(self.gt.categories) > 1 else {}),
             **self.sections,
         }
-        return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
-    def _category_lines(self, digits: int) -> str:
-        """Return a table of the numbers of each category; nothing of a single one."""
-        if len(self.gt.categories) == 1:
-            return ""
-        return "\n\n" + "\n".join(text_table(self.category_rows(digits)))
-
-
-def number(value: float | None, digits: int) -> str:
-    """Return a number, or a dash for what was not measured."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _content(matches: Matches) -> int:
-    return len(matches.persons) + len(matches.detections)
+    def to_json(self) -> str:
+        """Return the same as text."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"

@@ -1,11 +1,10 @@
 """Precision-recall curves and the numbers read from them, as pycocotools computes them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from pose_eval.coco.tables import Bools, Curves, Floats, GroundTruth, Matches, Results
+from pose_eval.coco.tables import Bools, Curves, Floats, GroundTruth, Ints, Matches, Results
 from pose_eval.settings import Settings
 
 RECALLS = np.linspace(0, 1, 101)
@@ -43,8 +42,8 @@ def accumulate(
                 continue
             for t in range(shape[0]):
                 right, wrong = matched[a, t] & counted[a, t], ~matched[a, t] & counted[a, t]
-                curve = _curve(right, wrong, num_persons, recalls)
-                precision[t, :, c, a], at, recall[t, c, a] = curve
+                found = curve(right, wrong, num_persons, recalls)
+                precision[t, :, c, a], at, recall[t, c, a] = found
                 reached = at < len(det_scores)
                 scores[t, :, c, a] = 0
                 scores[t, reached, c, a] = det_scores[at[reached]]
@@ -57,19 +56,18 @@ def _selection(
     """Return the positions of the detections and persons that take part."""
     detections = np.arange(len(category.detections))
     persons = np.arange(len(category.persons))
-    image = np.repeat(np.arange(len(category.det_start) - 1), np.diff(category.det_start))
+    image = category.det_image()
     if max_dets is not None:
         detections = detections[detections - category.det_start[image] < max_dets]
     if images is not None:
         detections = detections[images[image[detections]]]
-        gt_image = np.repeat(np.arange(len(category.gt_start) - 1), np.diff(category.gt_start))
-        persons = persons[images[gt_image]]
+        persons = persons[images[category.gt_image()]]
     return detections, persons
 
 
-def _curve(
+def curve(
     right: Bools, wrong: Bools, num_persons: int, recalls: Floats
-) -> tuple[Floats, np.ndarray, float]:
+) -> tuple[Floats, Ints, float]:
     """Return precision at the recalls, where each is reached, and the highest recall."""
     found = np.flatnonzero(right)  # precision need only be known where recall rises
     tp = np.arange(1.0, len(found) + 1)
@@ -83,24 +81,17 @@ def _curve(
     return sampled, at, len(found) / num_persons
 
 
-def average_precision(curves: Curves, settings: Settings, area: int, oks: float | None) -> float:
-    """Return AP over the thresholds, or at one of them; -1 where there is nothing to measure."""
-    return _mean(curves.precision[_chosen(settings, oks)][..., area])
+def average(
+    values: Floats, settings: Settings, area: int = 0, oks: float | None = None
+) -> float | None:
+    """Return the mean over the thresholds, or at one of them; None where nothing is measured.
 
-
-def average_recall(curves: Curves, settings: Settings, area: int, oks: float | None) -> float:
-    """Return AR over the thresholds, or at one of them; -1 where there is nothing to measure."""
-    return _mean(curves.recall[_chosen(settings, oks)][..., area])
-
-
-def _chosen(settings: Settings, oks: float | None) -> np.ndarray:
+    values: precision or recall of Curves.
+    """
     thresholds = np.asarray(settings.thresholds)
-    return np.flatnonzero((thresholds == oks) if oks is not None else thresholds > -1)
-
-
-def _mean(values: Floats) -> float:
-    values = values[values > -1]
-    return float(np.mean(values)) if values.size else -1.0
+    chosen = values[(thresholds == oks) if oks is not None else slice(None)][..., area]
+    chosen = chosen[chosen > -1]
+    return float(np.mean(chosen)) if chosen.size else None
 
 
 def coco_stats(curves: Curves, settings: Settings) -> dict[str, float | None]:
@@ -109,42 +100,20 @@ def coco_stats(curves: Curves, settings: Settings) -> dict[str, float | None]:
     None stands for COCO's -1; AP50 is None where 0.5 is not among the thresholds, APM where there
     is no area named medium. An area "tiny" gives AP_tiny and AR_tiny, "small" APS and ARS.
     """
-    areas = [a.name for a in settings.areas]
-    further = [name for name in areas if name not in ("all", "medium", "large")]
+    kinds = {"AP": curves.precision, "AR": curves.recall}
+    areas = {area.suffix: number for number, area in enumerate(settings.areas)}
     stats: dict[str, float | None] = {}
-    for kind, average in (("AP", average_precision), ("AR", average_recall)):
-        values = {
-            kind: average(curves, settings, 0, None),
-            f"{kind}50": average(curves, settings, 0, 0.5),
-            f"{kind}75": average(curves, settings, 0, 0.75),
-        }
-        for name in ("medium", "large"):
-            at = areas.index(name) if name in areas else None
-            values[kind + area_suffix(name)] = (
-                -1.0 if at is None else average(curves, settings, at, None)
-            )
-        stats |= {name: None if value == -1 else value for name, value in values.items()}
-    for kind, average in (("AP", average_precision), ("AR", average_recall)):
-        for name in further:
-            value = average(curves, settings, areas.index(name), None)
-            stats[kind + area_suffix(name)] = None if value == -1 else value
+    for kind, values in kinds.items():
+        stats[kind] = average(values, settings)
+        stats[f"{kind}50"] = average(values, settings, 0, 0.5)
+        stats[f"{kind}75"] = average(values, settings, 0, 0.75)
+        for suffix in ("M", "L"):
+            area = areas.get(suffix)
+            stats[kind + suffix] = None if area is None else average(values, settings, area)
+    for kind, values in kinds.items():
+        further = {suffix: area for suffix, area in areas.items() if suffix not in ("", "M", "L")}
+        stats |= {kind + suffix: average(values, settings, a) for suffix, a in further.items()}
     return stats
-
-
-def curves_of(curves: Curves, category: int) -> Curves:
-    """Return the curves of one category (an index) alone."""
-    one = slice(category, category + 1)
-    return replace(
-        curves,
-        precision=curves.precision[:, :, one],
-        scores=curves.scores[:, :, one],
-        recall=curves.recall[:, one],
-    )
-
-
-def area_suffix(name: str) -> str:
-    """Return what follows AP in the name of an area's number."""
-    return {"all": "", "small": "S", "medium": "M", "large": "L"}.get(name, f"_{name}")
 
 
 def crowd_stats(

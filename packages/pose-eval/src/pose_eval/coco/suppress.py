@@ -4,16 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pose_eval.coco.tables import Floats, Results, ResultsError, SettingsError, take
-from pose_eval.nms import (
-    SCORES,
-    Indices,
-    nearby_nms,
-    oks_nms,
-    per_image,
-    rescore,
-    soft_oks_nms,
-)
+from pose_eval.coco.tables import Results, ResultsError, SettingsError, take
+from pose_eval.nms import SCORES, Indices, nearby_nms, oks_nms, per_image, rescore, soft_oks_nms
 from pose_eval.settings import Settings
 
 # Our names and MMPose's, with MMPose's thresholds.
@@ -43,8 +35,8 @@ class Suppression:
     """What to do to the detections of an image, in MMPose's terms.
 
     nms: none, oks, soft or nearby. thr: its threshold. score: one of nms.SCORES, where `bbox` is
-    the score of the row. score_thr: joints above it count in bbox_keypoint. padding: of the box
-    whose area is used, None for the extent of the joints. max_dets: of soft and nearby NMS.
+    the score of the row. score_thr: keypoints above it count in bbox_keypoint. padding: of the box
+    whose area is used, None for the extent of the keypoints. max_dets: of soft and nearby NMS.
     """
 
     nms: str = "oks"
@@ -76,43 +68,34 @@ def suppress(results: Results, settings: Settings, how: Suppression) -> Results:
         raise ResultsError(
             f"{results.name} has no `bbox` in its rows; use the extent of the joints"
         )
-    scored = replace(results, scores=_scores(results, settings, how))
-    kept = []
+    kept, scores = [], results.scores.copy()
     for category, sigmas in enumerate(settings.sigmas):
         rows = np.flatnonzero(results.category == category)
-        kept.append(rows[_kept(take(scored, rows), sigmas, how)])
-    return take(scored, np.concatenate(kept))
-
-
-def _scores(results: Results, settings: Settings, how: Suppression) -> Floats:
-    scores = results.scores.copy()
-    for category, sigmas in enumerate(settings.sigmas):
-        rows = np.flatnonzero(results.category == category)
-        joints = results.keypoints[rows, : len(sigmas), 2]
-        scores[rows] = rescore(results.scores[rows], joints, how.score, how.score_thr)
-    return scores
+        joint_scores = results.keypoints[rows, : len(sigmas), 2]
+        scores[rows] = rescore(scores[rows], joint_scores, how.score, how.score_thr)
+        kept.append(rows[_kept(take(replace(results, scores=scores), rows), sigmas, how)])
+    return take(replace(results, scores=scores), np.concatenate(kept))
 
 
 def _kept(results: Results, sigmas: tuple[float, ...], how: Suppression) -> Indices:
     """Return the rows to keep of the results of one category."""
     keypoints, scores = results.keypoints[:, : len(sigmas)], results.scores
+    if how.nms == "none":
+        return np.arange(len(scores))
     if how.padding is None or results.bbox is None:
         area = np.prod(np.ptp(keypoints[..., :2], axis=1), axis=1)
     else:
         area = results.bbox[:, 2] * results.bbox[:, 3] * how.padding**2
+    most = {"nearby": 30, "soft": 20}.get(how.nms, 0) if how.max_dets is None else how.max_dets
 
     def keep(rows: Indices) -> Indices:
         here = keypoints[rows], scores[rows]
         if how.nms == "nearby":
-            most = 30 if how.max_dets is None else how.max_dets
             return nearby_nms(*here, how.thr, max_dets=most)
         if how.nms == "soft":
-            most = 20 if how.max_dets is None else how.max_dets
             return soft_oks_nms(*here, area[rows], how.thr, sigmas=sigmas, max_dets=most)
         return oks_nms(*here, area[rows], how.thr, sigmas=sigmas)
 
-    if how.nms == "none":
-        return np.arange(len(scores))
     return per_image(results.image, keep)
 
 

@@ -1,13 +1,16 @@
 """The arrays that everything in this package reads: ground truth, results, matches, curves.
 
 Image ids and category ids appear once each, sorted as np.unique sorts them; everywhere else an
-image or a category is an index into those. Categories may differ in their number of joints:
-`keypoints` has the largest number K, and a category with fewer joints uses the first of them (the
-rest is zero).
+image or a category is an index into those. Categories may differ in their number of keypoints:
+`keypoints` has the largest number K, and a category with fewer uses the first of them (the rest is
+zero).
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +28,31 @@ class SettingsError(ResultsError):
     """An argument of the evaluation that makes no sense, alone or for this ground truth."""
 
 
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the nearest known word, "" if none is near."""
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(word).lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def one_line(table: Any) -> str:
+    """Return a dataclass as repr shows it: arrays by their shape, what is long by its length."""
+
+    def short(value: Any) -> str:
+        if isinstance(value, np.ndarray):
+            return f"<{value.dtype} {value.shape}>"
+        long = isinstance(value, tuple | list | dict) and len(repr(value)) > 60
+        return f"<{len(value)} values>" if long else repr(value)
+
+    values = ", ".join(f"{f.name}={short(getattr(table, f.name))}" for f in fields(table))
+    return f"{type(table).__name__}({values})"
+
+
 @dataclass(frozen=True, eq=False)
 class Category:
     """What a category id stands for.
 
-    joint_names: as in the ground truth, else "joint 0", "joint 1", ...; links: pairs of joint
+    joint_names: as in the ground truth, else "joint 0", "joint 1", ...; links: pairs of keypoint
     indices (from 0), for drawing.
     """
 
@@ -37,11 +60,12 @@ class Category:
     name: str
     joint_names: tuple[str, ...]
     links: tuple[tuple[int, int], ...]
+    __repr__ = one_line
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The annotations of one file, in file order: I images, N persons, at most K joints.
+    """The annotations of one file, in file order: I images, N persons, at most K keypoints.
 
     name: of the file, for messages. image_ids (I,): integers or strings, sorted. image_sizes (I,
     2): width, height, 0 where the file has none. crowd_index (I,): CrowdPose's, or None; NaN where
@@ -65,6 +89,17 @@ class GroundTruth:
     area: Floats
     crowd: Bools
     num_keypoints: Ints
+    __repr__ = one_line
+
+    def counts(self) -> Bools:
+        """Tell who is to be found, (N,): persons with labelled keypoints, no crowds."""
+        return ~self.crowd & (self.num_keypoints > 0)
+
+    def category_names(self) -> tuple[str, ...]:
+        """Return what to call each category: its name, with the id where two have the same."""
+        times = Counter(c.name for c in self.categories)
+        called = (c.name if times[c.name] == 1 else f"{c.name} ({c.id})" for c in self.categories)
+        return tuple(called)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +108,7 @@ class Results:
 
     image, category (M,): indices into the ground truth. keypoints (M, K, 3): x, y, score. scores
     (M,). bbox (M, 4): x, y, w, h, or None where the area of a detection is the extent of its
-    joints. row (M,): the number of the row in the file, from 0 (rows that were dropped leave
+    keypoints. row (M,): the number of the row in the file, from 0 (rows that were dropped leave
     gaps).
     """
 
@@ -84,19 +119,18 @@ class Results:
     scores: Floats
     bbox: Floats | None
     row: Ints
+    __repr__ = one_line
 
 
-def take(results: Results, rows: NDArray[Any]) -> Results:
-    """Return some rows of the results."""
-    return replace(
-        results,
-        image=results.image[rows],
-        category=results.category[rows],
-        keypoints=results.keypoints[rows],
-        scores=results.scores[rows],
-        bbox=None if results.bbox is None else results.bbox[rows],
-        row=results.row[rows],
-    )
+Table = TypeVar("Table", GroundTruth, Results)
+_BY_ROW = {"ids", "image", "category", "keypoints", "bbox", "area", "crowd", "num_keypoints"}
+_BY_ROW |= {"scores", "row"}
+
+
+def take(table: Table, rows: NDArray[Any]) -> Table:
+    """Return some persons of the ground truth, or some rows of the results."""
+    columns = {f.name: getattr(table, f.name) for f in fields(table) if f.name in _BY_ROW}
+    return replace(table, **{key: v[rows] for key, v in columns.items() if v is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +163,26 @@ class Matches:
     gt_match: NDArray[np.int32]
     det_ignored: Bools
     gt_ignored: Bools
+    __repr__ = one_line
+
+    def counts(self) -> Bools:
+        """Tell which persons are to be found, (G,), whatever their area."""
+        return ~self.gt_ignored[0]
+
+    def det_image(self) -> Ints:
+        """Return the image of each detection, (D,)."""
+        return np.repeat(np.arange(len(self.det_start) - 1), np.diff(self.det_start))
+
+    def gt_image(self) -> Ints:
+        """Return the image of each person, (G,)."""
+        return np.repeat(np.arange(len(self.gt_start) - 1), np.diff(self.gt_start))
+
+    def of_image(self, image: int) -> tuple[slice, slice, Floats]:
+        """Return the detections and persons of an image, and their OKS (detections, persons)."""
+        dets = slice(int(self.det_start[image]), int(self.det_start[image + 1]))
+        gts = slice(int(self.gt_start[image]), int(self.gt_start[image + 1]))
+        oks = self.oks[self.pair_start[image] : self.pair_start[image + 1]]
+        return dets, gts, oks.reshape(dets.stop - dets.start, gts.stop - gts.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,3 +198,14 @@ class Curves:
     precision: Floats
     scores: Floats
     recall: Floats
+    __repr__ = one_line
+
+    def of(self, category: int) -> "Curves":
+        """Return the curves of one category (an index) alone."""
+        one = slice(category, category + 1)
+        return replace(
+            self,
+            precision=self.precision[:, :, one],
+            scores=self.scores[:, :, one],
+            recall=self.recall[:, one],
+        )

@@ -2,15 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from pose_eval import __version__
 from pose_eval.coco.report import Report
 from pose_eval.coco.tables import SettingsError
-from pose_eval.commands.arguments import add_settings, read_checked, read_reports, say
-from pose_eval.commands.gates import add_gate, outcome, too_low
+from pose_eval.commands import options
 from pose_eval.render import files
-from pose_eval.render.text import WRITERS, emit, write_file
+from pose_eval.render.table import csv_table
 
 EPILOG = """other commands: check, errors, compare, nms, pck, sigmas; see pose-eval COMMAND --help
 exit codes: 0 done, 1 bad data, 2 bad arguments, 3 a gate failed"""
@@ -31,96 +29,79 @@ def run(argv: Sequence[str]) -> int:
             raise SettingsError("--images-dir needs --format html")
         if not args.images_dir.is_dir():
             raise SettingsError(f"--images-dir {args.images_dir}: there is no such folder")
-    for name in FILES:
-        if (path := getattr(args, name)) is not None and not path.parent.is_dir():
+    written = {name: getattr(args, name) for name in FILES if getattr(args, name) is not None}
+    for path in written.values():
+        if not path.parent.is_dir():
             raise SettingsError(f"cannot write {path}: there is no folder {path.parent}")
     if args.check:
-        table, warnings = read_checked(args)
-        say(warnings, args.quiet)
+        evaluator = options.evaluator_of(args, [args.results])
+        evaluator.update(args.results)
+        table, warnings = evaluator.collected()
+        options.warn(warnings, args.quiet)
         print(f"{table.name}: {len(table.row)} rows are in order")
         return 0
-    report = read_reports(args, [args.results])[0]
-    failures = too_low(report.all_stats(), args.fail_below)
-    for name, content in FILES.items():
-        if getattr(args, name) is not None:
-            write_file(getattr(args, name), content(report))
-    emit(written(report, args), args.out)
-    return outcome(failures)
+    (report,) = options.read_reports(args, args.results)
+    failures = options.too_low(report.all_stats(), args.fail_below)
+    for name, path in written.items():
+        options.emit(FILES[name](report), path)
+    options.emit(_content(report, args), args.out)
+    return options.exit_code(failures)
 
 
-def written(report: Report, args: argparse.Namespace) -> str:
+def _content(report: Report, args: argparse.Namespace) -> str:
     """Return the report in the format asked for, with what else was asked for."""
     more = args.bootstrap or args.breakdown
-    if args.format == "csv" and more:
-        raise SettingsError("--bootstrap and --breakdown need text, json, md or html")
-    if args.format in WRITERS and not more:
-        return WRITERS[args.format](report, args.digits)
+    if args.format == "csv":
+        if more:
+            raise SettingsError("--bootstrap and --breakdown need text, json, md or html")
+        return csv_table([("name", "value"), *report.all_stats().items()])
+    table = report.table(args.digits) + "\n"
+    if args.format in ("text", "json") and not more:
+        return report.to_json() if args.format == "json" else table
     # Imported here: the ten numbers do without.
-    from pose_eval.analysis.overview import analyse, with_breakdown, with_intervals
+    from pose_eval.analysis.overview import analyse, with_sections
     from pose_eval.render.html import page
-    from pose_eval.render.markdown import appendix, markdown
+    from pose_eval.render.parts import breakdown, markdown, numbers
+    from pose_eval.render.table import as_markdown
 
-    if args.format == "json":
-        report = with_intervals(report, args.bootstrap, args.seed) if args.bootstrap else report
-        return WRITERS["json"](with_breakdown(report) if args.breakdown else report, args.digits)
-    default = 0 if args.format == "text" else 1000
+    default = 1000 if args.format in ("md", "html") else 0
     replicates = default if args.bootstrap is None else args.bootstrap
     analysis = analyse(report, replicates=replicates, seed=args.seed)
     if args.format == "html":
         return page(analysis, args.digits, args.images_dir)
     if args.format == "md":
         return markdown(analysis, args.digits)
-    return WRITERS["text"](report, args.digits) + appendix(analysis, args.digits, args.breakdown)
+    if args.format == "json":
+        return with_sections(analysis, args.breakdown).to_json()
+    parts = [numbers(analysis, args.digits)] if replicates else []
+    parts += breakdown(analysis, args.digits) if args.breakdown else []
+    return f"{table}\n{as_markdown(parts)}"
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    found = argparse.ArgumentParser(
-        prog="pose-eval",
-        description="Print the COCO keypoint numbers of a results file.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = found.add_argument
-    add("results", help="results: a list of rows as JSON or JSON lines, .gz or not; - is stdin")
-    add("--version", action="version", version=f"pose-eval {__version__}")
-    add("--check", action="store_true", help="check both files, evaluate nothing")
-
-    add_settings(found)
-    add = found.add_argument_group("output").add_argument
-    add("--format", choices=(*WRITERS, "md", "html"), default="text")
-    add("-o", "--out", type=Path, help="write there instead of to stdout")
-    add("--digits", type=digits, default=3, help="digits of the numbers in tables (3)")
-    add(
+    output = (
+        *options.OUTPUT,
         "--bootstrap",
-        type=count,
-        metavar="N",
-        help="95 %% intervals from N replicates of the images (0; in md and html 1000)",
-    )
-    add("--seed", type=int, default=0, help="of the bootstrap (0)")
-    add(
+        "--seed",
         "--breakdown",
-        action="store_true",
-        help="joints, groups of persons and errors, in text and JSON (md and html have them)",
+        "--images-dir",
+        "--fail-below",
     )
-    add("--images-dir", type=Path, metavar="FOLDER", help="draw the worst images, in html")
-    add_gate(found, "exit with 3 if this number is lower; may be repeated")
-    add("--quiet", action="store_true", help="no warnings")
-    add("--matches", type=Path, metavar="F.json", help="OKS and matches of every image")
-    add("--curves", type=Path, metavar="F.csv", help="precision and score at each recall")
-    add("--per-image", type=Path, metavar="F.csv", help="right, wrong, missed of each image")
+    help_text = "95 %% intervals from N replicates of the images (0; in md and html 1000)"
+    found = options.command_parser(
+        "",
+        "Print the COCO keypoint numbers of a results file.",
+        options.RESULTS,
+        {
+            **options.SETTINGS,
+            "output": (*output, "--check", "--matches", "--curves", "--per-image"),
+        },
+        {
+            "--format": {"choices": ("text", "json", "csv", "md", "html")},
+            "--bootstrap": {"type": options.whole(0), "default": None, "help": help_text},
+        },
+        EPILOG,
+    )
+    found.add_argument("--version", action="version", version=f"pose-eval {__version__}")
     return found
-
-
-def count(text: str) -> int:
-    """Read a whole number from 0 on."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def digits(text: str) -> int:
-    """Read a number of digits from 0 to 17."""
-    if not text.isdecimal() or int(text) > 17:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of digits from 0 to 17")
-    return int(text)

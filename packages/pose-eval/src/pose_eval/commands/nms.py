@@ -2,20 +2,17 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pose_eval.coco.suppress import Suppression, parse_suppression, suppress
-from pose_eval.commands.arguments import add_suppression
+from pose_eval.commands import options
 from pose_eval.commands.check import assumed
 from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.results import parse_rows, read_results
 from pose_eval.io.source import name_of, read_bytes
-from pose_eval.render.text import emit
 from pose_eval.settings import Settings
 from pose_eval.sigmas import sigmas_of_categories
 
@@ -28,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
     rows = parse_rows(read_bytes(args.file, name), name)
     found = _suppressed(rows, name, args, how) if rows != [] else []
     text = "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n" if found else "[]\n"
-    emit(text, args.out)
+    options.emit(text, args.out)
     if args.out is not None:
         print(f"{args.out}: {len(found)} of {len(rows)} rows")
     return 0
@@ -40,8 +37,7 @@ def _suppressed(
     """Return the rows that remain; raises ResultsError naming the row that is bad."""
     gt = assumed(rows, name) if args.gt is None else read_ground_truth(args.gt)[0]
     table, warnings = read_results(rows, gt, name=name)
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    options.warn(warnings)
     used = np.unique(table.category)
     settings = Settings(sigmas_of_categories(args.sigmas, gt.categories, None, "coco", used))
     kept = suppress(table, settings, how)
@@ -54,17 +50,17 @@ def _suppressed(
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    found = argparse.ArgumentParser(
-        prog="pose-eval nms",
-        description="Remove duplicate detections; rows are written image by image, in the order "
-        "of the NMS, with all their keys.",
+    names = "annotations: the names of categories, if --sigmas has names"
+    most = "of an image, for soft (20) and nearby (30, 0: all)"
+    return options.command_parser(
+        "nms",
+        "Remove duplicate detections; rows are written image by image, in the order of the NMS, "
+        "with all their keys.",
+        {"file": "a list of rows; - is stdin"},
+        {"what is done": (*options.SUPPRESSION, "--sigmas", "--gt", "--max-dets", "--out")},
+        {
+            "--nms": {"help": "oks:0.9, soft:0.9, nearby:0.05 or none (oks)"},
+            "--gt": {"required": False, "help": names},
+            "--max-dets": {"default": None, "help": most},
+        },
     )
-    found.add_argument("file", help="results: a list of rows; - is stdin")
-    add_suppression(found)
-    found.add_argument("--sigmas", help="coco, crowdpose, aic, mpii, a file, or numbers (coco)")
-    found.add_argument("--gt", help="annotations: the names of categories, if --sigmas has names")
-    found.add_argument(
-        "--max-dets", type=int, help="of an image, for soft (20) and nearby (30, 0: all)"
-    )
-    found.add_argument("-o", "--out", type=Path, help="write there instead of to stdout")
-    return found

@@ -3,16 +3,16 @@
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pose_eval.analysis.spread import Spread, spread
 from pose_eval.coco.tables import GroundTruth, ResultsError
+from pose_eval.commands import options
 from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.source import name_of, parse_json, read_bytes
-from pose_eval.render.text import emit
+from pose_eval.render.table import text_table
 
 
 def run(argv: Sequence[str]) -> int:
@@ -24,7 +24,7 @@ def run(argv: Sequence[str]) -> int:
     if isinstance(rows, list) and any(isinstance(r, dict) and r.get("id") is None for r in rows):
         rows = [{**r, "id": n} if isinstance(r, dict) else r for n, r in enumerate(rows)]
         content = {**content, "annotations": rows}
-    gt, _ = read_ground_truth(content, area_from=args.area, name=name)
+    gt, _ = read_ground_truth(content, area_from=args.area or "ann", name=name)
     if len(gt.categories) != 1:
         raise ResultsError(f"{name} has {len(gt.categories)} categories with joints; give one")
     person = _persons(content["annotations"], gt, args.by, name)
@@ -33,25 +33,21 @@ def run(argv: Sequence[str]) -> int:
     without = [names[k] for k in np.flatnonzero(found.repeats == 0)]
     if without:
         raise ResultsError(f"{name}: no person has {', '.join(without)} annotated twice")
-    if args.format == "json":
-        output = json.dumps(found.sigmas.tolist()) + "\n"
-    else:
-        output = text(found, names)
-    emit(output, args.out)
+    json_text = json.dumps(found.sigmas.tolist()) + "\n"
+    options.emit(json_text if args.format == "json" else text(found, names), args.out)
     return 0
 
 
 def text(found: Spread, names: Sequence[str]) -> str:
-    """Return a line for each joint, and the list that --sigmas takes."""
-    wide = max(5, *(len(name) for name in names))
-    lines = [f"{'joint':{wide}s}   sigma  +-      repeats"]
+    """Return a line for each keypoint, and the list that --sigmas takes."""
+    rows = [["joint", "sigma", "+-", "repeats"]]
     for name, sigma, repeats in zip(names, found.sigmas, found.repeats, strict=True):
         # d^2 has two normal parts, so sigma^2 has 2 degrees of freedom for each repeat.
-        lines.append(
-            f"{name:{wide}s} {sigma:7.4f} {sigma / np.sqrt(4 * repeats):7.4f} {repeats:8d}"
-        )
-    lines += ["", f"{found.persons} persons are annotated more than once", ""]
-    return "\n".join(lines) + "--sigmas " + ",".join(f"{s:.4f}" for s in found.sigmas) + "\n"
+        error = sigma / np.sqrt(4 * repeats)
+        rows.append([name, f"{sigma:.4f}", f"{error:.4f}", str(repeats)])
+    listed = ",".join(f"{sigma:.4f}" for sigma in found.sigmas)
+    count = f"{found.persons} persons are annotated more than once"
+    return "\n".join([*text_table(rows), "", count, "", f"--sigmas {listed}", ""])
 
 
 def _persons(rows: Any, gt: GroundTruth, key: str, name: str) -> Any:
@@ -86,20 +82,10 @@ def _value(row: Any, path: str) -> Any:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    found = argparse.ArgumentParser(
-        prog="pose-eval sigmas",
-        description="Print the sigmas of joints from a COCO annotation file in which the same "
-        "persons are annotated several times.",
+    return options.command_parser(
+        "sigmas",
+        "Print the sigmas of keypoints from a COCO annotation file in which the same persons are\n"
+        "annotated several times.",
+        {"file": "COCO annotations; - is stdin"},
+        {"what is done": ("--by", "--area", "--format", "--out")},
     )
-    found.add_argument("file", help="COCO annotations; - is stdin")
-    found.add_argument(
-        "--by",
-        metavar="KEY",
-        default="person_id",
-        help="key of an annotation that is the same for one person of an image (person_id); "
-        "attributes.KEY for one of its attributes",
-    )
-    found.add_argument("--area", choices=("ann", "bbox"), default="ann", help="as in pose-eval")
-    found.add_argument("--format", choices=("text", "json"), default="text")
-    found.add_argument("-o", "--out", type=Path, help="write there instead of to stdout")
-    return found

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, ResultsError
+from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, ResultsError, take
 from pose_eval.io import hints
-from pose_eval.io.category_entries import Categories
+from pose_eval.io.categories import Categories
 from pose_eval.io.columns import Columns, id_array, lookup, raise_problems, some
 from pose_eval.io.images import Images
 
@@ -37,19 +37,16 @@ def build(
     """
 
     def where(row: Any) -> str:
-        own = f"id {columns.ids['id'][row]}, " if columns.has["id"][row] else ""
-        return f"{name} annotation {numbers[row]} ({own}image {columns.ids['image_id'][row]})"
+        own = f"id {columns['id'][row]}, " if columns.has["id"][row] else ""
+        return f"{name} annotation {numbers[row]} ({own}image {columns['image_id'][row]})"
 
     image, category = _indices(columns, images, categories, where)
     ids = _ids(name, columns, where)
-    stored = columns.has["num_keypoints"]
-    keypoints = columns.poses()
+    stored, keypoints = columns.has["num_keypoints"], columns.poses()
     counted = (keypoints[..., 2] > 0).sum(axis=1)
-    num_keypoints = np.where(stored & (not recount), columns.ints["num_keypoints"], counted)
-    bbox = _boxes(columns.bbox, columns.has["bbox"], keypoints)
-    area = _areas(columns, bbox, area_from, where)
-    known, warnings = _kept(name, columns, images, categories, image, category)
-    keep: Any = slice(None) if known.all() else known  # without a copy of the usual file
+    num_keypoints = np.where(stored & (not recount), columns["num_keypoints"], counted)
+    bbox = _boxes(columns["bbox"], columns.has["bbox"], keypoints)
+    known, warnings = _known(name, columns, images, categories, image, category)
     gt = GroundTruth(
         name=name,
         categories=categories.with_joints,
@@ -57,43 +54,44 @@ def build(
         file_names=images.file_names,
         image_sizes=images.sizes,
         crowd_index=images.crowd_index,
-        ids=ids[keep],
-        image=image[keep],
-        category=category[keep],
-        keypoints=keypoints[keep],
-        bbox=bbox[keep],
-        area=area[keep],
-        crowd=columns.ints["iscrowd"][keep] != 0,
-        num_keypoints=num_keypoints[keep].astype(np.int64),
+        ids=ids,
+        image=image,
+        category=category,
+        keypoints=keypoints,
+        bbox=bbox,
+        area=_areas(columns, bbox, area_from, where),
+        crowd=columns["iscrowd"] != 0,
+        num_keypoints=num_keypoints.astype(np.int64),
     )
+    gt = gt if known.all() else take(gt, known)  # without a copy of the usual file
     unasked = {"area": area_from == "bbox", "num_keypoints": recount}
     for key, how in _DERIVED.items():
-        lacking = numbers[keep][~columns.has[key][keep]]
+        lacking = numbers[known & ~columns.has[key]]
         if len(lacking) and not unasked.get(key):
             text = f"{name}: {len(lacking)} annotations have no {key}"
             text = f"{text} (first: annotation {lacking[0]}): {how}"
             warnings.append(hints.warning("derived-values", text))
     differs = stored & ((num_keypoints == 0) != (counted == 0))
-    ignore = columns.ints["ignore"] != 0
-    return gt, [*warnings, *hints.of_flags(gt, differs[keep], ignore[keep])]
+    return gt, [*warnings, *hints.of_flags(gt, differs[known], columns["ignore"][known] != 0)]
 
 
 def _indices(
     columns: Columns, images: Images, categories: Categories, where: Callable[[Any], str]
 ) -> tuple[Ints, Ints]:
     """Return image and category of each row as indices, -1 for those that are not listed."""
-    own = columns.ids["category_id"].copy()
-    if not columns.has["category_id"].all():
-        lacking = np.flatnonzero(~columns.has["category_id"])
+    own = columns["category_id"]
+    lacking = np.flatnonzero(~columns.has["category_id"])
+    if len(lacking):
         if categories.only is None:
             count = len(categories.with_joints)
             text = f"has no category_id, and there are {count} categories with joints"
             raise_problems([f"{where(row)}: {text}" for row in lacking])
+        own = own.copy()
         own[lacking] = categories.only
         own = id_array(own.tolist())
     found = []
     for key, values, known, listed in (
-        ("image_id", columns.ids["image_id"], images.ids, "images"),
+        ("image_id", columns["image_id"], images.ids, "images"),
         ("category_id", own, id_array([c.id for c in categories.with_joints]), "categories"),
     ):
         is_text = known.dtype.kind == "U"
@@ -112,11 +110,9 @@ def _indices(
 
 def _ids(name: str, columns: Columns, where: Callable[[Any], str]) -> NDArray[Any]:
     """Return the ids of the annotations, those without one numbered; raises for equal ids."""
-    ids = columns.ids["id"]
-    lacking = np.flatnonzero(~columns.has["id"])
+    ids, lacking = columns["id"], np.flatnonzero(~columns.has["id"])
     if len(lacking):
-        given = [key for key in ids.tolist() if key is not None]
-        first = max([0, *(key for key in given if isinstance(key, int))]) + 1
+        first = max([0, *(key for key in ids.tolist() if isinstance(key, int))]) + 1
         if first + len(lacking) > 2**63:
             raise ResultsError(f"{where(lacking[0])}: has no id, and none is left above {first}")
         ids = ids.copy()
@@ -136,7 +132,7 @@ def _ids(name: str, columns: Columns, where: Callable[[Any], str]) -> NDArray[An
 
 
 def _boxes(bbox: Floats, has: Bools, keypoints: Floats) -> Floats:
-    """Return the boxes, (N, 4), from the labelled joints where there is none."""
+    """Return the boxes, (N, 4), from the labelled keypoints where there is none."""
     if has.all():
         return bbox
     labelled = keypoints[~has, :, 2:] > 0  # (n, K, 1)
@@ -157,13 +153,13 @@ def _areas(columns: Columns, bbox: Floats, area_from: str, where: Callable[[Any]
     derived = np.maximum(bbox[:, 2] * bbox[:, 3] * 0.53, 0)  # a negative box has none
     if area_from == "bbox":
         return derived
-    area = np.where(columns.has["area"], columns.floats["area"], derived)
+    area = np.where(columns.has["area"], columns["area"], derived)
     bad = np.flatnonzero(area < 0)
     raise_problems([f"{where(r)}: area must not be negative, got {area[r]:g}" for r in bad])
     return area
 
 
-def _kept(
+def _known(
     name: str,
     columns: Columns,
     images: Images,
@@ -171,17 +167,16 @@ def _kept(
     image: Ints,
     category: Ints,
 ) -> tuple[Bools, list[str]]:
-    """Return which rows have an image and a category (all: everything), and warnings."""
+    """Return which rows have an image and a category that are listed, and warnings."""
     warnings = []
-    for key, index, known in (
-        ("image_id", image, images.ids.tolist()),
-        ("category_id", category, list(categories.joints)),
+    for key, index, listed, known in (
+        ("image_id", image, "images", images.ids.tolist()),
+        ("category_id", category, "categories", list(categories.joints)),
     ):
         lost = np.flatnonzero(index < 0)
         if not len(lost):
             continue
-        listed = key.replace("_id", "s").replace("ys", "ies")
-        theirs = some(list(dict.fromkeys(str(each) for each in columns.ids[key][lost].tolist())), 5)
+        theirs = some(list(dict.fromkeys(str(each) for each in columns[key][lost].tolist())), 5)
         text = f"{name}: {key} of {len(lost)} annotations is not in `{listed}` ({theirs})"
         if len(lost) == len(index):
             own = some([str(each) for each in known if each is not None], 5)

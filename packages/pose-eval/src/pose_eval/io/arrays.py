@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_eval.coco.tables import Floats, Ints, ResultsError
-from pose_eval.io.columns import FLOATS, IDS, INTS, Columns, fitted
-from pose_eval.io.rows import LISTS, MOST_JOINTS, other_count
-
-_WHOLE = {"iscrowd": "0 or 1", "num_keypoints": "a whole number", "ignore": "a whole number"}
+from pose_eval.coco.tables import Bools, Floats, ResultsError
+from pose_eval.io.columns import IDS, KEYS, MOST_JOINTS, WHOLE, Columns, blank, fitted
+from pose_eval.io.rows import other_count
 
 
 def is_arrays(source: Any) -> bool:
@@ -33,51 +31,36 @@ def arrays_to_columns(
     the array, and the row.
     """
     notes: Counter[str] = Counter()
-    has_key = {key: arrays.get(key) is not None for key in (*required, *optional)}
+    given = {key for key in (*required, *optional) if arrays.get(key) is not None}
     keypoints = _poses(np.asarray(arrays["keypoints"]), name)  # (M, K, 3)
     count, found, width = len(keypoints), keypoints.shape[1], max(joints.values())
     for key in required:
-        if not has_key[key]:
+        if key not in given:
             raise ResultsError(f"{name} has no array {key}")
     if found != width and not (least and found >= least):
         hint = other_count(3 * found, width, joints) if "score" in required else ""
         raise ResultsError(
             f"{name}: keypoints has {found} joints, the ground truth has {width}{hint}"
         )
-    has = {key: np.full(count, has_key.get(key, False)) for key in (*IDS, *INTS, *FLOATS, *LISTS)}
-
-    def column(key: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        array = np.asarray(arrays[key])
+    values = {key: blank(key, count, 0) for key in KEYS}
+    flat = np.ascontiguousarray(keypoints).reshape(count, 3 * found)
+    values["keypoints"] = fitted(flat, width)
+    for key in sorted(given - {"keypoints"}, key=KEYS.index):
+        array, what = np.asarray(arrays[key]), f"{name}: {key}"
         if len(array) != count:
-            raise ResultsError(f"{name}: {key} has {len(array)} rows, keypoints has {count}")
+            raise ResultsError(f"{what} has {len(array)} rows, keypoints has {count}")
+        shape = values[key].shape
         if array.shape != shape:
-            raise ResultsError(f"{name}: {key} must be an array {shape}, got shape {array.shape}")
-        return array
-
-    ids: dict[str, NDArray[Any]] = {}
-    for key in IDS:
-        if has_key.get(key):
-            ids[key] = ids_of(column(key, (count,)), f"{name}: {key}", notes)
-        elif key in has_key:
-            ids[key] = np.full(count, None, object)
-    ints = {key: np.zeros(count, np.int64) for key in INTS}
-    for key in INTS:
-        if has_key.get(key):
-            values = finite(column(key, (count,)), f"{name}: {key}")
-            wrong = values != np.floor(values)
-            wrong |= ~np.isin(values, (0, 1)) if key == "iscrowd" else wrong
-            _first_wrong(wrong, f"{name}: {key}", f"must be {_WHOLE[key]}", values)
-            ints[key] = values.clip(-1, MOST_JOINTS).astype(np.int64)
-    floats = {key: np.full(count, np.nan) for key in FLOATS}
-    for key in FLOATS:
-        if has_key.get(key):
-            floats[key] = finite(column(key, (count,)), f"{name}: {key}")
-    bbox = np.full((count, 4), np.nan)
-    if has_key.get("bbox"):
-        bbox = finite(column("bbox", (count, 4)), f"{name}: bbox")
-    has["num_keypoints"] &= ints["num_keypoints"] >= 0
-    flat = fitted(np.ascontiguousarray(keypoints).reshape(count, 3 * found), width)
-    return Columns(ids, ints, floats, flat, bbox, has, notes)
+            raise ResultsError(f"{what} must be an array {shape}, got shape {array.shape}")
+        if key in IDS:
+            values[key] = ids_of(array, what, notes)
+        elif key in WHOLE:
+            values[key] = _whole(key, array, what)
+        else:
+            values[key] = finite(array, what)
+    has = {key: np.full(count, key in given) for key in KEYS}
+    has["num_keypoints"] &= values["num_keypoints"] >= 0
+    return Columns(values, has, notes)
 
 
 def ids_of(array: NDArray[Any], what: str, notes: Counter[str]) -> NDArray[Any]:
@@ -91,10 +74,10 @@ def ids_of(array: NDArray[Any], what: str, notes: Counter[str]) -> NDArray[Any]:
     if array.dtype.kind == "f":
         good = np.isfinite(array) & (np.abs(array) < 2.0**63)
         good &= np.floor(np.where(good, array, 0.5)) == array
-        _first_wrong(~good, what, "must be an integer", array)
+        _raise_first(~good, array, what, "must be an integer")
         notes["float-ids"] += len(array)
     if array.dtype == np.uint64:
-        _first_wrong(array >= 2**63, what, "has more digits than an id can have", array)
+        _raise_first(array >= 2**63, array, what, "has more digits than an id can have")
     return array.astype(np.int64)
 
 
@@ -103,8 +86,16 @@ def finite(array: NDArray[Any], what: str) -> Floats:
     if array.dtype.kind not in "biuf" and array.size:
         raise ResultsError(f"{what} must be numbers, got an array of {array.dtype}")
     values = array.astype(np.float64)
-    _first_wrong(~np.isfinite(values), what, "must be a finite number", array)
+    _raise_first(~np.isfinite(values), array, what, "must be a finite number")
     return values
+
+
+def _whole(key: str, array: NDArray[Any], what: str) -> NDArray[np.int64]:
+    values = finite(array, what)
+    if key == "iscrowd":
+        _raise_first(~np.isin(values, (0, 1)), values, what, "must be 0 or 1")
+    _raise_first(values != np.floor(values), values, what, "must be a whole number")
+    return values.clip(-1, MOST_JOINTS).astype(np.int64)
 
 
 def _poses(array: NDArray[Any], name: str) -> Floats:
@@ -116,14 +107,10 @@ def _poses(array: NDArray[Any], name: str) -> Floats:
     return finite(array, f"{name}: keypoints")
 
 
-def _first_wrong(
-    wrong: NDArray[np.bool_], what: str, text: str, array: NDArray[Any] | None = None
-) -> None:
+def _raise_first(wrong: Bools, array: NDArray[Any], what: str, text: str) -> None:
     """Raise a ResultsError with the place of the first that is wrong, if any is."""
-    places: Ints = np.argwhere(wrong)
-    if not len(places):
-        return
-    at = tuple(places[0].tolist())
-    got = "" if array is None else f", got {array[at]}"
-    more = f" ({len(places)} such values)" if len(places) > 1 else ""
-    raise ResultsError(f"{what}[{', '.join(map(str, at))}] {text}{got}{more}")
+    places = np.argwhere(wrong).tolist()
+    if places:
+        where = ", ".join(map(str, places[0]))
+        more = f" ({len(places)} such values)" if len(places) > 1 else ""
+        raise ResultsError(f"{what}[{where}] {text}, got {array[tuple(places[0])]}{more}")

@@ -16,56 +16,65 @@ from pose_eval.coco.tables import Bools, Floats, Ints, ResultsError
 
 SHOWN = 5  # how many bad rows an error lists
 
-IDS = ("image_id", "category_id", "id")
-INTS = ("iscrowd", "num_keypoints", "ignore")
-FLOATS = ("score", "area")
+IDS = ("image_id", "category_id", "id")  # integers or text
+WHOLE = ("iscrowd", "num_keypoints", "ignore")
+NUMBERS = ("score", "area")
+LISTS = ("keypoints", "bbox")  # an empty one is a missing one
+KEYS = (*IDS, *WHOLE, *NUMBERS, *LISTS)
+MOST_JOINTS = 10**6  # of num_keypoints; what lies above is not told apart
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """One row for each object, M in all.
+    """One row for each object, M in all, a column for each of KEYS.
 
-    ids: `image_id`, `category_id`, `id` (where the objects have them): integers or text; objects
-    where both occur, or None for missing. ints: `iscrowd`, `num_keypoints`, `ignore`. floats:
-    `score`, `area`. keypoints (M, 3 K), shorter rows filled up with zeros. bbox (M, 4), NaN where
-    there is none. has: which rows have a key. notes: by code, how many rows needed a reading that
-    deserves a warning.
+    values: those of IDS as integers or text, objects where both occur, or None for missing; of
+    WHOLE, 0 for missing; of NUMBERS, NaN for missing; `keypoints` (M, 3 K), shorter rows filled up
+    with zeros; `bbox` (M, 4), NaN for missing. has: which rows have a key. notes: by code, how many
+    rows needed a reading that deserves a warning.
     """
 
-    ids: dict[str, NDArray[Any]]
-    ints: dict[str, Ints]
-    floats: dict[str, Floats]
-    keypoints: Floats
-    bbox: Floats
+    values: dict[str, NDArray[Any]]
     has: dict[str, Bools]
-    notes: dict[str, int]
+    notes: Counter[str]
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.keypoints)
+
+    def __getitem__(self, key: str) -> NDArray[Any]:
+        """Return a column."""
+        return self.values[key]
+
+    @property
+    def keypoints(self) -> Floats:
+        """The keypoints, (M, 3 K)."""
+        return self.values["keypoints"]
 
     def poses(self) -> Floats:
         """Return the keypoints as (M, K, 3)."""
         return self.keypoints.reshape(len(self), self.keypoints.shape[1] // 3, 3)
 
 
+def blank(key: str, count: int, num_joints: int) -> NDArray[Any]:
+    """Return the column of a key that no row has."""
+    if key in IDS:
+        return np.full(count, None, object)
+    if key in WHOLE:
+        return np.zeros(count, np.int64)
+    if key == "keypoints":
+        return np.zeros((count, 3 * num_joints))
+    return np.full((count, 4) if key == "bbox" else count, np.nan)
+
+
 def joined(parts: Sequence[Columns]) -> Columns:
     """Return the rows of several columns, one after the other."""
     if len(parts) == 1:
         return parts[0]
-
-    def tables(name: str) -> dict[str, NDArray[Any]]:
-        each = [getattr(part, name) for part in parts]
-        return {key: np.concatenate([table[key] for table in each]) for key in each[0]}
-
     return Columns(
-        ids=tables("ids"),
-        ints=tables("ints"),
-        floats=tables("floats"),
-        keypoints=np.concatenate([part.keypoints for part in parts]),
-        bbox=np.concatenate([part.bbox for part in parts]),
-        has=tables("has"),
-        notes=sum((Counter(part.notes) for part in parts), Counter()),
+        {key: np.concatenate([part[key] for part in parts]) for key in parts[0].values},
+        {key: np.concatenate([part.has[key] for part in parts]) for key in KEYS},
+        sum((part.notes for part in parts), Counter()),
     )
 
 
@@ -88,7 +97,7 @@ def lookup(ids: NDArray[Any], known: NDArray[Any]) -> Ints:
 
 
 def fitted(keypoints: Floats, num_joints: int) -> Floats:
-    """Return keypoints (M, 3 K) of so many joints: the first ones, or filled up with zeros."""
+    """Return keypoints (M, 3 K) of so many: the first ones, or filled up with zeros."""
     width = 3 * num_joints
     if keypoints.shape[1] == width:
         return keypoints

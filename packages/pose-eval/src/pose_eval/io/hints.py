@@ -3,13 +3,15 @@
 Every warning ends in its code in brackets; the README explains each under that name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from pose_eval.coco.tables import Bools, Floats, GroundTruth, Results
+from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, Results
 from pose_eval.settings import ALL
 
+PIECE = 1 << 14  # rows at a time: without a copy of all
 FEW = 0.9  # share of the rows that must look wrong before a warning about all of them
 
 
@@ -18,71 +20,76 @@ def warning(code: str, text: str) -> str:
     return f"{text} [{code}]"
 
 
-def read_ids(code: str, name: str, count: int) -> str:
-    """Warn that ids such as 139.0 were read as 139 (float-ids), or "1" as 1 (text-ids)."""
-    if code == "float-ids":
-        return warning("float-ids", f"{name}: {count} ids are written like 139.0; read as integers")
-    text = f'{name}: {count} category ids are written like "1", others like 1; read as the same'
-    return warning("text-ids", text)
+def row_warning(code: str, gt: GroundTruth, which: ArrayLike, text: str) -> list[str]:
+    """Return a warning about some annotations (N,), if there are any.
+
+    text: {n} stands for their number, {first} for the first of them.
+    """
+    rows = np.flatnonzero(which)
+    if not len(rows):
+        return []
+    first = f"first: id {gt.ids[rows[0]]}, image {gt.image_ids[gt.image[rows[0]]]}"
+    return [warning(code, f"{gt.name}: {text.format(n=len(rows), first=first)}")]
+
+
+def of_ids(name: str, notes: Mapping[str, int]) -> list[str]:
+    """Warn that ids such as 139.0 were read as 139, and "1" as 1."""
+    found = []
+    if count := notes.get("float-ids"):
+        text = f"{name}: {count} ids are written like 139.0; read as integers"
+        found.append(warning("float-ids", text))
+    if count := notes.get("text-ids"):
+        text = f'{name}: {count} category ids are written like "1", others like 1; read as the same'
+        found.append(warning("text-ids", text))
+    return found
 
 
 def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
-    """Warn of num_keypoints at odds with the joints, and of `ignore`, which COCO overwrites."""
-    warnings = []
-    zero = np.flatnonzero(differs & (gt.num_keypoints == 0))
-    if len(zero):
-        text = (
-            f"{gt.name}: {len(zero)} persons have labelled joints but num_keypoints 0 "
-            f"({_first(gt, zero)}); they are ignored, as pycocotools does"
-        )
-        warnings.append(warning("stale-num-keypoints", text))
-    full = np.flatnonzero(differs & (gt.num_keypoints > 0))
-    if len(full):
-        text = (
-            f"{gt.name}: {len(full)} persons have num_keypoints above 0 but no labelled joint "
-            f"({_first(gt, full)}); they count, as pycocotools does, measured by their box"
-        )
-        warnings.append(warning("stale-num-keypoints", text))
-    rows = np.flatnonzero(overwritten)
-    if len(rows):
-        text = (
-            f"{gt.name}: `ignore` of {len(rows)} persons ({_first(gt, rows)}) is not looked at, "
-            "as in pycocotools; use iscrowd or num_keypoints 0"
-        )
-        warnings.append(warning("ignore-overwritten", text))
-    return warnings
+    """Warn of num_keypoints at odds with the labels, and of `ignore`, which COCO overwrites."""
+    return [
+        *row_warning(
+            "stale-num-keypoints",
+            gt,
+            differs & (gt.num_keypoints == 0),
+            "{n} persons have labelled joints but num_keypoints 0 ({first}); they are ignored, as "
+            "pycocotools does",
+        ),
+        *row_warning(
+            "stale-num-keypoints",
+            gt,
+            differs & (gt.num_keypoints > 0),
+            "{n} persons have num_keypoints above 0 but no labelled joint ({first}); they count, "
+            "as pycocotools does, measured by their box",
+        ),
+        *row_warning(
+            "ignore-overwritten",
+            gt,
+            overwritten,
+            "`ignore` of {n} persons ({first}) is not looked at, as in pycocotools; use iscrowd or "
+            "num_keypoints 0",
+        ),
+    ]
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def of_ground_truth(gt: GroundTruth) -> list[str]:
     """Return what looks odd in a ground truth."""
-    warnings = []
-    counted = ~gt.crowd & (gt.num_keypoints > 0)
+    warnings: list[str] = []
+    counted = gt.counts()
     labelled = gt.keypoints[..., 2] > 0
     if not counted.any():
         text = f"{gt.name} has no person with labelled keypoints: nothing is measured"
         warnings.append(warning("nothing-to-find", text))
-    odd = np.flatnonzero(~np.isin(gt.keypoints[..., 2], (0, 1, 2)).all(axis=1))
-    if len(odd):
-        text = (
-            f"{gt.name}: {len(odd)} persons have a visibility other than 0, 1, 2 "
-            f"({_first(gt, odd)}); above 0 counts as labelled"
-        )
-        warnings.append(warning("odd-visibility", text))
-    zero = np.flatnonzero(counted & (gt.area == 0))
-    if len(zero):
-        text = f"{gt.name}: {len(zero)} persons have area 0 ({_first(gt, zero)}): OKS is 0 or 1"
-        warnings.append(warning("odd-area", text))
-    huge = np.flatnonzero(counted & (gt.area > ALL.high))
-    if len(huge):
-        text = (
-            f"{gt.name}: {len(huge)} persons have an area above 1e10 ({_first(gt, huge)}): ignored"
-        )
-        warnings.append(warning("odd-area", text))
-    negative = np.flatnonzero((gt.bbox[:, 2:] < 0).any(axis=1))
-    if len(negative):
-        text = f"{gt.name}: {len(negative)} boxes have a negative size ({_first(gt, negative)})"
-        warnings.append(warning("negative-boxes", text))
+    odd = ~np.isin(gt.keypoints[..., 2], (0, 1, 2)).all(axis=1)
+    text = "{n} persons have a visibility other than 0, 1, 2 ({first}); above 0 counts as labelled"
+    warnings += row_warning("odd-visibility", gt, odd, text)
+    text = "{n} persons have area 0 ({first}): OKS is 0 or 1"
+    warnings += row_warning("odd-area", gt, counted & (gt.area == 0), text)
+    text = "{n} persons have an area above 1e10 ({first}): ignored"
+    warnings += row_warning("odd-area", gt, counted & (gt.area > ALL.high), text)
+    negative = (gt.bbox[:, 2:] < 0).any(axis=1)
+    text = "{n} boxes have a negative size ({first})"
+    warnings += row_warning("negative-boxes", gt, negative, text)
     if gt.ids.dtype.kind == "i" and (counted & (gt.ids == 0)).any():
         text = f"{gt.name}: an annotation has id 0: it counts; pycocotools never finds it"
         warnings.append(warning("id-zero", text))
@@ -92,10 +99,7 @@ def of_ground_truth(gt: GroundTruth) -> list[str]:
         text = f"{gt.name}: areas are below a hundredth of the boxes; are they in square pixels?"
         warnings.append(warning("odd-area", text))
     rows = np.flatnonzero(counted & (labelled.sum(axis=1) > 1))
-    if _like_corners(gt.bbox[rows], gt.keypoints[rows], labelled[rows]):
-        text = f"{gt.name}: the boxes look like x1, y1, x2, y2; COCO's are x, y, w, h"
-        warnings.append(warning("xyxy-boxes", text))
-    return warnings
+    return warnings + _of_corners(gt.name, gt.bbox[rows], gt.keypoints[rows], labelled[rows])
 
 
 def of_crowd_index(gt: GroundTruth) -> list[str]:
@@ -103,10 +107,8 @@ def of_crowd_index(gt: GroundTruth) -> list[str]:
     missing = len(gt.image_ids)
     if gt.crowd_index is not None:
         missing = int(np.count_nonzero(np.isnan(gt.crowd_index)))
-    if not missing:
-        return []
     text = f"{gt.name}: {missing} images have no crowdIndex; they are neither easy, medium nor hard"
-    return [warning("no-crowd-index", text)]
+    return [warning("no-crowd-index", text)] if missing else []
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -114,8 +116,7 @@ def of_results(results: Results, gt: GroundTruth) -> list[str]:
     """Return what looks odd in results."""
     name = results.name
     if not len(results.scores):
-        text = f"{name} holds no detections: every number is 0"
-        return [warning("no-detections", text)]
+        return [warning("no-detections", f"{name} holds no detections: every number is 0")]
     warnings = []
     if len(results.scores) > 1 and (results.scores == results.scores[0]).all():
         text = f"{name}: all scores are {results.scores[0]:g}; AP needs a ranking"
@@ -139,40 +140,31 @@ def of_results(results: Results, gt: GroundTruth) -> list[str]:
         text = f"{name}: coordinates are all within 2 pixels of 0; are they normalised to 0..1?"
         warnings.append(warning("normalised-coordinates", text))
     if results.bbox is not None:
-        if (results.bbox[:, 2:] < 0).any():
-            rows = np.flatnonzero((results.bbox[:, 2:] < 0).any(axis=1))
+        rows = np.flatnonzero((results.bbox[:, 2:] < 0).any(axis=1))
+        if len(rows):
             text = f"{name}: {len(rows)} boxes have a negative size (row {results.row[rows[0]]})"
             warnings.append(warning("negative-boxes", text))
-        everything = np.ones(results.keypoints.shape[:2], np.bool_)
-        if _like_corners(results.bbox, results.keypoints, everything):
-            text = f"{name}: the boxes look like x1, y1, x2, y2; COCO's are x, y, w, h"
-            warnings.append(warning("xyxy-boxes", text))
-    return warnings + _few_images(results, gt)
+        every = np.ones(results.keypoints.shape[:2], np.bool_)
+        warnings += _of_corners(name, results.bbox, results.keypoints, every)
+    wanted = np.unique(gt.image[gt.counts()])
+    missing = len(wanted) - int(np.isin(wanted, results.image).sum())
+    if 2 * missing > len(wanted):
+        text = (
+            f"{name} has no row for {missing} of the {len(wanted)} images with persons; "
+            "--images evaluates a subset"
+        )
+        warnings.append(warning("missing-images", text))
+    return warnings
 
 
 def of_sigmas(sigmas: Sequence[float]) -> list[str]:
     """Warn of sigmas far from those in use (0.01 to 0.18)."""
-    if max(sigmas) > 0.25 or min(sigmas) < 0.004:
-        text = f"sigmas from {min(sigmas):g} to {max(sigmas):g} are unusual; COCO's: 0.025 to 0.107"
-        return [warning("odd-sigmas", text)]
-    return []
+    low, high = min(sigmas), max(sigmas)
+    text = f"sigmas from {low:g} to {high:g} are unusual; COCO's: 0.025 to 0.107"
+    return [warning("odd-sigmas", text)] if high > 0.25 or low < 0.004 else []
 
 
-def _few_images(results: Results, gt: GroundTruth) -> list[str]:
-    """Warn if the results leave out most images that have persons."""
-    counted = ~gt.crowd & (gt.num_keypoints > 0)
-    wanted = np.unique(gt.image[counted])
-    missing = len(wanted) - int(np.isin(wanted, results.image).sum())
-    if 2 * missing <= len(wanted):
-        return []
-    text = (
-        f"{results.name} has no row for {missing} of the {len(wanted)} images with persons; "
-        "--images evaluates a subset"
-    )
-    return [warning("missing-images", text)]
-
-
-def _duplicates(results: Results) -> np.ndarray:
+def _duplicates(results: Results) -> Ints:
     """Return the rows equal to an earlier one in image, category, score and keypoints."""
     order = np.lexsort((results.scores, results.image))
     image, scores = results.image[order], results.scores[order]
@@ -183,32 +175,29 @@ def _duplicates(results: Results) -> np.ndarray:
     poses = np.ascontiguousarray(results.keypoints).reshape(len(order), -1).view(np.uint64)
     weights = np.random.default_rng(0).integers(1, 2**63, poses.shape[1] + 3, np.uint64)
     digest = np.empty(len(rows), np.uint64)  # so wide that two different rows do not share one
-    for start in range(0, len(rows), 1 << 14):
-        piece = rows[start : start + (1 << 14)]
+    for start in range(0, len(rows), PIECE):
+        piece = rows[start : start + PIECE]
         digest[start : start + len(piece)] = poses[piece] @ weights[3:]
-    for column, weight in zip(
-        (results.image, results.category, results.scores.view(np.uint64)), weights, strict=False
-    ):
+    others = results.image, results.category, results.scores.view(np.uint64)
+    for column, weight in zip(others, weights[:3], strict=True):
         digest += column[rows].astype(np.uint64) * weight
     order = np.lexsort((rows, digest))
     again = np.append(False, digest[order][1:] == digest[order][:-1])
     return np.sort(rows[order[again]])
 
 
-def _like_corners(bbox: Floats, keypoints: Floats, used: Bools) -> bool:
-    """Tell whether boxes fit the used joints better as x1, y1, x2, y2 than as x, y, w, h."""
+def _of_corners(name: str, bbox: Floats, keypoints: Floats, used: Bools) -> list[str]:
+    """Warn of boxes that fit the used keypoints better as x1, y1, x2, y2 than as x, y, w, h."""
     low, size = bbox[:, :2], bbox[:, 2:]
     far = (low > 0.2 * np.abs(size)).all(axis=1) & used.any(axis=1)  # where the two differ
-    if not far.any():
-        return False
-    xy = np.where(used[far, :, None], keypoints[far, :, :2], -np.inf)
-    high = xy.max(axis=1)
-    as_size = np.abs(low[far] + size[far] - high).sum(axis=1)
-    as_corner = np.abs(size[far] - high).sum(axis=1)
-    corners = (as_corner < as_size) & (size[far] > low[far]).all(axis=1)
-    return bool(corners.mean() >= FEW)
-
-
-def _first(gt: GroundTruth, rows: np.ndarray) -> str:
-    row = rows[0]
-    return f"first: id {gt.ids[row]}, image {gt.image_ids[gt.image[row]]}"
+    rows, corners = np.flatnonzero(far), 0
+    for start in range(0, len(rows), PIECE):
+        here = rows[start : start + PIECE]
+        high = np.where(used[here, :, None], keypoints[here, :, :2], -np.inf).max(axis=1)
+        as_size = np.abs(low[here] + size[here] - high).sum(axis=1)
+        as_corner = np.abs(size[here] - high).sum(axis=1)
+        corners += int(((as_corner < as_size) & (size[here] > low[here]).all(axis=1)).sum())
+        if corners + len(rows) - start - len(here) < FEW * len(rows):
+            return []  # as for most files after a tenth of them
+    text = f"{name}: the boxes look like x1, y1, x2, y2; COCO's are x, y, w, h"
+    return [warning("xyxy-boxes", text)] if len(rows) else []

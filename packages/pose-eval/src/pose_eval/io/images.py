@@ -1,7 +1,7 @@
 """The list `images` of a ground truth, and images that results name by their file."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from pose_eval.coco.tables import Floats, Ints, ResultsError, SettingsError
 from pose_eval.io import hints
 from pose_eval.io.columns import id_array, raise_problems
-from pose_eval.io.rows import Problem, read_id
-from pose_eval.io.source import DUPLICATE
+from pose_eval.io.rows import Problem, entry_id
 
 
 class Images(NamedTuple):
@@ -29,11 +28,10 @@ def read_images(entries: Sequence[Any], name: str, notes: Counter[str]) -> tuple
     problems, ids = [], []
     for number, entry in enumerate(entries):
         try:
-            if not isinstance(entry, Mapping) or entry.get("id") is None:
+            key = entry_id(entry, notes)
+            if key is None:
                 raise Problem("must be an object with an id")
-            if DUPLICATE in entry:
-                raise Problem(f"has the key {entry[DUPLICATE]!r} more than once")
-            ids.append(read_id("id", entry["id"], notes))
+            ids.append(key)
         except Problem as problem:
             problems.append(f"{name} image {number}: {problem}")
     raise_problems(problems)
@@ -44,17 +42,12 @@ def read_images(entries: Sequence[Any], name: str, notes: Counter[str]) -> tuple
     crowded = None
     if any("crowdIndex" in entry for entry in entries):
         crowded = np.array([_number(e.get("crowdIndex"), np.nan) for e in entries])
-    return sorted_images(name, id_array(ids), names, sizes, crowded)
+    return sorted_images(name, Images(id_array(ids), tuple(names), sizes, crowded))
 
 
-def sorted_images(
-    name: str,
-    ids: NDArray[Any],
-    file_names: Sequence[str],
-    sizes: Floats,
-    crowd_index: Floats | None,
-) -> tuple[Images, list[str]]:
+def sorted_images(name: str, images: Images) -> tuple[Images, list[str]]:
     """Return images by id; of an image that is listed twice the last entry, with a warning."""
+    ids, file_names, sizes, crowd_index = images
     if not len(ids):
         raise ResultsError(f"{name} has no images: its list `images` is empty")
     found, last = np.unique(ids[::-1], return_index=True)
@@ -85,14 +78,14 @@ def images_by_name(ids: NDArray[Any], file_names: Sequence[str], how: str, name:
     if not known:
         raise SettingsError(f"images cannot be matched by {how}: {name} has no file_name")
     asked, row = np.unique(ids.astype(np.str_), return_inverse=True)
-    found = np.full(len(asked), -1)
+    found = np.full(len(asked), -1, np.int64)
     for place, text in enumerate(asked.tolist()):
         at = known.get(text) or (known.get(_stem(text), []) if how == "stem" else [])
         if len(at) > 1:
             files = ", ".join(file_names[index] for index in at[:3])
             raise ResultsError(f'image_id "{text}" may be any of {files} in {name}')
         found[place] = at[0] if at else -1
-    return found[row].astype(np.int64)
+    return found[row]
 
 
 def _stem(file: str) -> str:

@@ -10,8 +10,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -21,41 +20,55 @@ import orjson
 from numpy.typing import NDArray
 
 from pose_eval.coco.tables import Floats
-from pose_eval.io.columns import FLOATS, IDS, INTS, Columns, fitted, id_array, joined
+from pose_eval.io.columns import (
+    IDS,
+    KEYS,
+    MOST_JOINTS,
+    NUMBERS,
+    WHOLE,
+    Columns,
+    blank,
+    fitted,
+    id_array,
+    joined,
+)
 from pose_eval.io.source import DUPLICATE
 
 PIECE = 200_000  # bytes parsed at a time: what they become is freed before the cache is full
 LONGEST = 10_000_000  # bytes of a piece
 BLANK = b" \t\r\n"
-NUMBERS, NESTED = {int, float, bool}, {dict, list}
+SIMPLE, NESTED = {int, float, bool}, {dict, list}
 Rows = list[dict[str, Any]]
 
 
 def plain_file(
-    source: Path | bytes, num_joints: int, least: int | None, required: Sequence[str]
+    source: Path | bytes, joints: Mapping[Any, int], least: int | None, required: Sequence[str]
 ) -> Columns | None:
     """Return the rows of a results file, which is not held in memory as a whole.
 
     The arguments are those of plain_columns.
     """
     parts: list[Columns] = []
-    poses, count = np.empty((0, 3 * num_joints)), 0
+    poses, count = np.empty((0, 3 * max(joints.values()))), 0
     try:
         with _opened(source) as file:
             for rows, texts in _pieces(file):
-                part = plain_columns(rows, num_joints, required, ("bbox",), least, texts)
+                part = plain_columns(rows, joints, required, ("bbox",), least, texts)
                 if part is None:
                     return None
                 # In one array from the start: hundreds of small ones would keep twice the memory.
                 if count + len(rows) > len(poses):
                     poses = _grown(poses, count, len(rows), source)
-                poses[count : count + len(rows)] = part.keypoints
+                poses[count : count + len(rows)] = part.values.pop("keypoints")
                 count += len(rows)
-                parts.append(replace(part, keypoints=np.empty((len(rows), 0))))
+                parts.append(part)
     except (OSError, EOFError, zlib.error, ValueError):
         return None
-    same_kind = len({part.ids["image_id"].dtype.kind for part in parts}) == 1
-    return replace(joined(parts), keypoints=poses[:count]) if same_kind else None
+    if len({part["image_id"].dtype.kind for part in parts}) > 1:
+        return None
+    found = joined(parts)
+    found.values["keypoints"] = poses[:count]
+    return found
 
 
 def _grown(poses: Floats, count: int, more: int, source: Path | bytes) -> Floats:
@@ -81,7 +94,7 @@ def plain_content(data: bytes) -> Any:
 
 def plain_columns(
     rows: Sequence[Any],
-    num_joints: int,
+    joints: Mapping[Any, int],
     required: Sequence[str],
     optional: Sequence[str],
     least: int | None = None,
@@ -90,78 +103,69 @@ def plain_columns(
     """Return rows as columns, as rows_to_columns does, or None.
 
     required, optional: the keys to read; of the optional ones, `bbox` and whole numbers alone may
-    be missing. least: rows may all have another number of joints, if not below this one. texts:
-    there may be text among the numbers of a row.
+    be missing. joints: by category id (integers), its number of keypoints, the same for all. least:
+    rows may all have another number, if not below this one. texts: there may be text among the
+    numbers of a row.
     """
-    width = 3 * num_joints
-    used = (*required, *optional)
+    if len(set(joints.values())) != 1 or any(isinstance(key, str) for key in joints):
+        return None
+    num_joints = next(iter(joints.values()))
+    values = {key: blank(key, len(rows), num_joints) for key in KEYS}
+    has = {key: np.zeros(len(rows), np.bool_) for key in KEYS}
     try:
         if any(DUPLICATE in row for row in rows):
             return None
-        ids = {key: _ids(key, [row[key] for row in rows]) for key in IDS if key in used}
-        lists = [row["keypoints"] for row in rows]
-        if least and lists and len(lists[0]) % 3 == 0 and len(lists[0]) >= 3 * least:
-            width = len(lists[0])
-        keypoints = _numbers(lists, width, texts)
-        floats = {key: np.full(len(rows), np.nan) for key in FLOATS}
-        floats |= {key: _floats([row[key] for row in rows]) for key in FLOATS if key in used}
-        ints = {key: np.zeros(len(rows), np.int64) for key in INTS}
-        has = {key: np.full(len(rows), key in used) for key in (*IDS, *INTS, *FLOATS, "keypoints")}
-        for key in INTS:
-            values = [row.get(key) if key in used else None for row in rows]
-            has[key] = np.array([value is not None for value in values], np.bool_)
-            ints[key][has[key]] = _whole(key, [value for value in values if value is not None])
-        boxes = [row.get("bbox") for row in rows]
-        has["bbox"] = np.array([box is not None for box in boxes], np.bool_)
-        bbox = np.full((len(rows), 4), np.nan)
-        bbox[has["bbox"]] = _numbers([box for box in boxes if box is not None], 4, texts)
-    except (_Unusual, AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        for key in (*required, *optional):
+            found = [row.get(key) for row in rows]
+            there = [value for value in found if value is not None]
+            width = 4 if key == "bbox" else 3 * num_joints
+            if key == "keypoints" and least and len(found[0]) % 3 == 0:
+                width = max(len(found[0]), 3 * least)
+            read = _column(key, there, width, texts)
+            if len(there) == len(found):
+                values[key] = fitted(read, num_joints) if key == "keypoints" else read
+                has[key][:] = True
+            elif key == "bbox" or key in WHOLE:
+                has[key] = np.array([value is not None for value in found], np.bool_)
+                values[key][has[key]] = read
+            else:
+                return None
+    except (_Unusual, AttributeError, TypeError, ValueError, OverflowError):
         return None
-    return Columns(ids, ints, floats, fitted(keypoints, num_joints), bbox, has, Counter())
+    return Columns(values, has, Counter())
 
 
 class _Unusual(Exception):
     """Something that json and rows.py must look at."""
 
 
-def _ids(key: str, values: list[Any]) -> NDArray[Any]:
-    """Return integers, or of images and annotations text."""
+def _column(key: str, values: list[Any], width: int, texts: bool) -> NDArray[Any]:
+    """Return the values of a key; width: numbers in each, of `keypoints` and `bbox`."""
     kinds = set(map(type, values))
-    if not (kinds <= {int} or (kinds == {str} and key != "category_id")):
-        raise _Unusual
-    return id_array(values)
-
-
-def _floats(values: list[Any]) -> Floats:
-    found = np.array(values, np.float64)
-    if not (set(map(type, values)) <= {int, float} and np.isfinite(found).all()):
-        raise _Unusual
-    return found
-
-
-def _whole(key: str, values: list[Any]) -> NDArray[np.int64]:
-    most = 10**6 if key == "num_keypoints" else 1
-    if not set(map(type, values)) <= {int} or not all(0 <= value <= most for value in values):
-        raise _Unusual
-    return np.array(values, np.int64)
-
-
-def _numbers(lists: list[Any], width: int, texts: bool) -> Floats:
-    """Return lists of so many numbers each, (M, width)."""
-    if not (set(map(type, lists)) <= {list} and set(map(len, lists)) <= {width}):
-        raise _Unusual
-    if texts and not set(map(type, chain.from_iterable(lists))) <= NUMBERS:
-        raise _Unusual  # numpy would read "1" as 1
-    found = np.fromiter(chain.from_iterable(lists), np.float64, len(lists) * width)
-    if not np.isfinite(found).all():
-        raise _Unusual
-    return found.reshape(len(lists), width)
+    if key in IDS:
+        if kinds <= {int} or (kinds == {str} and key != "category_id"):
+            return id_array(values)
+    elif key in WHOLE:
+        most = MOST_JOINTS if key == "num_keypoints" else 1
+        if kinds <= {int} and all(0 <= value <= most for value in values):
+            return np.array(values, np.int64)
+    elif key in NUMBERS:
+        found = np.array(values, np.float64)
+        if kinds <= {int, float} and np.isfinite(found).all():
+            return found
+    elif kinds <= {list} and set(map(len, values)) <= {width}:
+        if texts and not set(map(type, chain.from_iterable(values))) <= SIMPLE:
+            raise _Unusual  # numpy would read "1" as 1
+        found = np.fromiter(chain.from_iterable(values), np.float64, len(values) * width)
+        if np.isfinite(found).all():
+            return found.reshape(len(values), width)
+    raise _Unusual
 
 
 def _num_keys(content: Any) -> int:
     if type(content) is dict:
         return len(content) + sum(_num_keys(v) for v in content.values() if type(v) in NESTED)
-    if type(content) is list and not set(map(type, content)) <= NUMBERS:
+    if type(content) is list and not set(map(type, content)) <= SIMPLE:
         return sum(_num_keys(v) for v in content if type(v) in NESTED)
     return 0
 
@@ -213,7 +217,8 @@ def _rows(data: bytes, lines: bool, end: bytes) -> tuple[Rows, bool]:
         rows = orjson.loads(data + end)
     if type(rows) is not list or set(map(type, rows)) - {dict}:
         raise ValueError
-    keys = data.count(b'":')
-    if keys != sum(map(len, rows)) and keys != _num_keys(rows):
+    if data.count(b'"') == 2 * sum(map(len, rows)):
+        return rows, False  # keys are all the text there is, and each was there once
+    if data.count(b'":') != _num_keys(rows):
         raise ValueError  # a key may be there twice
-    return rows, data.count(b'"') != 2 * keys
+    return rows, True

@@ -7,37 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pose_eval.coco.tables import GroundTruth, Ints, Results, ResultsError
+from pose_eval.coco.tables import GroundTruth, Ints, Results, ResultsError, take
 from pose_eval.io import hints
 from pose_eval.io.arrays import arrays_to_columns, is_arrays
-from pose_eval.io.columns import (
-    SHOWN,
-    Columns,
-    id_array,
-    lookup,
-    raise_problems,
-    some,
-)
+from pose_eval.io.columns import SHOWN, Columns, id_array, lookup, raise_problems, some
 from pose_eval.io.foreign import foreign_object
 from pose_eval.io.images import images_by_name
-from pose_eval.io.plain import plain_columns, plain_file
+from pose_eval.io.plain import plain_file
 from pose_eval.io.rows import rows_to_columns
 from pose_eval.io.source import (
+    Source,
+    decoded,
     is_content,
     is_file,
     name_of,
     parse_text,
     read_bytes,
-    text_of,
 )
 
 REQUIRED = ("image_id", "category_id", "keypoints", "score")
+_PLURAL = {"image": "images", "category": "categories"}
 
 
 def read_results(
-    source: Any,
+    source: Source | Results,
     gt: GroundTruth,
     *,
     unknown_images: str = "error",
@@ -52,19 +46,22 @@ def read_results(
     source: as source.Source says, or a Results, or a mapping of arrays: image_id (M,), keypoints
     (M, K, 3), score (M,), category_id (M,) unless there is one category, bbox (M, 4) if wanted.
     unknown_images, unknown_categories: "error", or "drop" for rows that the ground truth does not
-    know. match_images: "file_name" or "stem" where image_id is one of those. joints: those that are
-    evaluated; rows may have more or fewer joints than the ground truth as long as they have these.
-    name: for messages, instead of the file's. hint: look for what is odd, too. Raises ResultsError
-    that names file, row, image and key.
+    know. match_images: "file_name" or "stem" where image_id is one of those. joints: the keypoints
+    that are evaluated; rows may have more or fewer than the ground truth as long as they have
+    these. name: for messages, instead of the file's. hint: look for what is odd, too. Raises
+    ResultsError that names file, row, image and key.
     """
     if isinstance(source, Results):
         return source, []
     name = name or name_of(source, "results")
     columns = _columns(source, name, gt, None if joints is None else max(joints) + 1)
-    warnings = [hints.read_ids(code, name, n) for code, n in columns.notes.items() if n]
-    image, category = _indices(columns, gt, match_images)
     use_bbox, notes = _boxes(name, columns)
-    warnings += notes
+    warnings = [*hints.of_ids(name, columns.notes), *notes]
+    ids = columns["image_id"]
+    image = lookup(ids, gt.image_ids)
+    if match_images is not None:
+        image = images_by_name(ids, gt.file_names, match_images, gt.name)
+    category = lookup(columns["category_id"], id_array([c.id for c in gt.categories]))
     keep = np.ones(len(columns), np.bool_)
     for what, index, policy in (
         ("image", image, unknown_images),
@@ -78,33 +75,21 @@ def read_results(
             text = text.splitlines()[-1] + "; these rows are left out"
             warnings.append(hints.warning(f"unknown-{_PLURAL[what]}", text))
             keep[unknown] = False
-    rows = np.flatnonzero(keep)
-    everything = len(rows) == len(columns)
-    keypoints = columns.poses()
     results = Results(
         name=name,
-        image=image[rows],
-        category=category[rows],
-        keypoints=keypoints if everything else keypoints[rows],
-        scores=columns.floats["score"][rows],
-        bbox=columns.bbox[rows] if use_bbox else None,
-        row=rows,
+        image=image,
+        category=category,
+        keypoints=columns.poses(),
+        scores=columns["score"],
+        bbox=columns["bbox"] if use_bbox else None,
+        row=np.arange(len(columns)),
     )
+    results = results if keep.all() else take(results, keep)
     return results, warnings + (hints.of_results(results, gt) if hint else [])
 
 
-def _indices(columns: Columns, gt: GroundTruth, match_images: str | None) -> tuple[Ints, Ints]:
-    """Return image and category of each row as indices into the ground truth, -1 for unknown."""
-    ids = columns.ids["image_id"]
-    if match_images is None:
-        image = lookup(ids, gt.image_ids)
-    else:
-        image = images_by_name(ids, gt.file_names, match_images, gt.name)
-    return image, lookup(columns.ids["category_id"], id_array([c.id for c in gt.categories]))
-
-
 def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Columns:
-    """Return the rows of a source, all with as many joints as the ground truth has.
+    """Return the rows of a source, all with as many keypoints as the ground truth has.
 
     least: of rows with another number, as in rows.rows_to_columns.
     """
@@ -114,18 +99,12 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
             source = {**source, "category_id": np.full(source["keypoints"].shape[:1], *joints)}
         return arrays_to_columns(source, name, REQUIRED, ("bbox",), joints, least)
     content: Any = source
-    usual = len(set(joints.values())) == 1 and not any(isinstance(key, str) for key in joints)
-    count = next(iter(joints.values())) if usual else None
     if not is_content(source):
         file = Path(source) if is_file(source) else read_bytes(source, name)
-        plain = None if count is None else plain_file(file, count, least, REQUIRED)
+        plain = plain_file(file, joints, least, REQUIRED)
         if plain is not None:
             return plain
         content = parse_rows(read_bytes(file, name), name)
-    elif count is not None and isinstance(source, list):
-        plain = plain_columns(source, count, REQUIRED, ("bbox",), least)
-        if plain is not None:
-            return plain
     if isinstance(content, Mapping):
         if other := foreign_object(content):
             raise ResultsError(f"{name} {other}")
@@ -140,7 +119,7 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
 
 def parse_rows(data: bytes, name: str) -> Any:
     """Return the content of JSON, or the rows of JSON lines."""
-    text = text_of(data, name)
+    text = decoded(data, name)
     if not text.lstrip().startswith("{"):
         return parse_text(text, name)
     lines = [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
@@ -158,24 +137,20 @@ def _boxes(name: str, columns: Columns) -> tuple[bool, list[str]]:
     has = columns.has["bbox"]
     if not has.any() or has.all():
         return bool(has.any()), []
-    without = np.flatnonzero(~has)
     if has[0]:
-        ids = columns.ids["image_id"]
+        ids = columns["image_id"]
         raise_problems(
             [
                 f"{name} row {row} (image {ids[row]}): has no bbox, but row 0 has one; the area of "
                 "a detection is taken from the bbox of all rows or of none"
-                for row in without
+                for row in np.flatnonzero(~has)
             ]
         )
     text = (
-        f"{name}: {len(has) - len(without)} rows have a bbox, but row 0 has none; the area of "
-        "every detection is the extent of its joints, as in pycocotools"
+        f"{name}: {np.count_nonzero(has)} rows have a bbox, but row 0 has none; the area of every "
+        "detection is the extent of its joints, as in pycocotools"
     )
     return False, [hints.warning("bbox-in-some-rows", text)]
-
-
-_PLURAL = {"image": "images", "category": "categories"}
 
 
 def _unknown(
@@ -185,8 +160,7 @@ def _unknown(
     known = gt.image_ids.tolist() if what == "image" else [c.id for c in gt.categories]
     if what == "image" and match_images is not None:
         known = list(gt.file_names)
-    ids = columns.ids[f"{what}_id"]
-    images = columns.ids["image_id"]
+    ids, images = columns[f"{what}_id"], columns["image_id"]
     lines = [
         f"{name} row {row} (image {images[row]}): {what}_id {_quoted(ids[row])} is not in {gt.name}"
         for row in rows[:SHOWN]
@@ -195,21 +169,17 @@ def _unknown(
     text = f"{name}: unknown {what}_id in {len(rows)} of {len(columns)} rows: {listed}"
     if len(rows) == len(columns):
         text += f" ({gt.name} has {some([_quoted(key) for key in known], 5)})"
-    if {isinstance(key, str) for key in ids[rows].tolist()} != {isinstance(known[0], str)}:
-        text += "; one file has strings as ids, the other integers"
-        text += _matching(ids[rows], gt) if what == "image" else ""
-    return "\n".join([*lines, text])
-
-
-def _matching(ids: NDArray[Any], gt: GroundTruth) -> str:
-    """Return a hint if ids are names of files."""
-    for how in ("file_name", "stem"):
+    if {isinstance(key, str) for key in ids[rows].tolist()} == {isinstance(known[0], str)}:
+        return "\n".join([*lines, text])
+    text += "; one file has strings as ids, the other integers"
+    for how in ("file_name", "stem") if what == "image" else ():
         try:
-            if (images_by_name(ids, gt.file_names, how, gt.name) >= 0).any():
-                return f"; --match-images {how} looks them up by name"
-        except ResultsError:
+            if (images_by_name(ids[rows], gt.file_names, how, gt.name) >= 0).any():
+                text += f"; --match-images {how} looks them up by name"
+                break
+        except ResultsError:  # there are no names, or one is that of two images
             pass
-    return ""
+    return "\n".join([*lines, text])
 
 
 def _quoted(key: Any) -> str:

@@ -6,17 +6,24 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from pose_eval.io.columns import FLOATS, IDS, INTS, Columns, id_array, raise_problems
+from pose_eval.io.columns import (
+    IDS,
+    KEYS,
+    LISTS,
+    MOST_JOINTS,
+    NUMBERS,
+    Columns,
+    blank,
+    id_array,
+    raise_problems,
+)
+from pose_eval.io.plain import plain_columns
 from pose_eval.io.source import DUPLICATE
-
-LISTS = ("keypoints", "bbox")  # an empty one is a missing one
-MOST_JOINTS = 10**6  # of num_keypoints; what lies above is not told apart
 
 
 class Problem(Exception):
@@ -36,43 +43,38 @@ def rows_to_columns(
     """Check Python rows and return their columns.
 
     label: what a row is called in messages, "results.json row". required, optional: the keys to
-    read; others are not looked at. joints: by category id, its number of joints; by None that of a
-    row without category. least: rows with another number of joints are read, too, if it is not
+    read; others are not looked at. joints: by category id, its number of keypoints; by None that of
+    a row without category. least: rows with another number of keypoints are read, too, if it is not
     below this one. numbers: what the rows are called, if not 0, 1, 2, ... Raises ResultsError that
     lists the first bad rows.
     """
-    count = len(rows)
-    width = 3 * max(joints.values(), default=0)
-    reader = _RowReader(required, optional, joints, least)
-    used = (*required, *optional)
-    ids: dict[str, list[Any]] = {key: [None] * count for key in IDS if key in used}
-    ints = {key: np.zeros(count, np.int64) for key in INTS}
-    floats = {key: np.full(count, np.nan) for key in FLOATS}
-    keypoints, bbox = np.zeros((count, width)), np.full((count, 4), np.nan)
-    has = {key: np.zeros(count, np.bool_) for key in (*IDS, *INTS, *FLOATS, *LISTS)}
+    plain = plain_columns(rows, joints, required, optional, least)
+    if plain is not None:
+        return plain
+    columns = {key: blank(key, len(rows), max(joints.values(), default=0)) for key in KEYS}
+    has = {key: np.zeros(len(rows), np.bool_) for key in KEYS}
+    notes: Counter[str] = Counter()
     problems = []
     for number, row in enumerate(rows):
         try:
-            values = reader.read(row)
+            values = _values(row, required, optional, joints, notes)
+            if "keypoints" in values:
+                hint = "score" in required
+                known = joints.get(values.get("category_id"))
+                values["keypoints"] = _fitting(values["keypoints"], known, joints, least, hint)
         except Problem as problem:
             called = number if numbers is None else numbers[number]
             problems.append(f"{label} {called}{_which(row)}: {problem}")
             continue
         for key, value in values.items():
             has[key][number] = True
-            if key in ids:
-                ids[key][number] = value
-            elif key in ints:
-                ints[key][number] = value
-            elif key in floats:
-                floats[key][number] = value
-            elif key == "keypoints":
-                keypoints[number, : len(value)] = value
-            elif key == "bbox":
-                bbox[number] = value
+            if key == "keypoints":
+                columns[key][number, : len(value)] = value
+            else:
+                columns[key][number] = value
     raise_problems(problems)
-    arrays = {key: id_array(values) for key, values in ids.items()}
-    return Columns(arrays, ints, floats, keypoints, bbox, has, reader.notes)
+    has["num_keypoints"] &= columns["num_keypoints"] >= 0
+    return Columns(columns | {key: id_array(columns[key].tolist()) for key in IDS}, has, notes)
 
 
 def read_id(key: str, value: Any, notes: Counter[str]) -> Any:
@@ -89,6 +91,15 @@ def read_id(key: str, value: Any, notes: Counter[str]) -> Any:
     return int(value)
 
 
+def entry_id(entry: Any, notes: Counter[str]) -> Any:
+    """Return the id of an image or category, None where it has none. Raises Problem."""
+    if not isinstance(entry, Mapping):
+        raise Problem("must be an object with an id")
+    if DUPLICATE in entry:
+        raise Problem(f"has the key {entry[DUPLICATE]!r} more than once")
+    return None if entry.get("id") is None else read_id("id", entry["id"], notes)
+
+
 def is_digits(key: Any) -> bool:
     """Tell whether an id is text that stands for an integer."""
     return isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 19
@@ -101,77 +112,72 @@ def in_kind(key: Any, integers: bool) -> Any:
     return str(key) if isinstance(key, int) else key
 
 
-@dataclass
-class _RowReader:
-    """Reads rows strictly; counts in `notes` what it read in spite of an odd form."""
+def _values(
+    row: Any,
+    required: Sequence[str],
+    optional: Sequence[str],
+    joints: Mapping[Any, int],
+    notes: Counter[str],
+) -> dict[str, Any]:
+    """Return the values of a row by key, those that it has; raises Problem."""
+    if not isinstance(row, Mapping):
+        raise Problem(f"must be an object, got {shown(row)}")
+    if DUPLICATE in row:
+        raise Problem(f"has the key {row[DUPLICATE]!r} more than once")
+    missing = [key for key in required if key not in row]
+    if missing:
+        raise Problem(f"has no {', '.join(missing)}" + _instead(missing, row))
+    values: dict[str, Any] = {}
+    for key in KEYS:
+        if key in required or (key in optional and not _is_missing(key, row.get(key))):
+            values[key] = _value(key, row[key], notes)
+    if "category_id" in values:
+        integers = all(not isinstance(known, str) for known in joints)
+        found = in_kind(values["category_id"], integers)
+        notes["text-ids"] += found != values["category_id"]
+        values["category_id"] = found
+    return values
 
-    required: Sequence[str]
-    optional: Sequence[str]
-    joints: Mapping[Any, int]
-    least: int | None
 
-    def __post_init__(self) -> None:
-        self.notes: Counter[str] = Counter()
-        self.integers = all(not isinstance(key, str) for key in self.joints)
-        used = {*self.required, *self.optional}  # keypoints are checked by their category
-        self.order = [key for key in (*IDS, *INTS, *FLOATS, *LISTS) if key in used]
-
-    def read(self, row: Any) -> dict[str, Any]:
-        """Return the values of a row by key, those that it has; raises Problem."""
-        if not isinstance(row, Mapping):
-            raise Problem(f"must be an object, got {shown(row)}")
-        if DUPLICATE in row:
-            raise Problem(f"has the key {row[DUPLICATE]!r} more than once")
-        missing = [key for key in self.required if key not in row]
-        if missing:
-            raise Problem(f"has no {', '.join(missing)}" + _instead(missing, row))
-        values: dict[str, Any] = {}
-        for key in self.order:
-            if key in self.required or not _is_missing(key, row.get(key)):
-                values[key] = self._value(key, row[key], values.get("category_id"))
-        if values.get("num_keypoints", 0) < 0:
-            del values["num_keypoints"]
-        return values
-
-    def _value(self, key: str, value: Any, category: Any) -> Any:
-        if key in IDS:
-            return self._id(key, value)
-        if key in INTS:
-            return _integer(key, value)
-        if key in FLOATS:
-            return _number(key, value)
-        if key == "keypoints":
-            return self._keypoints(value, category)
+def _value(key: str, value: Any, notes: Counter[str]) -> Any:
+    if key in IDS:
+        return read_id(key, value, notes)
+    if key in LISTS:
         numbers = _numbers(key, value)
-        if len(numbers) != 4:
+        if key == "bbox" and len(numbers) != 4:
             raise Problem(f"bbox has {len(numbers)} numbers, not 4 (x, y, w, h)")
         return numbers
+    if key in NUMBERS:
+        return _number(key, value)
+    if key == "ignore":  # of interest only for the warning that it is not looked at
+        return int(bool(value))
+    if key == "iscrowd":
+        if isinstance(value, Real) and value in (0, 1):
+            return int(value)  # type: ignore[call-overload]
+        raise Problem(f"iscrowd must be 0 or 1, got {shown(value)}")
+    number = _number(key, value)
+    if number != number // 1:
+        raise Problem(f"{key} must be a whole number, got {shown(value)}")
+    return int(max(-1, min(number, MOST_JOINTS)))
 
-    def _id(self, key: str, value: Any) -> Any:
-        found = read_id(key, value, self.notes)
-        if key == "category_id":
-            other = in_kind(found, self.integers)
-            self.notes["text-ids"] += other is not found and other != found
-            return other
-        return found
 
-    def _keypoints(self, value: Any, category: Any) -> Any:
-        values = _numbers("keypoints", value)
-        joints = self.joints.get(category)
-        if joints is None:
-            return ()  # of a category that is unknown, which is said elsewhere
-        count, rest = divmod(len(values), 3)
-        if len(values) == 3 * joints or (self.least and not rest and count >= self.least):
-            return values[: 3 * joints]
-        hint = other_count(len(values), joints, self.joints) if "score" in self.order else ""
-        raise Problem(
-            f"keypoints has {len(values)} numbers, the ground truth has {joints} joints "
-            f"({3 * joints} numbers){hint}"
-        )
+def _fitting(
+    values: Any, joints: int | None, known: Mapping[Any, int], least: int | None, hint: bool
+) -> Any:
+    """Return the numbers of so many keypoints; raises Problem where there are others."""
+    if joints is None:
+        return ()  # of a category that is unknown, which is said elsewhere
+    count, rest = divmod(len(values), 3)
+    if len(values) == 3 * joints or (least and not rest and count >= least):
+        return values[: 3 * joints]
+    raise Problem(
+        f"keypoints has {len(values)} numbers, the ground truth has {joints} joints "
+        f"({3 * joints} numbers){other_count(len(values), joints, known) if hint else ''}"
+    )
 
 
 def other_count(values: int, joints: int, known: Mapping[Any, int]) -> str:
-    """Return a hint for results that have another number of joints than the ground truth."""
+    """Return a hint for results that have another number of keypoints than the ground truth."""
     if values == 2 * joints:
         return "; they look like x, y without a third number"
     if values % 3 or not values or len(set(known) - {None}) > 1:
@@ -204,9 +210,8 @@ def _instead(missing: Sequence[str], row: Mapping[Any, Any]) -> str:
 
 def shown(value: Any) -> str:
     """Return a value for a message, as JSON writes it and not too long."""
-    words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
-        return words[value]
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
@@ -218,19 +223,6 @@ def shown(value: Any) -> str:
 def _is_missing(key: str, value: Any) -> bool:
     empty = key in LISTS and isinstance(value, list | tuple | np.ndarray) and not len(value)
     return value is None or empty
-
-
-def _integer(key: str, value: Any) -> int:
-    if key == "ignore":  # of interest only for the warning that it is not looked at
-        return int(bool(value))
-    if key == "iscrowd":
-        if isinstance(value, Real) and value in (0, 1):
-            return int(value)  # type: ignore[call-overload]
-        raise Problem(f"iscrowd must be 0 or 1, got {shown(value)}")
-    number = _number(key, value)
-    if number != number // 1:
-        raise Problem(f"{key} must be a whole number, got {shown(value)}")
-    return int(min(number, MOST_JOINTS))
 
 
 def _number(key: str, value: Any) -> float:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +13,9 @@ from pose_eval.coco.tables import ResultsError
 from pose_eval.io.foreign import foreign_bytes, foreign_text
 
 # A path ("-" is the standard input), the bytes of a file, an open file, or the content itself.
-Source = str | os.PathLike[str] | bytes | IO[Any] | list[Any] | dict[str, Any]
+Source = str | os.PathLike[str] | bytes | IO[Any] | Sequence[Any] | Mapping[str, Any]
 BLANK = b" \t\r\n\0"
+DUPLICATE = "\0duplicate"
 
 
 def is_content(source: Any) -> bool:
@@ -41,14 +43,12 @@ def read_bytes(source: Any, name: str) -> bytes:
 
     Raises ResultsError where there is nothing to read.
     """
-    if isinstance(source, str | os.PathLike) and str(source) != "-":
-        data = _read_file(Path(source))
-    else:
-        if isinstance(source, str | os.PathLike):
-            content: Any = sys.stdin.buffer.read()
-        else:
-            content = source.read() if hasattr(source, "read") else source
-        data = content.encode() if isinstance(content, str) else bytes(content)
+    content: Any = source
+    if isinstance(source, str | os.PathLike):
+        content = sys.stdin.buffer.read() if str(source) == "-" else _read_file(Path(source))
+    elif hasattr(source, "read"):
+        content = source.read()
+    data = content.encode() if isinstance(content, str) else bytes(content)
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -57,19 +57,24 @@ def read_bytes(source: Any, name: str) -> bytes:
     if other := foreign_bytes(data[:8]):
         raise ResultsError(f"{name} {other}")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as PowerShell's > writes it
-        data = _text(data, "utf-16", name).encode()
+        data = decoded(data, name, "utf-16").encode()
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data[:4096].strip(BLANK) and not data.strip(BLANK):
         raise ResultsError(f"{name} is empty ({len(data)} bytes)")
     return data
 
 
+def decoded(data: bytes, name: str, encoding: str = "utf-8") -> str:
+    """Return the data as text."""
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ResultsError(f"{name} is not UTF-8 text: {error}") from None
+
+
 def parse_json(data: bytes, name: str) -> Any:
     """Return the content of a JSON file; an object with a key twice gets the key DUPLICATE."""
-    return parse_text(_text(data, "utf-8", name), name)
-
-
-DUPLICATE = "\0duplicate"
+    return parse_text(decoded(data, name), name)
 
 
 def parse_text(text: str, name: str) -> Any:
@@ -79,23 +84,19 @@ def parse_text(text: str, name: str) -> Any:
     except RecursionError:
         raise ResultsError(f"{name} is nested too deeply to be read") from None
     except json.JSONDecodeError as error:
+        begins = text.lstrip()[:1] in ("[", "{")
         if other := foreign_text(text):
             raise ResultsError(f"{name} {other}") from None
-        if error.msg == "Extra data" and text.lstrip()[:1] in "[{":
-            where = f"from line {error.lineno}, column {error.colno} on"
+        if error.msg == "Extra data" and begins:
             raise ResultsError(
-                f"{name} is not JSON: a second value or other text follows the first, {where}"
+                f"{name} is not JSON: a second value or other text follows the first, from line "
+                f"{error.lineno}, column {error.colno} on"
             ) from None
-        cut = text.rstrip()[-1:] not in ("]", "}")
-        hint = "; the file seems to be cut off" if cut and text.lstrip()[:1] in "[{" else ""
+        cut = begins and text.rstrip()[-1:] not in ("]", "}")
+        hint = "; the file seems to be cut off" if cut else ""
         raise ResultsError(f"{name} is not JSON: {error}{hint}") from None
     except ValueError as error:  # an integer of thousands of digits
         raise ResultsError(f"{name} cannot be read: {error}") from None
-
-
-def text_of(data: bytes, name: str) -> str:
-    """Return the data as text."""
-    return _text(data, "utf-8", name)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -104,13 +105,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         content[DUPLICATE] = next(key for key in keys if keys.count(key) > 1)
     return content
-
-
-def _text(data: bytes, encoding: str, name: str) -> str:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ResultsError(f"{name} is not UTF-8 text: {error}") from None
 
 
 def _read_file(path: Path) -> bytes:

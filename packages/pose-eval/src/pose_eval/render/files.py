@@ -29,30 +29,23 @@ def matches_json(report: Report) -> str:
 
 
 def _image_entry(report: Report, matches: Matches, image: int) -> dict[str, Any]:
-    dets = slice(matches.det_start[image], matches.det_start[image + 1])
-    gts = slice(matches.gt_start[image], matches.gt_start[image + 1])
-    pairs = slice(matches.pair_start[image], matches.pair_start[image + 1])
-    rows = report.results.row[matches.detections].tolist()
-    ids = report.gt.ids[matches.persons].tolist()
-    dt, gt = rows[dets], ids[gts]
-    areas = {}
-    for a, area in enumerate(report.settings.areas):
-        det_match = matches.det_match[a, :, dets].tolist()
-        gt_match = matches.gt_match[a, :, gts].tolist()
-        areas[area.name] = {
-            "dt_match": [[ids[g] if g >= 0 else None for g in line] for line in det_match],
-            "gt_match": [[rows[d] if d >= 0 else None for d in line] for line in gt_match],
+    dets, gts, oks = matches.of_image(image)
+    rows = [*report.results.row[matches.detections].tolist(), None]  # -1, for nobody, is the last
+    ids = [*report.gt.ids[matches.persons].tolist(), None]
+    areas = {
+        area.name: {
+            "dt_match": [[ids[g] for g in row] for row in matches.det_match[a, :, dets].tolist()],
+            "gt_match": [[rows[d] for d in row] for row in matches.gt_match[a, :, gts].tolist()],
             "dt_ignored": matches.det_ignored[a, :, dets].tolist(),
             "gt_ignored": matches.gt_ignored[a, gts].tolist(),
         }
-    return {
+        for a, area in enumerate(report.settings.areas)
+    }
+    about = {
         "image_id": report.gt.image_ids[image].item(),
         "category_id": report.gt.categories[matches.category].id,
-        "dt": dt,
-        "gt": gt,
-        "oks": matches.oks[pairs].reshape(len(dt), len(gt)).tolist(),
-        "areas": areas,
     }
+    return about | {"dt": rows[dets], "gt": ids[gts], "oks": oks.tolist(), "areas": areas}
 
 
 def curves_csv(report: Report) -> str:
@@ -64,14 +57,9 @@ def curves_csv(report: Report) -> str:
             for t, threshold in enumerate(report.settings.thresholds):
                 if curves.recall[t, c, a] < 0:
                     continue
-                columns = (
-                    curves.recalls.tolist(),
-                    curves.precision[t, :, c, a].tolist(),
-                    curves.scores[t, :, c, a].tolist(),
-                )
-                rows += [
-                    (category.id, area.name, threshold, *v) for v in zip(*columns, strict=True)
-                ]
+                columns = curves.recalls, curves.precision[t, :, c, a], curves.scores[t, :, c, a]
+                values = zip(*(column.tolist() for column in columns), strict=True)
+                rows += [(category.id, area.name, threshold, *each) for each in values]
     return csv_table(rows)
 
 
@@ -81,34 +69,23 @@ def per_image_csv(report: Report) -> str:
     right, wrong, missed: at the lowest OKS threshold, over all areas, without what is ignored.
     best_oks: the mean over the persons that count of their best OKS with any detection.
     """
+    gt = report.gt
     header = ("image_id", "file_name", "category_id", "persons", "ignored_persons", "detections")
     rows: list[Any] = [(*header, "right", "wrong", "missed", "best_oks")]
     for matches in report.matches:
-        for image in range(len(report.gt.image_ids)):
-            dets = slice(matches.det_start[image], matches.det_start[image + 1])
-            gts = slice(matches.gt_start[image], matches.gt_start[image + 1])
-            counted = ~matches.gt_ignored[0, gts]
-            size = dets.stop - dets.start, gts.stop - gts.start
-            if not any(size):
+        category = gt.categories[matches.category].id
+        for image, image_id in enumerate(gt.image_ids.tolist()):
+            dets, gts, oks = matches.of_image(image)
+            if oks.shape == (0, 0):
                 continue
+            counted = matches.counts()[gts]
+            persons = int(counted.sum())
             matched = matches.det_match[0, 0, dets] >= 0
             det_counted = ~matches.det_ignored[0, 0, dets]
-            pairs = slice(matches.pair_start[image], matches.pair_start[image + 1])
-            oks = matches.oks[pairs].reshape(size)[:, counted]
-            best = oks.max(axis=0, initial=0.0)
             right = int(np.count_nonzero(matched & det_counted))
-            rows.append(
-                (
-                    report.gt.image_ids[image].item(),
-                    report.gt.file_names[image],
-                    report.gt.categories[matches.category].id,
-                    int(counted.sum()),
-                    int((~counted).sum()),
-                    size[0],
-                    right,
-                    int(np.count_nonzero(~matched & det_counted)),
-                    int(counted.sum()) - right,
-                    float(best.mean()) if best.size else None,
-                )
-            )
+            wrong = int(np.count_nonzero(~matched & det_counted))
+            best = oks[:, counted].max(axis=0, initial=0.0)
+            ends = right, wrong, persons - right, float(best.mean()) if persons else None
+            about = image_id, gt.file_names[image], category
+            rows.append((*about, persons, len(counted) - persons, len(matched), *ends))
     return csv_table(rows)

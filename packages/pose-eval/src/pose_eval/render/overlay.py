@@ -1,4 +1,4 @@
-"""Pictures with skeletons drawn over them, as HTML. The bytes of a file are embedded unchanged."""
+"""Images with skeletons drawn over them, as HTML. The bytes of a file are embedded unchanged."""
 
 import base64
 import struct
@@ -16,31 +16,23 @@ from pose_eval.coco.tables import Floats
 # Told apart also by those who see red and green alike; in the order of errors.LABELS.
 COLOURS = ("#adb5bd", "#3a9d6b", "#f2b632", "#8f5fbf", "#2f80d1", "#d1405a")
 MISSED, WRONG, TRUTH, DETECTED = "#ff2d55", "#495057", "#ffffff", "#66e0f5"
-WAY = "#ff8787"  # from a joint to where it belongs
+WAY = "#ff8787"  # from a keypoint to where it belongs
 
 
 def figure(
-    report: Report,
-    category: CategoryAnalysis,
-    row: dict[str, Any],
-    folder: Path,
+    report: Report, category: CategoryAnalysis, image_id: Any, caption: str, folder: Path
 ) -> str:
-    """Return a figure of an image: its picture, persons in white, detections by kind of error.
+    """Return a figure of an image: persons in white, detections by kind of error.
 
-    row: of breakdown.by_image. A picture that is not in the folder, or is neither JPEG nor PNG,
-    gives a figure that says so.
+    caption: text that follows id and file name. An image that is not in the folder, or is neither
+    JPEG nor PNG, gives a figure that says so.
     """
-    image = int(np.flatnonzero(report.gt.image_ids == row["image_id"])[0])
-    caption = (
-        f"{escape(str(row['image_id']))} &middot; {escape(row['file_name'])} &middot; "
-        f"{row['found']} of {row['persons']} persons found, mean OKS {row['oks']:.2f}"
-    )
-    data = read_picture(folder, row["file_name"])
+    image = int(np.flatnonzero(report.gt.image_ids == image_id)[0])
+    file, key = escape(report.gt.file_names[image]), escape(str(image_id))
+    below = f"<figcaption>{key} &middot; {file} &middot; {escape(caption)}</figcaption></figure>"
+    data = read_image(folder, report.gt.file_names[image])
     if data is None:
-        return (
-            f'<figure class="absent"><p>no picture {escape(row["file_name"])} in the folder</p>'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        return f'<figure class="absent"><p>no image {file} in the folder</p>{below}'
     kind, width, height, content = data
     known = report.gt.image_sizes[image]
     if (known > 0).all():  # what the annotations are in, should the file be scaled
@@ -48,15 +40,14 @@ def figure(
     encoded = base64.b64encode(content).decode()
     drawing = _drawing(report, category, image, max(width, height))
     return (
-        f'<figure><div class="picture"><img alt="image {escape(str(row["image_id"]))}" '
+        f'<figure><div class="image"><img alt="image {key}" '
         f'src="data:image/{kind};base64,{encoded}">'
         f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
-        f'xmlns="http://www.w3.org/2000/svg">{drawing}</svg></div>'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'xmlns="http://www.w3.org/2000/svg">{drawing}</svg></div>{below}'
     )
 
 
-def read_picture(folder: Path, file_name: str) -> tuple[str, int, int, bytes] | None:
+def read_image(folder: Path, file_name: str) -> tuple[str, int, int, bytes] | None:
     """Return kind, width, height and bytes of a JPEG or PNG below the folder, else None.
 
     file_name comes from the annotations: a name that leads out of the folder is not followed. Where
@@ -105,43 +96,37 @@ def _drawing(report: Report, category: CategoryAnalysis, image: int, size: int) 
     links = gt.categories[category.index].links
     thick = max(size / 320, 0.5)
     total = diagnosis.labels.shape[1]
-    parts = []
+    found = []
     for person in np.flatnonzero((gt.image == image) & (gt.category == category.index)):
         joints = gt.keypoints[person, :total]
         missed = person in diagnosis.missed
-        colour = MISSED if missed else TRUTH
-        parts.append(_limbs(joints, links, joints[:, 2] > 0, "#00000099", 2.2 * thick))
-        parts.append(_limbs(joints, links, joints[:, 2] > 0, colour, 1.1 * thick))
+        limbs = _limbs(joints, links, joints[:, 2] > 0)
+        found += [_path(limbs, "#00000099", 2.2 * thick)]
+        found += [_path(limbs, MISSED if missed else TRUTH, 1.1 * thick)]
         if missed:
             x, y, w, h = (f"{v:.1f}" for v in np.nan_to_num(gt.bbox[person]))
-            parts.append(
+            found.append(
                 f'<rect x="{x}" y="{y}" width="{w}" height="{h}" fill="none" stroke="{MISSED}" '
                 f'stroke-width="{1.2 * thick:.2f}" stroke-dasharray="{4 * thick:.1f}"/>'
             )
     for row in _confident(results.scores, diagnosis.background, diagnosis.rows):
         if results.image[row] == image:
-            joints = results.keypoints[row, :total]
-            parts.append(_limbs(joints, links, np.ones(total, bool), WRONG, thick))
+            limbs = _limbs(results.keypoints[row, :total], links, np.ones(total, bool))
+            found.append(_path(limbs, WRONG, thick))
     for number in np.flatnonzero(results.image[diagnosis.rows] == image):
         joints = results.keypoints[diagnosis.rows[number], :total]
         labels = diagnosis.labels[number]
         places = gt.keypoints[diagnosis.persons[number], :total]
-        wrong = "".join(
-            f"M{joints[k, 0]:.1f} {joints[k, 1]:.1f}L{places[k, 0]:.1f} {places[k, 1]:.1f}"
-            for k in np.flatnonzero(labels > 1)
-        )
-        parts.append(
-            f'<path d="{wrong}" stroke="{WAY}" stroke-width="{0.9 * thick:.2f}" '
-            f'stroke-dasharray="{1.6 * thick:.1f}"/>'
-        )
-        parts.append(_limbs(joints, links, labels > 0, DETECTED + "cc", 1.1 * thick))
-        for (x, y, _), label in zip(joints, labels, strict=True):
-            if label:
-                parts.append(
-                    f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.9 * thick:.2f}" '
-                    f'fill="{COLOURS[label]}" stroke="#000" stroke-width="{0.4 * thick:.2f}"/>'
-                )
-    return "".join(parts)
+        ways = [_between(joints[k], places[k]) for k in np.flatnonzero(labels > 1)]
+        found.append(_path(ways, WAY, 0.9 * thick, f' stroke-dasharray="{1.6 * thick:.1f}"'))
+        found.append(_path(_limbs(joints, links, labels > 0), DETECTED + "cc", 1.1 * thick))
+        found += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.9 * thick:.2f}" fill="{COLOURS[label]}" '
+            f'stroke="#000" stroke-width="{0.4 * thick:.2f}"/>'
+            for (x, y, _), label in zip(joints, labels, strict=True)
+            if label
+        ]
+    return "".join(found)
 
 
 def _confident(scores: Floats, rows: Any, matched: Any) -> Any:
@@ -149,17 +134,18 @@ def _confident(scores: Floats, rows: Any, matched: Any) -> Any:
     return rows[scores[rows] >= np.median(scores[matched])] if len(matched) else rows
 
 
-def _limbs(
-    joints: Floats, links: Sequence[tuple[int, int]], drawn: Any, colour: str, thick: float
-) -> str:
-    lines = [
-        f"M{joints[a, 0]:.1f} {joints[a, 1]:.1f}L{joints[b, 0]:.1f} {joints[b, 1]:.1f}"
+def _limbs(joints: Floats, links: Sequence[tuple[int, int]], drawn: Any) -> list[str]:
+    return [
+        _between(joints[a], joints[b])
         for a, b in links
         if max(a, b) < len(joints) and drawn[a] and drawn[b]
     ]
-    return (
-        f'<path d="{"".join(lines)}" fill="none" stroke="{colour}" stroke-width="{thick:.2f}" '
-        'stroke-linecap="round"/>'
-        if lines
-        else ""
-    )
+
+
+def _between(a: Floats, b: Floats) -> str:
+    return f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}"
+
+
+def _path(lines: Sequence[str], colour: str, thick: float, more: str = "") -> str:
+    style = f'fill="none" stroke="{colour}" stroke-width="{thick:.2f}" stroke-linecap="round"'
+    return f'<path d="{"".join(lines)}" {style}{more}/>' if lines else ""

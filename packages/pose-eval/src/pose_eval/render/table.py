@@ -2,29 +2,49 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 Cells = Sequence[Sequence[Any]]
 SPECIAL = str.maketrans({character: "\\" + character for character in "\\`*_{}[]<>#|"})
 
 
-def text_table(rows: Cells) -> list[str]:
-    """Return the lines of a table for a terminal, numbers below each other."""
+class Part(NamedTuple):
+    """A part of a page: a title, a table, and a sentence about it, each if there is one."""
+
+    title: str = ""
+    rows: Cells = ()
+    note: str = ""
+
+
+def number(value: float | None, digits: int) -> str:
+    """Return a number, or a dash for what was not measured."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def gain(before: float | None, after: float | None, digits: int) -> str:
+    """Return the signed difference, or a dash."""
+    return "-" if before is None or after is None else f"{after - before:+.{digits}f}"
+
+
+def text_table(rows: Cells, least: int = 0) -> list[str]:
+    """Return the lines of a table for a terminal; least: characters of a column of numbers."""
     cells = [[str(cell) for cell in row] for row in rows]
-    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    aligned = [
-        [row[0].ljust(wide[0]), *(c.rjust(w) for c, w in zip(row[1:], wide[1:], strict=True))]
-        for row in cells
-    ]
+    first, *wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    wide = [max(each, least) for each in wide]
+    aligned = (
+        [name.ljust(first), *(c.rjust(w) for c, w in zip(rest, wide, strict=True))]
+        for name, *rest in cells
+    )
     return ["  ".join(row).rstrip() for row in aligned]
 
 
 def markdown_table(rows: Cells) -> list[str]:
     """Return the lines of a table; names are kept from being read as Markdown or HTML."""
     lines = [
-        "| " + " | ".join([plain(str(first)), *map(str, rest)]) + " |" for first, *rest in rows
+        "| " + " | ".join([plain(str(first)), *(str(cell).strip() for cell in rest)]) + " |"
+        for first, *rest in rows
     ]
     return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
 
@@ -37,13 +57,48 @@ def html_table(rows: Cells, *, safe: bool = False) -> str:
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
-def csv_table(rows: Cells) -> str:
+def csv_table(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as CSV with \\n between lines; None and NaN are empty, floats have all digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for row in rows:
         writer.writerow(["" if v is None or v != v else v for v in row])
     return out.getvalue()
+
+
+def as_text(parts: Iterable[Part]) -> str:
+    """Return parts for a terminal."""
+    lines: list[str] = []
+    for title, rows, note in parts:
+        lines += [f"{title}:"] if title else []
+        lines += text_table(rows) if rows else []
+        lines += ["", note, ""] if note else [""]
+    return "\n".join(lines)
+
+
+def as_markdown(parts: Iterable[Part]) -> str:
+    """Return parts for a pull request or a log."""
+    lines: list[str] = []
+    for title, rows, note in parts:
+        lines += [f"## {heading(title)}", ""] if title else []
+        lines += [*markdown_table(rows), ""] if rows else []
+        lines += [note, ""] if note else []
+    return "\n".join(lines)
+
+
+def as_html(parts: Iterable[Part]) -> list[str]:
+    """Return the elements of parts, for a page."""
+    found: list[str] = []
+    for title, rows, note in parts:
+        found += [f"<h2>{escape(heading(title))}</h2>"] if title else []
+        found += [f'<div class="card scroll">{html_table(rows)}</div>'] if rows else []
+        found += [f'<p class="note">{escape(note)}</p>'] if note else []
+    return found
+
+
+def heading(text: str) -> str:
+    """Return a text that begins with a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def plain(text: str) -> str:

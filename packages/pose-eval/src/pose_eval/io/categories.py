@@ -8,15 +8,14 @@ import numpy as np
 
 from pose_eval.coco.tables import Category, ResultsError
 from pose_eval.io import hints
-from pose_eval.io.rows import Problem, in_kind, is_digits, read_id
-from pose_eval.io.source import DUPLICATE
+from pose_eval.io.rows import Problem, entry_id, in_kind, is_digits, read_id
 
 
 class Categories(NamedTuple):
-    """Categories with joints, by id; joints: of each category id, 0 where a category has none.
+    """Categories with keypoints, by id; joints: of each category id, 0 where one has none.
 
     only: the id of an annotation without category_id, None where several come into question; its
-    joints are those under None. integers: whether ids are integers or text.
+    keypoints are those under None. integers: whether ids are integers or text.
     """
 
     with_joints: tuple[Category, ...]
@@ -31,7 +30,7 @@ def read_categories(
     """Return the categories of a ground truth and warnings about them.
 
     entries: the list, or nothing: then there is one category for each category_id of the
-    annotations (rows). A category that names no joints has as many as its annotations; without
+    annotations (rows). A category that names no keypoints has as many as its annotations; without
     such, it has none and takes no part. Raises ResultsError.
     """
     used = _used(rows)
@@ -43,12 +42,8 @@ def read_categories(
     if not isinstance(entries, list) or not entries:
         raise ResultsError(f"{name} has no list `categories`, and no category_id to make it of")
     wheres = [f"{name} category {number}" for number in range(len(entries))]
-    ids = [_id_of(*pair, notes) for pair in zip(entries, wheres, strict=True)]
-    if None in ids:
-        own = [key for key in used if key is not None]
-        if len(ids) > 1 or len(own) > 1:
-            raise ResultsError(f"{wheres[ids.index(None)]} must be an object with an id")
-        ids = own or [1]
+    ids = _ids(entries, wheres, used, notes)
+    if None in [entry.get("id") for entry in entries]:
         text = f"{name}: the category has no id: {ids[0]}, as its annotations have it"
         warnings.append(hints.warning("derived-values", text))
     integers = _integers(ids, used, name)
@@ -63,18 +58,9 @@ def read_categories(
     for key, entry, where in zip(ids, entries, wheres, strict=True):
         if key in found:
             raise ResultsError(f"{where}: category id {key} occurs more than once")
-        names = _joint_names(entry, f"{where} (id {key})")
-        named += [key] if names else []
-        if not names and counted.get(key):
-            names = tuple(f"joint {k}" for k in range(counted[key]))
-            text = f"{where} names no joints: as many as its annotations have, {len(names)}"
-            warnings.append(hints.warning("derived-values", text))
-        links, dropped = _links(entry.get("skeleton"), len(names))
-        if dropped:
-            text = f"{where}: {dropped} of its skeleton are left out, which join no two joints"
-            warnings.append(hints.warning("wrong-skeleton", text))
-        title = entry.get("name")
-        found[key] = Category(key, str(key if title is None else title), names, links)
+        found[key], own = _category(key, entry, where, counted.get(key, 0))
+        warnings += own
+        named += [key] if entry.get("keypoints") else []
     joints = {key: len(category.joint_names) for key, category in found.items()}
     with_joints = tuple(found[key] for key in sorted(found) if joints[key])
     if not with_joints:
@@ -87,7 +73,7 @@ def read_categories(
 
 
 def _used(rows: Sequence[Any]) -> dict[Any, int]:
-    """Return the category ids of annotations, and the joints of the first with some."""
+    """Return the category ids of annotations, and the keypoints of the first with some."""
     found: dict[Any, int] = {}
     for row in rows:
         key = row.get("category_id") if isinstance(row, Mapping) else True
@@ -103,15 +89,22 @@ def _used(rows: Sequence[Any]) -> dict[Any, int]:
     return found
 
 
-def _id_of(entry: Any, where: str, notes: Counter[str]) -> Any:
-    if not isinstance(entry, Mapping):
-        raise ResultsError(f"{where} must be an object with an id")
-    if DUPLICATE in entry:
-        raise ResultsError(f"{where} has the key {entry[DUPLICATE]!r} more than once")
-    try:
-        return None if entry.get("id") is None else read_id("id", entry["id"], notes)
-    except Problem as problem:
-        raise ResultsError(f"{where}: {problem}") from None
+def _ids(
+    entries: Sequence[Any], wheres: Sequence[str], used: Mapping[Any, int], notes: Counter[str]
+) -> list[Any]:
+    """Return the ids of the categories; a single one may have that of its annotations."""
+    ids = []
+    for entry, where in zip(entries, wheres, strict=True):
+        try:
+            ids.append(entry_id(entry, notes) if isinstance(entry, Mapping) else None)
+        except Problem as problem:
+            raise ResultsError(f"{where}: {problem}") from None
+    if None not in ids:
+        return ids
+    own = [key for key in used if key is not None]
+    if len(ids) > 1 or len(own) > 1 or not isinstance(entries[0], Mapping):
+        raise ResultsError(f"{wheres[ids.index(None)]} must be an object with an id")
+    return own or [1]
 
 
 def _integers(ids: Sequence[Any], used: Mapping[Any, int], name: str) -> bool:
@@ -123,25 +116,32 @@ def _integers(ids: Sequence[Any], used: Mapping[Any, int], name: str) -> bool:
     return digits and (len(texts) < len(ids) or any(isinstance(key, int) for key in used))
 
 
-def _joint_names(entry: Mapping[Any, Any], where: str) -> tuple[str, ...]:
-    names = entry.get("keypoints")
-    if names is None:
-        return ()
+def _category(
+    key: Any, entry: Mapping[Any, Any], where: str, counted: int
+) -> tuple[Category, list[str]]:
+    """Return a category and warnings; counted: the keypoints that its annotations have."""
+    warnings = []
+    names = [] if entry.get("keypoints") is None else entry["keypoints"]
     if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
-        raise ResultsError(f"{where}: keypoints must be a list of joint names")
-    return tuple(names)
-
-
-def _links(skeleton: Any, num_joints: int) -> tuple[tuple[tuple[int, int], ...], int]:
-    """Return COCO's pairs, which count from 1, from 0, and how many are none."""
-    if skeleton is None or not num_joints:
-        return (), 0
+        raise ResultsError(f"{where} (id {key}): keypoints must be a list of joint names")
+    if not names and counted:
+        names = [f"joint {k}" for k in range(counted)]
+        text = f"{where} names no joints: as many as its annotations have, {counted}"
+        warnings.append(hints.warning("derived-values", text))
+    # COCO's pairs count from 1.
+    skeleton = entry.get("skeleton")
     pairs = skeleton if isinstance(skeleton, list | tuple) else [skeleton]
-    valid = [
+    pairs = [] if skeleton is None or not names else pairs
+    links = tuple(
         (pair[0] - 1, pair[1] - 1)
         for pair in pairs
         if isinstance(pair, list | tuple)
         and len(pair) == 2
-        and all(type(joint) is int and 0 < joint <= num_joints for joint in pair)
-    ]
-    return tuple(valid), len(pairs) - len(valid)
+        and all(type(joint) is int and 0 < joint <= len(names) for joint in pair)
+    )
+    if len(links) < len(pairs):
+        lost = len(pairs) - len(links)
+        text = f"{where}: {lost} of its skeleton are left out, which join no two joints"
+        warnings.append(hints.warning("wrong-skeleton", text))
+    title = entry.get("name")
+    return Category(key, str(key if title is None else title), tuple(names), links), warnings
