@@ -10,7 +10,6 @@ from reference import Numbers, read
 from pose_train.recipes.losses import (
     bottomup_loss,
     heatmap_mse,
-    keypoint_accuracy,
     keypoint_mse,
     tag_losses,
 )
@@ -41,12 +40,6 @@ def test_keypoint_mse(subtests: pytest.Subtests) -> None:
             if name.startswith("loss_loss_weight_"):  # the factor is in the name
                 loss = loss * float(name.removeprefix("loss_loss_weight_").replace("_", "."))
             torch.testing.assert_close(loss, case[name], rtol=1e-5, atol=0.0)
-
-
-def test_keypoint_accuracy() -> None:
-    case = read_tensors("topdown/loss/pck_case.npz")
-    accuracy = keypoint_accuracy(case["output"], case["target"], case["mask"])
-    assert accuracy.item() == pytest.approx(case["avg_acc"].item(), rel=1e-6)
 
 
 def test_learning_rate() -> None:

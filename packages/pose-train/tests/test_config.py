@@ -183,6 +183,18 @@ def test_frozen_layers_as_a_list_or_with_epochs(tmp_path: Path) -> None:
         assert load_config(file) == config
 
 
+def test_an_empty_list_becomes_a_section_by_an_override(tmp_path: Path) -> None:
+    """A resolved config holds `freeze: []`, which says nothing against `train.freeze.NAME=`."""
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(load_config("demo")))
+    assert "freeze: []" in file.read_text()
+    overrides = ["train.freeze.backbone=10", "train.freeze.head=null"]
+    assert load_config(file, overrides).train.freeze == {"backbone": 10, "head": None}
+    assert parse_config(file.read_text(), "x", overrides).train.freeze["backbone"] == 10
+    with pytest.raises(ConfigError, match="freeze is not a section"):
+        load_config(file, ["train.freeze=[backbone]", "train.freeze.head=10"])
+
+
 def types_in(hint: Any) -> set[Any]:
     return {hint}.union(*map(types_in, typing.get_args(hint)))
 

@@ -8,13 +8,12 @@ import torch
 from pose_train.recipes.losses import (
     bottomup_loss,
     heatmap_mse,
-    keypoint_accuracy,
     keypoint_mse,
     tag_losses,
 )
 
 
-def test_weights_count_once_and_masked_joints_stay_in_the_divisor() -> None:
+def test_weights_count_once_and_masked_keypoints_stay_in_the_divisor() -> None:
     heatmaps, targets = torch.zeros(1, 2, 2, 2), torch.ones(1, 2, 2, 2)
     weights = torch.tensor([[0.5, 0.0]])
     assert keypoint_mse(heatmaps, targets, weights).item() == pytest.approx(0.5 * 4 / 8)
@@ -27,18 +26,6 @@ def test_pixels_under_the_mask_and_empty_targets_add_nothing() -> None:
     mask[..., 0] = 0
     assert keypoint_mse(heatmaps, targets, mask=mask).item() == pytest.approx(4 / 8)
     assert keypoint_mse(heatmaps, targets, skip_empty=True).item() == pytest.approx(4 / 8)
-
-
-def test_accuracy_is_of_the_keypoints_that_count() -> None:
-    targets = torch.zeros(1, 3, 40, 40)
-    targets[0, :, 20, 20] = 1
-    heatmaps = torch.zeros_like(targets)
-    heatmaps[0, 0, 21, 20] = 0.1  # one pixel of 40: below 0.05
-    heatmaps[0, 1, 22, 20] = 0.1  # two: not below
-    heatmaps[0, 2, 20, 20] = 0.1
-    weights = torch.tensor([[1.0, 1.0, 0.0]])
-    assert keypoint_accuracy(heatmaps, targets, weights).item() == 0.5
-    assert keypoint_accuracy(heatmaps, targets, 0 * weights).item() == 0
 
 
 def test_masked_pixels_of_bottom_up_maps_stay_in_the_divisor() -> None:
@@ -79,7 +66,7 @@ def test_nobody_and_a_single_person() -> None:
 
 
 def reference(tags: torch.Tensor, indices: torch.Tensor, distance: str) -> tuple[float, float]:
-    """Return push and pull of one picture, person by person, as the formulas read."""
+    """Return push and pull of one image, person by person, as the formulas read."""
     flat = tags.flatten().tolist()
     groups = [[flat[i] for i, counts in person if counts] for person in indices[0].tolist()]
     groups = [group for group in groups if group]

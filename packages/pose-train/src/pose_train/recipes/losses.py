@@ -1,7 +1,7 @@
 """Training losses, on tensors.
 
-All are computed in float32 at least, whatever the network's autocast makes, and none waits for the
-device: the number of people in a picture is data, not a shape.
+All are computed in float32 at least, whatever autocast gives, and none synchronizes with the
+device: the number of people in an image is data, not a shape.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ def keypoint_mse(
 ) -> Tensor:
     """Return the weighted mean squared error of heatmaps (B, K, H, W), a scalar.
 
-    weights (B, K) or (B, K, H, W) and mask (B or 1, K or 1, H, W) multiply the squared error once,
-    and what they leave out stays in the divisor B * K * H * W (MMPose 1.x's KeypointMSELoss; 0.x
-    multiplied prediction and target, the same for weights 0 and 1). `skip_empty` leaves out maps
-    whose target is 0 everywhere.
+    weights (B, K) or (B, K, H, W) and mask (B or 1, K or 1, H, W) multiply the squared error; the
+    divisor is always B * K * H * W (MMPose 1.x's KeypointMSELoss; 0.x multiplied prediction and
+    target, which is the same for weights 0 and 1). `skip_empty` ignores maps whose target is 0
+    everywhere.
     """
-    heatmaps, targets = _wide(heatmaps), _wide(targets)
+    heatmaps, targets = _widened(heatmaps), _widened(targets)
     squared = (heatmaps - targets).square()  # (B, K, H, W)
     if weights is not None:
         squared = squared * (weights[..., None, None] if weights.ndim == 2 else weights)
@@ -38,42 +38,15 @@ def keypoint_mse(
     return squared.mean()
 
 
-def keypoint_accuracy(
-    heatmaps: Tensor, targets: Tensor, weights: Tensor, thr: float = 0.05
-) -> Tensor:
-    """Return the share of keypoints whose maximum is within `thr` of the target's, a scalar.
-
-    Maps are (B, K, H, W), weights (B, K): a keypoint counts where its weight is above 0. The mean
-    is over keypoints that count in some picture; 0 if there are none. MMPose's `acc_pose`, quirk
-    kept: x is divided by the height and y by the width. A map without a positive value has its
-    maximum at (-1, -1).
-    """
-    height, width = heatmaps.shape[2:]
-    size = torch.tensor([height, width], device=heatmaps.device, dtype=torch.float32)
-    offset = (_maxima(heatmaps) - _maxima(targets)) / size  # (B, K, 2)
-    counted = weights > 0
-    near = counted & (offset.square().sum(dim=2).sqrt() < thr)
-    count = counted.sum(dim=0)  # (K,)
-    share = near.sum(dim=0) / count.clamp(min=1)
-    return share.sum() / (count > 0).sum().clamp(min=1)
-
-
-def _maxima(heatmaps: Tensor) -> Tensor:
-    values, pixels = heatmaps.flatten(2).max(dim=2)  # (B, K)
-    width = heatmaps.shape[3]
-    xy = torch.stack([pixels % width, pixels // width], dim=2).float()  # (B, K, 2)
-    return xy.where((values > 0)[..., None], -1.0)
-
-
 def heatmap_mse(
     heatmaps: Tensor, targets: Tensor, mask: Tensor, supervise_empty: bool = True
 ) -> Tensor:
     """Return the mean squared error of heatmaps (B, K, H, W) under a mask (B, H, W): (B,).
 
-    Masked pixels stay in the divisor K * H * W. Without `supervise_empty` a map whose target sums
-    to 0 adds nothing. HigherHRNet's loss as in MMPose 0.29.
+    The divisor is K * H * W, masked pixels included. Without `supervise_empty`, maps whose target
+    sums to 0 are ignored. HigherHRNet's loss as in MMPose 0.29.
     """
-    heatmaps, targets = _wide(heatmaps), _wide(targets)
+    heatmaps, targets = _widened(heatmaps), _widened(targets)
     squared = (heatmaps - targets).square() * mask[:, None]  # (B, K, H, W)
     if not supervise_empty:
         squared = squared * (targets.sum(dim=(2, 3), keepdim=True) > 0)
@@ -85,17 +58,17 @@ def tag_losses(
 ) -> tuple[Tensor, Tensor]:
     """Return the push and the pull loss of associative embedding, (B,) each.
 
-    tags (B, T, H, W); indices (B, P, K, 2) integer: where in the flat tags of its picture a
-    keypoint is, and whether the entry counts. Pull is the mean over people of the variance of a
-    person's tags; push is half the mean over pairs of people of exp(-d^2), or with "max" of
-    max(0, 1 - d), d being the difference of their mean tags. People without a keypoint do not
-    count, and a single person is not pushed. Newell et al., NIPS 2017, as in MMPose 0.29.
+    tags (B, T, H, W); indices (B, P, K, 2) integer: the position of a keypoint in the flattened
+    tags of its image, and whether the entry counts. Pull is the mean over people of the variance of
+    a person's tags; push is half the mean over pairs of people of exp(-d^2), or with "max" of
+    max(0, 1 - d), where d is the difference of their mean tags. People without a keypoint do not
+    count, and a single person has no push. Newell et al., NIPS 2017, as in MMPose 0.29.
 
-    Finite for all float16 tags, and for bfloat16 and float32 tags below 1e18; their squares are not
-    beyond.
+    Finite for all float16 tags, and for bfloat16 and float32 tags below 1e18, whose squares still
+    fit.
     """
     counts = indices[..., 1] > 0  # (B, P, K)
-    flat = _wide(tags).flatten(1)  # (B, T * H * W)
+    flat = _widened(tags).flatten(1)  # (B, T * H * W)
     found = flat.gather(1, indices[..., 0].flatten(1).long()).view(counts.shape)  # (B, P, K)
     # where, not a product: what does not count may be inf, and inf * 0 is NaN.
     found = found.where(counts, 0.0)
@@ -109,8 +82,8 @@ def tag_losses(
 
     apart = means[:, :, None] - means[:, None]  # (B, P, P)
     close = torch.exp(-apart.square()) if distance == "exp" else (1 - apart.abs()).clamp(min=0)
-    # The pairs of a person with itself, 1 each, are left out of the sum, not subtracted from it:
-    # the same number, without the cancellation.
+    # The pairs of a person with itself, 1 each, are left out of the sum rather than subtracted
+    # from it, which would cancel digits.
     itself = torch.eye(person.shape[1], dtype=torch.bool, device=tags.device)
     pairs = person[:, :, None] & person[:, None] & ~itself
     push = 0.5 * close.where(pairs, 0.0).sum(dim=(1, 2)) / (people * (people - 1)).clamp(min=1)
@@ -126,13 +99,8 @@ class BottomUpLoss(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        """Their sum, which is trained."""
+        """Their sum, which is minimized."""
         return self.heatmap + self.push + self.pull
-
-    def named(self) -> dict[str, Tensor]:
-        """Return the sum and the parts, to be recorded, without gradients."""
-        parts = {f"{name}_loss": part.detach() for name, part in self._asdict().items()}
-        return {"loss": self.total.detach(), **parts}
 
 
 def bottomup_loss(
@@ -148,36 +116,12 @@ def bottomup_loss(
     push_factor: float = 0.001,
     pull_factor: float = 0.001,
 ) -> BottomUpLoss:
-    """Return the loss of a bottom-up network's stages: means over pictures, sums over stages.
+    """Return the loss of a bottom-up network's stages: means over images, sums over stages.
 
     heatmaps (B, K, H, W), targets of the same shape and masks (B, H, W) of every stage; tags
-    (B, T, H, W) and indices (B, P, K, 2) of the first stages, for as many as there are tags.
-    Defaults: the published factors.
+    (B, T, H, W) of the first stages, and indices (B, P, K, 2) of at least as many. The default
+    factors are the published ones. Raises ValueError for lengths that do not fit.
     """
-    _check_stages(heatmaps, tags, targets, masks, indices)
-    of_maps = [
-        heatmap_mse(*maps, supervise_empty=supervise_empty).mean()
-        for maps in zip(heatmaps, targets, masks, strict=True)
-    ]
-    pushes, pulls = [], []
-    for tag_maps, entries in zip(tags, indices, strict=False):  # more indices than tags are fine
-        push, pull = tag_losses(tag_maps, entries, distance)
-        pushes.append(push.mean())
-        pulls.append(pull.mean())
-    return BottomUpLoss(
-        heatmap_factor * torch.stack(of_maps).sum(),
-        push_factor * torch.stack(pushes).sum(),
-        pull_factor * torch.stack(pulls).sum(),
-    )
-
-
-def _check_stages(
-    heatmaps: Sequence[Tensor],
-    tags: Sequence[Tensor],
-    targets: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    indices: Sequence[Tensor],
-) -> None:
     if not heatmaps or len(targets) != len(heatmaps) or len(masks) != len(heatmaps):
         raise ValueError(
             "every stage needs heatmaps, targets and a mask, "
@@ -188,8 +132,19 @@ def _check_stages(
             f"there must be tags, and indices for each, got {len(tags)} and {len(indices)}; "
             "a network without tags is top-down"
         )
+    heatmap_losses = [
+        heatmap_mse(*maps, supervise_empty=supervise_empty).mean()
+        for maps in zip(heatmaps, targets, masks, strict=True)
+    ]
+    stages = zip(tags, indices, strict=False)  # of more indices than tags the first count
+    pushes, pulls = zip(*(tag_losses(*stage, distance) for stage in stages), strict=True)
+    return BottomUpLoss(
+        heatmap_factor * torch.stack(heatmap_losses).sum(),
+        push_factor * torch.stack(pushes).mean(dim=1).sum(),
+        pull_factor * torch.stack(pulls).mean(dim=1).sum(),
+    )
 
 
-def _wide(values: Tensor) -> Tensor:
-    """Return values as float32, or as float64 if they are."""
+def _widened(values: Tensor) -> Tensor:
+    """Return values as float32, or unchanged if they are float64."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
