@@ -65,7 +65,7 @@ def test_a_run_leaves_everything(
     images = {image["id"] for image in json.loads(gt.read_text())["images"]}
     timed = json.loads((out / "seconds.json").read_text())
     assert {image_id for image_id, _ in timed} <= images
-    assert not list(out.rglob("*.tmp"))
+    assert not list(out.rglob(".*"))
 
 
 def test_the_same_seed_trains_the_same(tmp_path: Path, data: Path) -> None:
