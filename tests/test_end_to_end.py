@@ -62,7 +62,7 @@ def test_a_run_leaves_everything(
     assert page.count("<svg") == 4
     assert page.count("data:image/jpeg;base64,") == page.count("<figure") >= 4
     assert all(heading in page for heading in ("Worst pictures", "Learning curves"))
-    assert not list(out.rglob("*.tmp"))
+    assert not list(out.rglob(".*"))
 
 
 def test_the_same_seed_trains_the_same(tmp_path: Path, data: Path) -> None:

@@ -204,7 +204,7 @@ def test_image_ids_of_a_results_file(tmp_path: Path) -> None:
     shared = [BOX | {"image_id": 0, "file_name": name} for name in ("a.jpg", "b.jpg")]
     boxes = read_boxes(written(tmp_path, shared))
     assert boxes.ids == {}
-    assert "image_id 0 is of several pictures or frames: these are numbered" in boxes.notices[0]
+    assert "image_id 0 is of several images or frames: these are numbered" in boxes.notices[0]
 
 
 def test_a_box_keeps_its_category(tmp_path: Path) -> None:

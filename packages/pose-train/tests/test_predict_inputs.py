@@ -11,7 +11,7 @@ import pytest
 from pose_eval import evaluate
 from pose_eval.__main__ import main as pose_eval
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import RowWriter, predict_inputs
+from pose_train.commands.predict import predict_inputs, row_writer
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import read_boxes, read_ids
 from pose_train.files.inputs import find_inputs
@@ -36,7 +36,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 def test_a_folder_of_pictures(predictor: Predictor, drawn_data: Path, tmp_path: Path) -> None:
     inputs = find_inputs([str(drawn_data / "val2017")])
     summary = predict_inputs(predictor, inputs, tmp_path / "out")
-    assert (summary.pictures, summary.people, summary.problems) == (4, 4, [])
+    assert (summary.images, summary.people, summary.problems) == (4, 4, [])
     rows = rows_of(tmp_path / "out")
     assert [row["file_name"] for row in rows] == [entry.name for entry in inputs]
     assert [row["image_id"] for row in rows] == [1, 2, 3, 4]
@@ -78,7 +78,7 @@ def test_ids_of_an_annotation_file(predictor: Predictor, drawn_data: Path, tmp_p
     inputs = find_inputs([str(drawn_data / "val2017")])
     out = tmp_path / "out"
     summary = predict_inputs(predictor, inputs, out, gt=read_ids(tmp_path / "gt.json"), draw=False)
-    assert (summary.pictures, summary.not_in_gt) == (3, 1)
+    assert (summary.images, summary.not_in_gt) == (3, 1)
     assert "left out 1 input that --gt does not name" in str(summary)
     rows = rows_of(out)
     assert [(row["file_name"], row["image_id"]) for row in rows] == list(
@@ -103,7 +103,7 @@ def test_the_command_for_pose_eval(
     assert pose_train(words) == 0
     said = capsys.readouterr()
     people = len(content["annotations"]) - 1
-    assert said.out == f"{people} people in 4 pictures: {tmp_path / 'out'}\n"
+    assert said.out == f"{people} people in 4 images: {tmp_path / 'out'}\n"
     assert "left out 1 box without an area" in said.err
     assert pose_eval([str(tmp_path / "out/predictions.json"), "--gt", str(gt)]) == 0
     assert "Average Precision" in capsys.readouterr().out
@@ -201,17 +201,17 @@ def test_what_is_taken_for_a_person_is_said_once(
     words = ["predict", str(run_dir), str(drawn_data / "val2017"), "--out", str(tmp_path / "out")]
     words += ["--no-draw", "--no-flip"]
     assert pose_train(words) == 0
-    assert capsys.readouterr().err.count("whole picture is taken for one person") == 1
+    assert capsys.readouterr().err.count("whole image is taken for one person") == 1
     gt = json.loads((drawn_data / "annotations/person_keypoints_val2017.json").read_text())
     rows = [row | {"score": i / 10} for i, row in enumerate(gt["annotations"])]
     (tmp_path / "boxes.json").write_text(json.dumps({"images": gt["images"], "annotations": rows}))
     assert pose_train([*words, "--boxes", str(tmp_path / "boxes.json"), "--box-score", "0.15"]) == 0
     said = capsys.readouterr()
     assert "left out 2 boxes with a score below 0.15 (--box-score)" in said.err
-    assert "whole picture" not in said.err
-    assert said.out.startswith(f"{len(rows) - 2} people in 4 pictures")
+    assert "whole image" not in said.err
+    assert said.out.startswith(f"{len(rows) - 2} people in 4 images")
     assert pose_train([*words, "--boxes", str(tmp_path / "boxes.json"), "--box-score", "9"]) == 0
-    assert capsys.readouterr().out.startswith("0 people in 4 pictures")
+    assert capsys.readouterr().out.startswith("0 people in 4 images")
     assert pose_train([*words, "--boxes", str(tmp_path / "boxes.json"), "--box-score", "nan"]) == 2
 
 
@@ -243,11 +243,11 @@ def test_what_cannot_be_read_is_skipped_and_listed(
     (folder / "c.mp4").write_bytes(b"no film")
     (folder / "notes.txt").write_text("not an input")
     summary = predict_inputs(predictor, find_inputs([str(folder)]), tmp_path / "out")
-    assert summary.pictures == 1
+    assert summary.images == 1
     assert len(summary.problems) == 2
     assert "b.jpg is cut short" in summary.problems[0]
     assert "c.mp4 cannot be read" in summary.problems[1]
-    assert str(summary).startswith("1 person in 1 picture: ")
+    assert str(summary).startswith("1 person in 1 image: ")
     assert "2 inputs not read, or not to the end:" in str(summary)
     assert len(rows_of(tmp_path / "out")) == 1
 
@@ -311,7 +311,7 @@ def test_a_full_disk_is_one_error(predictor: Predictor, tmp_path: Path) -> None:
     path.write_text("[]")
 
     def write() -> None:
-        with RowWriter(path) as writer:
+        with row_writer(path) as writer:
             writer.json.file.close()
             writer.json.file = Path("/dev/full").open("w")  # noqa: SIM115  # the writer closes it
             for _ in range(100):

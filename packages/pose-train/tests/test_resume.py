@@ -336,12 +336,12 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
     stop_at_step(monkeypatch, 1)
     assert run(data, out) == 0
     before = (out / "checkpoint_last.pth").read_bytes()
-    (out / "checkpoint_last.pth.tmp").symlink_to("/dev/full")
+    (out / ".checkpoint_last.tmp.pth").symlink_to("/dev/full")
     assert main(["resume", str(out)]) == 1
     sentence = refusal(capsys)
     assert f"cannot write {out / 'checkpoint_last.pth'}: No space left on device" in sentence
     assert (out / "checkpoint_last.pth").read_bytes() == before
-    assert not (out / "checkpoint_last.pth.tmp").exists(), "it would keep the disk full"
+    assert not (out / ".checkpoint_last.tmp.pth").exists(), "it would keep the disk full"
 
 
 @pytest.mark.parametrize(

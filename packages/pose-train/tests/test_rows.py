@@ -11,7 +11,7 @@ import pytest
 
 from pose_data import COCO
 from pose_train import Predictor
-from pose_train.commands.predict import RowWriter, predict_inputs
+from pose_train.commands.predict import predict_inputs, row_writer
 from pose_train.files.inputs import find_inputs
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import CSV_COLUMNS, People
@@ -32,7 +32,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 def test_both_files_hold_the_same(tmp_path: Path) -> None:
     odd = b"caf\xe9, 2.jpg".decode(errors="surrogateescape")  # a name that is no UTF-8
-    with RowWriter(tmp_path / "predictions.json", 3, csv=True) as writer:
+    with row_writer(tmp_path / "predictions.json", 3, csv=True) as writer:
         writer.add(PEOPLE, 7, {"file_name": odd})
         writer.add(PEOPLE, 8, {"file_name": "walk.mp4", "frame": 0, "time": 0.04})
     assert sorted(file.name for file in tmp_path.iterdir()) == [
@@ -53,7 +53,7 @@ def test_both_files_hold_the_same(tmp_path: Path) -> None:
 
 
 def test_an_empty_table_has_its_header(tmp_path: Path) -> None:
-    with RowWriter(tmp_path / "predictions.json", csv=True):
+    with row_writer(tmp_path / "predictions.json", csv=True):
         pass
     assert (tmp_path / "predictions.csv").read_text() == ",".join(CSV_COLUMNS) + "\n"
     assert json.loads((tmp_path / "predictions.json").read_text()) == []
@@ -65,7 +65,7 @@ def test_an_interruption_leaves_both_as_far_as_they_are(
     (tmp_path / "predictions.csv").write_text("earlier")
 
     def write(people: list[People]) -> None:
-        with RowWriter(tmp_path / "predictions.json", csv=True) as writer:
+        with row_writer(tmp_path / "predictions.json", csv=True) as writer:
             for each in people:
                 writer.add(each, 1, {"file_name": "a.jpg"})
             raise KeyboardInterrupt
@@ -85,7 +85,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "predictions.partial.csv").mkdir()
     with (
         pytest.raises(RunDirError, match=r"cannot write .*predictions\.csv: Is a directory"),
-        RowWriter(tmp_path / "predictions.json", csv=True),
+        row_writer(tmp_path / "predictions.json", csv=True),
     ):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.partial.csv"]

@@ -43,7 +43,7 @@ class Cores(NamedTuple):
 
 
 def find_cores() -> Cores:
-    """Look at affinity, cgroup and load; takes MOMENT, so it is for the start of a command."""
+    """Read affinity, cgroup and load; it may take MOMENT, so it is for the start of a command."""
     return Cores(count_cores(), cgroup_quota(), busy_cores())
 
 
@@ -69,20 +69,19 @@ def cgroup_quota(root: Path = Path("/")) -> float | None:
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2)
         if number == "0":
-            folder = root / "sys/fs/cgroup"
+            folder, files = root / "sys/fs/cgroup", ["cpu.max"]
         elif "cpu" in controllers.split(","):
             folder = root / "sys/fs/cgroup/cpu"
+            files = ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
         else:
             continue
         # In a container the path may be the host's, of which only the end is mounted here.
-        inner = Path(path.lstrip("/"))
-        for group in (folder / inner, *(folder / parent for parent in inner.parents)):
-            words = [word for line in _lines(group / "cpu.max") for word in line.split()]
-            words = words or _lines(group / "cpu.cfs_quota_us") + _lines(
-                group / "cpu.cfs_period_us"
-            )
-            if len(words) == 2 and words[0] not in ("max", "-1"):
-                quotas.append(int(words[0]) / int(words[1]))
+        group = Path(path.lstrip("/"))
+        for parent in (group, *group.parents):
+            words = " ".join(text for file in files for text in _lines(folder / parent / file))
+            quota, _, period = words.partition(" ")
+            if period and quota not in ("max", "-1"):
+                quotas.append(int(quota) / int(period))
     return min(quotas, default=None)
 
 
@@ -93,33 +92,26 @@ def busy_cores(moment: float = MOMENT) -> float:
     unusual one. 0 where the system tells neither. Other threads of this process must be idle.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    before = _ticks()
-    if load < 0.5 or not before:
+    if load < 0.5 or not (before := _ticks()):
         return load
     time.sleep(moment)
-    after = _ticks()
-    spent = [after[name] - before[name] for name in before.keys() & after.keys()]
-    shares = [1 - idle / total for idle, total in spent if total > 0]
+    shares = []
+    for core, (idle, total) in _ticks().items():
+        idle_before, total_before = before.get(core, (idle, total))
+        if total > total_before:
+            shares.append(1 - (idle - idle_before) / (total - total_before))
     return min(load, sum(shares))
 
 
-class _Ticks(NamedTuple):
-    idle: int
-    total: int
-
-    def __sub__(self, other: "_Ticks") -> "_Ticks":
-        return _Ticks(self.idle - other.idle, self.total - other.total)
-
-
-def _ticks() -> dict[str, _Ticks]:
-    """Return idle and total ticks of each processor that this process may run on."""
+def _ticks() -> dict[str, tuple[int, int]]:
+    """Return idle and total ticks of each core that this process may run on."""
     own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
     found = {}
     for line in _lines(Path("/proc/stat")):
         name, *ticks = line.split()
         if name[:3] == "cpu" and name[3:].isdecimal() and int(name[3:]) in own:
             user_to_steal = [int(tick) for tick in ticks[:8]]  # guests are in user time already
-            found[name] = _Ticks(sum(user_to_steal[3:5]), sum(user_to_steal))  # idle and iowait
+            found[name] = sum(user_to_steal[3:5]), sum(user_to_steal)  # idle and iowait
     return found
 
 

@@ -1,10 +1,11 @@
-"""What JSON files say of the pictures to predict: people's boxes, ids and sizes, by file name."""
+"""Boxes, ids and sizes in JSON files, and which images and videos they belong to."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from pose_train.files.video import read_frames
 Boxes = NDArray[np.float64]  # (P, 6) x1, y1, x2, y2, score, category
 Size = tuple[int, int]  # (w, h)
 ImageId = int | str
+Frame = int | None  # from 0; None of an image
+T = TypeVar("T")
 
 PERSON = 1  # COCO's category
 ENOUGH = 200  # boxes by which a file is judged
@@ -29,18 +32,18 @@ ENOUGH = 200  # boxes by which a file is judged
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An annotation or results file, by the names that it has for pictures.
+    """An annotation or results file, by the names that it has for images and videos.
 
-    boxes: of each picture (frame None), or of frames of videos. images: ids and sizes (None where
-    not given), of annotation files. ids: what rows of results files give as image_id. categories:
-    those with keypoints, and how many. notices: what was left out.
+    boxes: of each frame. images: ids and sizes (None where not given), of annotation files. ids:
+    what rows of results files give as image_id. categories: those with keypoints, and how many.
+    notices: what was left out.
     """
 
     path: Path
-    boxes: dict[str, dict[int | None, Boxes]] = field(default_factory=dict)
-    images: dict[str, tuple[int, Size | None]] = field(default_factory=dict)
-    ids: dict[str, dict[int | None, ImageId]] = field(default_factory=dict)
-    categories: dict[int, int] = field(default_factory=dict)
+    boxes: Mapping[str, Mapping[Frame, Boxes]] = field(default_factory=dict)
+    images: Mapping[str, tuple[int, Size | None]] = field(default_factory=dict)
+    ids: Mapping[str, Mapping[Frame, ImageId]] = field(default_factory=dict)
+    categories: Mapping[int, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     def fitting(self, num_keypoints: int | None) -> list[int]:
@@ -50,10 +53,10 @@ class ImageFile:
 
 
 class Known(NamedTuple):
-    """What is known of an input: boxes and ids by frame (None for a picture's), stored size."""
+    """What is known of an input: boxes and ids by frame, and the stored size of an image."""
 
-    boxes: Mapping[int | None, Boxes] = {}
-    ids: Mapping[int | None, ImageId] = {}
+    boxes: Mapping[Frame, Boxes] = {}
+    ids: Mapping[Frame, ImageId] = {}
     size: Size | None = None
 
 
@@ -66,7 +69,7 @@ def read_boxes(
     """Read boxes from a COCO annotation or results file; raises DatasetError naming the row.
 
     Rows have `bbox` (x, y, w, h), perhaps `score`, and `file_name`, in videos with `frame` (from
-    0), or `image_id`: one of the file's `images`, else a number or text that is the picture's name
+    0), or `image_id`: one of the file's `images`, else a number or text that is the image's name
     without its suffix (leading zeros aside). null is the same as missing. Left out, with a notice:
     scores below min_score, crowds, empty boxes, and where the rows are of several categories, those
     that are not of people: of a category with keypoints (num_keypoints of them, if there is one),
@@ -76,35 +79,42 @@ def read_boxes(
         raise ConfigError("--box-score must be a number, got nan")
     content = read_json(path)
     images, categories = _images(content, path), _categories(content, path)
-    file = ImageFile(path, {name: {} for name in images}, images, {}, _keypoints(categories))
-    listed = content.get("annotations") if isinstance(content, dict) else content
-    if not isinstance(listed, list):
+    records = content.get("annotations") if isinstance(content, dict) else content
+    if not isinstance(records, list):
         raise DatasetError(f"{path} must be a list of boxes or a COCO annotation file")
-    rows = Rows(listed, f"{path} row", 0, Findings(is_strict=True))
+    rows = Rows(records, f"{path} row", 0, Findings(is_strict=True))
     corners, score, category, is_crowd = _columns(rows)
-    fit = next((f for f in (gt, file) if f and f.categories), file).fitting(num_keypoints)
-    own = np.where(np.isin(category, fit), category, fit[0] if fit else PERSON)
-    left = {
+    own = ImageFile(path, categories=_keypoint_counts(categories))
+    fit = next((f for f in (gt, own) if f and f.categories), own).fitting(num_keypoints)
+    left_out = {
         "of other categories": ~np.isin(category, _people(categories, fit, category, path)),
         "of crowds": is_crowd,
         "without an area": (corners[:, 2:] <= corners[:, :2]).any(axis=1),
         f"with a score below {min_score:g} (--box-score)": score < min_score,
     }
-    counts, is_left = {}, np.zeros(len(rows), bool)
-    for what, which in left.items():
-        counts[what], is_left = int((which & ~is_left).sum()), is_left | which
-    _check_fractions(corners[~left["without an area"]], path)
-    lines = np.column_stack([corners, score, own])  # (R, 6)
-    found: dict[str, dict[int | None, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i, (name, frame) in enumerate(_places(rows, file)):
-        file.boxes.setdefault(name, {})
-        if not is_left[i]:
-            found[name][frame].append(i)
-    for name, frames in found.items():
-        file.boxes[name] = {frame: lines[which] for frame, which in frames.items()}
-    notices = [f"left out {n} box{'es' * (n > 1)} {what}" for what, n in counts.items() if n]
-    notices += _drop_shared_ids(file.ids)
-    return replace(file, notices=tuple(f"{path}: {notice}" for notice in notices))
+    _check_fractions(corners[~left_out["without an area"]], path)
+    is_left_out, notices = np.zeros(len(rows), bool), []
+    for reason, which in left_out.items():
+        if number := int((which & ~is_left_out).sum()):
+            notices.append(f"left out {number} box{'es' * (number > 1)} {reason}")
+        is_left_out |= which
+    category = np.where(np.isin(category, fit), category, fit[0] if fit else PERSON)
+    lines = np.column_stack([corners, score, category])  # (R, 6)
+    places, ids = _places(rows, images)
+    found: dict[str, dict[Frame, list[Any]]] = {name: {} for name in images}
+    for (name, frame), line, is_left in zip(places, lines, is_left_out, strict=True):
+        frames = found.setdefault(name, {})
+        if not is_left:
+            frames.setdefault(frame, []).append(line)
+    boxes = {name: {k: np.array(v) for k, v in frames.items()} for name, frames in found.items()}
+    counts = Counter(image_id for frames in ids.values() for image_id in frames.values())
+    if shared := [image_id for image_id, number in counts.items() if number > 1]:
+        ids = {}
+        notices.append(
+            f"image_id {shared[0]} is of several images or frames: these are numbered from 1"
+        )
+    texts = tuple(f"{path}: {notice}" for notice in notices)
+    return ImageFile(path, boxes, images, ids, own.categories, texts)
 
 
 def read_ids(path: Path) -> ImageFile:
@@ -112,7 +122,7 @@ def read_ids(path: Path) -> ImageFile:
     content = read_json(path)
     if not isinstance(content, dict) or not content.get("images"):
         raise DatasetError(f"{path} must be a COCO annotation file with `images`")
-    categories = _keypoints(_categories(content, path))
+    categories = _keypoint_counts(_categories(content, path))
     return ImageFile(path, images=_images(content, path), categories=categories)
 
 
@@ -145,7 +155,7 @@ def _categories(content: Any, path: Path) -> dict[int, dict[str, Any]]:
     return dict(zip(ids, rows.records, strict=True))
 
 
-def _keypoints(categories: Mapping[int, Mapping[str, Any]]) -> dict[int, int]:
+def _keypoint_counts(categories: Mapping[int, Mapping[str, Any]]) -> dict[int, int]:
     """Return the categories with keypoints, and how many these are."""
     names = {i: each.get("keypoints") for i, each in categories.items()}
     return {i: len(own) for i, own in names.items() if own and isinstance(own, list)}
@@ -186,41 +196,36 @@ def _people(
     )
 
 
-def _places(rows: Rows, file: ImageFile) -> Iterator[tuple[str, int | None]]:
-    """Yield each row's picture or video and frame; put the ids that rows give into file.ids."""
-    name_of: dict[ImageId | None, str] = {own: name for name, (own, _) in file.images.items()}
+def _places(
+    rows: Rows, images: Mapping[str, tuple[int, Size | None]]
+) -> tuple[list[tuple[str, Frame]], dict[str, dict[Frame, ImageId]]]:
+    """Return each row's image or video and frame, and the image ids of those not in `images`."""
+    name_of: dict[ImageId | None, str] = {image_id: name for name, (image_id, _) in images.items()}
     frames, lacks_frame = rows.integers("frame", required=False)
-    given, lacks_name = rows.column("file_name")
+    names, lacks_name = rows.column("file_name")
+    places: list[tuple[str, Frame]] = []
+    ids: dict[str, dict[Frame, ImageId]] = {}
     for i, raw in enumerate(rows.column("image_id")[0]):
         frame = None if lacks_frame[i] else int(frames[i])
         number = whole_number(raw, text=True)
         image_id = raw if number is None and isinstance(raw, str) else number
         if image_id is None and raw is not None:
             rows.refuse(i, f"image_id must be a number or text, got {raw!r:.60}")
-        if not (lacks_name[i] or isinstance(given[i], str)):
-            rows.refuse(i, f"file_name must be text, got {given[i]!r:.60}")
+        if not (lacks_name[i] or isinstance(names[i], str)):
+            rows.refuse(i, f"file_name must be text, got {names[i]!r:.60}")
         if lacks_name[i] and raw is None:
             rows.refuse(i, "has neither file_name nor image_id")
         if frame is not None and frame < 0:
             rows.refuse(i, f"frame must be a number from 0, got {frame}")
         text = raw if isinstance(raw, str) else str(image_id)
-        name = name_of.get(image_id, text) if lacks_name[i] else given[i]
+        name = name_of.get(image_id, text) if lacks_name[i] else names[i]
+        places.append((name, frame))
         is_video = frame is not None and lacks_name[i]  # whose name the id is
-        if not (image_id is None or is_video or name in file.images):
-            known = file.ids.setdefault(name, {}).setdefault(frame, image_id)
+        if not (image_id is None or is_video or name in images):
+            known = ids.setdefault(name, {}).setdefault(frame, image_id)
             if known != image_id:
                 rows.refuse(i, f"{name} has the image_id {image_id}, in a row before {known}")
-        yield name, frame
-
-
-def _drop_shared_ids(ids: dict[str, dict[int | None, ImageId]]) -> list[str]:
-    """Forget ids that do not tell pictures apart; returns notices."""
-    given = [image_id for frames in ids.values() for image_id in frames.values()]
-    if len(set(given)) == len(given):
-        return []
-    shared = next(image_id for image_id in given if given.count(image_id) > 1)
-    ids.clear()
-    return [f"image_id {shared} is of several pictures or frames: these are numbered from 1"]
+    return places, ids
 
 
 def _check_fractions(corners: NDArray[np.float64], path: Path) -> None:
@@ -269,64 +274,69 @@ def _size(entry: Input) -> Size:
 
 
 def known_of(file: ImageFile, inputs: Sequence[Input]) -> list[Known | None]:
-    """Return what a file says of each input, None for those that it does not name.
+    """Return what a file holds about each input, None for those that it does not name.
 
     A name belongs to the input whose path agrees with most of it, from its end on. Raises
     ConfigError where that is not one input, or where no name is of any.
     """
-    names = list(file.boxes | file.images)
-    chosen = _match(names, inputs, file.path)
-    if names and inputs and not chosen:
+    names = list({**file.boxes, **file.images})
+    name_of = _match(names, inputs, file.path)
+    if names and inputs and not name_of:
         raise ConfigError(
             f"{file.path} names none of the inputs: it has {names[0]}, the first is "
             f"{inputs[0].name}"
         )
     known: list[Known | None] = []
-    ids: Mapping[int | None, ImageId]
-    for place in range(len(inputs)):
-        name = chosen.get(place)
-        image_id, size = file.images.get(name or "", (None, None))
-        ids = {None: image_id} if image_id is not None else file.ids.get(name or "", {})
-        known.append(None if name is None else Known(file.boxes.get(name, {}), ids, size))
+    for name in map(name_of.get, range(len(inputs))):
+        if name is None:
+            known.append(None)
+            continue
+        ids, size = file.ids.get(name, {}), None
+        if name in file.images:
+            image_id, size = file.images[name]
+            ids = {None: image_id}
+        known.append(Known(file.boxes.get(name, {}), ids, size))
     return known
 
 
 def _match(names: Iterable[str], inputs: Sequence[Input], path: Path) -> dict[int, str]:
-    """Return which name each of the inputs has; those without one are left out."""
-    same_stem: dict[str, list[int]] = defaultdict(list)
-    for place, entry in enumerate(inputs):
-        same_stem[key_of(entry.path.name)].append(place)
-    offers: dict[int, list[tuple[float, str]]] = defaultdict(list)
+    """Return the name of each input, by its index; those without one are left out."""
+    same_key: dict[str, list[int]] = defaultdict(list)
+    for i, entry in enumerate(inputs):
+        same_key[key_of(entry.path.name)].append(i)
+    names_of: dict[int, list[str]] = defaultdict(list)
     for name in names:
-        places = same_stem.get(key_of(name), [])
-        rated = [(_agreement(name, inputs[place]), place) for place in places]
-        best = [place for rate, place in rated if rate == max(rated)[0]]
+        best = _best({i: _agreement(name, inputs[i]) for i in same_key.get(key_of(name), [])})
         if len(best) > 1:
-            given = " or ".join(inputs[place].path.as_posix() for place in best[:2])
-            raise ConfigError(f"{path}: {name} could be {given}; name folders in the file, too")
-        for place in best:
-            offers[place].append((_agreement(name, inputs[place]), name))
+            paths = " or ".join(inputs[i].path.as_posix() for i in best[:2])
+            raise ConfigError(f"{path}: {name} could be {paths}; name folders in the file, too")
+        for i in best:
+            names_of[i].append(name)
     chosen = {}
-    for place, rated_names in offers.items():
-        best_names = [name for rate, name in rated_names if rate == max(rated_names)[0]]
-        if len(best_names) > 1:
-            own = inputs[place].path.as_posix()
-            raise ConfigError(f"{path}: {own} could be {' or '.join(best_names[:2])}")
-        chosen[place] = best_names[0]
+    for i, own in names_of.items():
+        chosen[i], *others = _best({name: _agreement(name, inputs[i]) for name in own})
+        if others:
+            text = f"{inputs[i].path.as_posix()} could be {chosen[i]} or {others[0]}"
+            raise ConfigError(f"{path}: {text}")
     return chosen
+
+
+def _best(ratings: Mapping[T, float]) -> list[T]:
+    """Return the keys with the highest rating."""
+    highest = max(ratings.values(), default=0.0)
+    return [key for key, rating in ratings.items() if rating == highest]
 
 
 def _agreement(name: str, entry: Input) -> float:
     """Count the parts, from the end, in which a name agrees with a path; more for a whole one."""
     parts, own = PurePosixPath(name).parts, entry.path.absolute().parts
-    count = 1
-    while count < min(len(parts), len(own)) and parts[-1 - count] == own[-1 - count]:
-        count += 1
-    is_whole = count == len(parts)
-    return 1000 * is_whole + count + 0.5 * (parts[-1] == own[-1]) + 0.25 * (name == entry.name)
+    folders = zip(parts[-2::-1], own[-2::-1], strict=False)  # from the last one on
+    count = len(list(takewhile(lambda pair: pair[0] == pair[1], folders)))
+    is_whole, is_same_file = count == len(parts) - 1, parts[-1] == own[-1]
+    return 1000 * is_whole + count + 0.5 * is_same_file + 0.25 * (name == entry.name)
 
 
 def key_of(name: str) -> str:
-    """Return a picture's name without folder, suffix and leading zeros: 000000000785.jpg is 785."""
+    """Return an image's name without folder, suffix and leading zeros: 000000000785.jpg is 785."""
     stem = without_suffix(PurePosixPath(name).name)
     return stem.lstrip("0") or stem

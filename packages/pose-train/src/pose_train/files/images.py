@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pose_data import DatasetError
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.depth import to_8_bits
-from pose_train.files.write import write_bytes, write_error
+from pose_train.files.write import write_bytes, writing
 
 Image = NDArray[np.uint8]
 
@@ -109,9 +109,6 @@ def _of_pil(image: Any, bits: int | None) -> Image:
 
 def write_image(path: Path, image: Image) -> None:
     """Write a PNG or JPEG, by the name's suffix, whole or not at all; raises RunDirError."""
-    _, encoded = cv2.imencode(path.suffix, image)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
-    write_bytes(path, encoded.tobytes())
+    write_bytes(path, cv2.imencode(path.suffix, image)[1].tobytes())

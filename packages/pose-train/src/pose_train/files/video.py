@@ -1,11 +1,10 @@
 """Read videos frame by frame, and write MP4 files, whole or not at all."""
 
 import importlib.util
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 import cv2
@@ -13,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
-from pose_train.files.write import RunDirError
+from pose_train.files.write import RunDirError, whole_file, writing
 
 Image = NDArray[np.uint8]
 
-LOOK = 100  # frames by which film_rate judges a video
-FASTEST = 60.0  # frames per second of a film whose frames are not evenly spaced
+SAMPLED = 100  # frames by which constant_rate judges a video
+FASTEST = 60.0  # frames per second for a video whose frames are not evenly spaced
 MOST_REPEATS = 18_000  # of one frame: 10 minutes at 30 frames per second
 
 
@@ -29,16 +28,16 @@ class Frame(NamedTuple):
     time: float
 
 
-class Stated(NamedTuple):
-    """What a video says of itself: frames and seconds, 0 where it does not; frames per second."""
+class VideoFacts(NamedTuple):
+    """What the header of a video states: frames and seconds, 0 if unknown; frames per second."""
 
     frames: int
     seconds: float
     rate: float
 
 
-def stated(path: Path) -> Stated:
-    """Read what a video says of itself; all of it may be estimates."""
+def video_facts(path: Path) -> VideoFacts:
+    """Read the header of a video; all of it may be estimates."""
     video = cv2.VideoCapture(str(path))
     try:
         count, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
@@ -48,20 +47,20 @@ def stated(path: Path) -> Stated:
         video.release()
     is_known = count > 0 and rate > 0
     seconds = (count - max(0.0, start)) / rate if is_known else 0.0
-    return Stated(int(count) if is_known else 0, seconds, usable_rate(rate))
+    return VideoFacts(int(count) if is_known else 0, seconds, usable_rate(rate))
 
 
-def usable_rate(said: float) -> float:
-    """Return the frames per second that a video says, or a usual number where it does not know."""
-    return said if 0 < said < 1000 else 25.0  # 1000 is what WebM without a rate says
+def usable_rate(rate: float) -> float:
+    """Return the frame rate of a header, or a usual one where it is unknown."""
+    return rate if 0 < rate < 1000 else 25.0  # WebM without a rate states 1000
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
     """Yield the frames of a video, timed from its start by the container's time stamps.
 
     Times rise: where a stamp is missing or goes back, by the frame rate. What OpenCV cannot decode,
-    such as AV1, PyAV reads (extra `video`). Raises DatasetError where there is not even one frame.
-    A video that is cut short just ends: compare with `stated`.
+    such as AV1, is read by PyAV (extra `video`). Raises DatasetError where there is not even one
+    frame. A video that is cut short just ends: see `is_cut_short`.
     """
     frames = _with_opencv(path)
     first = next(frames, None)
@@ -71,7 +70,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
     if first is None:
         raise DatasetError(f"video {path} cannot be read: no video, damaged, or empty")
     yield first
-    last, step = first.time, 1 / stated(path).rate
+    last, step = first.time, 1 / video_facts(path).rate
     for image, time in frames:
         last = time if time > last else last + step
         yield Frame(image, last)
@@ -111,61 +110,55 @@ def _with_pyav(path: Path) -> Iterator[Frame]:
         return
 
 
-def film_rate(path: Path) -> float:
-    """Return a constant rate for a film of a video: its own, if its first frames keep one.
+def constant_rate(path: Path) -> float:
+    """Return the rate to write a video's frames at: its own, if its first frames keep one.
 
     Else one at which the first frames all have a place, up to FASTEST.
     """
-    said = stated(path).rate
-    times = np.array([frame.time for frame in islice(read_frames(path), LOOK)])
-    gaps = np.diff(times)
+    own = video_facts(path).rate
+    gaps = np.diff([frame.time for frame in islice(read_frames(path), SAMPLED)])
     if not len(gaps):
-        return said
+        return own
     if gaps.max() <= 1.5 * gaps.min():
-        mean = len(gaps) / float(times[-1] - times[0])
-        return said if abs(said / mean - 1) < 0.02 else mean
+        measured = 1 / float(gaps.mean())
+        return own if abs(own / measured - 1) < 0.02 else measured
     fastest = 1 / float(gaps.min())
-    return min(FASTEST, said if fastest < 1.1 * said else fastest)
+    return min(FASTEST, own if fastest < 1.1 * own else fastest)
 
 
-def is_cut_short(path: Path, end: float, longest: float) -> bool:
-    """Tell whether a video ends before it says; end: the last frame's time, in seconds.
+def is_cut_short(facts: VideoFacts, end: float, longest: float) -> bool:
+    """Tell whether a video ends before its header says; end: the last frame's time, in seconds.
 
     longest: the longest time between two frames, which the last one may have been shown for, too.
     Frames are not counted: of uneven ones, some containers only guess how many there are.
     """
-    _, seconds, rate = stated(path)
+    _, seconds, rate = facts
     return seconds - end > 1 / rate + max(2 / rate, longest, seconds / 100)
 
 
-class Film:
-    """An MP4 written frame by frame: `with Film(path, rate) as film: film.add(image, time)`.
+class VideoWriter:
+    """An MP4 of a constant rate, which is all that OpenCV writes, of frames with times.
 
-    OpenCV writes constant rates alone: a frame is repeated until the time of the next, up to
-    MOST_REPEATS, and left out where its place is taken. count: frames in the file; repeated: of
-    these; left_out: frames; shortened: seconds.
+    A frame is repeated until the time of the next, up to MOST_REPEATS, and left out where its place
+    is taken. count: frames in the file; repeated: of these; left_out: frames; shortened: seconds.
 
-    It gets its name at the end, if there was a frame and no error. MPEG-4 video has even sides: of
-    odd frames OpenCV leaves out the last row or column. All frames get the size of the first.
+    MPEG-4 video has even sides: of odd frames OpenCV leaves out the last row or column. All frames
+    get the size of the first.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
         self.path, self.rate = path, rate
-        self.temporary = path.with_name(f".{path.stem}.tmp.mp4")
         self.count = self.repeated = self.left_out = 0
         self.shortened = 0.0
-        self._writer: cv2.VideoWriter | None = None
-
-    def __enter__(self) -> "Film":
-        return self
+        self.file = cv2.VideoWriter()
+        self._size: tuple[int, int] | None = None
 
     def add(self, image: Image, time: float) -> None:
         """Add a BGR frame at its time in seconds, later than the one before; raises RunDirError."""
         size = image.shape[1], image.shape[0]
-        if self._writer is None:
-            self._size, self._writer = size, _open(self.temporary, self.rate, size)
-            self._start = time
-            self._last: Image = image
+        if self._size is None:
+            self._open(size)
+            self._size, self._start, self._last = size, time, image
         elif size != self._size:  # OpenCV would leave it out, without a word
             image = cv2.resize(image, self._size)  # type: ignore[assignment]
         missing = round((time - self._start - self.shortened) * self.rate) - self.count
@@ -175,55 +168,41 @@ class Film:
         if missing > MOST_REPEATS:
             self.shortened += (missing - MOST_REPEATS) / self.rate
             missing = MOST_REPEATS
-        for again in [self._last] * missing + [image]:
-            self._writer.write(again)
+        for frame in [self._last] * missing + [image]:
+            self.file.write(frame)
         self._last = image
         self.repeated += missing
         self.count += missing + 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if self._writer is None:
-                return
-            self._writer.release()
-            if error is None:
-                self._keep()
-        finally:
-            if self.temporary.is_file():
-                self.temporary.unlink()
+    def _open(self, size: tuple[int, int]) -> None:
+        self.path.touch()  # OpenCV does not say why it cannot write a file
+        self.file.open(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, size)
+        if not self.file.isOpened():
+            raise RunDirError(
+                f"cannot write an MP4 of {size[0]}x{size[1]} at {self.rate:g} frames per second "
+                "with this OpenCV; leave drawing out with --no-draw"
+            )
 
-    def _keep(self) -> None:
+
+@contextmanager
+def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
+    """Yield a writer of an MP4 of one frame or more; the file gets its name at the end.
+
+    Where the block raises, there is no file. Raises RunDirError.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        writer = VideoWriter(temporary, rate)
+        try:
+            yield writer
+        finally:
+            writer.file.release()
         # The writer reports nothing, a full disk neither: see what arrived. The number of frames
         # is written last, so that it is missing where anything is.
-        arrived = stated(self.temporary).frames
-        if arrived != self.count:
+        arrived = video_facts(temporary).frames
+        if arrived != writer.count:
             raise RunDirError(
-                f"cannot write {self.path}: {arrived} of {self.count} frames arrived in the file; "
+                f"cannot write {path}: {arrived} of {writer.count} frames arrived in the file; "
                 "is the disk full?"
             )
-        try:
-            os.replace(self.temporary, self.path)
-        except OSError as error:
-            raise RunDirError(f"cannot write {self.path}: {error.strerror}") from error
-
-
-def _open(path: Path, rate: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    """Open an MP4 for frames of a size (w, h); raises RunDirError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise RunDirError(f"cannot write {path}: {error.strerror}") from error
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-    if not writer.isOpened():
-        path.unlink()
-        raise RunDirError(
-            f"cannot write an MP4 of {size[0]}x{size[1]} at {rate:g} frames per second with this "
-            "OpenCV; leave drawing out with --no-draw"
-        )
-    return writer

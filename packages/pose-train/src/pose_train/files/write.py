@@ -1,12 +1,12 @@
 """Write files whole or not at all: to a temporary name, which is renamed at the end."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO
+from typing import IO, TextIO
 
 from pose_train.config.schema import RunError
 from pose_train.words import counted
@@ -16,40 +16,8 @@ class RunDirError(RunError):
     """A file that cannot be written, or a run directory that cannot be read."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or nothing; raises RunDirError."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing; raises RunDirError."""
-    write_file(path, lambda file: file.write(content))
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, if it is not there yet; raises RunDirError."""
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write what `fill` writes, whole or not at all; raises RunDirError."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: what torch makes of a full disk
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)  # a full disk may need the room
-        raise write_error(path, error) from error
-
-
 def write_error(path: Path, error: OSError | RuntimeError) -> RunDirError:
+    """Return the error of a file that cannot be written, with the system's reason."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
@@ -57,57 +25,102 @@ def write_error(path: Path, error: OSError | RuntimeError) -> RunDirError:
     return RunDirError(f"cannot write {path}: {reason}; what was saved before is still there")
 
 
-class RowFile:
-    """A text file of rows, which gets its name once all are there.
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Write `path` within it: an OSError becomes a RunDirError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
 
-    Until then it is NAME.partial.SUFFIX, which stays, with its tail, where an error or Ctrl-C ends
-    the work between rows. A file from before stays until it is replaced.
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path with the suffix of `path`; it is renamed to `path` at the end.
+
+    Where the block raises, it is removed and `path` stays as it was. Raises RunDirError.
     """
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    try:
+        with writing(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # else a power cut may leave an empty file
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # a full disk may need the room
 
-    def __init__(self, path: Path, head: str, tail: str = "") -> None:
-        self.path, self.head, self.tail = path, head, tail
-        self.partial = path.with_suffix(f".partial{path.suffix}")
-        self.count = 0
 
-    def __enter__(self) -> "RowFile":
+def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write what `fill` writes, whole or not at all; raises RunDirError."""
+    with whole_file(path) as temporary:
         try:
-            # A file name may hold bytes that are no text: they are written as they are.
-            self.file = self.partial.open(
-                "w", encoding="utf-8", errors="surrogateescape", newline=""
-            )
-        except OSError as error:
-            raise self._cannot(error) from error
-        self.file.write(self.head)
-        return self
+            with temporary.open("wb") as file:
+                fill(file)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise write_error(path, error) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing; raises RunDirError."""
+    write_file(path, lambda file: file.write(content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file or nothing; raises RunDirError."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, if it is not there yet; raises RunDirError."""
+    with writing(path):
+        path.mkdir(exist_ok=True)
+
+
+@dataclass
+class RowFile:
+    """A text file that rows are added to, and how many it has."""
+
+    path: Path
+    file: TextIO
+    count: int = 0
 
     def add(self, text: str, count: int) -> None:
-        """Add the text of some rows; raises RunDirError."""
-        try:
+        """Add the text of `count` rows; raises RunDirError."""
+        with writing(self.path):
             self.file.write(text)
-        except OSError as reason:
-            raise self._cannot(reason) from reason
         self.count += count
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.file.write(self.tail)
-            self.file.close()
-            if error is None:
-                os.replace(self.partial, self.path)
-        except OSError as reason:  # what is there is not whole
-            self.partial.unlink(missing_ok=True)
-            if error is None:
-                raise self._cannot(reason) from reason
-            return
-        if error is not None and self.count:
-            print(f"{counted(self.count, 'row')} so far: {self.partial}", file=sys.stderr)
-        elif error is not None:
-            self.partial.unlink()
 
-    def _cannot(self, reason: OSError) -> RunDirError:
-        return RunDirError(f"cannot write {self.path}: {reason.strerror}")
+@contextmanager
+def row_file(path: Path, head: str, tail: str = "") -> Iterator[RowFile]:
+    """Yield a file for rows between `head` and `tail`, which gets its name once all are there.
+
+    Until then it is NAME.partial.SUFFIX, which stays, with its tail, where an error or Ctrl-C ends
+    the work between rows. A file from before stays until it is replaced. Raises RunDirError.
+    """
+    partial = path.with_suffix(f".partial{path.suffix}")
+    with writing(path):
+        # A file name may hold bytes that are no text: they are written as they are.
+        file = partial.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        file.write(head)
+    rows, is_complete = RowFile(path, file), False
+    try:
+        yield rows
+        is_complete = True
+    finally:
+        try:
+            with rows.file:
+                rows.file.write(tail)
+            if is_complete:
+                os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)  # it lacks rows
+            if is_complete:
+                raise write_error(path, error) from error
+        else:
+            if not is_complete and rows.count:
+                print(f"{counted(rows.count, 'row')} so far: {partial}", file=sys.stderr)
+            elif not is_complete:
+                partial.unlink()
