@@ -1,23 +1,23 @@
-"""Values of an MMPose config by their path, and the values that nothing has asked for.
+"""The values of an MMPose config by their paths, and notes of those that nothing has read.
 
-What was not asked for, is not known to change nothing, and is not what is fixed here anyway, has no
-counterpart: `left` lists it.
+Values that change nothing, or that are what pose-train does anyway, are not noted.
 """
 
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from pose_backbones.grey import GREY_MEAN, GREY_STD
 from pose_train.config.schema import ConfigError
 
-# What does something; other names at the top are pieces of these, or about logs and devices.
-PARTS = (
+# What has an effect; other names at the top are parts of these, or about logs and devices.
+SECTIONS = (
     "custom_hooks", "custom_imports", "data", "evaluation", "lr_config", "model", "optim_wrapper",
     "optimizer", "optimizer_config", "param_scheduler", "test_dataloader", "test_evaluator",
     "train_cfg", "train_dataloader",
 )  # fmt: skip
-# What changes neither weights nor results, or says again what stands elsewhere.
-SILENT = (
+# What changes neither weights nor results, or repeats what is defined elsewhere.
+IGNORED = (
     "*._scope_", "*.backend_args*", "*.base_length", "*.base_s*", "*.by_epoch", "*.collate_fn*",
     "*.compute_acc", "*.convert_to_iter_based", "*.crowd_matching", "*.data_mode",
     "*.dataset_channel*", "*.dataset_info*", "*.drop_last", "*.file_client_args*", "*.format_only",
@@ -30,7 +30,7 @@ SILENT = (
     "model.test_cfg.tag_per_joint", "model.type",
     "optim_wrapper.type", "test_dataloader.num_workers", "test_evaluator.ann_file",
 )  # fmt: skip
-# What is so here whatever a config says; several allowed values as a tuple.
+# What pose-train always does, whatever a config says; several accepted values as a tuple.
 FIXED: dict[str, Any] = {
     "*.ae_loss_type": "exp",
     "*.align_corners": False,
@@ -72,7 +72,7 @@ FIXED: dict[str, Any] = {
     "model.data_preprocessor.type": "PoseDataPreprocessor",
     "test_evaluator.type": "CocoMetric",
 }
-# Of these, what is otherwise for networks of one channel.
+# What is different for networks with one input channel.
 GREY: dict[str, Any] = {
     "*.bgr_to_rgb": (True, False),
     "*.channel_order": ("rgb", "bgr"),
@@ -81,24 +81,40 @@ GREY: dict[str, Any] = {
     "*.mean": list(GREY_MEAN),
     "*.std": list(GREY_STD),
 }
-# Of these, what makes a trained network give other results.
-AT_TEST = (
+# What changes the results of a trained network.
+CHANGES_RESULTS = (
     "align_corners", "bgr_to_rgb", "channel_order", "flip_mode", "mean", "padding", "project2image",
     "score_mode", "std", "use_udp",
 )  # fmt: skip
 
 
-class Theirs:
-    """A config of MMPose, by paths such as `model.head.type` and `param_scheduler.0.end`."""
+@dataclass
+class MMPoseConfig:
+    """A config of MMPose, read by paths such as `model.head.type` and `param_scheduler.0.end`."""
 
-    def __init__(self, content: dict[str, Any], notes: list[str]) -> None:
-        self.content = content
-        self.notes = notes
-        self.seen: set[str] = set()
-        self.fixed = FIXED
+    content: dict[str, Any]
+    notes: list[str]
+    used: set[str] = field(default_factory=set)
+    is_grey: bool = False
 
-    def at(self, path: str) -> Any:
-        """Return what stands at a path, None for nothing; it does not count as asked for."""
+    @property
+    def is_bottomup(self) -> bool:
+        return self.type_name("model").lower().startswith(("bottom", "assoc"))
+
+    @property
+    def head(self) -> str:
+        """The path of the head, which differs between 1.x and 0.x; raises ConfigError for none."""
+        for path in ("model.head", "model.keypoint_head"):
+            if isinstance(self.peek(path), dict) and isinstance(self.peek("model.backbone"), dict):
+                return path
+        raise ConfigError("it has no model.backbone with a model.head (1.x) or keypoint_head (0.x)")
+
+    @property
+    def is_1x(self) -> bool:
+        return self.head == "model.head"
+
+    def peek(self, path: str) -> Any:
+        """Return the value of a path, None for none, without marking it as used."""
         value: Any = self.content
         for key in path.split("."):
             if isinstance(value, dict):
@@ -110,70 +126,77 @@ class Theirs:
         return value
 
     def get(self, *paths: str, kind: Any = object, default: Any = None) -> Any:
-        """Return the first value that is given, else the default; None counts as not given."""
+        """Return the value of the first path that has one other than None, else the default."""
         for path in paths:
-            value = self.at(path)
+            value = self.peek(path)
             if value is not None:
-                self.seen.add(path)
+                self.used.add(path)
                 if not isinstance(value, kind):
                     raise ConfigError(f"{path} is {short(value)}, which MMPose does not take")
                 return value
         return default
 
     def scalar(self, *paths: str, default: Any = None) -> Any:
-        """Return a number, text or bool; of a list, the first of them."""
+        """Return a number, string or bool; of a list its first item."""
         value = self.get(*paths, default=default)
         value = value[0] if isinstance(value, list) and value else value
         if isinstance(value, dict | list):
             raise ConfigError(f"{paths[0]} is {short(value)}, where MMPose takes a single value")
         return value
 
-    def kind(self, path: str) -> str:
-        """Return the class that a dict names as its type, without its module; "" for none."""
+    def type_name(self, path: str) -> str:
+        """Return the class that a dict has as its type, without its module; "" for none."""
         return self.get(f"{path}.type", kind=str, default="").rpartition(".")[2]
 
-    def each(self, path: str) -> list[str]:
-        """Return the paths of a list's items; of a dict its own, as of a list of one."""
-        value = self.at(path)
+    def items(self, path: str) -> list[str]:
+        """Return the paths of the items of a list; a dict is a list of one."""
+        value = self.peek(path)
         if isinstance(value, list):
             return [f"{path}.{i}" for i in range(len(value))]
         return [path] if isinstance(value, dict) else []
 
     def expect(self, path: str, ours: Any, *, default: Any = None) -> None:
-        """Note a value that is another than ours."""
+        """Note a value other than ours."""
         value = self.get(path, default=default)
         if value is not None and value != ours:
-            self.notes.append(f"{path} = {short(value)}; here {short(ours)}{_effect(path)}")
+            self.notes.append(f"{path} = {short(value)}; here {short(ours)}{_warning(path)}")
 
-    def left(self) -> list[str]:
-        """Say of every value without a counterpart where it stands and what it is."""
-        places: dict[tuple[str, str], list[str]] = {}
-        for part in PARTS:
-            for path in self._left(self.content.get(part), part)[0]:
-                value = f"{short(self.at(path))}{_fixed(path, self.fixed)}"
-                places.setdefault((path.rpartition(".")[2].strip("0123456789"), value), []).append(
-                    path
-                )
+    def unused_notes(self) -> list[str]:
+        """Return a note for each value that nothing has read; equal ones share a note."""
+        paths_of: dict[tuple[str, str], list[str]] = {}
+        for section in SECTIONS:
+            for path in self._unused(self.content.get(section), section)[0]:
+                key, value = path.rpartition(".")[2].strip("0123456789"), short(self.peek(path))
+                if fixed := self._fixed(path):
+                    value += f"; here always {short(fixed[0])}{_warning(path)}"
+                paths_of.setdefault((key, value), []).append(path)
         return [
             f"{paths[0]}{f' (and {len(paths) - 1} more)' if paths[1:] else ''} = {value}"
-            for (_, value), paths in places.items()
+            for (_, value), paths in paths_of.items()
         ]
 
-    def _left(self, value: Any, path: str) -> tuple[list[str], bool]:
-        """Return the paths that are left, and whether nothing of the value is known."""
-        if path in self.seen:
+    def _unused(self, value: Any, path: str) -> tuple[list[str], bool]:
+        """Return the paths that nothing has read, and whether nothing of the value was read."""
+        if path in self.used:
             return [], False
-        if value in (None, [], {}) or any(fnmatchcase(path, each) for each in SILENT):
+        if value in (None, [], {}) or any(fnmatchcase(path, pattern) for pattern in IGNORED):
             return [], True
         if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
             value = dict(enumerate(value))
         if not isinstance(value, dict):
-            is_left = not _is_fixed(path, value, self.fixed)
-            return [path] if is_left else [], is_left
-        below = [self._left(item, f"{path}.{key}") for key, item in value.items()]
-        left = [each for paths, _ in below for each in paths]
+            several, fixed = value if isinstance(value, list) else [value], self._fixed(path)
+            is_ours = value in fixed or all(each in fixed for each in several)
+            return [] if is_ours else [path], not is_ours
+        below = [self._unused(item, f"{path}.{key}") for key, item in value.items()]
+        unused = [each for paths, _ in below for each in paths]
         is_new = all(is_new for _, is_new in below)
-        return [path] if left and is_new else left, is_new
+        return [path] if unused and is_new else unused, is_new
+
+    def _fixed(self, path: str) -> tuple[Any, ...]:
+        """Return the values that pose-train accepts for a path, none where it reads any."""
+        known = {**FIXED, **GREY} if self.is_grey else FIXED
+        found = next((known[pattern] for pattern in known if fnmatchcase(path, pattern)), ())
+        return found if isinstance(found, tuple) else (found,)
 
 
 def short(value: Any) -> str:
@@ -184,22 +207,5 @@ def short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _is_fixed(path: str, value: Any, values: dict[str, Any]) -> bool:
-    for pattern, fixed in values.items():
-        if fnmatchcase(path, pattern):
-            allowed = fixed if isinstance(fixed, tuple) else (fixed,)
-            several = value if isinstance(value, list) else [value]
-            return value in allowed or all(each in allowed for each in several)
-    return False
-
-
-def _fixed(path: str, values: dict[str, Any]) -> str:
-    for pattern, fixed in values.items():
-        if fnmatchcase(path, pattern):
-            value = fixed[0] if isinstance(fixed, tuple) else fixed
-            return f"; here always {short(value)}{_effect(path)}"
-    return ""
-
-
-def _effect(path: str) -> str:
-    return ": RESULTS WILL DIFFER" if path.rpartition(".")[2] in AT_TEST else ""
+def _warning(path: str) -> str:
+    return ": RESULTS WILL DIFFER" if path.rpartition(".")[2] in CHANGES_RESULTS else ""
