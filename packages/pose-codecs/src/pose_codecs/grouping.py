@@ -111,7 +111,8 @@ def _group(
             if not (g < groups and distances[i, g] < tag_threshold):
                 # A group is known by its first tag value. A second one with an equal value takes
                 # over the group: its keypoints stay, its tags are forgotten. Published behaviour.
-                g = _find(keys[:count], tags[k, row, 0])
+                same = np.flatnonzero(keys[:count] == tags[k, row, 0])
+                g = same[0] if len(same) > 0 else count
                 count = max(count, g + 1)
                 keys[g], sizes[g] = tags[k, row, 0], 0
                 sums[g] = 0
@@ -122,26 +123,15 @@ def _group(
 
 
 @jit
-def _find(keys: F32, key: np.float32) -> int:
-    """Return the index of a key, or the number of keys."""
-    for g in range(len(keys)):
-        if keys[g] == key:
-            return g
-    return len(keys)
-
-
-@jit
 def _match(distances: F64, scores: F32, rows: I64, use_detection_val: bool, optimal: bool) -> I64:
     """Assign rows to groups by their distances (R, G); a column >= G is a new group."""
     added, groups = distances.shape
     if groups == 0 or added == 0:
         return np.arange(added)
     costs = np.full((added, max(added, groups)), NEW_GROUP_COST)
-    for i in range(added):
-        for g in range(groups):
-            costs[i, g] = distances[i, g]
-            if use_detection_val:
-                costs[i, g] = np.rint(distances[i, g]) * 100 - scores[rows[i]]
+    costs[:, :groups] = distances
+    if use_detection_val:
+        costs[:, :groups] = np.rint(distances) * 100 - scores[rows].reshape(-1, 1)
     return _optimal(costs) if optimal else _munkres(costs)
 
 
