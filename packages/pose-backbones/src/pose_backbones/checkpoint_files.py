@@ -243,7 +243,7 @@ def _checkpoint(
     content: object,
     numbers: Callable[[Mapping[str, Storage]], Iterator[tuple[str, bytes]]],
 ) -> Checkpoint:
-    """Choose the state dict in what was unpickled, and read its tensors alone.
+    """Find the state dict in the unpickled content, and read only its tensors.
 
     numbers: yields the bytes of the wanted storages, by key.
     """
