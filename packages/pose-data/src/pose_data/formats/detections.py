@@ -1,4 +1,4 @@
-"""Boxes to run a top-down network in: a detector's, or whole persons."""
+"""Boxes to run a top-down network in: a detector's, or whole images."""
 
 import math
 from dataclasses import replace

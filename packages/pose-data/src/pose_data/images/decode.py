@@ -173,25 +173,23 @@ def _first_block(data: bytes, reduced: Size, n: int) -> tuple[int, int]:
     header = jpeg_header(io.BytesIO(data))
     if header is None:
         return 0, 0
-    w, h = upright_size(header)
-    x = w - n * reduced[0] if header.orientation in (2, 3, 6, 7) else 0
-    return x, h - n * reduced[1] if header.orientation in (3, 4, 7, 8) else 0
+    (w, h), orientation = upright_size(header), header.orientation
+    x = w - n * reduced[0] if orientation in (2, 3, 6, 7) else 0
+    return x, h - n * reduced[1] if orientation in (3, 4, 7, 8) else 0
 
 
 def _wrong_size(
     data: bytes, where: str, found: Size, size: Size, reduce: int, exif: Exif
 ) -> DatasetError:
     """Return the error for an image (w, h) of another size than the annotations'."""
-    reduced = f" when reduced by {reduce}" * (reduce > 1)
-    hint = ""
+    hint, reduced = "", f" when reduced by {reduce}" * (reduce > 1)
     if found == (-(-size[1] // reduce), -(-size[0] // reduce)):
         header = jpeg_header(io.BytesIO(data))
-        is_turned = header is not None and header.orientation >= 5
-        lost = "was its EXIF orientation lost after it was annotated"
-        hint = f"; it looks turned: {f'is exif={exif} right' if is_turned else lost}?"
-    return DatasetError(
-        f"{where} is {found[0]}x{found[1]}{reduced}, the annotations say {size[0]}x{size[1]}{hint}"
-    )
+        hint = "; it looks turned: was its EXIF orientation lost after it was annotated?"
+        if header is not None and header.orientation >= 5:
+            hint = f"; it looks turned: is exif={exif} right?"
+    text = f"is {found[0]}x{found[1]}{reduced}, the annotations say {size[0]}x{size[1]}{hint}"
+    return DatasetError(f"{where} {text}")
 
 
 def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:
