@@ -2,8 +2,9 @@
 
     python made_up.py FOLDER [--images 5000] [--rows 102272]
 
-A few persons in each image, of whom about 57 % have labelled keypoints; rows are persons with errors
-of all sizes, most of them background. Numbers have all their digits, as most programs write them.
+A few persons in each image, of whom about 57 % have labelled keypoints; rows are persons with
+errors of all sizes, most of them background. Numbers have all their digits, as most programs write
+them.
 """
 
 import argparse

@@ -205,7 +205,7 @@ def test_the_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFix
     assert content["bootstrap"]["numbers"]["AP"]["low"] <= content["stats"]["AP"]
     assert content["per_joint"][0]["name"] == "nose"
     assert content["errors"]["missed_persons"] == 1
-    assert set(content["groups"]) >= {"labelled joints"}
+    assert set(content["groups"]) >= {"labelled keypoints"}
     assert main([*files, "--breakdown"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(" Average Precision")

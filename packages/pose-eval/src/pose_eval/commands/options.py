@@ -90,7 +90,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--nms": {"metavar": "HOW", "help": f"{NMS_HELP} (none)"},
     "--score": {"metavar": "HOW", "help": f"{SCORE_HELP} (bbox)"},
     "--nms-area": {"metavar": "HOW", "help": f"{AREA_HELP} (joints)"},
-    "--flip-pairs": {"metavar": "1-2,3-4", "help": "mirrored joints (by left and right in names)"},
+    "--flip-pairs": {"metavar": "1-2,3-4", "help": "mirrored keypoints (by their names)"},
     "--norm": {"default": "bbox", "help": _NORM},
     "--thr": {"type": thresholds, "default": (0.05, 0.1, 0.2, 0.5), "help": "(0.05,0.1,0.2,0.5)"},
     "--auc-pixels": {"type": float, "default": 30.0, "help": "of the AUC (30, as MMPose)"},

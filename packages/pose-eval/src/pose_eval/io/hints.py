@@ -51,15 +51,15 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
             "stale-num-keypoints",
             gt,
             differs & (gt.num_keypoints == 0),
-            "{n} persons have labelled joints but num_keypoints 0 ({first}); they are ignored, as "
-            "pycocotools does",
+            "{n} persons have labelled keypoints but num_keypoints 0 ({first}); they are ignored, "
+            "as pycocotools does",
         ),
         *row_warning(
             "stale-num-keypoints",
             gt,
             differs & (gt.num_keypoints > 0),
-            "{n} persons have num_keypoints above 0 but no labelled joint ({first}); they count, "
-            "as pycocotools does, measured by their box",
+            "{n} persons have num_keypoints above 0 but no labelled keypoint ({first}); they "
+            "count, as pycocotools does, measured by their box",
         ),
         *row_warning(
             "ignore-overwritten",

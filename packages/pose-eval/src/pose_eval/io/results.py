@@ -148,7 +148,7 @@ def _boxes(name: str, columns: Columns) -> tuple[bool, list[str]]:
         )
     text = (
         f"{name}: {np.count_nonzero(has)} rows have a bbox, but row 0 has none; the area of every "
-        "detection is the extent of its joints, as in pycocotools"
+        "detection is the extent of its keypoints, as in pycocotools"
     )
     return False, [hints.warning("bbox-in-some-rows", text)]
 

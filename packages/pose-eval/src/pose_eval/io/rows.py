@@ -171,7 +171,7 @@ def _fitting(
     if len(values) == 3 * joints or (least and not rest and count >= least):
         return values[: 3 * joints]
     raise Problem(
-        f"keypoints has {len(values)} numbers, the ground truth has {joints} joints "
+        f"keypoints has {len(values)} numbers, the ground truth has {joints} keypoints "
         f"({3 * joints} numbers){other_count(len(values), joints, known) if hint else ''}"
     )
 

@@ -68,7 +68,7 @@ def figures(
     chosen = analysis.categories[category]
     colours = {"annotated": "#dee2e6", "missed person": MISSED, "detection": DETECTED}
     colours |= {"confident background": WRONG, "way to its place": WAY}
-    colours |= {f"{name} joint": COLOURS[n + 1] for n, name in enumerate(LABELS[1:])}
+    colours |= {f"{name} keypoint": COLOURS[n + 1] for n, name in enumerate(LABELS[1:])}
     drawn = (figure(analysis.report, chosen, key, text, folder) for key, text in shown)
     return f'{svg.legend(colours)}<div class="images">{"".join(drawn)}</div>'
 
@@ -182,22 +182,22 @@ def _category(report: Report, category: CategoryAnalysis, digits: int) -> list[s
         (v["name"], [v["good"]], f"{100 * v['good']:.1f} %  ({v['joints']})")
         for v in category.visibility
     ]
-    found.append(_card("Good joints by visibility", svg.bars(seen, title="good by visibility")))
+    found.append(_card("Good keypoints by visibility", svg.bars(seen, title="good by visibility")))
     curves = _grid(
         _card("Precision and recall", _curves(report, category.index)),
-        _card("AP of each joint (labelled)", svg.bars(joints, title="AP of each joint")),
+        _card("AP of each keypoint (labelled)", svg.bars(joints, title="AP of each keypoint")),
     )
     wrong = _grid(
-        _card("Joints of matched detections", _stacks(category)),
+        _card("Keypoints of matched detections", _stacks(category)),
         _card("AP that a repair gives back", _repairs(category, digits)),
     )
     note = f"{parts.found(category.diagnosis)} Kinds of errors: Ronchi and Perona, ICCV 2017."
     table = html_table(parts.joints(category, digits)) + _note(parts.PER_JOINT)
     return [
-        _section("Curves and joints", curves),
+        _section("Curves and keypoints", curves),
         _section("What goes wrong", wrong + _note(note)),
         _section("Who is found", _grid(*found)),
-        _section("Joints in numbers", _card("", table)),
+        _section("Keypoints in numbers", _card("", table)),
     ]
 
 
@@ -226,7 +226,7 @@ def _stacks(category: CategoryAnalysis) -> str:
         good = f"{100 * column[0] / total:.0f} %" if total else "-"
         rows.append((name, (column / max(total, 1)).tolist(), good))
     key = svg.legend(dict(zip(LABELS[1:], COLOURS[1:], strict=True)))
-    return svg.bars(rows, COLOURS[1:], title="errors of each joint", right=62) + key
+    return svg.bars(rows, COLOURS[1:], title="errors of each keypoint", right=62) + key
 
 
 def _repairs(category: CategoryAnalysis, digits: int) -> str:
