@@ -37,7 +37,7 @@ from pose_eval.io.source import DUPLICATE
 PIECE = 200_000  # bytes parsed at a time: what they become is freed before the cache is full
 LONGEST = 10_000_000  # bytes of a piece
 BLANK = b" \t\r\n"
-SIMPLE, NESTED = {int, float, bool}, {dict, list}
+SIMPLE = {int, float, bool}
 Rows = list[dict[str, Any]]
 
 
@@ -163,11 +163,8 @@ def _column(key: str, values: list[Any], width: int, texts: bool) -> NDArray[Any
 
 
 def _num_keys(content: Any) -> int:
-    if type(content) is dict:
-        return len(content) + sum(_num_keys(v) for v in content.values() if type(v) in NESTED)
-    if type(content) is list and not set(map(type, content)) <= SIMPLE:
-        return sum(_num_keys(v) for v in content if type(v) in NESTED)
-    return 0
+    """Return how often JSON of the content, written by orjson, has a quote before a colon."""
+    return orjson.dumps(content).count(b'":')
 
 
 def _opened(source: Path | bytes) -> IO[bytes] | gzip.GzipFile:
