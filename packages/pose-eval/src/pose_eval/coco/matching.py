@@ -28,7 +28,7 @@ def match_category(results: Results, gt: GroundTruth, settings: Settings, catego
         gt.bbox[persons],
         (detections[detection], person),
     )
-    det_area = _detection_areas(results, detections, num_joints)
+    det_area = _detection_areas(results, detections, num_joints)  # (D,)
     gt_ignored = ~gt.counts()[persons] | _outside(gt.area[persons], settings)
     outside = np.repeat(_outside(det_area, settings)[:, None], len(settings.thresholds), axis=1)
     det_match, gt_match, det_ignored = _match(
@@ -42,7 +42,6 @@ def match_category(results: Results, gt: GroundTruth, settings: Settings, catego
         gt_start,
         oks,
         pair_start,
-        det_area,
         det_match,
         gt_match,
         det_ignored,
