@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do, as one frozen object, and the forms in which people say it."""
+"""The settings of an evaluation as one frozen object, and how they are read from text."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

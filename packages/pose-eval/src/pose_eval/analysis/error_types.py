@@ -44,7 +44,6 @@ REPAIRS = {
 MATCHED = 0.1  # OKS from which a detection is meant for a person
 NEAR, FAR = 0.85, 0.5  # similarities of a keypoint: above, good; from here, jitter
 EPS = np.spacing(1.0)
-NO_FLIPS = "no keypoint names differ in left and right, so inversions are not looked for"
 
 
 @dataclass(frozen=True, eq=False)

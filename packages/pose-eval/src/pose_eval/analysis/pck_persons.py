@@ -1,4 +1,4 @@
-"""PCK and its like for a results file: who is whom, and what a distance is divided by."""
+"""PCK and related measures of a results file: pairing, and what a distance is divided by."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

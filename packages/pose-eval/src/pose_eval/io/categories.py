@@ -82,7 +82,7 @@ def _used(rows: Sequence[Any]) -> dict[Any, int]:
         try:
             key = None if key is None else read_id("category_id", key, Counter())
         except Problem:
-            continue  # said of the row, later
+            continue  # reported with the row
         keypoints = row.get("keypoints")
         count = len(keypoints) // 3 if isinstance(keypoints, list | tuple | np.ndarray) else 0
         found[key] = found.get(key) or count

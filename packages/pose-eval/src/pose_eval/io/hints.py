@@ -65,7 +65,7 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
             "ignore-overwritten",
             gt,
             overwritten,
-            "`ignore` of {n} persons ({first}) is not looked at, as in pycocotools; use iscrowd or "
+            "`ignore` of {n} persons ({first}) has no effect, as in pycocotools; use iscrowd or "
             "num_keypoints 0",
         ),
     ]
@@ -73,7 +73,7 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def of_ground_truth(gt: GroundTruth) -> list[str]:
-    """Return what looks odd in a ground truth."""
+    """Return warnings about a ground truth."""
     warnings: list[str] = []
     counted = gt.counts()
     labelled = gt.keypoints[..., 2] > 0
@@ -113,7 +113,7 @@ def of_crowd_index(gt: GroundTruth) -> list[str]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def of_results(results: Results, gt: GroundTruth) -> list[str]:
-    """Return what looks odd in results."""
+    """Return warnings about results."""
     name = results.name
     if not len(results.scores):
         return [warning("no-detections", f"{name} holds no detections: every number is 0")]

@@ -119,7 +119,7 @@ def plain_columns(
             found = [row.get(key) for row in rows]
             there = [value for value in found if value is not None]
             width = 4 if key == "bbox" else 3 * num_joints
-            if key == "keypoints" and least and len(found[0]) % 3 == 0:
+            if key == "keypoints" and least and found and len(found[0]) % 3 == 0:
                 width = max(len(found[0]), 3 * least)
             read = _column(key, there, width, texts)
             if len(there) == len(found):
@@ -136,7 +136,7 @@ def plain_columns(
 
 
 class _Unusual(Exception):
-    """Something that json and rows.py must look at."""
+    """Something that is left to json and rows.py."""
 
 
 def _column(key: str, values: list[Any], width: int, texts: bool) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from pose_eval.analysis.overview import Analysis, CategoryAnalysis
 from pose_eval.render.table import Part, as_markdown, gain, number, plain
 
 NO_FLIPS = (
-    "no keypoint names differ in left and right, so inversions are not looked for (--flip-pairs)"
+    "No keypoint names differ in left and right, so inversions are not looked for (--flip-pairs)."
 )
 PER_JOINT = (
     "PCK 0.1: keypoints nearer than 0.1 of the root of the person's area, those of missed persons "
@@ -90,7 +90,7 @@ def found(diagnosis: Diagnosis) -> str:
         f"{len(diagnosis.duplicates)} are duplicates, {len(diagnosis.background)} are background; "
         f"{len(diagnosis.missed)} of {diagnosis.counted} persons are missed."
     )
-    return text if diagnosis.flips else f"{text} There are {NO_FLIPS}."
+    return text if diagnosis.flips else f"{text} {NO_FLIPS}"
 
 
 def repairs(diagnosis: Diagnosis, digits: int) -> list[list[str]]:
