@@ -63,7 +63,7 @@ def by_joints(report: Report, category: int = 0) -> list[Group]:
     placed = report.gt.keypoints[report.matches[category].persons, :total]
     edges = sorted({1, *(1 + total * part // 4 for part in (1, 2, 3)), total + 1})
     ranges = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairwise(edges)]
-    names = [f"{each} joints" for each in ranges]
+    names = [f"{each} keypoints" for each in ranges]
     return _groups(report, category, (placed[..., 2] > 0).sum(axis=1), edges, names)
 
 
