@@ -157,7 +157,7 @@ def test_predict(
 ) -> None:
     pictures = str(drawn_data / "val2017")
     assert main(["predict", str(run_dir), pictures, "--out", str(tmp_path / "out")]) == 0
-    assert "4 people in 4 pictures" in capsys.readouterr().out
+    assert "4 people in 4 images" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())) == 4
     (tmp_path / "bad.jpg").write_bytes(b"")
     bad = str(tmp_path / "bad.jpg")

@@ -288,7 +288,7 @@ def test_notes(text: str, old: str, new: str, note: str, tmp_path: Path) -> None
         (CPM_0X, "sigma=2", "kernel=11, encoding='Megvii'", "heatmaps are Megvii GaussianHeatmap"),
         (CPM_0X, "sigma=2", "target_type='CombinedTarget'", "heatmaps are MSRA CombinedTarget"),
         (HRNET_1X, "input_size=(192, 256), ", "", r"model\.head\.decoder\.input_size is missing"),
-        (HRNET_1X, "lr=5e-4", "lr=-1", r"the converted config is not valid: train\.lr must be above 0"),
+        (HRNET_1X, "lr=5e-4", "lr=-1", r"config is not valid: train\.lr must be above 0"),
         (HRNET_1X, "max_epochs=210", "max_epochs=[[]]", r"train_cfg\.max_epochs is \[\], where"),
         (HRNET_1X, "model = ", "net = ", r"no model\.backbone with a model\.head"),
     ],

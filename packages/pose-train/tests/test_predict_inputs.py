@@ -11,7 +11,7 @@ import pytest
 from pose_eval import evaluate
 from pose_eval.__main__ import main as pose_eval
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import predict_inputs, row_writer
+from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import read_boxes, read_ids
 from pose_train.files.inputs import find_inputs
@@ -19,6 +19,7 @@ from pose_train.files.video import read_frames
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor
+from pose_train.inference.rows import row_writer
 
 
 @pytest.fixture(scope="module")
@@ -273,14 +274,14 @@ def test_ctrl_c_keeps_what_is_there(
     (tmp_path / "predictions.json").write_text("earlier")
 
     class Stopping:
-        network, skeleton = predictor.network, predictor.skeleton
-        left = 2
+        network, skeleton, batch_size = predictor.network, predictor.skeleton, 2
+        left = 1
 
-        def __call__(self, image: Any, boxes: Any) -> People:
+        def __call__(self, images: Any, boxes: Any) -> list[People]:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt
-            return predictor(image, boxes)
+            return predictor(images, boxes)
 
     stopping: Any = Stopping()
     with pytest.raises(KeyboardInterrupt):
