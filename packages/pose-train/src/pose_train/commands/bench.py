@@ -85,7 +85,7 @@ def bench(config: Config, seconds: float) -> Speeds | None:
         if config.data.synthetic is not None:
             root = Path(folder) / "data"
             draw_images(config.data.synthetic, root, config.seed)
-        sets = load_sets(config.data, config.eval, root, config.recipe)
+        sets = load_sets(config.data, config.eval, root, RECIPES[config.recipe].unit)
         parts = take_apart(config, sets, ranks, device)
         set_training(parts.training.net, config.train.freeze_bn)
         stream = endless(parts)

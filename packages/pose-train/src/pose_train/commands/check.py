@@ -73,11 +73,12 @@ def check(config: Config, image: Path) -> str:
         raise ConfigError(
             "data.synthetic draws its images when it runs: there is nothing to check before"
         )
-    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
+    unit = RECIPES[config.recipe].unit
+    sets = load_sets(config.data, config.eval, Path(config.data.root), unit)
     check_images(sets.train)
     if sets.val is not None:
         check_images(sets.val)
-        check_evaluation(config, sets.train.skeleton, sets.val)
+        check_evaluation(sets.train.skeleton, sets.val, unit)
     parts = _parts(config, sets)
     count = min(SHOWN, len(parts.samples))
     chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()

@@ -13,6 +13,7 @@ from pose_train.distributed import joined
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import check_evaluation, evaluate_rows
 from pose_train.inference.load import load_tested, load_trained, predict_rows
+from pose_train.recipes import RECIPES
 from pose_train.recipes.data import notes
 from pose_train.report.published import MULTI_SCALE, departures, published_row
 
@@ -34,15 +35,16 @@ def main(args: argparse.Namespace) -> int:
     # On the CPU first: which GPU is this process's own shows once the processes have met.
     trained = load_trained(args.source, weights=args.weights, overrides=overrides, device="cpu")
     config = trained.config
-    if args.multi_scale and config.recipe == "topdown":
+    recipe = RECIPES[config.recipe]
+    if args.multi_scale and recipe.unit == "persons":
         raise ConfigError(f"--multi-scale is for bottom-up networks, and {args.source} is top-down")
     settle_threads(config.train.num_threads, config.train.num_workers)
     with joined(config.train.device) as (ranks, device):
         trained.net.to(device)
         val, boxes = load_tested(config)
-        check_evaluation(config, trained.skeleton, val)
+        check_evaluation(trained.skeleton, val, recipe.unit)
         if ranks.is_first:
-            count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
+            count = f", {len(boxes)} boxes" if recipe.unit == "persons" else ""
             for note in trained.notes:
                 print(f"note: {note}")
             epoch = "" if trained.epoch is None else f"; after epoch {trained.epoch}"

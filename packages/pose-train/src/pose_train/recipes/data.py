@@ -32,7 +32,6 @@ from pose_train.config.schema import (
     Data,
     Eval,
     ExtraSource,
-    RecipeName,
     RunError,
     Synthetic,
 )
@@ -59,17 +58,16 @@ class Sets(NamedTuple):
         return self.val, self.boxes
 
 
-def load_sets(data: Data, evaluation: Eval | None, root: Path, recipe: RecipeName) -> Sets:
+def load_sets(data: Data, evaluation: Eval | None, root: Path, unit: Unit) -> Sets:
     """Load the sets below `root`; raises ConfigError, DatasetError."""
     if evaluation is None:
-        return Sets(load_train(data, root, recipe), None, None)
+        return Sets(load_train(data, root, unit), None, None)
     val = load_main(root, data, data.val)
-    return Sets(load_train(data, root, recipe), val, load_boxes(data, evaluation, root, val))
+    return Sets(load_train(data, root, unit), val, load_boxes(data, evaluation, root, val))
 
 
-def load_train(data: Data, root: Path, recipe: RecipeName) -> Persons:
+def load_train(data: Data, root: Path, unit: Unit) -> Persons:
     """Load the training set: one source, or several joined."""
-    unit: Unit = "persons" if recipe == "topdown" else "images"
 
     def balanced(persons: Persons, source: Data | ExtraSource) -> Persons:
         return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)

@@ -19,6 +19,7 @@ from pose_train.distributed import Ranks, gather
 from pose_train.files.write import write_error, write_file, write_text
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import LAST
+from pose_train.recipes import RECIPES
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
@@ -55,10 +56,11 @@ def load_given_sets(config: Config) -> Sets | None:
     check_extras(config)
     if config.data.root is None:
         return None
-    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
+    unit = RECIPES[config.recipe].unit
+    sets = load_sets(config.data, config.eval, Path(config.data.root), unit)
     if sets.val is not None:
         check_images(sets.val)
-        check_evaluation(config, sets.train.skeleton, sets.val)
+        check_evaluation(sets.train.skeleton, sets.val, unit)
     return sets
 
 
@@ -78,7 +80,7 @@ def open_run(
             draw_images(config.data.synthetic, path / "data", config.seed)
     gather(None, ranks)  # the others wait until the images are there
     if sets is None:
-        sets = load_sets(config.data, config.eval, path / "data", config.recipe)
+        sets = load_sets(config.data, config.eval, path / "data", RECIPES[config.recipe].unit)
     loggers: list[Logger] = []
     if ranks.is_first:
         write_text(path / "config.yaml", text)
