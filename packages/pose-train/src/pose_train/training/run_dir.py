@@ -23,6 +23,7 @@ from pose_train.recipes import RECIPES
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
+from pose_train.words import duration
 
 SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
 Logger = Callable[[dict[str, Any]], None]  # takes a record of metrics.jsonl
@@ -123,6 +124,25 @@ def say(run: Run, text: str) -> None:
     """Print a line with the time, once for all processes."""
     if run.ranks.is_first:
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def about_run(run: Run, training: Training, seconds: float) -> list[tuple[str, str]]:
+    """Return names and values of what a reader wants to know of a run; seconds: of its epochs."""
+    config, progress, persons = run.config, training.progress, run.sets.train
+    parameters = sum(parameter.numel() for parameter in training.net.parameters())
+    facts = [
+        ("model", f"{config.model.name}, {parameters / 1e6:.1f} M parameters"),
+        ("preset", config.preset or ""),
+        ("trained on", f"{len(persons):,} {persons.noun} of {persons.annotation_file.name}"),
+        ("started from", config.model.weights or "scratch"),
+        ("epochs", f"{progress.epochs_begun} of {config.train.epochs}"),
+        ("time", duration(seconds)),
+        ("best", f"AP {progress.best_ap:.3f} after epoch {progress.best_epoch}"),
+        ("date", time.strftime("%Y-%m-%d")),
+    ]
+    if not progress.best_epoch:
+        facts = [fact for fact in facts if fact[0] != "best"]
+    return [(name, value) for name, value in facts if value]
 
 
 def save(run: Run, training: Training, name: str = LAST) -> None:
