@@ -51,7 +51,7 @@ NMS = {"oks_nms": "oks", "soft_oks_nms": "soft", False: "oks", True: "soft"}
 OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd"}
 REQUIRED = {"train.epochs": 210, "train.batch_size": 64, "train.lr": 5e-4}  # COCO's, top-down
 
-# Transform, its argument, our key, and the value where none is given.
+# Transform, its argument, our key, and MMPose's default.
 RANDOM: tuple[tuple[str, str, str, Any], ...] = (
     ("RandomFlip", "prob", "flip_prob", 0.5),
     ("RandomHalfBody", "prob", "half_body_prob", 0.3),
@@ -120,10 +120,10 @@ def convert_recipe(source: MMPoseConfig) -> Section:
     _schedule(source, train)
     _precision(source, train)
     _note_start(source)
-    if not list(transforms(source, "train")):
-        source.notes.append("no training pipeline is given: here the published augmentation")
-    else:
+    if any(transforms(source, "train")):
         train["scene" if bottomup else "augment"] = _augmentation(source)
+    else:
+        source.notes.append("no training pipeline is given: here the published augmentation")
     return config
 
 
@@ -133,7 +133,7 @@ def transforms(source: MMPoseConfig, part: str) -> Iterator[tuple[str, str]]:
     while lists:
         for path in source.items(lists.pop(0)):
             name = source.type_name(path)
-            if name not in BUILT_IN and all(name != row[0] for row in RANDOM):
+            if name not in BUILT_IN + tuple(row[0] for row in RANDOM):
                 source.used.discard(f"{path}.type")
             if name in NESTED:
                 lists.append(f"{path}.{NESTED[name]}")
@@ -324,13 +324,11 @@ def _note_start(source: MMPoseConfig) -> None:
 
 def _augmentation(source: MMPoseConfig) -> Section:
     """Return the augmentation of the training pipeline; what is not in it is off."""
-    pipeline = list(transforms(source, "train"))
+    pipeline = dict(transforms(source, "train"))
     augment = dict(OFF_BOTTOMUP if source.is_bottomup else OFF)
-    if not source.is_bottomup and not source.is_1x:
-        # Without this transform it was the data set that shifted boxes.
-        is_old = all(name != "TopDownGetBboxCenterScale" for name, _ in pipeline)
-        augment["shift_prob"] = 0.3 if is_old else 0.0
-    for name, path in pipeline:
+    if not (source.is_bottomup or source.is_1x or "TopDownGetBboxCenterScale" in pipeline):
+        augment["shift_prob"] = 0.3  # without this transform the data set shifted boxes
+    for name, path in transforms(source, "train"):
         for argument, key, default in (row[1:] for row in RANDOM if row[0] == name):
             augment[key] = source.get(f"{path}.{argument}", default=default)
             match name, argument, augment[key]:
