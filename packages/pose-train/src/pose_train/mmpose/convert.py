@@ -161,7 +161,7 @@ def _data(source: MMPoseConfig) -> tuple[Section, Section]:
         if pair:
             data[key] = _below(root, pair)
         else:
-            source.notes.append(f"data.{key} is not given: here COCO 2017's")
+            source.notes.append(f"data.{key} is not given; here COCO 2017's")
     if several:
         source.type_name(train)
         _extra(source, data, several, f"{train}.sample_ratio_factor")
