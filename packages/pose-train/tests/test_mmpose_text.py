@@ -108,7 +108,7 @@ def test_bases(tmp_path: Path) -> None:
         ("lr = 10 ** 6 * 'x'", "not plain arithmetic"),
         ("lr = [0] * 10**9", "not plain arithmetic"),
         ("lr = [0] * 1000000000", "a very long list"),
-        ("lr = dict(**[1])", "a dict of something other than a dict"),
+        ("lr = dict(**[1])", "something other than a dict is unpacked"),
         ("lr = b'x'", "neither a literal nor a name from above"),
         ("import os", "imports are not followed"),
         ("for x in y: pass", "only assignments are read"),

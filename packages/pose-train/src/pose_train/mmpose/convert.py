@@ -69,6 +69,8 @@ def _convert(source: MMPoseConfig, tensors: dict[str, Any] | None) -> Section:
     else:
         name, options = network_of_tensors(source, tensors)
     source.is_grey = options.get("in_channels") == 1
+    if source.get("model.backbone.with_cp"):
+        options["grad_checkpoint"] = True
     config = convert_recipe(source)
     model = {"name": name, "options": without_tuples(options)} if options else {"name": name}
     config["model"] = model | config["model"]
@@ -107,13 +109,15 @@ def _header(name: str, is_text: bool, needs_root: bool, notes: list[str]) -> str
 
 
 def _normalize_sets(source: MMPoseConfig) -> None:
-    """Bring a config's data into one form: a test set, and sets without lists and wrappers."""
-    content = source.content
-    data: Section = content["data"] if isinstance(content.get("data"), dict) else {}
-    for holder, suffixes in ((content, ("_dataloader", "_evaluator")), (data, ("", "_dataloader"))):
-        for suffix in suffixes:
-            if not holder.get(f"test{suffix}") and f"val{suffix}" in holder:
-                holder[f"test{suffix}"] = holder[f"val{suffix}"]
+    """Bring the data into one form, in place: a test set, and sets without lists and wrappers."""
+    content, data = source.content, source.peek("data")
+    data = data if isinstance(data, dict) else {}
+    tested = [(content, "test_dataloader"), (content, "test_evaluator")]
+    tested += [(data, "test"), (data, "test_dataloader")]
+    for holder, key in tested:
+        val = key.replace("test", "val")
+        if not holder.get(key) and val in holder:
+            holder[key] = holder[val]
     _unwrap(source, content, "test_evaluator")
     for part in ("train", "test"):
         _unwrap(source, data, part)
@@ -157,7 +161,7 @@ def _data(source: MMPoseConfig) -> tuple[Section, Section]:
         if pair:
             data[key] = _below(root, pair)
         else:
-            source.notes.append(f"data.{key} is not given: here COCO 2017's")
+            source.notes.append(f"data.{key} is not given; here COCO 2017's")
     if several:
         source.type_name(train)
         _extra(source, data, several, f"{train}.sample_ratio_factor")

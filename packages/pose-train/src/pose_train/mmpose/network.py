@@ -50,7 +50,7 @@ def network_of_tensors(source: MMPoseConfig, tensors: Mapping[str, Any]) -> Netw
         raise ConfigError("its tensors are not those of the network that its config names")
     for part in (BACKBONE, source.head):
         source.used |= {f"{part}.{key}" for key in source.peek(part) if key not in NOT_IN_SHAPES}
-    return found[0].model, found[0].options | _memory(source)
+    return found[0].model, found[0].options
 
 
 def network_of_config(source: MMPoseConfig) -> Network:
@@ -79,11 +79,7 @@ def network_of_config(source: MMPoseConfig) -> Network:
     source.used |= {f"{BACKBONE}.out_channels", *(f"{head}.{key}" for key in follow)}
     name, options = FAMILIES[families[0]][2](source, families[0])
     channels = source.get(f"{BACKBONE}.in_channels", default=3)
-    return name, options | ({} if channels == 3 else {"in_channels": channels}) | _memory(source)
-
-
-def _memory(source: MMPoseConfig) -> dict[str, Any]:
-    return {"grad_checkpoint": True} if source.get(f"{BACKBONE}.with_cp") else {}
+    return name, options if channels == 3 else options | {"in_channels": channels}
 
 
 def _changed(options: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:

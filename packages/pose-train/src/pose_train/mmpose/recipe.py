@@ -51,7 +51,7 @@ NMS = {"oks_nms": "oks", "soft_oks_nms": "soft", False: "oks", True: "soft"}
 OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd"}
 REQUIRED = {"train.epochs": 210, "train.batch_size": 64, "train.lr": 5e-4}  # COCO's, top-down
 
-# Transform, its argument, our key, and the value where none is given.
+# Transform, its argument, our key, and MMPose's default.
 RANDOM: tuple[tuple[str, str, str, Any], ...] = (
     ("RandomFlip", "prob", "flip_prob", 0.5),
     ("RandomHalfBody", "prob", "half_body_prob", 0.3),
@@ -103,7 +103,7 @@ def convert_recipe(source: MMPoseConfig) -> Section:
         value = source.scalar(*paths.split())
         if value is None and key in REQUIRED:
             value = REQUIRED[key]
-            source.notes.append(f"{key} is not given: here {value}")
+            source.notes.append(f"{key} is not given; here {value}")
         if value is not None:
             section, _, name = key.rpartition(".")
             (config.setdefault(section, {}) if section else config)[name] = value
@@ -120,10 +120,10 @@ def convert_recipe(source: MMPoseConfig) -> Section:
     _schedule(source, train)
     _precision(source, train)
     _note_start(source)
-    if not list(transforms(source, "train")):
-        source.notes.append("no training pipeline is given: here the published augmentation")
-    else:
+    if any(transforms(source, "train")):
         train["scene" if bottomup else "augment"] = _augmentation(source)
+    else:
+        source.notes.append("no training pipeline is given; here the published augmentation")
     return config
 
 
@@ -133,7 +133,7 @@ def transforms(source: MMPoseConfig, part: str) -> Iterator[tuple[str, str]]:
     while lists:
         for path in source.items(lists.pop(0)):
             name = source.type_name(path)
-            if name not in BUILT_IN and all(name != row[0] for row in RANDOM):
+            if name not in BUILT_IN + tuple(row[0] for row in RANDOM):
                 source.used.discard(f"{path}.type")
             if name in NESTED:
                 lists.append(f"{path}.{NESTED[name]}")
@@ -154,14 +154,15 @@ def _topdown_1x(source: MMPoseConfig, config: Section) -> None:
         raise ConfigError(
             f"the codec is {kind} with {maps} maps; here are MSRAHeatmap and UDPHeatmap, Gaussian"
         )
-    config["codec"] = _codec(
-        sigma=source.scalar(f"{encoder}.sigma", default=2.0),
-        refine="dark" if source.get(f"{DECODER}.unbiased") else "quarter",
-        unbiased=source.get(f"{encoder}.unbiased", default=False),
-        udp=kind == "UDPHeatmap",
-        blur_size=source.get(f"{DECODER}.blur_kernel_size", default=11),
-    )
-    source.used.add(f"{DECODER}.sigma")  # targets have one, decoding none
+    codec = {
+        "sigma": source.scalar(f"{encoder}.sigma", default=2.0),
+        "refine": "dark" if source.get(f"{DECODER}.unbiased") else "quarter",
+        "unbiased": source.get(f"{encoder}.unbiased", default=False),
+        "udp": kind == "UDPHeatmap",
+        "blur_size": source.get(f"{DECODER}.blur_kernel_size", default=11),
+    }
+    config["codec"] = _shortened(codec)
+    source.used.add(f"{DECODER}.sigma")  # only targets have one
     for key in ("type", "input_size", "heatmap_size", "blur_kernel_size", "heatmap_type"):
         source.expect(f"{encoder}.{key}", source.peek(f"{DECODER}.{key}"))
     ours = {"mean": "ImageNet's", "std": "ImageNet's", "bgr_to_rgb": "True"}
@@ -188,21 +189,22 @@ def _topdown_0x(source: MMPoseConfig, config: Section) -> None:
     if target != "none" and udp != (encoding == "UDP"):
         source.notes.append(f"{target}.encoding = {encoding}; here as {TEST}.use_udp = {udp}")
     is_dark = process == "unbiased" or source.get(f"{TEST}.unbiased_decoding")
-    config["codec"] = _codec(
-        sigma=source.scalar(f"{target}.sigma", default=2.0),
-        refine="dark" if is_dark else "quarter" if process else "none",
-        unbiased=source.get(f"{target}.unbiased_encoding", default=False),
-        udp=udp,
-        blur_size=source.scalar(f"{TEST}.modulate_kernel", default=11),
-    )
+    codec = {
+        "sigma": source.scalar(f"{target}.sigma", default=2.0),
+        "refine": "dark" if is_dark else "quarter" if process else "none",
+        "unbiased": source.get(f"{target}.unbiased_encoding", default=False),
+        "udp": udp,
+        "blur_size": source.scalar(f"{TEST}.modulate_kernel", default=11),
+    }
+    config["codec"] = _shortened(codec)
     sizes = {"input_size": "image_size", "heatmap_size": "heatmap_size"}
     config["model"] = {key: _size(source, f"{data}.{name}") for key, name in sizes.items()}
 
 
-def _codec(*, blur_size: Any, **codec: Any) -> Section:
-    if codec["udp"] or codec["refine"] == "dark":
-        codec["blur_size"] = blur_size
-    return {key: value for key, value in codec.items() if value is not False}
+def _shortened(codec: Section) -> Section:
+    """Drop what is off, and the kernel size of a decoding without kernel."""
+    off = set() if codec["udp"] or codec["refine"] == "dark" else {"blur_size"}
+    return {key: value for key, value in codec.items() if value is not False and key not in off}
 
 
 def _check_crops(source: MMPoseConfig, config: Section) -> None:
@@ -220,7 +222,7 @@ def _check_crops(source: MMPoseConfig, config: Section) -> None:
 def _bottomup_1x(source: MMPoseConfig, config: Section) -> None:
     source.notes.append(
         "associative embedding is trained and tested as in 0.29: 1.x cannot train it, and its test "
-        "enlarges maps to the size of the input and groups in another way"
+        "resizes maps to the size of the input and groups differently"
     )
     source.used |= {DECODER, TEST, "test_dataloader.dataset.pipeline", "test_evaluator"}
     source.used |= {"model.head.keypoint_loss", "model.head.tag_loss"}
@@ -265,7 +267,7 @@ def _optimizer(source: MMPoseConfig, train: Section) -> None:
     if name == "SGD":
         train.setdefault("momentum", 0.0)
     if train.get("weight_decay"):
-        source.notes.append(f"{path}.weight_decay: here biases and norms never decay")
+        source.notes.append(f"{path}.weight_decay: here biases and norms are never decayed")
 
 
 def _schedule(source: MMPoseConfig, train: Section) -> None:
@@ -311,34 +313,32 @@ def _note_start(source: MMPoseConfig) -> None:
     base = source.get("auto_scale_lr.base_batch_size")
     if base is not None:
         source.notes.append(
-            f"auto_scale_lr.base_batch_size = {base} counts with --auto-scale-lr alone; here, "
-            f"train.base_batch_size: {base} scales lr"
+            f"auto_scale_lr.base_batch_size = {base} has an effect only with --auto-scale-lr; "
+            f"here, train.base_batch_size: {base} scales lr"
         )
     init = "model.backbone.init_cfg"
     paths = ("load_from", "model.pretrained", "model.backbone.pretrained", f"{init}.checkpoint")
     start = source.get(*paths)
     source.used.add(init)
     if isinstance(start, str):
-        source.notes.append(f"training started from {start}: model.weights=FILE names a copy")
+        source.notes.append(f"training started from {start}: give a copy as model.weights=FILE")
 
 
 def _augmentation(source: MMPoseConfig) -> Section:
     """Return the augmentation of the training pipeline; what is not in it is off."""
-    pipeline = list(transforms(source, "train"))
+    pipeline = dict(transforms(source, "train"))
     augment = dict(OFF_BOTTOMUP if source.is_bottomup else OFF)
-    if not source.is_bottomup and not source.is_1x:
-        # Without this transform it was the data set that shifted boxes.
-        is_old = all(name != "TopDownGetBboxCenterScale" for name, _ in pipeline)
-        augment["shift_prob"] = 0.3 if is_old else 0.0
-    for name, path in pipeline:
+    if not (source.is_bottomup or source.is_1x or "TopDownGetBboxCenterScale" in pipeline):
+        augment["shift_prob"] = 0.3  # without this transform the data set shifted boxes
+    for name, path in transforms(source, "train"):
         for argument, key, default in (row[1:] for row in RANDOM if row[0] == name):
             augment[key] = source.get(f"{path}.{argument}", default=default)
             match name, argument, augment[key]:
-                # The deviation of a normal distribution, cut off at twice as many degrees.
+                # The standard deviation of a normal distribution that is cut off at twice that.
                 case "TopDownGetRandomScaleRotation", "rot_factor", int() | float() as degrees:
                     augment[key] = 2 * degrees
-                case "TopDownHalfBodyTransform", "num_joints_half_body", int() as exceeded:
-                    augment[key] = exceeded + 1
+                case "TopDownHalfBodyTransform", "num_joints_half_body", int() as count:
+                    augment[key] = count + 1  # MMPose asks for more than that
                 case "RandomBBoxTransform", "scale_factor", [int() | float() as a, b]:
                     augment[key] = round((b - a) / 2, 9)
                     if a + b != 2:

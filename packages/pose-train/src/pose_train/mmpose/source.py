@@ -30,11 +30,19 @@ IGNORED = (
     "model.test_cfg.tag_per_joint", "model.type",
     "optim_wrapper.type", "test_dataloader.num_workers", "test_evaluator.ann_file",
 )  # fmt: skip
-# What pose-train always does, whatever a config says; several accepted values as a tuple.
-FIXED: dict[str, Any] = {
+# What pose-train always does and never does, whatever a config says.
+ALWAYS = (
+    "*.bgr_to_rgb", "*.project2image", "*.requires_grad", "*.use_detection_val", "*.use_nms",
+    "*.use_target_weight", "*.with_heatmaps*",
+)  # fmt: skip
+NEVER = (
+    "*.align_corners", "*.ignore_too_much", "*.norm_eval", "*.scale_aware_sigma",
+    "*.use_dataset_keypoint_weights", "*.use_udp",
+)  # fmt: skip
+# Values that are the same in pose-train whatever a config says; several accepted ones as a tuple.
+FIXED: dict[str, Any] = dict.fromkeys(ALWAYS, True) | dict.fromkeys(NEVER, False)
+FIXED |= {
     "*.ae_loss_type": "exp",
-    "*.align_corners": False,
-    "*.bgr_to_rgb": True,
     "*.channel_order": "rgb",
     "*.color_type": "color",
     "*.data_cfg.nms_thr": 1.0,
@@ -45,30 +53,19 @@ FIXED: dict[str, Any] = {
     "*.frozen_stages": -1,
     "*.gamma": 0.1,
     "*.heatmaps_loss_factor": 1.0,
-    "*.ignore_too_much": False,
     "*.in_channels": 3,
     "*.keypoint_score_thr": 0.2,
     "*.loss*.loss_weight": 1.0,
     "*.loss*.type": ("KeypointMSELoss", "JointsMSELoss", "MultiLossFactory"),
     "*.mean": ([123.675, 116.28, 103.53], [0.485, 0.456, 0.406]),
     "*.nms_padding": 2,
-    "*.norm_eval": False,
     "*.norm_type": 2,
     "*.padding": (1.25, 1.5),
-    "*.project2image": True,
-    "*.requires_grad": True,
-    "*.scale_aware_sigma": False,
     "*.score_mode": "bbox_keypoint",
     "*.start_factor": 0.001,
     "*.std": ([58.395, 57.12, 57.375], [0.229, 0.224, 0.225]),
-    "*.use_dataset_keypoint_weights": False,
-    "*.use_detection_val": True,
-    "*.use_nms": True,
-    "*.use_target_weight": True,
-    "*.use_udp": False,
     "*.vis_thr": 0.2,
     "*.warmup_ratio": 0.001,
-    "*.with_heatmaps*": True,
     "model.data_preprocessor.type": "PoseDataPreprocessor",
     "test_evaluator.type": "CocoMetric",
 }
@@ -141,7 +138,8 @@ class MMPoseConfig:
         value = self.get(*paths, default=default)
         value = value[0] if isinstance(value, list) and value else value
         if isinstance(value, dict | list):
-            raise ConfigError(f"{paths[0]} is {short(value)}, where MMPose takes a single value")
+            path = next(path for path in paths if self.peek(path) is not None)
+            raise ConfigError(f"{path} is {short(value)}, where MMPose takes a single value")
         return value
 
     def type_name(self, path: str) -> str:

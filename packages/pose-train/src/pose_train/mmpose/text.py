@@ -47,7 +47,7 @@ def read_config_file(path: Path) -> tuple[dict[str, Any], list[str]]:
 def read_config_text(text: str, name: str) -> tuple[dict[str, Any], list[str]]:
     """Read a config without files beside it; `name` tells in messages where it comes from."""
     reader = _Reader()
-    return reader.read_text(text, name, None, ()), reader.notes
+    return reader.read_text(text, name, ()), reader.notes
 
 
 def _parse(text: str, name: str) -> list[ast.stmt]:
@@ -102,14 +102,12 @@ class _Reader:
             raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{name} is not UTF-8 text, as a config (.py) must be") from None
-        return self.read_text(text, str(path), path.parent, (*above, path))
+        return self.read_text(text, str(path), (*above, path))
 
-    def read_text(
-        self, text: str, name: str, folder: Path | None, above: tuple[Path, ...]
-    ) -> dict[str, Any]:
-        """Return the content of a text; `folder` is where its bases are, None for none."""
+    def read_text(self, text: str, name: str, files: tuple[Path, ...]) -> dict[str, Any]:
+        """Return the content of a text; `files` ends with the file that it is in, if any."""
         try:
-            module = _Module(self, Path(name).name, text.splitlines(), folder, above)
+            module = _Module(self, Path(name).name, text.splitlines(), files)
             for statement in _parse(text, name):
                 module.execute(statement)
             return merge(module.base, module.names)
@@ -135,8 +133,7 @@ class _Module:
     reader: _Reader
     name: str
     lines: list[str]
-    folder: Path | None
-    above: tuple[Path, ...]
+    files: tuple[Path, ...]
     names: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
 
@@ -161,8 +158,8 @@ class _Module:
                 self.note(statement, "only assignments are read")
 
     def load_base(self, file: Any) -> None:
-        if isinstance(file, str) and self.folder is not None and "::" not in file:
-            self.base |= self.reader.read_file(self.folder / file, self.above)
+        if isinstance(file, str) and self.files and "::" not in file:
+            self.base |= self.reader.read_file(self.files[-1].parent / file, self.files)
         elif file is not None:
             self.reader.notes.append(f"{self.name}: its _base_ {file} is not available")
 
@@ -219,10 +216,7 @@ class _Module:
         items: list[Any] = []
         for node in nodes:
             if isinstance(node, ast.Starred):
-                several = self.value(node.value)
-                if not isinstance(several, list):
-                    raise NotRead("a * before something other than a list")
-                items += several
+                items += self.unpacked(node.value, list)
             else:
                 items.append(self.value(node))
         return items
@@ -232,16 +226,19 @@ class _Module:
         items: dict[Any, Any] = {}
         for key_node, node in pairs:
             if key_node is None:
-                several = self.value(node)
-                if not isinstance(several, dict):
-                    raise NotRead("a dict of something other than a dict")
-                items |= several
+                items |= self.unpacked(node, dict)
                 continue
             key = self.value(key_node)
             if not isinstance(key, str | int):
                 raise NotRead("a key that is not a string")
             items[key] = self.read_or_note(node)
         return items
+
+    def unpacked(self, node: ast.expr, kind: type) -> Any:
+        value = self.value(node)
+        if not isinstance(value, kind):
+            raise NotRead(f"something other than a {kind.__name__} is unpacked")
+        return value
 
     def place(self, node: ast.expr) -> tuple[Any, Any]:
         """Return the container and the key that a name, an attribute or an item stands for."""
