@@ -70,15 +70,16 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         stop_requests(tell=ranks.is_first) as stop,
     ):
         torch.manual_seed(config.seed)
-        sets = load_given_sets(config)
+        recipe = RECIPES[config.recipe]
+        sets = load_given_sets(config, recipe.unit)
         skeleton = COCO if sets is None else sets.train.skeleton  # drawn people are COCO's
-        net, codec = RECIPES[config.recipe].build(config, skeleton.num_keypoints)
+        net, codec = recipe.build(config, skeleton.num_keypoints)
         if not resume:
             persons = None if sets is None else sets.train
             config, notes = start_from_weights(net, config, persons)
             print_notes(notes, ranks)
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
-        run = open_run(config, sets, ranks, device, stop, resume)
+        run = open_run(config, recipe.unit, sets, ranks, device, stop, resume)
         for text in notes:
             say(run, f"note: {text}")
         outcome = _train(run, training, forward, codec)

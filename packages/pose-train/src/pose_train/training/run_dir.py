@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
 from pose_train.distributed import Ranks, gather
 from pose_train.files.write import write_error, write_file, write_text
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import LAST
-from pose_train.recipes import RECIPES
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
@@ -49,15 +49,14 @@ class Run:
     notes_shown: set[str] = field(default_factory=set)  # those that come once in a run
 
 
-def load_given_sets(config: Config) -> Sets | None:
-    """Load the sets of data.root; None where they are yet to be drawn.
+def load_given_sets(config: Config, unit: Unit) -> Sets | None:
+    """Load the sets of data.root; None where they are yet to be drawn. unit: the recipe's.
 
     What would keep results from being evaluated shows now, not after the first epochs.
     """
     check_extras(config)
     if config.data.root is None:
         return None
-    unit = RECIPES[config.recipe].unit
     sets = load_sets(config.data, config.eval, Path(config.data.root), unit)
     if sets.val is not None:
         check_images(sets.val)
@@ -67,6 +66,7 @@ def load_given_sets(config: Config) -> Sets | None:
 
 def open_run(
     config: Config,
+    unit: Unit,
     sets: Sets | None,
     ranks: Ranks,
     device: torch.device,
@@ -81,7 +81,7 @@ def open_run(
             draw_images(config.data.synthetic, path / "data", config.seed)
     gather(None, ranks)  # the others wait until the images are there
     if sets is None:
-        sets = load_sets(config.data, config.eval, path / "data", RECIPES[config.recipe].unit)
+        sets = load_sets(config.data, config.eval, path / "data", unit)
     loggers: list[Logger] = []
     if ranks.is_first:
         write_text(path / "config.yaml", text)
