@@ -168,6 +168,12 @@ def test_results_stay_small(step: str) -> None:
     assert len(str(content)) < 100_000
 
 
+def test_a_literal_with_more_digits_than_python_prints() -> None:
+    content, notes = read_config_text(f"x = 0x{'f' * 9000}\ny = f'{{x}}'", "x.py")
+    assert content == {"x": None, "y": "None"}
+    assert [note.rpartition(": ")[2] for note in notes] == ["a very large value"]
+
+
 def test_mistakes_in_files(tmp_path: Path) -> None:
     file, base, *_ = write(
         tmp_path,

@@ -20,7 +20,8 @@ from pose_train.config.schema import ConfigError
 MOST_CHARACTERS = 2_000_000  # of a text; real ones have up to 0.2 million
 MOST_VALUES = 300_000  # of a config; a name counts wherever it is used
 MOST_FILES = 50
-MOST_ITEMS = 10_000  # of a list or string that is computed or copied
+MOST_ITEMS = 10_000  # of a list or string that is computed
+LARGEST = 1e15  # of a number
 
 OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -119,8 +120,6 @@ class _Reader:
         self.num_values += 1
         if self.num_values > MOST_VALUES:
             raise ConfigError(f"the config has more than {MOST_VALUES} values: not a config")
-        if isinstance(value, str | list) and len(value) > MOST_ITEMS:
-            raise NotRead("a very long string or list")
         if isinstance(value, dict):
             return {key: self.copy(item) for key, item in value.items()}
         return [self.copy(item) for item in value] if isinstance(value, list) else value
@@ -189,8 +188,10 @@ class _Module:
     def value(self, node: ast.expr) -> Any:
         """Return the value of an expression; raises NotRead."""
         match node:
-            case ast.Constant(value=bool() | int() | float() | str() | None as constant):
+            case ast.Constant(value=str() | None as constant):
                 return self.reader.copy(constant)
+            case ast.Constant(value=bool() | int() | float() as number):
+                return self.limited(number)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return self.read_list(items)
             case ast.Dict(keys=keys, values=values):
@@ -207,7 +208,7 @@ class _Module:
             case ast.BinOp(left=left, op=op, right=right):
                 return self.compute(type(op), self.value(left), self.value(right))
             case ast.JoinedStr(values=parts):
-                return self.reader.copy("".join(map(self.formatted, parts)))
+                return self.limited("".join(map(self.formatted, parts)))
             case ast.Call():
                 raise NotRead("a call other than dict(...)")
         raise NotRead("neither a literal nor a name from above")
@@ -261,11 +262,9 @@ class _Module:
         try:
             return container[key]
         except (LookupError, TypeError):
-            is_name = container is self.names
-            text = (
-                f"{key} is not defined above" if is_name else f"there is no item {str(key)[:50]!r}"
-            )
-            raise NotRead(text) from None
+            what = f"there is no item {str(key)[:50]!r}"
+            what = f"{key} is not defined above" if container is self.names else what
+            raise NotRead(what) from None
 
     def compute(self, op: type[ast.operator], left: Any, right: Any) -> Any:
         are_numbers = all(type(each) in (int, float) for each in (left, right))
@@ -279,9 +278,14 @@ class _Module:
             result = OPERATORS[op](left, right)
         except ArithmeticError as error:
             raise NotRead(str(error)) from None
-        if are_numbers and not abs(result) <= 1e15:
-            raise NotRead("a very large number")
-        return self.reader.copy(result)
+        return self.limited(result)
+
+    def limited(self, value: Any) -> Any:
+        """Return a value, counted; raises NotRead where it is larger than configs need."""
+        is_long = isinstance(value, str | list) and len(value) > MOST_ITEMS
+        if is_long or (isinstance(value, int | float) and not abs(value) <= LARGEST):
+            raise NotRead("a very large value")
+        return self.reader.copy(value)
 
     def formatted(self, part: ast.expr) -> str:
         match part:
