@@ -1,4 +1,4 @@
-"""check: look at a config before it runs for hours: paths, counts, a drawn batch, memory, time."""
+"""check: what would stop a run, or be wrong in it: paths, counts, a drawn batch, memory, time."""
 
 import argparse
 import math
@@ -83,25 +83,22 @@ def check(config: Config, image: Path) -> str:
     chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
     samples = [parts.samples[(1, index)] for index in chosen]
     write_image(image, draw_samples(parts.samples, samples))
-    estimate = measure(parts, samples[:2])
-    return "\n".join(
-        [
-            describe(sets),
-            f"{sets.train.skeleton.num_keypoints} keypoints: "
-            + ", ".join(sets.train.skeleton.keypoints),
-            *_depths(sets, config.data.bits),
-            *_words(config, estimate, sum(len(batch) for batch in parts.batches.batches())),
-            f"{count} training samples, as drawn from seed {config.seed}: {image}",
-        ]
-    )
+    samples_per_epoch = sum(len(batch) for batch in parts.batches.batches())
+    keypoints = sets.train.skeleton.keypoints
+    lines = [
+        describe(sets),
+        f"{len(keypoints)} keypoints: {', '.join(keypoints)}",
+        *_depth_lines(sets, config.data.bits),
+        *_estimate_lines(config, measure(parts, samples[:2]), samples_per_epoch),
+        f"{count} training samples, as drawn from seed {config.seed}: {image}",
+    ]
+    return "\n".join(lines)
 
 
-def _depths(sets: Sets, bits: int | None) -> list[str]:
+def _depth_lines(sets: Sets, bits: int | None) -> list[str]:
     """Return what there is to say of the 16-bit images of both sets."""
     lines = []
-    for persons in (sets.train, sets.val):
-        if persons is None:
-            continue
+    for persons in [sets.train] if sets.val is None else [sets.train, sets.val]:
         first = np.unique(persons.image_index, return_index=True)[1]  # a person of each image
         depth = measure_depth([persons.image_path(i) for i in first.tolist()])
         if text := depth.describe(bits):
@@ -147,18 +144,19 @@ def measure(parts: Parts, samples: list[dict[str, Any]]) -> Estimate:
     return Estimate(parameters, 16 * parameters, activations // len(pair), seconds)
 
 
-def _words(config: Config, estimate: Estimate, count: int) -> list[str]:
+def _estimate_lines(config: Config, estimate: Estimate, samples: int) -> list[str]:
+    """Return an estimate in words; samples: of an epoch."""
     settings = config.train
     half = 0.55 if settings.amp != "off" else 1.0  # what autocast keeps is mostly 16 bit
     needed = estimate.fixed + half * estimate.per_sample * settings.batch_size
-    steps = math.ceil(count / settings.batch_size)
-    hours = estimate.seconds * count * settings.epochs / 3600
+    steps = math.ceil(samples / settings.batch_size)
     lines = [
         f"{config.model.name}: {estimate.parameters / 1e6:.1f} M parameters",
         f"memory: about {needed / 2**30:.1f} GiB to train with batches of {settings.batch_size} "
         f"({half * estimate.per_sample / 2**20:.0f} MiB a sample), plus what the libraries take",
         f"time: {settings.epochs} epochs of {steps} steps; on this CPU about "
-        f"{estimate.seconds:.2f} s a sample, so {duration(3600 * hours)} without evaluations",
+        f"{estimate.seconds:.2f} s a sample, so "
+        f"{duration(estimate.seconds * samples * settings.epochs)} without evaluations",
     ]
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
