@@ -96,7 +96,7 @@ def _devices() -> list[str]:
 
 
 def _loader_speed() -> list[str]:
-    """Measure how fast this machine makes training samples, from drawn pictures of COCO's size."""
+    """Measure how fast this machine makes training samples, from drawn images of COCO's size."""
     with tempfile.TemporaryDirectory() as folder:
         root = synthesize(Path(folder) / "d", num_train=8, num_val=1, image_size=(640, 480))
         persons = load_coco(
