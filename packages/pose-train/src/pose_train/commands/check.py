@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from pose_data import BottomUp, GroupedBatches, Skeleton, TopDown, draw_people
+from pose_data import BottomUp, Skeleton, TopDown, draw_people
 from pose_data.images.channels import from_input
 from pose_data.images.depth import measure_depth
 from pose_data.samples.crop import transform_points
@@ -36,6 +36,8 @@ from pose_train.words import duration
 SHOWN = 12  # samples on the drawn batch
 _CPU = torch.device("cpu")
 
+Loss = Callable[[dict[str, Any]], Tensor]  # of a batch
+
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; 2 where a run would stop."""
@@ -54,15 +56,6 @@ class Estimate(NamedTuple):
     seconds: float
 
 
-class Parts(NamedTuple):
-    """A network, its training samples, how they come in an epoch, and the loss of a batch."""
-
-    net: nn.Module
-    samples: TopDown | BottomUp
-    batches: GroupedBatches
-    loss: Callable[[dict[str, Any]], Tensor]
-
-
 def check(config: Config, image: Path) -> str:
     """Load all that a run would load, draw a batch of samples to `image`, and estimate.
 
@@ -78,18 +71,27 @@ def check(config: Config, image: Path) -> str:
     if sets.val is not None:
         check_images(sets.val)
         check_evaluation(config, sets.train.skeleton, sets.val)
-    parts = _parts(config, sets)
-    count = min(SHOWN, len(parts.samples))
-    chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
-    samples = [parts.samples[(1, index)] for index in chosen]
-    write_image(image, draw_samples(parts.samples, samples))
-    samples_per_epoch = sum(len(batch) for batch in parts.batches.batches())
+    recipe = RECIPES[config.recipe]
+    net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
+    config = start_from_weights(net, config, sets.train)
+    dataset = recipe.samples(config, sets.train, codec, _CPU, True)
+    count = min(SHOWN, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    samples = [dataset[(1, index)] for index in chosen]
+    write_image(image, draw_samples(dataset, samples))
+    exact = replace(config, train=replace(config.train, amp="off"))
+
+    def loss(batch: dict[str, Any]) -> Tensor:
+        return batch_losses(exact, net, codec, batch, _CPU)["loss"]
+
+    estimate = measure(net, loss, samples[:2])
+    per_epoch = sum(map(len, recipe.batches(config, dataset, Ranks()).batches()))
     keypoints = sets.train.skeleton.keypoints
     lines = [
         describe(sets),
         f"{len(keypoints)} keypoints: {', '.join(keypoints)}",
         *_depth_lines(sets, config.data.bits),
-        *_estimate_lines(config, measure(parts, samples[:2]), samples_per_epoch),
+        *_estimate_lines(config, estimate, per_epoch),
         f"{count} training samples, as drawn from seed {config.seed}: {image}",
     ]
     return "\n".join(lines)
@@ -106,38 +108,24 @@ def _depth_lines(sets: Sets, bits: int | None) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _parts(config: Config, sets: Sets) -> Parts:
-    recipe = RECIPES[config.recipe]
-    net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
-    config = start_from_weights(net, config, sets.train)
-    samples = recipe.samples(config, sets.train, codec, _CPU, True)
-    batches = recipe.batches(config, samples, Ranks())
-    exact = replace(config, train=replace(config.train, amp="off"))
-
-    def loss(batch: dict[str, Any]) -> Tensor:
-        return batch_losses(exact, net, codec, batch, _CPU)["loss"]
-
-    return Parts(net, samples, batches, loss)
-
-
-def measure(parts: Parts, samples: list[dict[str, Any]]) -> Estimate:
+def measure(net: nn.Module, loss: Loss, samples: list[dict[str, Any]]) -> Estimate:
     """Take a step on two samples, count what it keeps for the backward pass, and time another."""
     pair = samples if len(samples) > 1 else samples * 2  # batch norm needs two
     batch = default_collate(pair)
-    parameters = sum(p.numel() for p in parts.net.parameters())
+    parameters = sum(p.numel() for p in net.parameters())
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    own = {p.untyped_storage().data_ptr() for p in parts.net.parameters()}
-    parts.net.train()
+    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    net.train()
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        loss = parts.loss(batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+        first = loss(batch)
+    first.backward()  # type: ignore[no-untyped-call]
     started = time.perf_counter()  # of a second step: in the first, kernels are chosen
-    parts.loss(batch).backward()  # type: ignore[no-untyped-call]
+    loss(batch).backward()  # type: ignore[no-untyped-call]
     seconds = (time.perf_counter() - started) / len(pair)
     activations = sum(size for address, size in kept.items() if address not in own)
     # Weights, gradients and Adam's two averages, float32 each.

@@ -1,8 +1,6 @@
 """test: evaluate a trained network by the published protocol."""
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +11,7 @@ from pose_train.distributed import joined
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import check_evaluation, evaluate_rows
 from pose_train.inference.load import load_tested, load_trained, predict_rows
+from pose_train.inference.people import csv_text
 from pose_train.recipes.data import notes
 from pose_train.report.published import MULTI_SCALE, departures, published_row
 
@@ -93,14 +92,13 @@ def as_json(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
 
 def as_csv(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
     """Return result rows as a table, with three columns for each keypoint: x, y and score."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     columns = ["image_id", "category_id", "score", "bbox_x", "bbox_y", "bbox_w", "bbox_h"]
-    table.writerow(columns + [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")])
+    columns += [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")]
+    lines = []
     for row in rows:
-        numbers = [*row.get("bbox", [""] * 4), *row["keypoints"]]
-        table.writerow([row["image_id"], row["category_id"], row["score"], *numbers])
-    return text.getvalue()
+        numbers = [*row.get("bbox", [None] * 4), *row["keypoints"]]
+        lines.append([row["image_id"], row["category_id"], row["score"], *numbers])
+    return csv_text([columns, *lines])
 
 
 WRITERS = {".json": as_json, ".csv": as_csv}
