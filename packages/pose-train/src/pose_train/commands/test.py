@@ -42,15 +42,11 @@ def main(args: argparse.Namespace) -> int:
         check_evaluation(config, trained.skeleton, val)
         if ranks.is_first:
             count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
-            for note in trained.notes:
-                print(f"note: {note}")
             epoch = "" if trained.epoch is None else f"; after epoch {trained.epoch}"
-            print(
-                f"{trained.weights} on {val.annotation_file}: {len(val.image_ids)} images"
-                f"{count}{epoch}",
-                flush=True,
-            )
-            print("".join(f"{line}\n" for line in notes(val, boxes)), end="", flush=True)
+            size = f"{len(val.image_ids)} images{count}{epoch}"
+            lines = [f"note: {note}" for note in trained.notes]
+            lines += [f"{trained.weights} on {val.annotation_file}: {size}", *notes(val, boxes)]
+            print("\n".join(lines), flush=True)
         rows = predict_rows(trained, val, boxes, ranks, device)
         report = evaluate_rows(rows, val)
     if not ranks.is_first:

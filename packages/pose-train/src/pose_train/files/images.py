@@ -70,8 +70,7 @@ def _of_array(image: NDArray[Any], bits: int | None) -> Image:
 
 def _of_tensor(tensor: Any) -> Image:
     shape = tuple(tensor.shape)
-    is_colour = len(shape) == 3 and 3 in (shape[0], shape[2])
-    is_image = (is_colour or (len(shape) == 3 and shape[0] == 1)) and min(shape) > 0
+    is_image = len(shape) == 3 and (3 in (shape[0], shape[2]) or shape[0] == 1) and min(shape) > 0
     if not is_image or str(tensor.dtype) != "torch.uint8":
         hint = "; several images are given as a list" if len(shape) == 4 else ""
         raise ValueError(
@@ -79,11 +78,9 @@ def _of_tensor(tensor: Any) -> Image:
             f"(1, H, W), got {shape} {tensor.dtype}{hint}"
         )
     rgb = tensor.detach().cpu().numpy()
-    if not is_colour:
-        return _of_array(rgb[0], None)
-    if shape[0] == 3:
-        rgb = rgb.transpose(1, 2, 0)  # (H, W, 3)
-    return np.ascontiguousarray(rgb[..., ::-1])
+    if shape[0] == 3 or shape[2] != 3:
+        rgb = rgb.transpose(1, 2, 0)  # (H, W, C)
+    return _of_array(rgb[..., ::-1], None)
 
 
 def _of_pil(image: Any, bits: int | None) -> Image:
