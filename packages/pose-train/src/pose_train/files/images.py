@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pose_data import DatasetError
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.depth import to_8_bits
-from pose_train.files.write import write_bytes, writing
+from pose_train.files.write import whole_file
 
 Image = NDArray[np.uint8]
 
@@ -106,6 +106,6 @@ def _of_pil(image: Any, bits: int | None) -> Image:
 
 def write_image(path: Path, image: Image) -> None:
     """Write a PNG or JPEG, by the name's suffix, whole or not at all; raises RunDirError."""
-    with writing(path):
+    with whole_file(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, cv2.imencode(path.suffix, image)[1].tobytes())
+        temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
