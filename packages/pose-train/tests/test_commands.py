@@ -174,9 +174,9 @@ def test_predict(
         (["test", "RUN", "--multi-scale"], "--multi-scale is for bottom-up networks"),
         (["test", "RUN", "--weights", "gone.pth"], "gone.pth: there is no such file"),
         (["predict", "RUN", "gone.jpg", "--out", "out"], "gone.jpg does not exist"),
-        (["predict", "RUN", ".", "--out", "out"], ". holds no pictures"),
+        (["predict", "RUN", ".", "--out", "out"], ". holds no images"),
         (["predict", "RUN", ".", "--out", "x.jpg"], "--out x.jpg must be a folder"),
-        (["predict", "gone", ".", "--out", "out"], "holds no pictures"),
+        (["predict", "gone", ".", "--out", "out"], "holds no images"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -92,7 +92,7 @@ def starter_config(
     paths = [annotations, images, annotations, images]
     if val is not None:
         paths[2:] = val, val_images or _find_images(val, "--val-images", images)
-        with quiet_loaders():  # what there is to say was said of the other file
+        with quiet_loaders():  # its notes would repeat those of the other file
             other = load_coco(*paths[2:], categories=chosen).skeleton
         if other.keypoints != train.skeleton.keypoints:
             raise ConfigError(f"{val} has other keypoints than {annotations}")
