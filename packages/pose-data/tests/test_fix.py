@@ -109,7 +109,7 @@ def test_what_is_missing_is_derived() -> None:
     assert (second["keypoints"], second["bbox"], second["area"]) == ([0] * 9, [0, 0, 0, 0], 0)
     assert (third["num_keypoints"], third["bbox"]) == (3, [1, 2, 0, 0])
     assert fourth["keypoints"] == ["a"] * 9
-    assert done["annotations left alone: keypoints are no x, y, v (see `pose-data check`)"] == 1
+    assert done["annotations left alone: keypoints are not x, y, v (see `pose-data check`)"] == 1
     assert done["boxes derived from the keypoints"] == 3
     assert done["of them without a size: one keypoint"] == 1
 
@@ -126,7 +126,7 @@ def test_doubles_and_categories() -> None:
     whole["categories"][0]["skeleton"] = links
     result, done = fixed(whole)
     assert [a["id"] for a in result["annotations"]] == [1, 6, 7, 8]
-    assert done["exact doubles dropped"] == 4
+    assert done["exact duplicates dropped"] == 4
     assert done["annotations of unknown images or categories dropped"] == 1
     assert result["categories"][0]["skeleton"] == [[1, 2]]
     assert done["wrong skeleton links dropped"] == 4

@@ -61,7 +61,7 @@ def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, An
         is_labelled = _complete(row, 3 * len(names.get(category, ())), done)
         region = () if is_labelled else (str(row.get("bbox")), str(row.get("segmentation")))
         same = (image, str(row.get("category_id")), str(row.get("keypoints")), *region)
-        done["exact doubles dropped"] += same in seen
+        done["exact duplicates dropped"] += same in seen
         if same not in seen:
             rows.append(row)
         seen.add(same)
@@ -79,7 +79,7 @@ def _complete(row: dict[str, Any], width: int, done: Counter[str]) -> bool:
         done["missing keypoints written as not labelled"] += 1
     points, labelled = row.get("keypoints"), 0
     if points is not None and (not _are_numbers(points) or len(points) % 3):
-        done["annotations left alone: keypoints are no x, y, v (see `pose-data check`)"] += 1
+        done["annotations left alone: keypoints are not x, y, v (see `pose-data check`)"] += 1
         return False
     if points is not None:
         labelled = sum(v > 0 for v in points[2::3])
