@@ -137,7 +137,7 @@ def _numbered(rows: Rows, what: str, done: Counter[str]) -> Rows:
 
 
 def id_key(value: Any) -> Key:
-    """Return an id as it is compared: 12, 12.0 and "12" are the same; None where it is none."""
+    """Return an id as it is compared: 12, 12.0 and "12" are the same; None for no id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):

@@ -138,7 +138,7 @@ def decode_rle(counts: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
 def run_lengths(counts: bytes) -> list[int]:
     """Expand compressed run lengths: five bits a byte, low ones first; from the third, changes.
 
-    Raises ValueError for bytes that are none.
+    Raises ValueError for other bytes.
     """
     runs: list[int] = []
     value = shift = 0

@@ -18,7 +18,7 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
     if not image_dir.is_dir():
         findings.add("missing-file", f"image folder {image_dir} does not exist")
         return
-    missing, untold, stored, deep = 0, [], 0, False
+    missing, unsettled, stored, deep = 0, [], 0, False
     for name, (w, h) in zip(table.file_names, table.image_sizes.tolist(), strict=True):
         path, size = image_dir / name, (w, h)
         if not name or not path.is_file():
@@ -39,9 +39,9 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
         if size == as_stored != as_seen:
             stored += 1
         elif header.orientation != 1 and as_stored == as_seen:
-            untold.append(f"{path}: orientation {header.orientation}")
+            unsettled.append(f"{path}: orientation {header.orientation}")
     others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
-    for record in untold:
+    for record in unsettled:
         findings.add("exif-rotation", record + others)
     if deep:
         depth = measure_depth([image_dir / name for name in table.file_names])

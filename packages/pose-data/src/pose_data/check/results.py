@@ -20,7 +20,7 @@ MOST = 20  # rows of an image that take part in an evaluation
 def check_results(
     path: Path, found: Annotations, categories: Sequence[Category], findings: Findings
 ) -> None:
-    """Report why rows of a results file would not count; raises DatasetError if it is none."""
+    """Report why rows of a results file would not count; raises DatasetError for another file."""
     own = {each.id: 3 * each.num_keypoints for each in categories}
     columns = read_list(path, "result", findings, partial(_columns, own=own))
     ids, scores = columns["image_id"], columns["score"]

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
                 raise DatasetError(f"{path}: {category['id']} has other keypoints than before")
         for key in ("images", "annotations"):
             merged[key] += content.pop(key)
-        for key, value in content.items():  # of what is no list (info), the first counts
+        for key, value in content.items():  # of what is not a list (info), the first counts
             first = merged.setdefault(key, value)
             if isinstance(first, list) and isinstance(value, list):
                 merged[key] = first + [each for each in value if each not in first]

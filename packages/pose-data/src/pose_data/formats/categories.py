@@ -17,7 +17,7 @@ def read_categories(
 ) -> tuple[Category, ...]:
     """Read categories, and settle in the columns of the annotations which category each has.
 
-    Annotations of no category are no longer used. Raises DatasetError where the file cannot be
+    Annotations without one are left out. Raises DatasetError where the file cannot be
     read without an answer.
     """
     used, lacks = columns["is_used"], columns["lacks_category"]

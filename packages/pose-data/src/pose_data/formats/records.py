@@ -70,7 +70,7 @@ class Rows:
     def integers(
         self, key: str, *, required: bool = True, text: bool = False
     ) -> tuple[Ints, Bools]:
-        """Return integers (n,), 0 where missing, and which are missing; text: "7" is 7, too."""
+        """Return integers (n,), 0 where missing, and which are missing; text: read "7" as 7."""
         values, is_missing = self.column(key, required)
         if set(map(type, values)) <= {int, type(None)}:
             try:
@@ -147,7 +147,7 @@ class Rows:
 def read_list(
     path: Path, what: str, findings: Findings, read: Callable[[Rows], Columns]
 ) -> Columns:
-    """Read a file that is a list of records; raises DatasetError where it is none.
+    """Read a file that is a list of records; raises DatasetError for another.
 
     what: names a record in messages; read: makes columns of some rows.
     """

@@ -47,7 +47,7 @@ class Decoded(NamedTuple):
 
 
 def check_choices(warp: str, decode: str, exif: str, bits: int | None, channels: int) -> None:
-    """Raise ValueError for a setting that is none of its choices."""
+    """Raise ValueError for a setting that is not one of its choices."""
     check_bits(bits)
     check_channels(channels)
     choices = {"warp": (warp, WARPS), "decode": (decode, DECODES), "exif": (exif, EXIFS)}
