@@ -109,6 +109,9 @@ def test_a_turned_image_is_decoded_smaller_on_its_grid(
     x, y, _ = picture.matrix() @ (3, 2, 1)
     expected = np.array([x * 255 / W, y * 255 / H])
     assert np.abs(picture.pixels[2, 3, :2] - expected).max() < 3
+    stored = read_picture(path, None, reduce, exif="ignore")
+    turned = STORED[orientation](picture.pixels).shape
+    assert (stored.pixels.shape, stored.corner) == (turned, (0, 0))
 
 
 def one_person(folder: Path, name: str, size: tuple[int, int] = (W, H)) -> Persons:
