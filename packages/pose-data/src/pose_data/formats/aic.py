@@ -6,6 +6,7 @@ v is 1 for visible, 2 for occluded and 3 for absent: not COCO's codes.
 """
 
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,9 @@ def _check_people(record: Any, where: str) -> None:
         raise DatasetError(f"{where}: {min(odd)} has not both a box and keypoints")
     for what, values, width in (("box", boxes, 4), ("keypoints", points, 3 * AIC.num_keypoints)):
         for person, numbers in values.items():
+            is_list = isinstance(numbers, list) and len(numbers) == width
+            if is_list and set(map(type, numbers)) <= {int, float} and isfinite(sum(numbers)):
+                continue  # nearly always, and ten times as fast
             problem = wrong_numbers(numbers or [], width)
             if problem or not numbers:
                 problem = problem or f"must be {width} numbers, got none"
