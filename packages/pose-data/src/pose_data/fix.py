@@ -29,7 +29,7 @@ def read_plain(path: Path) -> dict[str, Any]:
     return found
 
 
-def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, Any], Counter[str]]:
+def repair(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, Any], Counter[str]]:
     """Return repaired content, and how often each thing was done; unknown keys are kept.
 
     Images of one file become one. Ids that are missing, text or equal are numbered anew, and what

@@ -10,7 +10,7 @@ from pose_data.check.annotations import FEW, look_like_corners
 from pose_data.check.hypotheses import explain
 from pose_data.findings import Findings
 from pose_data.formats.coco import Annotations
-from pose_data.formats.records import Columns, Rows, best_rows, find_rows, listed, read_list
+from pose_data.formats.records import Columns, Rows, best_rows, find_rows, first_few, read_list
 from pose_data.persons import Category
 from pose_data.regions import take_ragged
 
@@ -29,10 +29,10 @@ def check_results(
         return
     columns["image"] = image = find_rows(found.image_ids, ids)
     if (image < 0).all():
-        text = f"{path}: results of {listed(ids)}; images {listed(found.image_ids)}"
+        text = f"{path}: results of {first_few(ids)}; images {first_few(found.image_ids)}"
         findings.add("image-ids-disjoint", text)
     else:
-        text = f"{path}: image_id {listed(ids[image < 0])}"
+        text = f"{path}: image_id {first_few(ids[image < 0])}"
         findings.add("unknown-image", text, int((image < 0).sum()))
     if len(scores) > 1 and (scores == scores[0]).all():
         findings.add("equal-scores", f"{path}: all {scores[0]:g}")
@@ -55,7 +55,7 @@ def _columns(rows: Rows, own: dict[int, int]) -> Columns:
     category[lacks] = -1
     for i in np.flatnonzero(~np.isin(category, list(own))).tolist():
         shown = "missing" if lacks[i] else category[i]
-        text = f"category_id is {shown}, there are {listed(np.array(list(own)))}"
+        text = f"category_id is {shown}, there are {first_few(np.array(list(own)))}"
         rows.refuse(i, text, "wrong-category")
     for i in np.flatnonzero(counts).tolist():
         width = own.get(int(category[i]), counts[i])

@@ -22,10 +22,10 @@ from pose_data.formats.records import (
     Floats,
     Ints,
     Rows,
+    concatenate,
     find_rows,
+    first_few,
     first_rows,
-    joined,
-    listed,
 )
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
@@ -98,15 +98,17 @@ def read_table(
     if missing := [f"`{key}`" for key, pieces in lists.items() if not pieces]:
         text = f"{path} has no {' and no '.join(missing)}: not a COCO annotation file"
         findings.stop("not-coco", text)
-    image_columns = _distinct_images(joined(lists["images"]), path, findings)
-    columns = joined(lists["annotations"])
+    image_columns = _distinct_images(concatenate(lists["images"]), path, findings)
+    columns = concatenate(lists["annotations"])
     _number(columns, path, findings)
     categories = read_categories(entries, columns, path, findings)
     ids, wanted = image_columns["id"], columns["image_id"]
     columns["image_index"] = find_rows(ids, wanted)  # -1 where it is not there
     lost = columns["is_used"] & (columns["image_index"] < 0)
-    no_image = f"{path}: annotations are of the images {listed(wanted[lost])}, none of which is in "
-    no_image += f"`images` ({listed(ids) or 'empty'})"
+    no_image = (
+        f"{path}: annotations are of the images {first_few(wanted[lost])}, none of which is in "
+    )
+    no_image += f"`images` ({first_few(ids) or 'empty'})"
     reasons = {"image-ids-disjoint": no_image, "unknown-image": "image_id is not in `images`"}
     leave_out(lost, reasons, columns, path, findings)
     for key, (slug, what) in _DERIVED.items():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
-from pose_data.formats.coco import announced
+from pose_data.formats.coco import log_notices
 from pose_data.formats.records import Columns, Ints, Rows, best_rows, find_rows, read_list
 from pose_data.persons import Persons
 
@@ -64,7 +64,7 @@ def load_detections(
         scores=score[kept].astype(np.float32),
         notices=tuple(notices),
     )
-    return announced(boxes)
+    return log_notices(boxes)
 
 
 def whole_image_boxes(persons: Persons) -> Persons:
