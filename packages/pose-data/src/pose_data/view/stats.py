@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.persons import Persons
-from pose_data.view import svg
+from pose_data.view import page
 from pose_data.view.draw import SIDES, legend, sides
-from pose_data.view.page import card, cards, colour_key, page
+from pose_data.view.page import card
 
 _COLOURS = ("#2f6fde", "#f0a13a", "#c9d0da")  # visible, occluded, not labelled
 _SMALL, _LARGE = 32**2, 96**2  # COCO's limits of area
@@ -50,20 +50,21 @@ class Stats:
         shares = [f"{(row[0] + row[1]) / count:.0%}" for row in rows]
         numbered = [f"{name} {k}" for k, name in enumerate(names, 1)]
         words = zip(_COLOURS, ("visible", "occluded", "not labelled"), strict=True)
-        bars = colour_key(list(words)) + svg.stacked_bars(numbered, rows, _COLOURS, shares)
+        bars = page.colour_key(list(words)) + page.stacked_bars(numbered, rows, _COLOURS, shares)
         colours = [SIDES[side] for side in sides(skeleton)]
-        mean_pose = svg.points_in_box(names, self._places(), skeleton.links, colours)
+        pose = page.points_in_box(names, self._places(), skeleton.links, colours)
+        pose = page.colour_key(legend(skeleton)) + pose
         most = min(int(self.per_image.max(initial=0)), 30)
         parts = [
             card("Keypoints", "", bars),
-            card("Mean place in the box", "ring: spread", colour_key(legend(skeleton)) + mean_pose),
+            card("Mean place in the box", "ring: spread", pose),
             _sizes("Box height", self.sides[:, 1]),
             _sizes("Box width", self.sides[:, 0]),
             _counts("Labelled keypoints per person", (persons.visible > 0).sum(axis=1), len(names)),
             _counts("Persons per image", self.per_image, most),
         ]
         title = f"{persons.annotation_file.name}: what is in it"
-        return page(title, "\n".join(self._overview()), [cards(parts)])
+        return page.html_page(title, "\n".join(self._overview()), [page.cards(parts)])
 
     def _overview(self) -> list[str]:
         area, regions = self.persons.area, self.persons.regions
@@ -96,13 +97,13 @@ def _sizes(title: str, values: NDArray[np.float32]) -> str:
     step = max(5.0, 5 * np.ceil(top / 24 / 5))
     edges = np.arange(0, top + 2 * step, step)
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
-    chart = svg.histogram(edges.tolist(), counts.tolist(), "pixels", _COLOURS[0])
+    chart = page.histogram(edges.tolist(), counts.tolist(), "pixels", _COLOURS[0])
     return card(title, "pixels; the last bar counts all that are larger", chart)
 
 
 def _counts(title: str, values: NDArray[np.int64], top: int) -> str:
     counts = np.bincount(np.minimum(values, top), minlength=top + 1)
-    return card(title, "", svg.histogram(range(top + 2), counts.tolist(), "", _COLOURS[0]))
+    return card(title, "", page.histogram(range(top + 2), counts.tolist(), "", _COLOURS[0]))
 
 
 def statistics(persons: Persons) -> Stats:
