@@ -233,7 +233,7 @@ def _fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: F
     unknown = np.flatnonzero((images["size"] == 0).any(axis=1))
     if image_dir is None and findings.is_strict and len(unknown):
         text = f"{path} image {images['number'][unknown[0]]} has no width and height: write them, "
-        findings.stop("no-size", f"{text}or give image_dir to read them from the images")
+        findings.stop("no-size", f"{text}or give the folder of the images (image_dir)")
     for i in unknown:
         if image_dir is None:
             break
