@@ -10,6 +10,7 @@ from pose_data.check.annotations import FEW, look_like_corners
 from pose_data.check.hypotheses import explain
 from pose_data.findings import Findings
 from pose_data.formats.coco import Annotations
+from pose_data.formats.detections import result_columns
 from pose_data.formats.records import Columns, Rows, best_rows, find_rows, first_few, read_list
 from pose_data.persons import Category
 from pose_data.regions import take_ragged
@@ -47,25 +48,19 @@ def _columns(rows: Rows, own: dict[int, int]) -> Columns:
     own: how many numbers the keypoints of each category are.
     """
     points, counts, _ = rows.lists("keypoints")
-    bbox, box_counts, _ = rows.lists("bbox", 4)
-    boxes = np.full((len(rows), 4), np.nan)
-    boxes[box_counts > 0] = bbox.reshape(-1, 4)
-    image_id, _ = rows.integers("image_id")
-    category, lacks = rows.integers("category_id", required=False, text=True)
-    category[lacks] = -1
+    columns = result_columns(rows) | {"point_count": counts}
+    category = columns["category_id"]
     for i in np.flatnonzero(~np.isin(category, list(own))).tolist():
-        shown = "missing" if lacks[i] else category[i]
+        shown = "missing" if category[i] == -1 else category[i]
         text = f"category_id is {shown}, there are {first_few(np.array(list(own)))}"
         rows.refuse(i, text, "wrong-category")
     for i in np.flatnonzero(counts).tolist():
         width = own.get(int(category[i]), counts[i])
         if counts[i] != width:
             rows.refuse(i, f"keypoints must be {width} numbers, got {counts[i]}", "keypoint-count")
-    score, lacks_score = rows.scalars("score")
-    for i in np.flatnonzero(lacks_score).tolist():
+    for i in np.flatnonzero(np.isnan(columns["score"])).tolist():
         rows.refuse(i, "score is missing", "no-score")
     kept = np.flatnonzero(~rows.is_bad)
-    columns = {"image_id": image_id, "score": score, "bbox": boxes, "point_count": counts}
     kept_points = points[take_ragged(counts, kept)]
     return {key: each[kept] for key, each in columns.items()} | {"points": kept_points}
 

@@ -16,13 +16,13 @@ _SMALL, _LARGE = 32**2, 96**2  # COCO's limits of area
 
 @dataclass(frozen=True)
 class Stats:
-    """joints (K, 3): how often each keypoint is visible, occluded and not labelled.
+    """counts (K, 3): how often each keypoint is visible, occluded and not labelled.
 
     sides (N, 2): width and height of boxes in pixels; per_image (I,) persons.
     """
 
     persons: Persons
-    joints: NDArray[np.int64]
+    counts: NDArray[np.int64]
     sides: NDArray[np.float32]
     per_image: NDArray[np.int64]
 
@@ -32,7 +32,7 @@ class Stats:
         room = max(18, *(len(name) + 1 for name in names))
         lines = [*self._overview(), ""]
         lines.append(f"{'keypoint':<{room}}visible occluded unlabelled   labelled")
-        for name, (seen, hidden, none) in zip(names, self.joints.tolist(), strict=True):
+        for name, (seen, hidden, none) in zip(names, self.counts.tolist(), strict=True):
             share = (seen + hidden) / count
             lines.append(f"{name:<{room}}{seen:>7} {hidden:>8} {none:>10} {share:>9.1%}")
         heads = f"{'min':>7} {'25 %':>8} {'median':>10} {'75 %':>9} {'max':>8}"
@@ -45,7 +45,7 @@ class Stats:
 
     def html(self) -> str:
         """Return the numbers as one page with charts."""
-        persons, skeleton, rows = self.persons, self.persons.skeleton, self.joints.tolist()
+        persons, skeleton, rows = self.persons, self.persons.skeleton, self.counts.tolist()
         names, count = skeleton.keypoints, max(len(persons), 1)
         shares = [f"{(row[0] + row[1]) / count:.0%}" for row in rows]
         numbered = [f"{name} {k}" for k, name in enumerate(names, 1)]
@@ -109,6 +109,6 @@ def _counts(title: str, values: NDArray[np.int64], top: int) -> str:
 def statistics(persons: Persons) -> Stats:
     """Count keypoints, visibility, boxes and crowding of a set of persons."""
     visible, box = persons.visible, persons.bbox_xyxy
-    joints = np.stack([(visible >= 2).sum(0), (visible == 1).sum(0), (visible <= 0).sum(0)], axis=1)
+    counts = np.stack([(visible >= 2).sum(0), (visible == 1).sum(0), (visible <= 0).sum(0)], axis=1)
     per_image = np.bincount(persons.image_index, minlength=len(persons.image_ids))
-    return Stats(persons, joints.astype(np.int64), box[:, 2:] - box[:, :2], per_image)
+    return Stats(persons, counts.astype(np.int64), box[:, 2:] - box[:, :2], per_image)
