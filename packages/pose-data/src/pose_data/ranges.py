@@ -26,8 +26,7 @@ def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dic
 def check_ranges(settings: Any, path: str = "") -> None:
     """Raise ValueError for the first field of a dataclass with a value out of its range.
 
-    Of a tuple or mapping, each number must be in it. path: what stands before the field's name in
-    the message.
+    Of a tuple or mapping, each number must be in it. path: prefix of the name in the message.
     """
     for field in dataclasses.fields(settings):
         value, name = getattr(settings, field.name), f"{path}{field.name}"

@@ -81,10 +81,10 @@ def flip_indices(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 def with_flip_pairs(skeleton: Skeleton, pairs: Sequence[Sequence[str]]) -> Skeleton:
     """Return the skeleton with other flip pairs, (left, right) by name.
 
-    Raises DatasetError for what is no pair of its keypoints, and for a keypoint in two of them.
+    Raises DatasetError for what is not a pair of its keypoints, and for a keypoint in two pairs.
     """
     if wrong := [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2]:
-        raise DatasetError(f"flip_pairs: {wrong[0]!r} is no pair of names")
+        raise DatasetError(f"flip_pairs: {wrong[0]!r} is not a pair of names")
     with reading("flip_pairs"):
         found = [skeleton.indices(list(pair)) for pair in pairs]
         changed = replace(skeleton, flip_pairs=tuple((left, right) for left, right in found))
