@@ -77,9 +77,6 @@ class Tracks(NamedTuple):
     velocities: F64
     covariances: F64
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
 
 class Tracker:
     """Follow the people of a video: `track_ids = tracker.update(people, time)` for each frame."""
@@ -112,7 +109,7 @@ class Tracker:
         measured = _started(people, is_matched, time)
         found = correct(tracks, rows, measured, self.options.min_keypoint_score)
         found = found._replace(ids=self._numbered(found.ids))
-        is_missed = np.ones(len(tracks), np.bool_)
+        is_missed = np.ones(len(tracks.ids), np.bool_)
         is_missed[rows] = False
         is_waiting = (tracks.ids >= 0) & (time - tracks.seen <= self.options.lost_seconds)
         starts = ~is_matched & (people.person_scores >= self.options.new_score)
