@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 POSITION_NOISE = 1 / 20  # standard deviation of a measured position
 FIRST_SPEED = 10 / 160 * 30  # standard deviation of the speed of a new track
 ACCELERATION = (1 / 160 * 30) ** 2 * 30  # variance that speed gains in a second
+BOX_SECONDS = 0.5  # in which a box takes most of a change of its size
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody, for another video; the numbers go on, so that no two videos share one."""
+        """Forget everybody, for another video; ids go on, so that no two videos share one."""
         self._time: float | None = None
         self._tracks = _empty_tracks(len(self._sigmas))
 
@@ -160,9 +161,8 @@ class Tracker:
     def _numbered(self, ids: Ints) -> Ints:
         """Return ids with numbers of their own for those that have none."""
         is_new = ids < 0
-        numbered = ids.copy()
-        numbered[is_new] = self._next_id + np.arange(np.count_nonzero(is_new))
-        self._next_id += np.count_nonzero(is_new)
+        numbered = np.where(is_new, self._next_id - 1 + np.cumsum(is_new), ids)
+        self._next_id += int(is_new.sum())
         return numbered
 
 
@@ -187,18 +187,28 @@ def predict(tracks: Tracks, seconds: float) -> Tracks:
 def correct(tracks: Tracks, rows: Ints, found: Tracks, min_keypoint_score: float) -> Tracks:
     """Return tracks[rows] with what was found of them (M): the Kalman filter's second half.
 
-    The pose and the box found replace those before. Their place is between where they were found
-    and where they were expected.
+    Their place is between where they were expected and where they were found. Keypoints that were
+    not found keep their place in the pose, and a box changes its size slowly: who comes out from
+    behind something looks like before, and not like the part that was seen last.
     """
     before = _chosen(tracks, rows)
     error = displacement(before, found, min_keypoint_score)  # (M, 2)
     variance = before.covariances[:, 0, 0] + POSITION_NOISE**2
     gain = before.covariances[:, :, 0] / variance[:, None]  # (M, 2): of position, of velocity
-    back = (gain[:, :1] - 1) * error  # (M, 2)
+    forth, back = gain[:, :1] * error, (gain[:, :1] - 1) * error  # (M, 2) of expected, of found
+    is_hidden = (found.scores < min_keypoint_score) & (before.scores >= min_keypoint_score)
+    expected_boxes = before.bboxes + np.tile(forth, 2)
+    change = found.bboxes + np.tile(back, 2) - expected_boxes
+    new_share = 1 - np.exp((before.seen - found.seen) / BOX_SECONDS)[:, None]
     return found._replace(
         ids=before.ids,
-        keypoints=found.keypoints + back[:, None],
-        bboxes=found.bboxes + np.tile(back, 2),
+        keypoints=np.where(
+            is_hidden[..., None],
+            before.keypoints + forth[:, None],
+            found.keypoints + back[:, None],
+        ),
+        scores=np.where(is_hidden, before.scores, found.scores),
+        bboxes=expected_boxes + new_share * change,
         velocities=before.velocities + gain[:, 1:] * error,
         covariances=before.covariances - gain[:, :, None] * before.covariances[:, :1],
     )
@@ -281,7 +291,7 @@ def _areas(boxes: Floats) -> F64:
 
 def _started(people: People, rows: Bools, time: float) -> Tracks:
     """Return tracks that start with some of the people."""
-    count = np.count_nonzero(rows)
+    count = int(rows.sum())
     return Tracks(
         np.full(count, -1),
         np.full(count, time),
@@ -294,14 +304,20 @@ def _started(people: People, rows: Bools, time: float) -> Tracks:
 
 
 def _empty_tracks(keypoints: int) -> Tracks:
-    shapes = (keypoints, 2), (keypoints,), (4,), (2,), (2, 2)
-    arrays = (np.empty((0, *shape)) for shape in shapes)
-    return Tracks(np.empty(0, np.int64), np.empty(0), *arrays)
+    return Tracks(
+        ids=np.empty(0, np.int64),
+        seen=np.empty(0),
+        keypoints=np.empty((0, keypoints, 2)),
+        scores=np.empty((0, keypoints)),
+        bboxes=np.empty((0, 4)),
+        velocities=np.empty((0, 2)),
+        covariances=np.empty((0, 2, 2)),
+    )
 
 
 def _chosen(tracks: Tracks, rows: Ints | Bools) -> Tracks:
-    return Tracks(*(array[rows] for array in tracks))
+    return Tracks._make(array[rows] for array in tracks)
 
 
 def _joined(*parts: Tracks) -> Tracks:
-    return Tracks(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return Tracks._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
