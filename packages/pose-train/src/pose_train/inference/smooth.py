@@ -39,7 +39,7 @@ class OneEuro:
     def __init__(
         self,
         min_cutoff: float = 1.0,
-        beta: float = 5.0,
+        beta: float = 10.0,
         d_cutoff: float = 1.0,
         longest_gap: float = 0.25,
     ) -> None:

@@ -43,7 +43,7 @@ class TrackOptions:
     low_score: float = 0.1
     new_score: float = 0.6
     min_similarity: float = 0.2
-    oks_weight: float = 0.5
+    oks_weight: float = 0.75
     min_keypoint_score: float = 0.2
     lost_seconds: float = 1.0
 
@@ -195,36 +195,33 @@ def correct(tracks: Tracks, rows: Ints, found: Tracks, min_keypoint_score: float
     error = displacement(before, found, min_keypoint_score)  # (M, 2)
     variance = before.covariances[:, 0, 0] + POSITION_NOISE**2
     gain = before.covariances[:, :, 0] / variance[:, None]  # (M, 2): of position, of velocity
-    forth, back = gain[:, :1] * error, (gain[:, :1] - 1) * error  # (M, 2) of expected, of found
+    back = (gain[:, :1] - 1) * error  # (M, 2): from where they were found to where they are now
+    moved = before.keypoints + error[:, None]
+    moved_boxes = before.bboxes + np.tile(error, 2)
     is_hidden = (found.scores < min_keypoint_score) & (before.scores >= min_keypoint_score)
-    expected_boxes = before.bboxes + np.tile(forth, 2)
-    change = found.bboxes + np.tile(back, 2) - expected_boxes
-    new_share = 1 - np.exp((before.seen - found.seen) / BOX_SECONDS)[:, None]
+    new_share = 1 - np.exp((before.seen - found.seen) / BOX_SECONDS)[:, None]  # (M, 1)
+    boxes = moved_boxes + new_share * (found.bboxes - moved_boxes)
     return found._replace(
         ids=before.ids,
-        keypoints=np.where(
-            is_hidden[..., None],
-            before.keypoints + forth[:, None],
-            found.keypoints + back[:, None],
-        ),
+        keypoints=np.where(is_hidden[..., None], moved, found.keypoints) + back[:, None],
         scores=np.where(is_hidden, before.scores, found.scores),
-        bboxes=expected_boxes + new_share * change,
+        bboxes=boxes + np.tile(back, 2),
         velocities=before.velocities + gain[:, 1:] * error,
         covariances=before.covariances - gain[:, :, None] * before.covariances[:, :1],
     )
 
 
 def displacement(before: Tracks, found: Tracks, min_keypoint_score: float) -> F64:
-    """Return how far (M, 2) what was found of M tracks is from where they were expected.
+    """Return how far (M, 2) M people were found from where their tracks were expected.
 
-    By the keypoints that both have: the box of a person who is half hidden has another centre.
-    Where they share none, by the boxes' centres.
+    It is the median of the keypoints that both have, and not the boxes': that of a person who is
+    half hidden has another center, and keypoints may be found on who stands before them. Where both
+    have none, it is that of the boxes' centers.
     """
     both = (before.scores >= min_keypoint_score) & (found.scores >= min_keypoint_score)  # (M, K)
-    count = both.sum(axis=1)[:, None]
-    moves = (found.keypoints - before.keypoints) * both[..., None]  # (M, K, 2)
-    boxes = (found.bboxes - before.bboxes).reshape(-1, 2, 2).mean(axis=1)  # (M, 2)
-    return np.where(count > 0, moves.sum(axis=1) / np.maximum(count, 1), boxes)
+    moves = np.where(both[..., None], found.keypoints - before.keypoints, np.nan)  # (M, K, 2)
+    centers = (found.bboxes - before.bboxes).reshape(-1, 1, 2, 2).mean(axis=2)  # (M, 1, 2)
+    return np.nanmedian(np.where(both.any(axis=1)[:, None, None], moves, centers), axis=1)
 
 
 def similarity(tracks: Tracks, people: People, sigmas: F64, options: TrackOptions) -> F64:
