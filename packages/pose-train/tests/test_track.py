@@ -27,16 +27,14 @@ from pose_train.inference.track import (
 )
 
 Array = NDArray[Any]
-POSE = np.random.default_rng(0).uniform([-30, -100], [30, 100], (17, 2))  # about its centre
+POSE = np.random.default_rng(0).uniform([-30, -100], [30, 100], (17, 2))  # about its center
 FPS = 25
 
 
-def people_of(
-    centers: Any, scores: Any = 0.9, poses: Any = POSE, size: tuple[float, float] = (60, 200)
-) -> People:
-    """People at centers (P, 2) with boxes of a size (w, h); scores: of persons, one or (P,)."""
+def people_of(centers: Any, scores: Any = 0.9, poses: Any = POSE) -> People:
+    """People at centers (P, 2), in boxes of 60 by 200; scores: of persons, one or (P,)."""
     centers = np.asarray(centers, np.float32).reshape(-1, 2)
-    count, half = len(centers), np.array(size) / 2
+    count, half = len(centers), np.array([30, 100])
     return People(
         (centers[:, None] + poses).astype(np.float32),
         np.full((count, 17), 0.8, np.float32),
