@@ -51,15 +51,17 @@ class Setting:
     """What happens in a film; speeds and sizes are drawn.
 
     people: how many. dance: share of them who circle in pairs, not walk. pillars: in front of
-    everybody. turn: share of walkers who turn back on their way. fps; keep: share of the frames
-    that there are. miss, doubles, false: chance of a miss and of a double of each person, and false
-    positives of a frame. noise: of keypoints, in heights.
+    everybody. turn: share of walkers who turn back on their way. pan: pixels that the camera swings
+    to the left and to the right. keep: share of the frames that are not dropped. miss, doubles:
+    chance of either for each person of a frame; false: false positives of a frame. noise: of
+    keypoints, in heights.
     """
 
     people: int = 6
     dance: float = 0.0
     pillars: int = 0
     turn: float = 0.0
+    pan: float = 0.0
     seconds: float = 12.0
     fps: float = 25.0
     keep: float = 1.0
@@ -75,6 +77,7 @@ SETTINGS = {
     "crowd": Setting(people=14),
     "pillars": Setting(people=6, pillars=3),
     "turning back": Setting(people=6, turn=0.6),
+    "moving camera": Setting(people=6, pan=60.0),
     "dancers": Setting(people=6, dance=1.0),
     "bad detections": Setting(people=6, miss=0.15, doubles=0.05, false=0.5, noise=0.02),
     "uneven frames": Setting(people=6, keep=0.35),
@@ -83,7 +86,7 @@ SETTINGS = {
 
 
 class Walkers(NamedTuple):
-    """N people: how each moves. All arrays (N,), in pixels, seconds and radians, but where said."""
+    """How each of N people moves: arrays (N,), in pixels, seconds and radians."""
 
     heights: Array
     starts: Array  # (N, 2) of the hips
@@ -94,7 +97,7 @@ class Walkers(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What is found in a frame: the people, whose each is (P,; -1 of nobody), and the time."""
+    """A frame: the people found, which person each of them is (P,), -1 for none, and its time."""
 
     people: People
     persons: Array
@@ -105,11 +108,11 @@ def simulate(setting: Setting, rng: np.random.Generator) -> Iterator[Found]:
     """Yield what is found in the frames of a film."""
     walkers = sample_walkers(setting, rng)
     left = rng.uniform(0.15, 0.8, setting.pillars) * WIDTH
-    pillars = np.stack([left, 0 * left, left + rng.uniform(60, 130, len(left)), 0 * left], axis=1)
-    pillars[:, 3] = HEIGHT
+    pillars = np.stack([left, left + rng.uniform(60, 130, len(left))], axis=1)
     times = np.arange(0, setting.seconds, 1 / setting.fps)
     for time in times[rng.random(len(times)) < setting.keep].tolist():
         poses, depths = poses_of(walkers, time)
+        poses[..., 0] += setting.pan * np.sin(3 * time)
         visible, hiders = visible_of(poses, depths, walkers.heights, pillars)
         yield detect(setting, rng, poses, walkers.heights, visible, hiders, time)
 
@@ -129,7 +132,7 @@ def sample_walkers(setting: Setting, rng: np.random.Generator) -> Walkers:
         heights[first + 1] = heights[first] * rng.uniform(0.95, 1.05)
         x[first : first + 2] = rng.uniform(0.15, 0.85) * WIDTH
         phases[first + 1] = phases[first] + np.pi
-    circles[:dancers] = 0.3 * heights[:dancers].repeat(1)
+    circles[:dancers] = 0.3 * heights[:dancers]
     speeds[:dancers] = 0
     # Who is near is tall, and has the feet low in the image.
     starts = np.stack([x, 0.22 * HEIGHT + 0.75 * heights], axis=1)
@@ -156,7 +159,8 @@ def poses_of(walkers: Walkers, time: float) -> tuple[Array, Array]:
 def visible_of(poses: Array, depths: Array, heights: Array, pillars: Array) -> tuple[Array, Array]:
     """Return which keypoints are seen (N, 17), and who stands before them (N, 17), -1 for nobody.
 
-    A body hides what is behind its trunk and thighs; a pillar hides all, and so does the border.
+    pillars: (N, 2), from which x to which. A body hides what is behind its trunk and legs; a pillar
+    hides all that is behind it, and so does the border.
     """
     hips = poses[:, 11:13].mean(axis=1)  # (N, 2)
     hiders = np.full(poses.shape[:2], -1)
@@ -165,8 +169,8 @@ def visible_of(poses: Array, depths: Array, heights: Array, pillars: Array) -> t
         is_behind = (offset < [0.13, 0.45]).all(axis=-1) & (depths < depths[who])[:, None]
         hiders[is_behind] = who
     visible = (hiders < 0) & (poses >= 0).all(axis=-1) & (poses < [WIDTH, HEIGHT]).all(axis=-1)
-    for x1, _, x2, _ in pillars:
-        visible &= (poses[..., 0] < x1) | (poses[..., 0] > x2)
+    for left, right in pillars:
+        visible &= (poses[..., 0] < left) | (poses[..., 0] > right)
     return visible, hiders
 
 
@@ -179,10 +183,10 @@ def detect(
     hiders: Array,
     time: float,
 ) -> Found:
-    """Return what a network would find of poses (N, 17, 2).
+    """Return what a network would find of poses (N, 17, 2), in any order.
 
-    A person of whom less than a fifth is seen is missed. Half of the hidden keypoints are found on
-    who hides them.
+    A person of whom less than a fifth is seen is missed. Half of the keypoints that somebody hides
+    are found on who hides them.
     """
     share = visible.mean(axis=1)
     seen = np.flatnonzero((share > 0.2) & (rng.random(len(poses)) > setting.miss))
@@ -202,23 +206,24 @@ def detect(
     person_scores *= np.where(is_double, 0.8, 1)
     boxes = boxes_of(poses[persons], visible[persons], heights[persons])
     boxes += 1.5 * noise * rng.normal(size=boxes.shape)
-    wrong = rng.poisson(setting.false)
-    tall = rng.uniform(150, 330, wrong)
-    places = rng.uniform(0, 1, (wrong, 1, 2)) * [WIDTH, HEIGHT]
-    shapes = STANDING + 0.05 * rng.normal(size=(wrong, *STANDING.shape))
-    nobody = places + tall[:, None, None] * shapes  # (F, 17, 2)
-    nobody_boxes = boxes_of(nobody, np.ones(nobody.shape[:2], bool), tall)
-    people = People(
-        np.concatenate([keypoints, nobody]).astype(np.float32),
-        np.concatenate([scores, rng.uniform(0.05, 0.7, (wrong, 17))]).astype(np.float32),
-        np.concatenate([person_scores, rng.uniform(0.05, 0.75, wrong)]).astype(np.float32),
-        np.concatenate([boxes, nobody_boxes]).astype(np.float32),
-        COCO,
-    )
-    order = rng.permutation(len(people))
-    is_false = np.concatenate([is_double, np.ones(wrong, bool)])
-    persons = np.where(is_false, -1, np.concatenate([persons, np.full(wrong, -1)]))
-    return Found(chosen(people, order), persons[order], time)
+    people = [
+        People(keypoints, scores, person_scores, boxes, COCO),
+        false_positives(rng, rng.poisson(setting.false)),
+    ]
+    whose = [np.where(is_double, -1, persons), np.full(len(people[1]), -1)]
+    order = rng.permutation(sum(len(each) for each in people))
+    return Found(joined(people, order), np.concatenate(whose)[order], time)
+
+
+def false_positives(rng: np.random.Generator, count: int) -> People:
+    """Return people who are not there."""
+    heights = rng.uniform(150, 330, count)
+    bodies = STANDING + 0.05 * rng.normal(size=(count, *STANDING.shape))
+    places = rng.uniform(0, 1, (count, 1, 2)) * [WIDTH, HEIGHT]
+    poses = places + heights[:, None, None] * bodies  # (P, 17, 2)
+    boxes = boxes_of(poses, np.ones(poses.shape[:2], bool), heights)
+    scores = rng.uniform(0.05, 0.7, poses.shape[:2])
+    return People(poses, scores, rng.uniform(0.05, 0.75, count), boxes, COCO)
 
 
 def boxes_of(poses: Array, visible: Array, heights: Array) -> Array:
@@ -229,15 +234,11 @@ def boxes_of(poses: Array, visible: Array, heights: Array) -> Array:
     return np.concatenate([low - margin, high + margin], axis=1)
 
 
-def chosen(people: People, rows: Array) -> People:
-    """Return some of the people."""
-    return replace(
-        people,
-        keypoints=people.keypoints[rows],
-        scores=people.scores[rows],
-        person_scores=people.person_scores[rows],
-        bboxes=people.bboxes[rows],
-    )
+def joined(parts: list[People], order: Array) -> People:
+    """Return the people of all parts as one, in an order, in the precision of a network's."""
+    names = ("keypoints", "scores", "person_scores", "bboxes")
+    arrays = [np.concatenate([getattr(each, name) for each in parts])[order] for name in names]
+    return People(*(array.astype(np.float32) for array in arrays), COCO)
 
 
 def tracker(options: TrackOptions) -> Follow:

@@ -186,7 +186,8 @@ def test_half_hidden_people_do_not_seem_to_move() -> None:
         assert tracker.update(upper, i / FPS).tolist() == [1]
     np.testing.assert_allclose(tracker._tracks.velocities, 0, atol=1e-9)
     np.testing.assert_allclose(tracker._tracks.keypoints, people.keypoints)
-    assert 200 < tracker._tracks.bboxes[0, 3] < 300  # on its way from 300 to 200
+    # On its way from 300 to 200, by a time constant of half a second.
+    assert tracker._tracks.bboxes[0, 3] == pytest.approx(200 + 100 * np.exp(-4 / FPS / 0.5))
 
 
 def test_displacement_is_of_boxes_where_no_keypoints_are_shared() -> None:
