@@ -192,16 +192,16 @@ def model_folder(source: str, download: bool) -> Path:
         if all(any(Path(found).glob(each)) for each in FILES):
             return Path(found)
     except (OSError, ValueError) as error:  # not found, no network, no access, no valid name
-        reason = str(error).splitlines()[0]
-    looked = (
-        f"detector {source} is no folder, and {', '.join(FILES)} of this model are not all in "
-        f"{constants.HF_HUB_CACHE}"
+        reason = " ".join(str(error).split())[:300]
+    missing = (
+        f"detector {source} is neither a folder nor, with {', '.join(FILES)}, in the Hugging Face "
+        f"cache {constants.HF_HUB_CACHE}"
     )
     if not download:
         raise ConfigError(
-            f"{looked}: `hf download {named[1]}` fetches them (in Python, download=True); or give "
-            "boxes of people (--boxes FILE)"
+            f"{missing}: `hf download {named[1]}` puts it there (in Python, download=True); or "
+            "give boxes of people (--boxes FILE)"
         )
     if is_offline:
-        raise ConfigError(f"{looked}, and POSE_OFFLINE=1 forbids to download them")
-    raise ConfigError(f"{looked}, and they cannot be downloaded: {reason}")
+        raise ConfigError(f"{missing}, and POSE_OFFLINE=1 forbids to download it")
+    raise ConfigError(f"{missing}, and it cannot be downloaded: {reason}")
