@@ -2,31 +2,38 @@
 
 import importlib.util
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pose_codecs import AssociativeEmbedding
+from pose_data import synthesize_image
 from pose_train import ConfigError, Predictor, RunError
 from pose_train.files.images import Image
 from pose_train.inference.detect import box_nms, choose_boxes, class_ids, load_detector
-from pose_train.inference.people import People
+from pose_train.inference.detr import fitted, prepare, read_preparation
+from pose_train.inference.predictor import load_network
 
 # x1, y1, x2, y2, score: the second overlaps the first (IoU 0.81), the third is of nobody.
 BOXES = [[10, 10, 60, 80, 0.8], [12, 12, 62, 82, 0.9], [0, 0, 30, 40, 0.1], [70, 5, 140, 60, 0.6]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def image() -> Image:
     """Noise (90, 120, 3) that is brightest in red and darkest in blue."""
     noise = np.random.default_rng(0).integers(0, 100, (90, 120, 3))
-    return (noise + [0, 50, 150]).astype(np.uint8)
+    return (noise + np.array([0, 50, 150])).astype(np.uint8)
 
 
 # Choosing among boxes
@@ -106,7 +113,7 @@ def test_a_function_is_a_detector(image: Image) -> None:
     for name, value in (("score", 1.5), ("nms", -1.0), ("score", float("nan"))):
         with pytest.raises(ConfigError, match=f"{name} of a detector must be from 0 to 1"):
             load_detector(lambda pixels: [], **{name: value})  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must be a folder, .* got int"):
+    with pytest.raises(TypeError, match=r"must be a folder, .* got int"):
         load_detector(7)  # type: ignore[arg-type]
 
 
@@ -306,12 +313,12 @@ STRETCHED = {
     "image_std": [0.229, 0.224, 0.225],
     "resample": 2,
     "rescale_factor": 1 / 255,
-    "size": {"height": 64, "width": 64},
+    "size": {"height": 64, "width": 96},
 }
 FITTED = STRETCHED | {
     "do_normalize": True,
     "image_processor_type": "DetrImageProcessor",
-    "size": {"shortest_edge": 64, "longest_edge": 80},
+    "size": {"shortest_edge": 64, "longest_edge": 100},
 }
 
 
@@ -366,49 +373,246 @@ def detr(transformers: Any) -> nn.Module:
     return transformers.DetrForObjectDetection(config)
 
 
-MODELS: dict[str, tuple[Callable[[Any], nn.Module], dict[str, Any]]] = {
-    "RT-DETR v2": (rtdetr, STRETCHED),
-    "D-FINE": (dfine, STRETCHED),
-    "DETR": (detr, FITTED),
+# How each is made, how its images are prepared, and a score that some of its boxes have.
+MODELS: dict[str, tuple[Callable[[Any], nn.Module], dict[str, Any], float]] = {
+    "RT-DETR v2": (rtdetr, STRETCHED, 0.9),
+    "D-FINE": (dfine, STRETCHED, 0.9),
+    "DETR": (detr, FITTED, 0.5),
 }
 
 
 @pytest.fixture(scope="module")
-def folders(transformers: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Tiny models as they are drawn, but for scores and boxes that vary, saved as published."""
+def folders(
+    transformers: Any, image: Image, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Tiny models, saved as published; as they are drawn, but the scores of an image's boxes vary."""
     found = {}
-    for number, (name, (make, preparation)) in enumerate(MODELS.items()):
+    for number, (name, (make, preparation, _)) in enumerate(MODELS.items()):
         torch.manual_seed(number)
-        model = make(transformers)
+        model = make(transformers).eval().requires_grad_(False)
         for key, weights in model.named_parameters():
-            if "class" in key or "score" in key or "query_position" in key:
-                nn.init.normal_(weights, 0, 2)
+            if weights.ndim > 1 and "backbone" not in key:
+                nn.init.normal_(weights, 0, 2 if "query_position" in key else 0.25)
+        *_, head = (
+            m for key, m in model.named_modules() if re.search(r"class_(embed\.1|lab)", key)
+        )
         found[name] = tmp_path_factory.mktemp("detectors") / make.__name__
         model.save_pretrained(found[name])
-        (found[name] / "preprocessor_config.json").write_text(json.dumps(preparation))
+        settings = found[name] / "preprocessor_config.json"
+        settings.write_text(json.dumps(preparation))
+        pixels = prepare(image[:64, :96], read_preparation(settings))
+        head.weight *= 2 / model(pixels).logits[0].std(0)[:, None]
+        head.bias -= model(pixels).logits[0].mean(0)
+        model.save_pretrained(found[name])
     return found
+
+
+@pytest.fixture
+def processor_of(transformers: Any) -> Callable[[Path], Any]:
+    """Load transformers' own image processor, in the form that needs PIL and no torchvision."""
+    pytest.importorskip("PIL.Image", reason="transformers' own image processors need PIL")
+    if int(transformers.__version__.split(".")[0]) < 5:
+        pytest.skip("image processors of transformers 4 may need torchvision")
+
+    def load(folder: Path) -> Any:
+        return transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+
+    return load
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_boxes_are_those_of_transformers(
-    name: str, transformers: Any, folders: Mapping[str, Path], image: Image
+    name: str,
+    transformers: Any,
+    processor_of: Callable[[Path], Any],
+    folders: Mapping[str, Path],
+    image: Image,
 ) -> None:
-    """With its own image processor before and behind the model, in the form that needs PIL."""
-    pytest.importorskip("PIL.Image")
-    if int(transformers.__version__.split(".")[0]) < 5:
-        pytest.skip("the image processors of transformers 4 may need torchvision")
-    folder, min_score = folders[name], 0.3
-    processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    """Of an image that is not resized, whose pixels are the same to the last bit."""
+    folder, min_score, image = folders[name], MODELS[name][2], image[:64, :96]
+    processor = processor_of(folder)
     model = transformers.AutoModelForObjectDetection.from_pretrained(folder).eval()
     with torch.inference_mode():
         output = model(**processor(image[..., ::-1].copy(), return_tensors="pt"))
-    (expected,) = processor.post_process_object_detection(output, min_score, [(90, 120)])
+    (expected,) = processor.post_process_object_detection(output, min_score, [(64, 96)])
     assert len(expected["labels"]) < 20  # of which it returns no more
-    person = model.config.label2id["person"]
-    is_person = expected["labels"].numpy() == person
-    assert 2 < is_person.sum() < len(is_person)
+    is_person = expected["labels"].numpy() == (1 if name == "DETR" else 0)
+    assert 1 < is_person.sum() < len(is_person)
     boxes, scores = (expected[key].numpy()[is_person] for key in ("boxes", "scores"))
     found = load_detector(folder, score=min_score, nms=1)(image)
-    np.testing.assert_allclose(
-        found, choose_boxes(boxes, scores, (120, 90), 0, 1), rtol=0, atol=1e-3
+    chosen = choose_boxes(boxes, scores, (96, 64), 0, 1)
+    np.testing.assert_allclose(found, chosen, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["RT-DETR v2", "DETR"])
+def test_images_are_prepared_as_by_transformers(
+    name: str, processor_of: Callable[[Path], Any], folders: Mapping[str, Path]
+) -> None:
+    processor = processor_of(folders[name])
+    preparation = read_preparation(folders[name] / "preprocessor_config.json")
+    step = (preparation.factor / preparation.std).max().item()  # of 1 in 255
+    for size in ((90, 120), (120, 90), (200, 300), (30, 40), (61, 240), (64, 96), (79, 79)):
+        image, _ = synthesize_image(np.random.default_rng(1), size)
+        expected = processor(image[..., ::-1].copy(), return_tensors="pt")["pixel_values"]
+        found = prepare(image, preparation)
+        assert found.shape == expected.shape
+        difference = (found - expected).abs()
+        assert difference.max() < 1.01 * step
+        assert difference.mean() < 0.25 * step
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_boxes_are_in_pixels_of_the_image(name: str, folders: Mapping[str, Path]) -> None:
+    """Two images of one colour are the same to the network, whatever their size is."""
+    detector = load_detector(folders[name], score=0, nms=1)
+    boxes = []
+    for height, width in ((64, 96), (90, 135)):
+        found = np.asarray(detector(np.full((height, width, 3), (10, 90, 200), np.uint8)))
+        boxes.append(found / [width, height, width, height, 1])
+    assert len(boxes[0]) > 10
+    np.testing.assert_allclose(boxes[1], boxes[0], rtol=0, atol=1e-5)
+
+
+def test_sides_are_rounded_as_by_transformers(transformers: Any) -> None:
+    expected = transformers.image_transforms.get_size_with_aspect_ratio
+    for sides in np.random.default_rng(0).integers(1, 3000, (500, 2)).tolist():
+        assert fitted(tuple(sides), 800, 1333) == expected(sides, 800, 1333)
+    for sides in ((800, 800), (800, 1333), (1334, 800), (100, 1337), (1, 1)):
+        assert fitted(sides, 800, 1333) == expected(sides, 800, 1333)
+
+
+def test_models_that_cannot_be_used_are_named(
+    transformers: Any, folders: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(folders["DETR"], tmp_path / "net")
+    settings = folder / "preprocessor_config.json"
+    for change, message in {
+        "size": "'size' is missing, or not supported",
+        "do_normalize": "'do_normalize' is missing",
+    }.items():
+        settings.write_text(json.dumps({k: v for k, v in FITTED.items() if k != change}))
+        with pytest.raises(RunError, match=rf"preprocessor_config\.json: {message}"):
+            load_detector(folder)
+    for extra, message in {
+        '"pad_size": {"height": 9, "width": 9}': "pad_size is not supported",
+        '"do_resize": false': "do_resize false is not supported",
+        '"resample": 1': "1 is missing, or not supported",
+        '"size": "big"': "'shortest_edge' is missing|cannot be used",
+        "7": "cannot be used",
+    }.items():
+        settings.write_text(json.dumps(FITTED)[:-1] + f", {extra}}}")
+        with pytest.raises(RunError, match=message):
+            load_detector(folder)
+    settings.unlink()
+    with pytest.raises(RunError, match=r"preprocessor_config\.json is missing: it says how"):
+        load_detector(folder)
+    settings.write_text(json.dumps(FITTED))
+    with pytest.raises(ConfigError, match="no class 'persons'; did you mean person"):
+        load_detector(folder, classes=["persons"])
+    with pytest.raises(ConfigError, match="'tpu' cannot be used"):
+        load_detector(folder, device="tpu")
+    weights = load_file(folder / "model.safetensors")
+    del weights["class_labels_classifier.bias"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match=r"lacks class_labels_classifier\.bias and 0 other weights"):
+        load_detector(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(
+        RunError, match=r"transformers [\d.]+ cannot load it as a detector: .*model"
+    ):
+        load_detector(folder)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'pose-train\[detect\]', or give .*--boxes"):
+        load_detector(folder)
+
+
+def test_older_files_say_the_size_otherwise(
+    transformers: Any, folders: Mapping[str, Path], tmp_path: Path, image: Image
+) -> None:
+    folder = shutil.copytree(folders["DETR"], tmp_path / "net")
+    older = FITTED | {"size": 64, "max_size": 100}
+    (folder / "preprocessor_config.json").write_text(json.dumps(older))
+    found, expected = (
+        load_detector(each, score=0, nms=1)(image) for each in (folder, folders["DETR"])
     )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_models_of_the_hub_come_from_its_cache(
+    folders: Mapping[str, Path], tmp_path: Path, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub comes with transformers")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    folder = tmp_path / "models--somebody--detector"
+    missing = rf"somebody/detector is neither a folder nor, .* cache {tmp_path}"
+    for download, offline, reason in (
+        (False, "", r": `hf download somebody/detector` puts it there .*--boxes FILE"),
+        (True, "1", ", and POSE_OFFLINE=1 forbids to download it$"),
+        (True, "", ", and it cannot be downloaded: "),
+    ):
+        monkeypatch.setenv("POSE_OFFLINE", offline)
+        with pytest.raises(ConfigError, match=missing + reason):
+            load_detector("somebody/detector", download=download)
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text("a" * 40)
+    shutil.copytree(folders["RT-DETR v2"], folder / "snapshots" / ("a" * 40))
+    expected = load_detector(folders["RT-DETR v2"], score=0, nms=1)(image)
+    for name in ("somebody/detector", "hf://somebody/detector", f"somebody/detector@{'a' * 40}"):
+        found = load_detector(name, score=0, nms=1)(image)
+        np.testing.assert_array_equal(found, expected)
+    (folder / "snapshots" / ("a" * 40) / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=missing):
+        load_detector("somebody/detector")
+    with pytest.raises(ConfigError, match=r"mine is neither a folder nor an ONNX file, nor a mod"):
+        load_detector("mine")
+    (tmp_path / "net.pth").touch()
+    with pytest.raises(ConfigError, match=r"net\.pth must be a folder or an ONNX file"):
+        load_detector(tmp_path / "net.pth")
+
+
+# Predictor
+
+
+class Counting:
+    """A function that counts the images it is given."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, image: Image) -> list[list[float]]:
+        self.count += 1
+        return BOXES[: self.count]
+
+
+def test_a_predictor_detects_people_where_boxes_are_not_given(run_dir: Path, image: Image) -> None:
+    detect = Counting()
+    predictor = Predictor(run_dir, detector=detect)
+    alone = Predictor(run_dir)
+    expected = alone([image] * 4, [BOXES[:1], BOXES[3:], BOXES[:2], BOXES[:3]])
+    found = [*predictor([image, image], [None, BOXES[3:]]), *predictor([image, image])]
+    assert detect.count == 3
+    for people, others in zip(found, expected, strict=True):
+        assert len(people) > 0
+        np.testing.assert_allclose(people.keypoints, others.keypoints, atol=1e-3)
+        np.testing.assert_allclose(people.person_scores, others.person_scores, rtol=1e-4)
+    np.testing.assert_array_equal(predictor(image, BOXES[:1]).bboxes, [BOXES[0][:4]])
+    assert len(predictor(image, lambda pixels: [])) == 0
+    assert detect.count == 3
+
+
+def test_a_predictor_loads_its_detector(run_dir: Path, tmp_path: Path, image: Image) -> None:
+    path = save_onnx(tmp_path / "net.onnx", (1, 3, 64, 64), sizes=True, labels=[0, 0, 0])
+    bright = np.maximum(image, 160)
+    found = Predictor(run_dir, detector=path)(bright)
+    np.testing.assert_allclose(found.bboxes, np.asarray(load_detector(path)(bright))[:, :4])
+    assert len(found) == 3  # no two overlap by more than 0.5
+    module = Predictor(run_dir, detector=Boxes().eval())(bright)
+    np.testing.assert_allclose(module.bboxes, [[0, 0, 50, 40], [60, 0, 90, 80]])
+
+
+def test_bottomup_networks_take_no_detector(run_dir: Path) -> None:
+    network = load_network(run_dir)
+    usage = replace(network.usage, codec=AssociativeEmbedding((64, 64), ()))
+    with pytest.raises(ConfigError, match="finds people by itself: leave detector out"):
+        Predictor(replace(network, usage=usage), detector=lambda pixels: BOXES)

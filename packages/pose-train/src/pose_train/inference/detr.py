@@ -36,7 +36,7 @@ def load_detr(
     device: as in `load_trained`. threads: of torch on a CPU; None leaves them as they are. Raises
     ConfigError for a device that is missing, RunError for a folder that cannot be used.
     """
-    preparation = _preparation(folder / PREPROCESSING)
+    preparation = read_preparation(folder / PREPROCESSING)
     model = _load_model(folder).to(find_device(device, 0))
     num_classes = model.config.num_labels
     if threads is not None:
@@ -100,7 +100,7 @@ class Preparation(NamedTuple):
     std: Tensor
 
 
-def _preparation(path: Path) -> Preparation:
+def read_preparation(path: Path) -> Preparation:
     """Read preprocessor_config.json; raises RunError for what is missing or not supported."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
