@@ -26,6 +26,7 @@ EXTRAS = {
     "pose_data/formats/yolo.py": {"yaml"},
     "pose_train/files/video.py": {"av"},
     "pose_train/commands/export.py": {"onnx"},
+    "pose_train/inference/detr.py": {"transformers", "huggingface_hub"},
     "pose_train/inference/onnx.py": {"onnxruntime"},
 }
 
