@@ -385,7 +385,7 @@ MODELS: dict[str, tuple[Callable[[Any], nn.Module], dict[str, Any], float]] = {
 def folders(
     transformers: Any, image: Image, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """Tiny models, saved as published; as they are drawn, but the scores of an image's boxes vary."""
+    """Tiny models, saved as published; as drawn, but the scores of an image's boxes vary."""
     found = {}
     for number, (name, (make, preparation, _)) in enumerate(MODELS.items()):
         torch.manual_seed(number)
