@@ -235,8 +235,10 @@ def _known(
     own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
     if gt is None:
         return [*own]
-    in_gt = known_of(gt, inputs)
-    return [a and a._replace(boxes=b.boxes) for a, b in zip(in_gt, own, strict=True)]
+    return [
+        None if listed is None else listed._replace(boxes=boxed.boxes)
+        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
+    ]
 
 
 def _check_targets(inputs: Sequence[Input], out: Path) -> None:
