@@ -226,7 +226,8 @@ def displacement(before: Tracks, found: Tracks, min_keypoint_score: float) -> F6
     both = (before.scores >= min_keypoint_score) & (found.scores >= min_keypoint_score)  # (M, K)
     moves = np.where(both[..., None], found.keypoints - before.keypoints, np.nan)  # (M, K, 2)
     centers = (found.bboxes - before.bboxes).reshape(-1, 1, 2, 2).mean(axis=2)  # (M, 1, 2)
-    return np.nanmedian(np.where(both.any(axis=1)[:, None, None], moves, centers), axis=1)
+    has_common: Bools = both.any(axis=1)
+    return np.nanmedian(np.where(has_common[:, None, None], moves, centers), axis=1)
 
 
 def similarity(tracks: Tracks, people: People, sigmas: F64, options: TrackOptions) -> F64:
