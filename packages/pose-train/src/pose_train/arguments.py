@@ -1,7 +1,8 @@
 """The command line as one table: every command with what it does and what it takes.
 
 Nothing here imports what a command needs to run, so that help and typos cost no time. A new command
-is an entry here and a file of its name in `commands/`, with `main(args) -> exit code`.
+is an entry here and a file of its name in `commands/`, with `main(args) -> exit code`; FILES in
+`__main__.py` names the file of those that share one.
 """
 
 import argparse
