@@ -114,12 +114,12 @@ class Tracker:
         is_matched = track_of >= 0
 
         rows = track_of[is_matched]
-        found = _new_tracks(people, is_matched, time)
-        found = correct(_take(tracks, rows), found, self.options.min_keypoint_score)
-        found = self._with_ids(found)
+        measured = _new_tracks(people, is_matched, time)
+        found = correct(_take(tracks, rows), measured, self.options.min_keypoint_score)
+        found = self._with_ids(found)  # of those that this frame confirms
         is_missed = np.ones(len(tracks.ids), np.bool_)
         is_missed[rows] = False
-        # Tracks that nobody confirmed in the next frame end.
+        # Unconfirmed tracks end with the first frame that misses them.
         is_waiting = (tracks.ids >= 0) & (time - tracks.seen <= self.options.lost_seconds)
         starts = ~is_matched & (people.person_scores >= self.options.new_score)
         new = _new_tracks(people, starts, time)
@@ -226,8 +226,8 @@ def displacement(before: Tracks, found: Tracks, min_keypoint_score: float) -> F6
     both = (before.scores >= min_keypoint_score) & (found.scores >= min_keypoint_score)  # (M, K)
     moves = np.where(both[..., None], found.keypoints - before.keypoints, np.nan)  # (M, K, 2)
     centers = (found.bboxes - before.bboxes).reshape(-1, 1, 2, 2).mean(axis=2)  # (M, 1, 2)
-    has_common: Bools = both.any(axis=1)
-    return np.nanmedian(np.where(has_common[:, None, None], moves, centers), axis=1)
+    count = both.sum(axis=1)[:, None, None]
+    return np.nanmedian(np.where(count > 0, moves, centers), axis=1)
 
 
 def similarity(tracks: Tracks, people: People, sigmas: F64, options: TrackOptions) -> F64:
