@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(
             f"pose_train.commands.{FILES.get(args.command, args.command)}"
         )
-        code = int(command.main(args))
+        done = int(command.main(args))
         sys.stdout.flush()
-        return code
+        return done
     except ValueError as error:
         code = _exit_code(error)
         if code is None:
