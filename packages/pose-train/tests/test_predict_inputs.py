@@ -11,7 +11,7 @@ import pytest
 from pose_eval import evaluate
 from pose_eval.__main__ import main as pose_eval
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import predict_inputs, row_writer
+from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import read_boxes, read_ids
 from pose_train.files.inputs import find_inputs
@@ -19,6 +19,7 @@ from pose_train.files.video import read_frames
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor
+from pose_train.inference.rows import row_writer
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +110,17 @@ def test_the_command_for_pose_eval(
     assert "Average Precision" in capsys.readouterr().out
 
 
-def write_film(path: Path, count: int = 5) -> None:
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (64, 48))
+def write_video(path: Path, count: int = 5) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (64, 48))
     rng = np.random.default_rng(0)
     for _ in range(count):
-        film.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
-    film.release()
+        writer.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
 
 
 def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "walk.avi"
-    write_film(path)
+    write_video(path)
     summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "all")
     assert (summary.frames, summary.people, summary.problems) == (5, 5, [])
     assert str(summary).startswith("5 people in 5 video frames: ")
@@ -135,7 +136,7 @@ def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -
 
 
 def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> None:
-    write_film(tmp_path / "walk.avi")
+    write_video(tmp_path / "walk.avi")
     row = {"file_name": "walk.avi", "frame": 1, "bbox": [5, 5, 35, 40], "score": 0.9}
     (tmp_path / "boxes.json").write_text(json.dumps([row, row | {"frame": 3}]))
     boxes = read_boxes(tmp_path / "boxes.json")
@@ -147,7 +148,7 @@ def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> Non
 
 
 def test_boxes_of_a_video_need_frames(predictor: Predictor, tmp_path: Path) -> None:
-    write_film(tmp_path / "walk.avi")
+    write_video(tmp_path / "walk.avi")
     row = {"file_name": "walk.avi", "bbox": [5, 5, 35, 40]}
     (tmp_path / "boxes.json").write_text(json.dumps([row]))
     inputs = find_inputs([str(tmp_path / "walk.avi")])
@@ -219,7 +220,7 @@ def test_a_video_that_is_cut_short_keeps_what_is_there(
     predictor: Predictor, tmp_path: Path
 ) -> None:
     path = tmp_path / "cut.avi"
-    write_film(path, 30)
+    write_video(path, 30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "out")
     last = summary.frames - 1
@@ -240,7 +241,7 @@ def test_what_cannot_be_read_is_skipped_and_listed(
     good = next((drawn_data / "val2017").iterdir())
     (folder / "a.jpg").write_bytes(good.read_bytes())
     (folder / "b.jpg").write_bytes(good.read_bytes()[:500])
-    (folder / "c.mp4").write_bytes(b"no film")
+    (folder / "c.mp4").write_bytes(b"no video")
     (folder / "notes.txt").write_text("not an input")
     summary = predict_inputs(predictor, find_inputs([str(folder)]), tmp_path / "out")
     assert summary.images == 1
@@ -273,14 +274,14 @@ def test_ctrl_c_keeps_what_is_there(
     (tmp_path / "predictions.json").write_text("earlier")
 
     class Stopping:
-        network, skeleton = predictor.network, predictor.skeleton
-        left = 2
+        network, skeleton, batch_size = predictor.network, predictor.skeleton, 2
+        left = 1
 
-        def __call__(self, image: Any, boxes: Any) -> People:
+        def __call__(self, images: Any, boxes: Any) -> list[People]:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt
-            return predictor(image, boxes)
+            return predictor(images, boxes)
 
     stopping: Any = Stopping()
     with pytest.raises(KeyboardInterrupt):

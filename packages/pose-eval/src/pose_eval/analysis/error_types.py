@@ -32,10 +32,10 @@ UNLABELLED, GOOD, JITTER, INVERSION, SWAP, MISS = range(len(LABELS))
 # What each kind of error is, in the order of the cumulated repairs, that of the paper; duplicates
 # are ours.
 REPAIRS = {
-    "miss": "joint far from all of these",
-    "swap": "joint on somebody else's",
-    "inversion": "joint on its mirror joint",
-    "jitter": "joint near its place",
+    "miss": "keypoint far from all of these",
+    "swap": "keypoint on somebody else's",
+    "inversion": "keypoint on its mirror keypoint",
+    "jitter": "keypoint near its place",
     "score": "order of the detections",
     "duplicate": "second detection of a person",
     "background": "detection of nobody",
@@ -44,7 +44,6 @@ REPAIRS = {
 MATCHED = 0.1  # OKS from which a detection is meant for a person
 NEAR, FAR = 0.85, 0.5  # similarities of a keypoint: above, good; from here, jitter
 EPS = np.spacing(1.0)
-NO_FLIPS = "no joint names differ in left and right, so inversions are not looked for"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,14 @@
-"""predict: images and videos one after the other; memory does not grow with their number."""
+"""predict: images and videos in a row; memory does not grow with their number."""
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import count
+from functools import partial
+from itertools import count, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -19,8 +19,8 @@ from pose_train.config.schema import ConfigError
 from pose_train.cores import choose_threads
 from pose_train.files.boxes import (
     PERSON,
+    Boxes,
     ImageFile,
-    ImageId,
     Known,
     check_corners,
     known_of,
@@ -30,15 +30,18 @@ from pose_train.files.boxes import (
 from pose_train.files.images import Image, write_image
 from pose_train.files.inputs import IMAGES, VIDEOS, Input, find_inputs
 from pose_train.files.video import (
+    VideoWriter,
     constant_rate,
     is_cut_short,
     read_frames,
     video_facts,
     video_writer,
 )
-from pose_train.files.write import RowFile, row_file
-from pose_train.inference.people import CSV_COLUMNS, People, csv_rows, csv_text
+from pose_train.inference.network import Usage
+from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
+from pose_train.inference.rows import RowWriter, row_writer
+from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
 from pose_train.words import counted
 
 
@@ -95,6 +98,13 @@ class Summary:
     outside: int = 0
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def add_problem(self, entry: Input, error: DatasetError) -> None:
+        """Add why an input was not read, or not to the end; of a video once."""
+        is_named = str(entry.path) in str(error)
+        problem = str(error) if is_named else f"{entry.path}: {error}"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def __str__(self) -> str:
         inputs = [counted(self.images, "image")] if self.images or not self.frames else []
@@ -154,18 +164,15 @@ def predict_inputs(
     new_ids = count(1 + max([0, *taken]))
     fit = [i for f in (gt, boxes) if f for i in f.fitting(predictor.skeleton.num_keypoints)]
     category = fit[0] if fit else PERSON
-    with row_writer(out / "predictions.json", category, csv) as writer:
+    with row_writer(out / "predictions.json", category, csv) as writer, background() as submit:
         job = _Job(predictor, writer, summary, new_ids, boxes is not None, draw, min_score)
-        bar = tqdm(inputs, unit="file", leave=False, disable=None)
-        for entry, facts in zip(bar, known, strict=True):
-            if facts is None:
-                summary.not_in_gt += 1
-                continue
-            try:
-                (_predict_video if entry.is_video else _predict_image)(job, entry, facts)
-            except DatasetError as error:
-                is_named = str(entry.path) in str(error)
-                summary.problems.append(str(error) if is_named else f"{entry.path}: {error}")
+        items = _items(inputs, known, summary, predictor.network.usage)
+        results = predict_stream(predictor, items, partial(_load, has_boxes=job.has_boxes))
+        for entry, group in groupby(results, lambda result: result.item.entry):
+            if entry.is_video:
+                _take_video(job, entry, group)
+            else:
+                _take_image(job, next(group), submit)
     return summary
 
 
@@ -195,53 +202,74 @@ def _target(entry: Input, out: Path) -> Path:
     return out / (entry.drawn + (".mp4" if entry.is_video else ".png" if is_png else ".jpg"))
 
 
-@dataclass(frozen=True)
-class RowWriter:
-    """COCO result rows in JSON, as pose-eval and pycocotools read them, and keypoints in CSV.
+class _Item(NamedTuple):
+    """An image, or a frame of a video, to be predicted.
 
-    The JSON is a plain list of results; the names of the keypoints are in the table alone.
+    where: `file_name`, and of a frame `frame` and `time`. read: gives its pixels.
     """
 
-    json: RowFile
-    csv: RowFile | None
-    category_id: int
-
-    def add(
-        self,
-        people: People,
-        image_id: ImageId,
-        where: Mapping[str, Any],
-        categories: Sequence[int] | None = None,
-    ) -> None:
-        """Add a row for each person; raises RunDirError.
-
-        where: `file_name`, and of videos `frame` and `time`, which the rows carry besides.
-        categories: of each person; None for the writer's.
-        """
-        own = [self.category_id] * len(people) if categories is None else categories
-        for row, category_id in zip(people.to_coco(0), own, strict=True):
-            row |= {"image_id": image_id, "category_id": category_id, **where}
-            comma = "," if self.json.count else ""
-            self.json.add(f"{comma}\n{json.dumps(row)}", 1)
-        if self.csv is not None:
-            rows = csv_rows(people, where["file_name"], where.get("frame"), where.get("time"))
-            self.csv.add(csv_text(rows), len(rows))
+    entry: Input
+    known: Known
+    where: dict[str, Any]
+    read: Callable[[], Image]
 
 
-@contextmanager
-def row_writer(path: Path, category_id: int = PERSON, csv: bool = False) -> Iterator[RowWriter]:
-    """Yield a writer of the JSON file `path` and, with `csv`, of a table beside it."""
-    with ExitStack() as stack:
-        rows, table = stack.enter_context(row_file(path, "[", "\n]\n")), None
-        if csv:
-            head = csv_text([CSV_COLUMNS])
-            table = stack.enter_context(row_file(path.with_suffix(".csv"), head))
-        yield RowWriter(rows, table, category_id)
+def _items(
+    inputs: Sequence[Input], known: Sequence[Known | None], summary: Summary, usage: Usage
+) -> Iterator[_Item]:
+    """Yield the images, and the frames of videos; count those that gt does not name."""
+    bar = tqdm(inputs, unit="file", leave=False, disable=None)
+    for entry, facts in zip(bar, known, strict=True):
+        if facts is None:
+            summary.not_in_gt += 1
+            continue
+        try:
+            yield from (_frames if entry.is_video else _image)(entry, facts, usage)
+        except DatasetError as error:  # which is told when its turn comes
+            yield _Item(entry, facts, {}, partial(_raise, error))
+
+
+def _raise(error: DatasetError) -> Image:
+    raise error
+
+
+def _image(entry: Input, known: Known, usage: Usage) -> Iterator[_Item]:
+    if known.boxes and None not in known.boxes:
+        raise DatasetError(f"boxes of image {entry.path} have a `frame`, as those of videos")
+    exif = "apply" if known.size is None else usage.exif
+
+    def read() -> Image:
+        return read_picture(entry.path, known.size, exif=exif, bits=usage.bits).pixels
+
+    yield _Item(entry, known, {"file_name": entry.name}, read)
+
+
+def _frames(entry: Input, known: Known, usage: Usage) -> Iterator[_Item]:
+    if None in known.boxes:
+        raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
+    frames, total = read_frames(entry.path), video_facts(entry.path).frames or None
+    bar = tqdm(frames, entry.name, total, leave=False, unit="frame", disable=None)
+    for number, (image, time) in enumerate(bar):
+        where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
+        yield _Item(entry, known, where, partial(np.asarray, image))
+
+
+def _load(item: _Item, *, has_boxes: bool) -> Loaded:
+    image = item.read()
+    return Loaded(image, _boxes_inside(item, image)[:, :5] if has_boxes else None)
+
+
+def _boxes_inside(item: _Item, image: Image) -> Boxes:
+    """Return the boxes (P, 6) of an item that are not outside of its image."""
+    height, width = image.shape[:2]
+    given = item.known.boxes.get(item.where.get("frame"), np.empty((0, 6)))
+    inside = (given[:, :2] < [width, height]) & (given[:, 2:4] > 0)
+    return given[inside.all(axis=1)]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What every input needs."""
+    """What becomes of every image and frame."""
 
     predictor: Predictor
     writer: RowWriter
@@ -251,64 +279,68 @@ class _Job:
     draw: bool
     min_score: float
 
-    def predict(self, image: Image, known: Known, where: Mapping[str, Any]) -> Image:
-        """Find the people in an image or frame, write their rows, and draw them if wanted."""
-        boxes, categories, frame = None, None, where.get("frame")
+    def write(self, item: _Item, image: Image, people: People) -> None:
+        """Write the rows of an image's people."""
+        categories, frame = None, item.where.get("frame")
         if self.has_boxes:
-            height, width = image.shape[:2]
-            given = known.boxes.get(frame, np.empty((0, 6)))
-            inside = ((given[:, :2] < [width, height]) & (given[:, 2:4] > 0)).all(axis=1)
-            self.summary.outside += len(given) - int(inside.sum())
-            boxes, categories = given[inside, :5], given[inside, 5].astype(int).tolist()
-        people = self.predictor(image, boxes)
-        image_id = known.ids[frame] if frame in known.ids else next(self.new_ids)
-        self.writer.add(people, image_id, where, categories)
-        self.summary.people += len(people.keypoints)
-        if not self.draw:
-            return image
+            inside = _boxes_inside(item, image)
+            self.summary.outside += len(item.known.boxes.get(frame, ())) - len(inside)
+            categories = inside[:, 5].astype(int).tolist()
+        ids = item.known.ids
+        image_id = ids[frame] if frame in ids else next(self.new_ids)
+        self.writer.add(people, image_id, item.where, categories)
+        self.summary.people += len(people)
+
+    def drawing(self, image: Image, people: People) -> Image:
+        """Return the image with its people drawn over it."""
         points, scores = people.keypoints, people.scores
         return draw_people(image, points, scores, self.predictor.skeleton, min_score=self.min_score)
 
 
-def _predict_image(job: _Job, entry: Input, known: Known) -> None:
-    if known.boxes and None not in known.boxes:
-        raise DatasetError(f"boxes of image {entry.path} have a `frame`, as those of videos")
-    usage = job.predictor.network.usage
-    exif = "apply" if known.size is None else usage.exif
-    image = read_picture(entry.path, known.size, exif=exif, bits=usage.bits).pixels
-    drawing = job.predict(image, known, {"file_name": entry.name})
+def _take_image(job: _Job, result: Predicted[_Item], submit: Submit) -> None:
+    """Write the rows of an image, and its drawing."""
+    item, image, people, error = result
+    if error is not None:
+        job.summary.add_problem(item.entry, error)
+    if image is None or people is None:
+        return
+    job.write(item, image, people)
     job.summary.images += 1
     if job.draw:
-        write_image(_target(entry, job.summary.out), drawing)
+        target = _target(item.entry, job.summary.out)
+        submit(lambda: write_image(target, job.drawing(image, people)))
 
 
-def _predict_video(job: _Job, entry: Input, known: Known) -> None:
-    if None in known.boxes:
-        raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
+def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[_Item]]) -> None:
+    """Write the rows of a video's frames, and the drawn video."""
     facts, summary, drawn = video_facts(entry.path), job.summary, None
-    frames = read_frames(entry.path)
     number, last, longest = -1, 0.0, 0.0
     with ExitStack() as stack:
-        if job.draw:
-            file = video_writer(_target(entry, summary.out), constant_rate(entry.path))
-            drawn = stack.enter_context(file)
-        total = facts.frames or None
-        bar = tqdm(frames, entry.name, total, leave=False, unit="frame", disable=None)
-        for number, (image, time) in enumerate(bar):
-            where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
-            drawing = job.predict(image, known, where)
+        for item, image, people, error in group:
+            known = item.known
+            if error is not None:
+                summary.add_problem(entry, error)
+            if image is None or people is None:
+                continue
+            number, time = item.where["frame"], item.where["time"]
+            job.write(item, image, people)
             summary.frames += 1
             longest, last = max(longest, time - last), time
+            if job.draw and drawn is None:
+                file = video_writer(_target(entry, summary.out), constant_rate(entry.path))
+                drawn = stack.enter_context(file)
+                submit = stack.enter_context(background())  # which ends before the file
             if drawn is not None:
-                drawn.add(drawing, time)
+                submit(partial(_draw_frame, job, drawn, image, people, time))
+    if number < 0:
+        return
     if drawn is not None and (drawn.repeated or drawn.left_out):
         summary.notes.append(
             f"{entry.name}: the times of its frames are uneven; drawn with {drawn.rate:.4g} frames "
             f"per second: {drawn.repeated} repeated, {drawn.left_out} left out"
             + (f", pauses shortened by {drawn.shortened:.0f} s" if drawn.shortened else "")
         )
-    behind = sum(frame is not None and frame > number for frame in known.boxes)
-    if behind:
+    if behind := sum(frame is not None and frame > number for frame in known.boxes):
         summary.notes.append(
             f"{entry.name} ends with frame {number}: --boxes has {counted(behind, 'frame')} more"
         )
@@ -317,3 +349,7 @@ def _predict_video(job: _Job, entry: Input, known: Known) -> None:
             f"video {entry.path} is cut short or damaged: frame {number} at {last:.2f} s is the "
             f"last that can be read, of {facts.seconds:.2f} s"
         )
+
+
+def _draw_frame(job: _Job, drawn: VideoWriter, image: Image, people: People, time: float) -> None:
+    drawn.add(job.drawing(image, people), time)

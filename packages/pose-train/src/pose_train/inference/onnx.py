@@ -59,7 +59,7 @@ def load_onnx(
     fixed = isinstance(session.get_inputs()[0].shape[1], int)
     if usage.is_bottomup and fixed and len(usage.multi_scale) > 1:
         raise RunError(
-            f"{path} takes images of one size, and is to see them at several "
+            f"{path} takes images of one size, but eval.multi_scale runs it at several "
             f"({', '.join(map(str, usage.multi_scale))}): export it without --input-size"
         )
     notes = []
@@ -129,21 +129,16 @@ def run_file(session: Any, name: str, images: Images) -> list[Floats]:
     shape = images.shape[1:]
     if any(isinstance(side, int) and side != own for side, own in zip(fixed, shape, strict=True)):
         raise DatasetError(
-            f"{name} takes images of {fixed[1]}x{fixed[0]} alone, and is to see this one at "
+            f"{name} takes images of {fixed[1]}x{fixed[0]} alone, but this one is run at "
             f"{shape[1]}x{shape[0]}: export it without --input-size"
         )
     size = batch if isinstance(batch, int) else len(images)
-    parts = [
-        session.run(None, {"image": _filled(images[start : start + size], size)})
-        for start in range(0, len(images), size)
-    ]
+    parts = []
+    for start in range(0, len(images), size):
+        given = images[start : start + size]
+        filled = np.pad(given, [(0, size - len(given)), (0, 0), (0, 0), (0, 0)])  # (size, H, W, C)
+        parts.append(session.run(None, {"image": filled}))
     return [np.concatenate(maps)[: len(images)] for maps in zip(*parts, strict=True)]
-
-
-def _filled(images: Images, size: int) -> Images:
-    """Return `size` images: those given, and black ones behind."""
-    behind = np.zeros((size - len(images), *images.shape[1:]), np.uint8)
-    return np.ascontiguousarray(np.concatenate([images, behind]) if len(behind) else images)
 
 
 def onnx_backend(session: Any, name: str, usage: Usage) -> Backend:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pose_backbones import PoseOutput, create_model
 from pose_data import BottomUp, GroupedBatches, Persons, Skeleton, TopDown
+from pose_data.shares import Unit
 from pose_train.config.schema import Config, ConfigError, Model
 from pose_train.distributed import Ranks
 from pose_train.inference.evaluate import Rows
@@ -20,6 +21,7 @@ Batch = Mapping[str, Any]
 class Recipe(NamedTuple):
     """A recipe, as plain functions; `training/loop.py` holds the loop, which is the same for all.
 
+    unit: what a sample is: one of the "persons", in its box, or one of the whole "images".
     build: (config, number of keypoints) -> the network and the codec of its maps; raises
     ConfigError where the config does not fit the network.
     samples: (config, persons, codec, device, augmented) -> the dataset of training samples, whose
@@ -34,6 +36,7 @@ class Recipe(NamedTuple):
     image; without torch.
     """
 
+    unit: Unit
     build: Callable[[Config, int], tuple[nn.Module, Any]]
     samples: Callable[[Config, Persons, Any, torch.device, bool], Any]
     batches: Callable[[Config, Any, Ranks], GroupedBatches]
