@@ -261,7 +261,7 @@ def test_onnx_files_that_are_not_understood(
     shape: Sequence[int | str], options: Mapping[str, Any], tmp_path: Path
 ) -> None:
     path = save_onnx(tmp_path / "net.onnx", shape, **options)
-    message = r"is no detector that is understood: its inputs are image tensor\(float\) .* Expected"
+    message = r"cannot be used as a detector: its inputs are image tensor\(float\) .* Expected"
     with pytest.raises(RunError, match=message):
         load_detector(path)
     with pytest.raises(RunError, match=r"gone\.onnx: there is no such file"):
@@ -513,7 +513,9 @@ def test_models_that_cannot_be_used_are_named(
     weights = load_file(folder / "model.safetensors")
     del weights["class_labels_classifier.bias"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(RunError, match=r"lacks class_labels_classifier\.bias and 0 other weights"):
+    with pytest.raises(
+        RunError, match=r"detector: class_labels_classifier\.bias and 0 other weights are missing"
+    ):
         load_detector(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(
@@ -544,11 +546,13 @@ def test_models_of_the_hub_come_from_its_cache(
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
     folder = tmp_path / "models--somebody--detector"
-    missing = rf"somebody/detector is neither a folder nor, .* cache {tmp_path}"
+    missing = (
+        rf"somebody/detector is no folder, .* cache {tmp_path} does not hold its config\.json, .*s"
+    )
     for download, offline, reason in (
-        (False, "", r": `hf download somebody/detector` puts it there .*--boxes FILE"),
-        (True, "1", ", and POSE_OFFLINE=1 forbids to download it$"),
-        (True, "", ", and it cannot be downloaded: "),
+        (False, "", r": `hf download somebody/detector` fetches them .*--boxes FILE"),
+        (True, "1", ", and POSE_OFFLINE=1 forbids to download them$"),
+        (True, "", ", and they cannot be downloaded: "),
     ):
         monkeypatch.setenv("POSE_OFFLINE", offline)
         with pytest.raises(ConfigError, match=missing + reason):
