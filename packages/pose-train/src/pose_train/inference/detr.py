@@ -34,8 +34,9 @@ def load_detr(
 ) -> tuple[Detr, dict[int, str]]:
     """Load a model of `AutoModelForObjectDetection`; return a function that runs it.
 
-    Returns also the names of its classes. device: as in `load_trained`. threads: of torch on a CPU; None leaves them as they are. Raises
-    ConfigError for a device that is missing, RunError for a folder that cannot be used.
+    Returns also the names of its classes. device: as in `load_trained`. threads: of torch on a CPU;
+    None leaves them as they are. Raises ConfigError for a device that is missing, RunError for a
+    folder that cannot be used.
     """
     preparation = read_preparation(folder / PREPROCESSING)
     model = _load_model(folder).to(find_device(device, 0))
