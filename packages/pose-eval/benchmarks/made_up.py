@@ -59,7 +59,7 @@ def main() -> None:
         xy = np.where(xy > 0, xy, rng.uniform(0, 1, (17, 2)) * (w, h) + (x, y))
         noise = rng.choice([0.01, 0.03, 0.1, 0.5], p=[0.1, 0.1, 0.2, 0.6])
         xy += rng.normal(0, 1, (17, 2)) * noise * max(w, h)
-        scores = rng.uniform(0, 1, 17) ** (1 + 5 * noise)
+        scores = rng.uniform(0, 1, 17) ** (1 + 20 * noise) * (1 if there else 0.3)
         rows.append(
             {
                 "image_id": image,

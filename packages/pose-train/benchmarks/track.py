@@ -1,19 +1,19 @@
-"""Identities of simulated people over video frames: Tracker beside plain IoU tracking.
+"""Identities of people over the frames of a video: Tracker compared with plain IoU tracking.
 
     python track.py [--films 20]
 
-Walkers and dancers with 17 keypoints cross, hide each other, pass behind pillars, leave and come
-back. What a pose network finds of them is simulated: noise, misses, low scores and wrong keypoints
-of who is hidden, doubles and false positives. No images are drawn, and a detection's person is
-known, so that identities alone are measured:
+Simulated walkers and dancers with 17 keypoints cross, hide each other, pass behind pillars, leave
+and come back. What a pose network would find of them is simulated as well: noise, misses, low
+scores and misplaced keypoints where they are hidden, duplicates, false positives. No images are
+drawn: the person behind a detection is known, so that identities alone are measured.
 
-- IDF1 (Ristani et al. 2016): 2 IDTP / (detections of people + detections given an id). IDTP is the
-  most that a one-to-one assignment of ids to people can agree with;
-- switches: how often a person's id differs from the one last given to them;
-- ids: how many were given, beside how many people there were; covered: the share of the people's
-  detections that were given one.
+- IDF1 (Ristani et al. 2016): 2 IDTP / (detections of people + detections with an id), where IDTP is
+  the number of detections that the best one-to-one assignment of ids to people agrees with;
+- switches: how often a person's id differs from their previous one;
+- ids / people: how many ids were given, and how many people there were;
+- covered: the share of the people's detections that have an id.
 
-With `pip install trackers` its ByteTrack is measured, too.
+ByteTrack of Roboflow's `trackers`, which takes boxes, is measured where it is installed.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Array = NDArray[Any]
 Follow = Callable[[People, float], Array]  # people, time -> ids (P,)
 
 WIDTH, HEIGHT = 1280, 720
-# x (to the person's left, for who faces us), y (down) from the hips, in heights
+# COCO's keypoints: x, y (down) from the hips, in heights of the person
 STANDING = np.array(
     [
         *((0, -0.40), (0.015, -0.42), (-0.015, -0.42), (0.035, -0.41), (-0.035, -0.41)),
@@ -48,13 +48,13 @@ SWING = np.array([0, 0, 0, 0, 0, 0, 0, 0.04, -0.04, 0.08, -0.08, 0, 0, -0.06, 0.
 
 @dataclass(frozen=True)
 class Setting:
-    """What happens in a film; speeds and sizes are drawn.
+    """What happens in a film; sizes, speeds and places are random.
 
-    people: how many. dance: share of them who circle in pairs, not walk. pillars: in front of
-    everybody. turn: share of walkers who turn back on their way. pan: pixels that the camera swings
-    to the left and to the right. keep: share of the frames that are not dropped. miss, doubles:
-    chance of either for each person of a frame; false: false positives of a frame. noise: of
-    keypoints, in heights.
+    people: how many. dance: share of those who circle around each other in pairs; the others walk.
+    pillars: in front of everybody. turn: share of walkers who turn back. pan: how many pixels the
+    camera swings to the left and to the right. keep: share of the frames that are not dropped.
+    miss, duplicate: chance of either, per person and frame. false: false positives per frame.
+    noise: of keypoints, in heights.
     """
 
     people: int = 6
@@ -66,7 +66,7 @@ class Setting:
     fps: float = 25.0
     keep: float = 1.0
     miss: float = 0.02
-    doubles: float = 0.01
+    duplicate: float = 0.01
     false: float = 0.05
     noise: float = 0.01
 
@@ -79,7 +79,7 @@ SETTINGS = {
     "turning back": Setting(people=6, turn=0.6),
     "moving camera": Setting(people=6, pan=60.0),
     "dancers": Setting(people=6, dance=1.0),
-    "bad detections": Setting(people=6, miss=0.15, doubles=0.05, false=0.5, noise=0.02),
+    "bad detections": Setting(people=6, miss=0.15, duplicate=0.05, false=0.5, noise=0.02),
     "uneven frames": Setting(people=6, keep=0.35),
     "6 frames a second": Setting(people=6, fps=6.0),
 }
@@ -91,9 +91,9 @@ class Walkers(NamedTuple):
     heights: Array
     starts: Array  # (N, 2) of the hips
     speeds: Array  # pixels per second, along x
-    turns: Array  # when they turn back
+    turns: Array  # when they turn back, inf for never
     phases: Array
-    circles: Array  # radius of who dances, else 0
+    circles: Array  # radius, 0 for walkers
 
 
 class Found(NamedTuple):
@@ -118,7 +118,7 @@ def simulate(setting: Setting, rng: np.random.Generator) -> Iterator[Found]:
 
 
 def sample_walkers(setting: Setting, rng: np.random.Generator) -> Walkers:
-    """Draw who walks where, and at what speed."""
+    """Return random people: where they start, how fast they move."""
     count = setting.people
     heights = rng.uniform(170, 330, count)
     x = rng.uniform(-0.15, 1.15, count) * WIDTH
@@ -128,13 +128,13 @@ def sample_walkers(setting: Setting, rng: np.random.Generator) -> Walkers:
     circles = np.zeros(count)
     phases = rng.uniform(0, 2 * np.pi, count)
     dancers = 2 * round(setting.dance * count / 2)
-    for first in range(0, dancers, 2):  # the second is on the other side of the circle
+    for first in range(0, dancers, 2):  # two on opposite sides of a circle
         heights[first + 1] = heights[first] * rng.uniform(0.95, 1.05)
         x[first : first + 2] = rng.uniform(0.15, 0.85) * WIDTH
         phases[first + 1] = phases[first] + np.pi
     circles[:dancers] = 0.3 * heights[:dancers]
     speeds[:dancers] = 0
-    # Who is near is tall, and has the feet low in the image.
+    # Near people are tall, with their feet low in the image.
     starts = np.stack([x, 0.22 * HEIGHT + 0.75 * heights], axis=1)
     return Walkers(heights, starts, speeds, turns, phases, circles)
 
@@ -144,7 +144,7 @@ def poses_of(walkers: Walkers, time: float) -> tuple[Array, Array]:
     heights, starts, speeds, turns, phases, circles = walkers
     walked = speeds * (np.minimum(time, turns) - np.maximum(time - turns, 0))
     x = starts[:, 0] + walked + 0.08 * heights * np.sin(0.9 * time + phases)
-    turning = 2.1 * time + phases  # one turn in 3 seconds
+    turning = 2.1 * time + phases  # one round in 3 seconds
     x += circles * np.cos(turning)
     hips = np.stack([x, starts[:, 1]], axis=1)  # (N, 2)
     body = np.tile(STANDING, (len(heights), 1, 1))  # (N, 17, 2)
@@ -157,14 +157,14 @@ def poses_of(walkers: Walkers, time: float) -> tuple[Array, Array]:
 
 
 def visible_of(poses: Array, depths: Array, heights: Array, pillars: Array) -> tuple[Array, Array]:
-    """Return which keypoints are seen (N, 17), and who stands before them (N, 17), -1 for nobody.
+    """Return which keypoints are visible (N, 17), and who hides them (N, 17), -1 for nobody.
 
     pillars: (N, 2), from which x to which. A body hides what is behind its trunk and legs; a pillar
     hides all that is behind it, and so does the border.
     """
     hips = poses[:, 11:13].mean(axis=1)  # (N, 2)
     hiders = np.full(poses.shape[:2], -1)
-    for who in np.argsort(depths):  # the nearest last: it is the one that is seen
+    for who in np.argsort(depths):  # the nearest last, who hides all others
         offset = np.abs(poses - hips[who]) / heights[who]
         is_behind = (offset < [0.13, 0.45]).all(axis=-1) & (depths < depths[who])[:, None]
         hiders[is_behind] = who
@@ -185,14 +185,14 @@ def detect(
 ) -> Found:
     """Return what a network would find of poses (N, 17, 2), in any order.
 
-    A person of whom less than a fifth is seen is missed. Half of the keypoints that somebody hides
-    are found on who hides them.
+    A person of whom less than a fifth is visible is missed. Half of the keypoints that another
+    person hides are found on that person.
     """
     share = visible.mean(axis=1)
     seen = np.flatnonzero((share > 0.2) & (rng.random(len(poses)) > setting.miss))
-    persons = np.concatenate([seen, seen[rng.random(len(seen)) < setting.doubles]])
-    is_double = np.arange(len(persons)) >= len(seen)
-    noise = setting.noise * np.where(is_double, 3, 1)[:, None] * heights[persons, None]  # (P, 1)
+    persons = np.concatenate([seen, seen[rng.random(len(seen)) < setting.duplicate]])
+    is_duplicate = np.arange(len(persons)) >= len(seen)
+    noise = setting.noise * np.where(is_duplicate, 3, 1)[:, None] * heights[persons, None]  # (P, 1)
     is_hidden, hider = ~visible[persons], hiders[persons]  # (P, 17)
     on_hider = is_hidden & (hider >= 0) & (rng.random(hider.shape) < 0.5)
     keypoints = np.where(
@@ -203,20 +203,20 @@ def detect(
     scores = rng.uniform(0.55, 0.95, is_hidden.shape)
     scores[is_hidden] = rng.uniform(0.02, 0.4, np.count_nonzero(is_hidden))
     person_scores = scores.mean(axis=1) * rng.uniform(0.85, 1, len(persons)) / 0.8
-    person_scores *= np.where(is_double, 0.8, 1)
+    person_scores *= np.where(is_duplicate, 0.8, 1)
     boxes = boxes_of(poses[persons], visible[persons], heights[persons])
     boxes += 1.5 * noise * rng.normal(size=boxes.shape)
     people = [
         People(keypoints, scores, person_scores, boxes, COCO),
         false_positives(rng, rng.poisson(setting.false)),
     ]
-    whose = [np.where(is_double, -1, persons), np.full(len(people[1]), -1)]
+    whose = [np.where(is_duplicate, -1, persons), np.full(len(people[1]), -1)]
     order = rng.permutation(sum(len(each) for each in people))
     return Found(joined(people, order), np.concatenate(whose)[order], time)
 
 
 def false_positives(rng: np.random.Generator, count: int) -> People:
-    """Return people who are not there."""
+    """Return detections of nobody."""
     heights = rng.uniform(150, 330, count)
     bodies = STANDING + 0.05 * rng.normal(size=(count, *STANDING.shape))
     places = rng.uniform(0, 1, (count, 1, 2)) * [WIDTH, HEIGHT]
@@ -227,7 +227,7 @@ def false_positives(rng: np.random.Generator, count: int) -> People:
 
 
 def boxes_of(poses: Array, visible: Array, heights: Array) -> Array:
-    """Return the boxes (P, 4) xyxy around what is seen of poses (P, 17, 2)."""
+    """Return the boxes (P, 4) xyxy around the visible keypoints of poses (P, 17, 2)."""
     low = np.where(visible[..., None], poses, np.inf).min(axis=1)
     high = np.where(visible[..., None], poses, -np.inf).max(axis=1)
     margin = 0.05 * heights[:, None]
@@ -235,19 +235,19 @@ def boxes_of(poses: Array, visible: Array, heights: Array) -> Array:
 
 
 def joined(parts: list[People], order: Array) -> People:
-    """Return the people of all parts as one, in an order, in the precision of a network's."""
+    """Return the people of all parts in an order, in float32 as networks do."""
     names = ("keypoints", "scores", "person_scores", "bboxes")
     arrays = [np.concatenate([getattr(each, name) for each in parts])[order] for name in names]
     return People(*(array.astype(np.float32) for array in arrays), COCO)
 
 
-def tracker(options: TrackOptions) -> Follow:
-    """Return what follows people as pose_train does."""
+def our_tracker(options: TrackOptions) -> Follow:
+    """Return our tracker."""
     return Tracker(COCO, options).update
 
 
 def plain_iou(least: float = 0.3, min_score: float = 0.5) -> Follow:
-    """Return what follows people by the IoU of boxes in consecutive frames, paired optimally."""
+    """Return a tracker by the IoU of boxes in consecutive frames, matched optimally."""
     last_boxes, last_ids, count = np.empty((0, 4)), np.empty(0, int), 0
 
     def follow(people: People, _: float) -> Array:
@@ -266,7 +266,7 @@ def plain_iou(least: float = 0.3, min_score: float = 0.5) -> Follow:
 
 
 def roboflow(fps: float) -> Follow:
-    """Return what follows people with the ByteTrack of Roboflow's `trackers`, by their boxes."""
+    """Return ByteTrack as in Roboflow's `trackers`, with its own defaults."""
     import supervision as sv
     from trackers import ByteTrackTracker
 
@@ -285,7 +285,7 @@ def roboflow(fps: float) -> Follow:
 
 
 class Counts(NamedTuple):
-    """Of a film: see the top of this file."""
+    """The figures of a film, as the top of this file explains them."""
 
     agreeing: int
     detections: int
@@ -297,7 +297,7 @@ class Counts(NamedTuple):
 
 
 def count(persons: list[Array], ids: list[Array]) -> Counts:
-    """Compare the persons (P,) of each frame with the ids given to them."""
+    """Compare the persons (P,) of each frame with their track ids (P,)."""
     person, given = np.concatenate(persons), np.concatenate(ids)
     is_person, has_id = person >= 0, given >= 0
     both = is_person & has_id
@@ -318,15 +318,15 @@ def count(persons: list[Array], ids: list[Array]) -> Counts:
     )
 
 
-def followers(fps: float) -> dict[str, Follow]:
-    """Return what is compared, anew for each film."""
+def all_trackers(fps: float) -> dict[str, Follow]:
+    """Return new trackers of all kinds, by name."""
     ours = TrackOptions()
     found = {
         "IoU of consecutive frames": plain_iou(),
-        "Tracker": tracker(ours),
-        "Tracker, boxes alone": tracker(replace(ours, oks_weight=0.0)),
-        "Tracker, poses alone": tracker(replace(ours, oks_weight=1.0)),
-        "Tracker, no second round": tracker(replace(ours, low_score=ours.high_score)),
+        "Tracker": our_tracker(ours),
+        "Tracker, boxes alone": our_tracker(replace(ours, oks_weight=0.0)),
+        "Tracker, poses alone": our_tracker(replace(ours, oks_weight=1.0)),
+        "Tracker, no second round": our_tracker(replace(ours, low_score=ours.high_score)),
     }
     if importlib.util.find_spec("trackers"):
         found["ByteTrack of `trackers`"] = roboflow(fps)
@@ -346,7 +346,7 @@ def main() -> None:
         results: dict[str, list[Counts]] = {}
         for film in range(args.films):
             found = list(simulate(setting, np.random.default_rng([number, film])))
-            for who, follow in followers(setting.fps).items():
+            for who, follow in all_trackers(setting.fps).items():
                 start = perf_counter()
                 ids = [follow(each.people, each.time) for each in found]
                 if who == "Tracker":

@@ -1,6 +1,8 @@
 """`pose-train predict`: pictures, folders, videos and boxes in; drawings and JSON out."""
 
 import json
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,58 @@ def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -
     times = [i / 12 for i in range(5)]
     assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3)
     assert [row["time"] for row in rows] == pytest.approx(times, abs=1e-3)
+
+
+def test_people_of_a_video_are_told_apart_and_smoothed(run_dir: Path, tmp_path: Path) -> None:
+    """Rows carry a number for each of two people, and keypoints move less where smoothed."""
+    path, counts = tmp_path / "walk.avi", count(0)
+    write_video(path, 6)
+
+    def detector(image: np.ndarray) -> list[list[float]]:
+        step = next(counts)
+        return [[2 + step, 4, 20 + step, 40, 0.9], [36, 6, 60, 44, 0.8]]
+
+    found = {}
+    for smooth in (False, True):
+        predictor = sure(Predictor(run_dir, detector=detector, batch_size=4))
+        counts, out = count(0), tmp_path / str(smooth)
+        inputs = find_inputs([str(path)])
+        summary = predict_inputs(predictor, inputs, out, track=True, smooth=smooth)
+        assert (summary.frames, summary.people) == (6, 12)
+        found[smooth] = rows_of(out)
+        assert [row["track_id"] for row in found[smooth]] == [1, 2] * 6
+    before, after = (
+        np.array([row["keypoints"] for row in found[smooth]]).reshape(6, 2, 17, 3)
+        for smooth in (False, True)
+    )
+    np.testing.assert_allclose(before[0], after[0])
+    jumps = [np.abs(np.diff(each[:, 1, :, :2], axis=0)).mean() for each in (before, after)]
+    assert jumps[1] < 0.7 * jumps[0], "of the person who stands still"
+    np.testing.assert_array_equal(before[..., 2], after[..., 2])
+    plain = predict_inputs(Predictor(run_dir), inputs, tmp_path / "plain")
+    assert plain.people == 6
+    assert "track_id" not in rows_of(tmp_path / "plain")[0]
+
+
+def sure(predictor: Predictor) -> Predictor:
+    """Return it with people who stand in their boxes, within a pixel, and have high scores."""
+    find, rng = predictor.network.find, np.random.default_rng(0)
+    places = rng.uniform(0, 1, (17, 2))
+
+    def standing(people: People) -> People:
+        corners, sides = people.bboxes[:, None, :2], people.bboxes[:, None, 2:]
+        keypoints = corners + places * (sides - corners) + rng.normal(0, 0.5, (17, 2))
+        return replace(
+            people,
+            keypoints=keypoints.astype(np.float32),
+            scores=np.full_like(people.scores, 0.9),
+            person_scores=np.full_like(people.person_scores, 0.9),
+        )
+
+    predictor.network = replace(
+        predictor.network, find=lambda *a, **k: [standing(each) for each in find(*a, **k)]
+    )
+    return predictor
 
 
 def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> None:
@@ -322,3 +376,34 @@ def test_a_full_disk_is_one_error(predictor: Predictor, tmp_path: Path) -> None:
         write()
     assert path.read_text() == "[]"
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.json"]
+
+
+def test_a_detector_finds_the_people(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = str(drawn_data / "val2017")
+    predictor = Predictor(run_dir, detector=lambda _: [[5, 5, 60, 80, 1], [30, 10, 110, 90, 0.5]])
+    summary = predict_inputs(predictor, find_inputs([images]), tmp_path, draw=False)
+    assert (summary.images, summary.people) == (4, 8)
+    assert rows_of(tmp_path)[1]["bbox"] == [30, 10, 80, 80]
+    command = ["predict", str(run_dir), images, "--out", str(tmp_path / "x")]
+    boxes = str(drawn_data / "annotations/person_keypoints_val2017.json")
+    assert pose_train([*command, "--boxes", boxes, "--detector", "net.onnx"]) == 2
+    assert "--boxes and --detector both give the people's boxes" in capsys.readouterr().err
+    assert pose_train([*command, "--detector", str(tmp_path / "net.onnx")]) in (1, 2)
+    assert "net.onnx" in capsys.readouterr().err
+
+
+def test_people_with_a_low_score_are_not_drawn(
+    run_dir: Path, drawn_data: Path, tmp_path: Path
+) -> None:
+    image = sorted((drawn_data / "val2017").iterdir())[0]
+    drawn = []
+    for score in (None, 0.0, 1.0):
+        out = tmp_path / str(score)
+        inputs = find_inputs([str(image)])
+        predict_inputs(sure(Predictor(run_dir)), inputs, out, person_score=score)
+        assert len(rows_of(out)) == 1
+        drawn.append(cv2.imread(str(out / image.name)))
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] != drawn[2]).any()

@@ -100,10 +100,11 @@ def test_the_page_is_that_of_pose_eval_with_what_the_run_adds(
 def test_a_run_without_evaluation_has_a_page(tmp_path: Path) -> None:
     config = load_config("demo", ["eval=null"])
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    metrics = [{"kind": "train", "epoch": 1, "step": 1, "lr": 0.1, "loss": 0.5}]
+    metrics = [{"kind": "train", "epoch": 1, "step": 1, "lr": 0.1, "loss": 0.5, "my_share": 0.25}]
     text = write_report(tmp_path, config, metrics).read_text()
+    assert "<h3>my share</h3>" in text, "what a recipe records is drawn"
     assert "<span>not evaluated <b>the config says eval: null</b></span>" in text
-    assert text.count("<svg") == 2
+    assert text.count("<svg") == 3
 
 
 def test_the_published_row_stands_beside_ours(tmp_path: Path, persons: Persons) -> None:

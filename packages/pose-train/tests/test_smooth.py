@@ -28,20 +28,20 @@ def people_of(*poses: Array) -> People:
 
 
 def smoothed(smooth: OneEuro, poses: Array, times: Array) -> Array:
-    """The smoothed keypoints (N, 17, 2) of one person in N frames."""
+    """Return the keypoints (N, 17, 2) of one person, smoothed over N frames."""
     one = np.array([1])
     frames = zip(poses, times.tolist(), strict=True)
     return np.stack([smooth(people_of(pose), one, time).keypoints[0] for pose, time in frames])
 
 
-def test_who_stands_still_stays() -> None:
+def test_constant_positions_stay() -> None:
     times = np.cumsum(np.random.default_rng(1).uniform(0.01, 0.1, 40))
     found = smoothed(OneEuro(), np.tile(POSE, (40, 1, 1)), times)
     np.testing.assert_array_equal(found, np.tile(POSE.astype(np.float32), (40, 1, 1)))
 
 
-def test_jitter_of_who_stands_still_is_a_third_and_error_half() -> None:
-    """At 25 frames per second, of noise of 1 % of the person's size."""
+def test_jitter_at_rest_falls_to_a_third_and_error_to_half() -> None:
+    """At 25 frames per second, with noise of 1 % of the person's size."""
     noise = 0.01 * SIZE * np.random.default_rng(2).normal(size=(1000, 17, 2))
     found = smoothed(OneEuro(), POSE + noise, np.arange(1000) / 25)
     assert (found[50:] - POSE).std() < 0.5 * noise.std()
@@ -51,7 +51,7 @@ def test_jitter_of_who_stands_still_is_a_third_and_error_half() -> None:
 @pytest.mark.parametrize("speed", [30.0, 120.0, 400.0])
 @pytest.mark.parametrize("longest", [0.02, 0.1])
 def test_lag_behind_steady_motion_is_one_time_constant(speed: float, longest: float) -> None:
-    """The way in 1 / (2 pi cutoff) seconds, however the frames are spaced."""
+    """The distance covered in 1 / (2 pi cutoff) seconds, however the frames are spaced."""
     times = np.cumsum(np.random.default_rng(3).uniform(0.01, longest, 400))
     steps = times[:, None, None] * np.array([speed, 0])  # (400, 1, 2)
     found = smoothed(OneEuro(min_cutoff=1.5, beta=6.0), POSE + steps, times)
@@ -59,7 +59,7 @@ def test_lag_behind_steady_motion_is_one_time_constant(speed: float, longest: fl
     np.testing.assert_allclose((POSE + steps - found)[-1], np.tile([lag, 0], (17, 1)), atol=0.02)
 
 
-def test_lag_of_who_walks_is_below_2_percent_of_their_size() -> None:
+def test_lag_behind_a_walker_is_below_2_percent_of_their_size() -> None:
     times = np.arange(100) / 25
     poses = POSE + times[:, None, None] * np.array([1.2 * SIZE, 0])
     assert np.abs(poses - smoothed(OneEuro(), poses, times))[50:].max() < 0.02 * SIZE
@@ -76,7 +76,7 @@ def test_smoothing_does_not_depend_on_resolution() -> None:
         np.testing.assert_allclose(large(near, one, time).keypoints, expected, rtol=1e-5)
 
 
-def test_scores_boxes_and_what_was_given_stay() -> None:
+def test_only_keypoints_change_and_in_a_copy() -> None:
     smooth, ids = OneEuro(), np.array([1])
     smooth(people_of(POSE), ids, 0.0)
     given = people_of(POSE + 5)
@@ -88,7 +88,7 @@ def test_scores_boxes_and_what_was_given_stay() -> None:
         assert getattr(found, name) is getattr(given, name)
 
 
-def test_tracks_are_smoothed_on_their_own_in_any_order() -> None:
+def test_tracks_are_smoothed_apart_in_any_order() -> None:
     rng = np.random.default_rng(5)
     poses = POSE + rng.normal(0, 3, (2, 20, 17, 2))
     times = np.arange(20) / 25
@@ -101,7 +101,7 @@ def test_tracks_are_smoothed_on_their_own_in_any_order() -> None:
         np.testing.assert_array_equal(found, [apart[who][i] for who in order])
 
 
-def test_who_is_in_no_track_stays() -> None:
+def test_people_without_a_track_stay() -> None:
     smooth, ids = OneEuro(), np.array([-1, -1, 2])
     for time in (0.0, 0.04):
         people = people_of(POSE + 90 * time, POSE, POSE + 90 * time)
@@ -111,7 +111,7 @@ def test_who_is_in_no_track_stays() -> None:
 
 
 @pytest.mark.parametrize("is_hidden", [True, False], ids=["keypoints of score 0", "nobody"])
-def test_who_was_away_too_long_starts_anew(is_hidden: bool) -> None:
+def test_filters_start_afresh_after_a_long_gap(is_hidden: bool) -> None:
     def after(gap: float) -> Array:
         smooth, ids = OneEuro(longest_gap=0.25), np.array([1])
         smooth(people_of(POSE), ids, 0.0)
@@ -120,14 +120,14 @@ def test_who_was_away_too_long_starts_anew(is_hidden: bool) -> None:
         found = smooth(away, ids if is_hidden else np.array([-1]), gap / 2).keypoints
         np.testing.assert_array_equal(found, away.keypoints)
         found = smooth(people_of(POSE + 40), ids, gap).keypoints[0] - (POSE + 40)
-        # Twice in one place is not smoothed by what was there before the gap.
+        # The next frame is not smoothed with the place before the gap, either.
         return np.stack([found, smooth(people_of(POSE + 40), ids, gap + 0.04).keypoints[0] - POSE])
 
     np.testing.assert_allclose(after(0.3), [np.zeros((17, 2)), np.full((17, 2), 40)], atol=1e-4)
     assert (after(0.2)[0] < -1).all()
 
 
-def test_one_keypoint_that_was_not_found_starts_anew() -> None:
+def test_one_keypoint_starts_afresh_by_itself() -> None:
     smooth, ids = OneEuro(), np.array([1])
     for i in range(20):
         people = people_of(POSE + i)
@@ -140,7 +140,7 @@ def test_one_keypoint_that_was_not_found_starts_anew() -> None:
         assert i == 0 or (found[4] < people.keypoints[0, 4]).all()
 
 
-def test_tracks_of_another_video_start_anew() -> None:
+def test_filters_start_afresh_after_reset() -> None:
     smooth, ids = OneEuro(), np.array([1])
     smooth(people_of(POSE), ids, 5.0)
     smooth.reset()
@@ -148,7 +148,7 @@ def test_tracks_of_another_video_start_anew() -> None:
     np.testing.assert_array_equal(smooth(people, ids, 0.1).keypoints, people.keypoints)
 
 
-def test_tracks_that_ended_are_forgotten() -> None:
+def test_memory_does_not_grow_with_tracks() -> None:
     smooth = OneEuro()
     for i in range(100):
         smooth(people_of(POSE), np.array([i]), i / 25)

@@ -32,7 +32,7 @@ FPS = 25
 
 
 def people_of(centers: Any, scores: Any = 0.9, poses: Any = POSE) -> People:
-    """People at centers (P, 2), in boxes of 60 by 200; scores: of persons, one or (P,)."""
+    """Return people at centers (P, 2) in boxes of 60 by 200; scores: of persons, one or (P,)."""
     centers = np.asarray(centers, np.float32).reshape(-1, 2)
     count, half = len(centers), np.array([30, 100])
     return People(
@@ -45,7 +45,7 @@ def people_of(centers: Any, scores: Any = 0.9, poses: Any = POSE) -> People:
 
 
 def tracks_of(people: People) -> Tracks:
-    """Tracks that a tracker starts with people."""
+    """Return the tracks that a tracker starts with people."""
     tracker = Tracker(COCO)
     tracker.update(people, 0.0)
     return tracker._tracks
@@ -65,12 +65,12 @@ def test_false_positive_of_one_frame_uses_no_id() -> None:
     assert tracker.update(people_of([(100, 200), (900, 200)]), 0.04).tolist() == [1, -1]
     tracker.update(people_of([(100, 200)]), 0.08)
     again = people_of([(100, 200), (900, 200)])
-    assert tracker.update(again, 0.12).tolist() == [1, -1]  # another start, and not the second time
+    assert tracker.update(again, 0.12).tolist() == [1, -1]  # a new start: the first was forgotten
     assert tracker.update(again, 0.16).tolist() == [1, 2]
 
 
 def test_crossing_people_keep_their_ids() -> None:
-    """They are alike and of one size: only their motion tells them apart."""
+    """Their poses and sizes are the same: only motion tells them apart."""
     tracker = Tracker(COCO)
     for i in range(4 * FPS):
         time = i / FPS
@@ -95,8 +95,8 @@ def test_poses_tell_people_with_the_same_box_apart() -> None:
 
 
 @pytest.mark.parametrize("lost_seconds", [0.5, 1.0, 2.0])
-def test_track_waits_for_who_is_hidden(lost_seconds: float) -> None:
-    """Somebody who walks goes on behind a wall, to come out somewhere else."""
+def test_tracks_bridge_occlusions_of_lost_seconds(lost_seconds: float) -> None:
+    """A walker goes on behind a wall and comes out somewhere else."""
 
     def id_after(hidden_frames: int) -> int:
         tracker = Tracker(COCO, TrackOptions(lost_seconds=lost_seconds))
@@ -119,7 +119,7 @@ def test_low_scores_continue_tracks_but_do_not_start_or_revive_them() -> None:
     assert tracker.update(low, 0.12).tolist() == [1, -1]
     assert tracker.update(low, 0.16).tolist() == [1, -1]
     assert tracker.update(people_of([(100, 200)], scores=0.05), 0.20).tolist() == [-1]
-    assert tracker.update(low, 0.24).tolist() == [-1, -1]  # was not there in the frame before
+    assert tracker.update(low, 0.24).tolist() == [-1, -1]  # not in the previous frame
     assert tracker.update(people_of([(100, 200)]), 0.28).tolist() == [1]
 
 
@@ -139,14 +139,14 @@ def test_scores_between_high_and_new_continue_tracks_alone() -> None:
 
 
 def test_motion_is_by_time_stamps() -> None:
-    """In the longest gap a runner moves by 4 boxes, so that only speed in seconds finds them."""
+    """In the longest gap the person moves by 4 boxes: only a speed in seconds finds them again."""
     times = np.cumsum([0, *[0.02, 0.05, 0.1] * 6, 0.8, 0.02, 0.4])
     tracker = Tracker(COCO)
     for time in times.tolist():
         assert tracker.update(people_of([(100 + 300 * time, 200)]), time).tolist() == [1]
 
 
-def test_frames_further_apart_than_tracks_wait() -> None:
+def test_frames_may_be_further_apart_than_lost_seconds() -> None:
     tracker = Tracker(COCO, TrackOptions(lost_seconds=1.0))
     for i in range(5):
         people = people_of([(100 + 5 * i, 200), (400, 200 - 3 * i)])
@@ -173,7 +173,7 @@ def test_two_videos_share_no_ids() -> None:
     assert tracker.update(people, 0.0).tolist() == [3, 4]
 
 
-def test_half_hidden_people_do_not_seem_to_move() -> None:
+def test_half_hidden_people_stay_where_they_are() -> None:
     """The legs go behind a table: the box's center rises, the person does not."""
     people = people_of([(100, 200)])
     upper = people_of([(100, 200)])
@@ -190,7 +190,7 @@ def test_half_hidden_people_do_not_seem_to_move() -> None:
     assert tracker._tracks.bboxes[0, 3] == pytest.approx(200 + 100 * np.exp(-4 / FPS / 0.5))
 
 
-def test_displacement_is_of_boxes_where_no_keypoints_are_shared() -> None:
+def test_displacement_without_common_keypoints_is_that_of_boxes() -> None:
     before, found = people_of([(100, 200), (0, 0)]), people_of([(103, 198), (5, 6)])
     found.scores[0] = 0.0
     found.keypoints[0] = 0.0
@@ -198,7 +198,7 @@ def test_displacement_is_of_boxes_where_no_keypoints_are_shared() -> None:
     np.testing.assert_allclose(moved, [(3, -2), (5, 6)], atol=1e-5)
 
 
-def test_two_predictions_come_to_one_of_their_sum() -> None:
+def test_two_predictions_equal_one_of_their_sum() -> None:
     tracks = tracks_of(people_of([(100, 200), (300, 100)]))._replace(
         velocities=np.array([(10.0, -5.0), (0.0, 3.0)])
     )
@@ -209,7 +209,7 @@ def test_two_predictions_come_to_one_of_their_sum() -> None:
 
 
 def test_motion_is_a_kalman_filter() -> None:
-    """Beside one of whole matrices, for a pose without a change of its shape."""
+    """Compared with one in matrix form, for a pose that keeps its shape."""
     rng = np.random.default_rng(3)
     measured = np.cumsum(rng.normal(4, 3, (12, 2)), axis=0)
     times = np.cumsum(rng.uniform(0.02, 0.3, 12))
@@ -219,7 +219,7 @@ def test_motion_is_a_kalman_filter() -> None:
     seen = np.array([[1.0, 0.0]])
     for point, seconds in zip(measured[1:], np.diff(times), strict=True):
         found = tracks_of(people_of(point))
-        tracks = correct(predict(tracks, float(seconds)), np.array([0]), found, 0.2)
+        tracks = correct(predict(tracks, float(seconds)), found, 0.2)
         step = np.array([[1, seconds], [0, 1]])
         noise = [[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]]
         state = step @ state
@@ -232,7 +232,7 @@ def test_motion_is_a_kalman_filter() -> None:
     np.testing.assert_allclose(tracks.covariances[0], covariance, rtol=1e-9)
 
 
-def test_oks_is_that_of_nms() -> None:
+def test_oks_equals_that_of_pose_eval() -> None:
     rng = np.random.default_rng(1)
     poses = 100 + 10 * rng.normal(size=(6, 17, 2))
     scores, areas = rng.random((6, 17)), rng.uniform(2000, 9000, 6)
@@ -249,7 +249,7 @@ def test_oks_is_that_of_nms() -> None:
     np.testing.assert_allclose(share, (counts[:4, None] & counts[2:]).mean(axis=-1))
 
 
-def test_similarity_is_of_boxes_where_there_are_no_keypoints() -> None:
+def test_similarity_without_common_keypoints_is_iou() -> None:
     people = people_of([(100, 200), (130, 200)])
     people.scores[1] = 0.0
     tracks = tracks_of(people_of([(100, 200)]))
@@ -265,7 +265,7 @@ def test_iou() -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 5), (5, 3), (1, 1), (0, 3), (3, 0), (0, 0)])
-def test_match_is_the_best_of_all(shape: tuple[int, int]) -> None:
+def test_match_is_the_best_of_all_assignments(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(7)
     for _ in range(20):
         similar = rng.random(shape)
@@ -296,7 +296,10 @@ def test_bad_calls_are_named() -> None:
     [
         ({"oks_weight": 1.5}, "oks_weight must be from 0 to 1, got 1.5"),
         ({"lost_seconds": -1}, "lost_seconds must be from 0 to inf, got -1"),
-        ({"new_score": 0.4}, "must not fall, got 0.1, 0.5 and 0.4"),
+        (
+            {"new_score": 0.4},
+            "low_score <= high_score <= new_score must hold, got 0.1, 0.5 and 0.4",
+        ),
         ({"low_score": float("nan")}, "low_score must be from 0 to 1, got nan"),
     ],
 )

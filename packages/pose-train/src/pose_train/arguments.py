@@ -1,7 +1,8 @@
 """The command line as one table: every command with what it does and what it takes.
 
 Nothing here imports what a command needs to run, so that help and typos cost no time. A new command
-is an entry here and a file of its name in `commands/`, with `main(args) -> exit code`.
+is an entry here and a file of its name in `commands/`, with `main(args) -> exit code`; FILES in
+`__main__.py` names the file of those that share one.
 """
 
 import argparse
@@ -106,8 +107,36 @@ COMMANDS = {
             **COUNT,
             help="bits in use in 16-bit images, 8 to 16; default: data.bits of the training",
         ),
+        _option(
+            "--detector",
+            nargs="?",
+            const="PekingU/rtdetr_v2_r18vd",
+            metavar="MODEL",
+            help="find the people (top-down): a folder or Hugging Face name of a detector, or an "
+            "ONNX file; without MODEL RT-DETR v2; extra pose-train[detect]",
+        ),
+        _option("--det-score", type=float, default=0.5, help="of its boxes, least (default 0.5)"),
+        _option("--det-nms", type=float, default=0.7, help="IoU of two boxes, most (default 0.7)"),
+        _option(
+            "--classes", nargs="+", default=["person"], metavar="NAME", help="names or numbers"
+        ),
+        _option("--track", action="store_true", help="tell people apart over a video: track_id"),
+        _option("--smooth", action="store_true", help="smooth keypoints over a video (--track)"),
         _option("--no-draw", action="store_true", help="write the JSON alone"),
+        _option(
+            "--person-score",
+            type=float,
+            help="draw people from this score on; default 0, bottom-up 0.2",
+        ),
         _option("--no-flip", action="store_true", help="without the flip test"),
+        _option("--batch-size", **COUNT, help="boxes at once; default 32"),
+        _option(
+            "--amp",
+            choices=("off", "bf16", "fp16"),
+            default="off",
+            help="compute with 16 bits: faster where the hardware has them",
+        ),
+        _option("--compile", action="store_true", help="by torch.compile, for many inputs"),
         _option(
             "--device",
             default="auto",

@@ -143,29 +143,28 @@ def _pixels(data: bytes, flags: int, bits: int | None, where: str) -> Image:
     buffer = np.frombuffer(data, np.uint8)
     try:
         pixels = cv2.imdecode(buffer, flags | cv2.IMREAD_ANYDEPTH)
-        if pixels is None:  # such as integers of 32 bits
-            pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        stored = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if pixels is None else pixels
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise DatasetError(f"{where} cannot be decoded: {error.err}") from error
+    if stored is not None and stored.dtype not in (np.uint8, np.uint16):
+        raise DatasetError(
+            f"{where} holds numbers of type {stored.dtype}, from {stored.min():.6g} to "
+            f"{stored.max():.6g}: images have 8 or 16 bits a channel; choose a range, and write it "
+            "as a 16-bit PNG or TIFF"
+        )
     if pixels is None:
         raise DatasetError(f"{where} cannot be decoded: not an image, or damaged")
     if pixels.dtype == np.uint16:
-        narrow = to_8_bits(pixels.astype(np.uint16, copy=False), bits, where)
+        converted = to_8_bits(pixels.astype(np.uint16, copy=False), bits, where)
         if bits not in (None, MOST) or data[:4] == b"\x89PNG":
-            return narrow
-        # All 16 bits of other formats are narrowed by OpenCV: it rounds those of colour TIFFs.
-        return cv2.imdecode(buffer, flags)  # type: ignore[return-value]
-    if pixels.dtype != np.uint8:
-        raise DatasetError(
-            f"{where} holds numbers of type {pixels.dtype}, from {pixels.min():.6g} to "
-            f"{pixels.max():.6g}: images have 8 or 16 bits a channel; choose a range, and write it "
-            "as a 16-bit PNG or TIFF"
-        )
-    return pixels.astype(np.uint8, copy=False)
+            return converted
+        # All 16 bits of other formats are converted by OpenCV: it rounds those of colour TIFFs.
+        pixels = cv2.imdecode(buffer, flags)
+    return pixels.astype(np.uint8, copy=False)  # type: ignore[union-attr]
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end: decoders fill up what is missing with grey."""
+    """Tell whether a JPEG or PNG lacks its end: decoders fill the missing part with grey."""
     if data[:4] == b"\x89PNG":
         return data.rfind(b"IEND") < 0
     if data[:2] != b"\xff\xd8" or data[-2:] == b"\xff\xd9":

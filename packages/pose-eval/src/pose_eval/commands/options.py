@@ -61,6 +61,11 @@ def _flag(text: str) -> dict[str, Any]:
     return {"action": "store_true", "help": text}
 
 
+def _policy(what: str) -> dict[str, Any]:
+    text = f"rows of {what} that the ground truth lacks (error)"
+    return {"choices": ("error", "drop"), "default": "error", "help": text}
+
+
 def _gates(read: Callable[[str], Any], example: str, text: str) -> dict[str, Any]:
     return {"type": read, "action": "append", "default": [], "metavar": example, "help": text}
 
@@ -84,8 +89,8 @@ EVALUATED: dict[str, dict[str, Any]] = {
     "--oks": {"help": "thresholds: FIRST:LAST:STEP or numbers (0.5:0.95:0.05)"},
     "--max-dets": {"type": int, "default": 20, "help": "detections of an image that count (20)"},
     "--images": {"help": "image ids between commas, or a file of them"},
-    "--unknown-images": {"choices": ("error", "drop"), "default": "error"},
-    "--unknown-categories": {"choices": ("error", "drop"), "default": "error"},
+    "--unknown-images": _policy("images"),
+    "--unknown-categories": _policy("categories"),
     "--match-images": {"choices": ("file_name", "stem"), "help": "what image_id of results is"},
 }
 SUPPRESSION: dict[str, dict[str, Any]] = {
@@ -116,7 +121,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--curves": {"type": Path, "metavar": "F.csv", "help": "precision and score at each recall"},
     "--per-image": {"type": Path, "metavar": "F.csv", "help": "right, wrong, missed of each image"},
 }
-SETTINGS = {"what is evaluated": EVALUATED, "before that": SUPPRESSION}
+SETTINGS = {"what is evaluated": EVALUATED, "NMS and rescoring, before the evaluation": SUPPRESSION}
 OUTPUT = ("--format", "--out", "--digits", "--quiet")
 RESULTS = {"results": "a list of rows as JSON or JSON lines, .gz or not; - is stdin"}
 

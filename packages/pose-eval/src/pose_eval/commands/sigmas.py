@@ -87,5 +87,5 @@ def parser() -> argparse.ArgumentParser:
         "Print the sigmas of keypoints from a COCO annotation file in which the same persons are\n"
         "annotated several times.",
         {"file": "COCO annotations; - is stdin"},
-        {"what is done": ("--by", "--area", "--format", "--out")},
+        {"sigmas": ("--by", "--area", "--format", "--out")},
     )

@@ -56,7 +56,7 @@ class Exported(nn.Module):
     Top-down: the last stage's heatmaps (B, K, h, w). Bottom-up: the heatmaps of each size, coarse
     first, and the tags (B, T, h, w); of stages of one size the last, as in the published test.
     Normalisation is part of it, so that nobody has to repeat the constants; it is computed in 32
-    bits, and the maps are float32, also where the network is of 16.
+    bits, and the maps are float32, also where the network is of 16. names: of the outputs.
     """
 
     mean: Tensor
@@ -69,26 +69,17 @@ class Exported(nn.Module):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
         with torch.inference_mode():
-            heatmaps, tags = (
-                [tuple(maps.shape[-2:]) for maps in each] for each in self._run(images)
-            )
-        self.kept = [len(heatmaps) - 1]
+            sizes = [tuple(maps.shape[-2:]) for maps in self._run(images).heatmaps]
+        self.kept, self.names, self.has_tags = [len(sizes) - 1], ["heatmaps"], is_bottomup
         if is_bottomup:
-            self.kept = sorted({size: i for i, size in enumerate(heatmaps)}.values())
-        self.tag = {size: i for i, size in enumerate(tags)}[tags[-1]] if is_bottomup else None
-
-    @property
-    def names(self) -> list[str]:
-        """Those of the outputs."""
-        if self.tag is None:
-            return ["heatmaps"]
-        return [*(f"heatmaps_{i}" for i in range(len(self.kept))), "tags"]
+            self.kept = sorted({size: i for i, size in enumerate(sizes)}.values())
+            self.names = [*(f"heatmaps_{i}" for i in range(len(self.kept))), "tags"]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         output = self._run(image)
         maps = [output.heatmaps[i] for i in self.kept]
-        if self.tag is not None:
-            maps.append(output.tags[self.tag])
+        if self.has_tags:
+            maps.append(output.tags[-1])
         return tuple(each.float() for each in maps)
 
     def _run(self, image: Tensor) -> PoseOutput:

@@ -148,7 +148,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Loss:
-    """Bottom-up: factors of the associative-embedding losses.
+    """What is trained. Bottom-up: the factors of the associative-embedding losses.
 
     The defaults are the published ones, for inputs of 512 and more. The heatmap loss is a mean over
     pixels: on smaller maps people are a larger part of it, and tags need larger factors to learn.

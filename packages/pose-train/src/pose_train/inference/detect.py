@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pose_train.config.schema import ConfigError, RunError
 from pose_train.files.images import Image
-from pose_train.inference.onnx import _providers, open_session
+from pose_train.inference.onnx import open_session, providers_of
 from pose_train.inference.topdown import Detector, check_boxes
 
 Floats = NDArray[np.float32]
@@ -282,10 +282,10 @@ def _session(path: Path, device: str, threads: int | None) -> Any:
         raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")
     if not path.is_file():
         raise RunError(f"{path}: there is no such file")
-    providers = _providers(device)
+    providers = providers_of(device)
     session = open_session(path, providers, threads)
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    if device != "auto" and first not in session.get_providers():
+    if device != "auto" and first not in session.getproviders_of():
         raise ConfigError(
             f"onnxruntime has {first}, but it does not start: are its libraries installed?"
         )

@@ -53,7 +53,7 @@ def load_onnx(
         raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")
     if not path.is_file():
         raise RunError(f"{path}: there is no such file")
-    wanted = list(providers) if providers is not None else _providers(device)
+    wanted = list(providers) if providers is not None else providers_of(device)
     session = open_session(path, wanted, threads)
     usage = from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
     fixed = isinstance(session.get_inputs()[0].shape[1], int)
@@ -64,7 +64,7 @@ def load_onnx(
         )
     notes = []
     first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
-    if first not in session.get_providers():  # onnxruntime goes on with the CPU, and only logs it
+    if first not in session.getproviders_of():  # onnxruntime goes on with the CPU, and only logs it
         if device != "auto" or providers is not None:
             raise ConfigError(
                 f"onnxruntime has {first}, but it does not start: are its libraries installed?"
@@ -79,11 +79,11 @@ def load_onnx(
     )
 
 
-def _providers(device: str) -> list[str | tuple[str, Any]]:
+def providers_of(device: str) -> list[str | tuple[str, Any]]:
     """Return the providers of a device; raises ConfigError for one that is not there."""
     import onnxruntime
 
-    available = onnxruntime.get_available_providers()
+    available = onnxruntime.get_availableproviders_of()
     name, _, number = device.partition(":")
     if name == "auto":
         name = "cuda" if DEVICES["cuda"].name in available else "cpu"

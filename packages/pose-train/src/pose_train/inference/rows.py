@@ -29,15 +29,18 @@ class RowWriter:
         image_id: ImageId,
         where: Mapping[str, Any],
         categories: Sequence[int] | None = None,
+        track_ids: Sequence[int] | None = None,
     ) -> None:
         """Add a row for each person; raises RunDirError.
 
         where: `file_name`, and of videos `frame` and `time`, which the rows carry besides.
-        categories: of each person; None for the writer's.
+        categories: of each person; None for the writer's. track_ids: of each person of a tracked
+        video, -1 where it has none.
         """
         own = [self.category_id] * len(people) if categories is None else categories
-        for row, category_id in zip(people.to_coco(0), own, strict=True):
+        for i, (row, category_id) in enumerate(zip(people.to_coco(0), own, strict=True)):
             row |= {"image_id": image_id, "category_id": category_id, **where}
+            row |= {} if track_ids is None else {"track_id": int(track_ids[i])}
             comma = "," if self.json.count else ""
             self.json.add(f"{comma}\n{json.dumps(row)}", 1)
         if self.csv is not None:

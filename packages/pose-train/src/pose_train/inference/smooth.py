@@ -1,9 +1,9 @@
-"""Smooth the keypoints of a video's tracks: no jitter of who stands still, little lag of who moves.
+"""Smooth keypoints along tracks: less jitter of people at rest, little lag behind those who move.
 
-The One-Euro filter of Casiez, Roussel and Vogel ("1 Euro Filter: A Simple Speed-based Low-pass
-Filter for Noisy Input in Interactive Systems", CHI 2012), on time stamps, so that frames may be
-unevenly spaced. Speed is in sizes of the person and not in pixels: the same settings suit people
-near and far, and videos of any resolution.
+The One-Euro filter (Casiez, Roussel and Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter
+for Noisy Input in Interactive Systems", CHI 2012). It takes time stamps, so that frames may be
+unevenly spaced, and measures speed in sizes of the person, not in pixels: the same parameters suit
+people near and far, and videos of any resolution.
 """
 
 import math
@@ -21,10 +21,10 @@ Ints = NDArray[np.int64]
 
 
 class Filter(NamedTuple):
-    """One person's K keypoints, each as of the last frame in which it was found.
+    """The state of one track's K keypoints, each as of the last frame in which it was found.
 
-    times (K,) in seconds, -inf for one not found yet; found (K, 2) and smoothed (K, 2) in pixels,
-    velocities (K, 2) in pixels per second, smoothed as well.
+    times (K,) in seconds, -inf for a keypoint not found yet; found (K, 2) and smoothed (K, 2) in
+    pixels; velocities (K, 2) in pixels per second, smoothed as well.
     """
 
     times: F64
@@ -34,7 +34,7 @@ class Filter(NamedTuple):
 
 
 class OneEuro:
-    """Smooth keypoints by track: `people = smooth(people, track_ids, time)` for each frame."""
+    """Smooth keypoints along tracks: `people = smooth(people, track_ids, time)` for each frame."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class OneEuro:
         d_cutoff: float = 1.0,
         longest_gap: float = 0.25,
     ) -> None:
-        """Take the filter's parameters; raises ValueError for what makes no filter.
+        """Set the parameters of the filter; raises ValueError for those out of range.
 
-        min_cutoff: in Hz, for what stands still; lower smooths more. beta: in Hz for each size of
-        the person, the square root of the box's area, that a keypoint moves in a second; higher
-        lags less. d_cutoff: in Hz, for the speed. longest_gap: in seconds; a keypoint that was not
-        found for longer starts anew.
+        min_cutoff: cutoff in Hz at rest; lower removes more jitter. beta: how many Hz the cutoff
+        rises for a speed of one size of the person, the square root of the box's area, per second;
+        higher lags less. d_cutoff: cutoff in Hz of the speed itself. longest_gap: in seconds; a
+        keypoint that was missing for longer starts afresh.
         """
         for name, value in (("min_cutoff", min_cutoff), ("d_cutoff", d_cutoff)):
             if not value > 0:
@@ -61,16 +61,16 @@ class OneEuro:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all tracks, for another video."""
+        """Drop all tracks before another video."""
         self._time = -math.inf
         self._filters: dict[int, Filter] = {}
 
     def __call__(self, people: People, track_ids: Ints, time: float) -> People:
-        """Return the people of a frame with smoothed keypoints; scores and boxes stay.
+        """Return the people of a frame with smoothed keypoints; scores and boxes are as given.
 
-        track_ids: (P,), as Tracker returns them. Who is in no track (-1) stays, and so does a
-        keypoint of score 0. time: of the frame, in seconds. Raises ValueError for a time that is
-        not after that of the frame before, and for an id of two people.
+        track_ids: (P,), as Tracker returns them. Keypoints of people without a track (-1), and
+        those of score 0, are as given, too. time: of the frame, in seconds. Raises ValueError for a
+        time that is not after the previous one, and for an id that two people have.
         """
         if not time > self._time:
             raise ValueError(
@@ -100,8 +100,8 @@ class OneEuro:
     def _step(self, before: Filter, found: F64, bbox: Floats, time: float) -> Filter:
         """Return the filter after a frame in which all keypoints (K, 2) were found."""
         seconds = (time - before.times)[:, None]  # (K, 1)
-        # The speed is that of the places found, as in the authors' code: the lag of the smoothed
-        # ones would add to it, the more the shorter a frame is.
+        # From the previous place as found, as in the authors' code: from the smoothed one, its lag
+        # would count as speed, the more the higher the frame rate.
         measured = (found - before.found) / seconds
         velocities = _blend(before.velocities, measured, self.d_cutoff, seconds)
         size = math.sqrt(max(1.0, float((bbox[2:] - bbox[:2]).prod())))
@@ -115,12 +115,12 @@ class OneEuro:
 
 
 def _start(count: int) -> Filter:
-    """Return the filter of keypoints that were not found yet."""
+    """Return the filter of keypoints not found yet."""
     return Filter(np.full(count, -np.inf), *(np.zeros((count, 2)) for _ in range(3)))
 
 
 def _blend(before: F64, now: F64, cutoff: F64 | float, seconds: F64) -> F64:
-    """Return what a low-pass filter of a cutoff in Hz makes of a value and the one before it."""
+    """Return the next value of a low-pass filter with a cutoff in Hz."""
     share = 1 / (1 + 1 / (2 * np.pi * cutoff * seconds))
     return before + share * (now - before)
 

@@ -1,8 +1,9 @@
-"""Who is who in a video: one number for each person, from frame to frame.
+"""Track people through a video: a person keeps one id from frame to frame.
 
-Association in rounds with a motion model, as in ByteTrack (Zhang et al., "ByteTrack: Multi-Object
-Tracking by Associating Every Detection Box", ECCV 2022), with two changes. Similarity is OKS of the
-poses beside IoU of the boxes. Time is in seconds, so that frames may be unevenly spaced.
+Two-stage association with a Kalman filter, as in ByteTrack (Zhang et al., "ByteTrack: Multi-Object
+Tracking by Associating Every Detection Box", ECCV 2022), but for poses: similarity mixes the OKS of
+keypoints with the IoU of boxes, and motion is measured on the keypoints. Times are in seconds, so
+that frames may be unevenly spaced.
 """
 
 import math
@@ -21,22 +22,28 @@ F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# The motion model, in heights of the person and seconds: ByteTrack's for 30 frames per second.
+# Motion, in heights of the person and seconds. The Kalman gain depends on the ratios of these
+# alone, so that nobody's height is needed. The values are ByteTrack's at 30 frames per second.
 POSITION_NOISE = 1 / 20  # standard deviation of a measured position
 FIRST_SPEED = 10 / 160 * 30  # standard deviation of the speed of a new track
 ACCELERATION = (1 / 160 * 30) ** 2 * 30  # variance that speed gains in a second
-BOX_SECONDS = 0.5  # in which a box takes most of a change of its size
+BOX_SECONDS = 0.5  # time constant at which the box of a track takes the size of those found
 
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """When a detection continues a track, when it starts one, and how long a track is kept.
+    """The thresholds of a Tracker; those of scores and the time are ByteTrack's.
 
-    high_score, low_score: person scores for the first and the second round; a person below both is
-    left out. new_score: starts a track. min_similarity: of a track and a person, from 0 to 1.
-    oks_weight: of OKS in the similarity, the rest is IoU. min_keypoint_score: keypoints below it do
-    not count. lost_seconds: how long a track waits to be seen again. Raises ValueError for scores
-    and shares outside of 0 to 1, and for a time below 0.
+    high_score: people with at least this person score are matched first. low_score: those between
+    the two continue a track that was seen in the previous frame; lower ones are ignored. new_score:
+    starts a track. min_similarity: of a track and a person, from 0 to 1. oks_weight: share of OKS
+    in it, beside IoU. min_keypoint_score: keypoints below it are left out. lost_seconds: a track
+    that was not seen for longer ends.
+
+    A bottom-up network's person score is a mean over all keypoints, found or not: lower the
+    thresholds where people are seen by half.
+
+    Raises ValueError for values outside of their range, and scores that are not in order.
     """
 
     high_score: float = 0.5
@@ -54,7 +61,7 @@ class TrackOptions:
                 raise ValueError(f"{name} must be from 0 to {most:g}, got {value!r}")
         if not self.low_score <= self.high_score <= self.new_score:
             raise ValueError(
-                "low_score, high_score and new_score must not fall, got "
+                "low_score <= high_score <= new_score must hold, got "
                 f"{self.low_score}, {self.high_score} and {self.new_score}"
             )
 
@@ -63,11 +70,11 @@ BYTETRACK = TrackOptions()
 
 
 class Tracks(NamedTuple):
-    """T tracks: what each looked like when it was seen last, moved to where it is expected now.
+    """T tracks: the person as seen last, moved to the place at the current time.
 
-    ids (T,), -1 until confirmed; seen (T,), the time in seconds; keypoints (T, K, 2), scores
+    ids (T,), -1 until confirmed; seen (T,), when last, in seconds; keypoints (T, K, 2), scores
     (T, K), bboxes (T, 4) xyxy; velocities (T, 2) in pixels per second; covariances (T, 2, 2) of
-    position and velocity along an axis, in heights of the person and seconds.
+    position and velocity, the same for x and y, in heights of the person and seconds.
     """
 
     ids: Ints
@@ -80,7 +87,7 @@ class Tracks(NamedTuple):
 
 
 class Tracker:
-    """Follow the people of a video: `track_ids = tracker.update(people, time)` for each frame."""
+    """Track the people of a video: `track_ids = tracker.update(people, time)` for each frame."""
 
     def __init__(self, skeleton: Skeleton, options: TrackOptions = BYTETRACK) -> None:
         self.options = options
@@ -89,38 +96,39 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody, for another video; ids go on, so that no two videos share one."""
+        """Drop all tracks before another video; ids go on, so that no two videos share one."""
         self._time: float | None = None
         self._tracks = _empty_tracks(len(self._sigmas))
 
     def update(self, people: People, time: float) -> Ints:
-        """Return the track ids (P,) of a frame's people, from 1, and -1 for who is in no track.
+        """Return the track ids (P,) of a frame's people: from 1, or -1 for people without a track.
 
-        time: of the frame, in seconds. The people of the first frame are in tracks at once; later
-        ones when they are seen in two frames running. Raises ValueError for a time that is not
-        after that of the frame before, and for another number of keypoints.
+        time: of the frame, in seconds. People in the first frame get their ids at once, later ones
+        when they are found in a second frame running. Raises ValueError for a time that is not
+        after the previous one, and for people of another number of keypoints.
         """
         self._check(people, time)
         is_first = self._time is None
-        tracks = predict(self._tracks, time - (time if self._time is None else self._time))
+        tracks = predict(self._tracks, 0.0 if self._time is None else time - self._time)
         track_of = self._associate(tracks, people)  # (P,)
         is_matched = track_of >= 0
 
         rows = track_of[is_matched]
-        measured = _started(people, is_matched, time)
-        found = correct(tracks, rows, measured, self.options.min_keypoint_score)
-        found = found._replace(ids=self._numbered(found.ids))
+        measured = _new_tracks(people, is_matched, time)
+        found = correct(_take(tracks, rows), measured, self.options.min_keypoint_score)
+        found = self._with_ids(found)  # of those that this frame confirms
         is_missed = np.ones(len(tracks.ids), np.bool_)
         is_missed[rows] = False
+        # Unconfirmed tracks end with the first frame that misses them.
         is_waiting = (tracks.ids >= 0) & (time - tracks.seen <= self.options.lost_seconds)
         starts = ~is_matched & (people.person_scores >= self.options.new_score)
-        new = _started(people, starts, time)
+        new = _new_tracks(people, starts, time)
         if is_first:
-            new = new._replace(ids=self._numbered(new.ids))
+            new = self._with_ids(new)
 
         track_ids = np.full(len(people), -1)
         track_ids[is_matched], track_ids[starts] = found.ids, new.ids
-        self._tracks = _joined(found, _chosen(tracks, is_missed & is_waiting), new)
+        self._tracks = _concatenate(found, _take(tracks, is_missed & is_waiting), new)
         self._time = time
         return track_ids
 
@@ -137,19 +145,19 @@ class Tracker:
             )
 
     def _associate(self, tracks: Tracks, people: People) -> Ints:
-        """Return the track (a row, or -1) of each person (P,): ByteTrack's three rounds."""
+        """Return the row of each person's track (P,), or -1: ByteTrack's three rounds."""
         options = self.options
         similar = similarity(tracks, people, self._sigmas, options)  # (T, P)
         scores = people.person_scores
         is_high = scores >= options.high_score
         is_low = ~is_high & (scores >= options.low_score)
         is_confirmed = tracks.ids >= 0
-        # A low score may be anything: it continues only who was there in the frame before.
-        was_there = tracks.seen == self._time
+        # Low scores are often no people: they do not revive a lost track.
+        is_in_sight = tracks.seen == self._time
         track_of = np.full(len(people), -1)
         for rows, columns in (
             (is_confirmed, is_high),
-            (is_confirmed & was_there, is_low),
+            (is_confirmed & is_in_sight, is_low),
             (~is_confirmed, is_high),
         ):
             free_rows = np.setdiff1d(np.flatnonzero(rows), track_of)
@@ -158,44 +166,41 @@ class Tracker:
             track_of[free_columns[column]] = free_rows[row]
         return track_of
 
-    def _numbered(self, ids: Ints) -> Ints:
-        """Return ids with numbers of their own for those that have none."""
-        is_new = ids < 0
-        numbered = np.where(is_new, self._next_id - 1 + np.cumsum(is_new), ids)
+    def _with_ids(self, tracks: Tracks) -> Tracks:
+        """Give new ids to tracks that have none."""
+        is_new = tracks.ids < 0
+        ids = np.where(is_new, self._next_id - 1 + np.cumsum(is_new), tracks.ids)
         self._next_id += int(is_new.sum())
-        return numbered
+        return tracks._replace(ids=ids)
 
 
 def predict(tracks: Tracks, seconds: float) -> Tracks:
-    """Move tracks on by their velocities, and widen their covariances.
+    """Return tracks some seconds later: moved by their velocities, their covariances widened.
 
-    Speed is a random walk in continuous time, so that two steps come to the same as one of their
-    sum. A box keeps its size.
+    Velocity is a random walk in continuous time, so that two steps equal one of their sum. Poses
+    and boxes keep shape and size.
     """
     moved = seconds * tracks.velocities  # (T, 2)
     step = np.array([[1.0, seconds], [0.0, 1.0]])
-    gained = ACCELERATION * np.array(
-        [[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]],
-    )
+    noise = np.array([[seconds**3 / 3, seconds**2 / 2], [seconds**2 / 2, seconds]])
     return tracks._replace(
         keypoints=tracks.keypoints + moved[:, None],
         bboxes=tracks.bboxes + np.tile(moved, 2),
-        covariances=step @ tracks.covariances @ step.T + gained,
+        covariances=step @ tracks.covariances @ step.T + ACCELERATION * noise,
     )
 
 
-def correct(tracks: Tracks, rows: Ints, found: Tracks, min_keypoint_score: float) -> Tracks:
-    """Return tracks[rows] with what was found of them (M): the Kalman filter's second half.
+def correct(before: Tracks, found: Tracks, min_keypoint_score: float) -> Tracks:
+    """Return M predicted tracks updated by what was found of each: the Kalman filter's update.
 
-    Their place is between where they were expected and where they were found. Keypoints that were
-    not found keep their place in the pose, and a box changes its size slowly: who comes out from
-    behind something looks like before, and not like the part that was seen last.
+    A track has the shape that was found, at a place between those predicted and found. Keypoints
+    that were not found are remembered relative to the others, and the box changes its size slowly:
+    a person who comes out from behind something is not the half that went in.
     """
-    before = _chosen(tracks, rows)
     error = displacement(before, found, min_keypoint_score)  # (M, 2)
     variance = before.covariances[:, 0, 0] + POSITION_NOISE**2
     gain = before.covariances[:, :, 0] / variance[:, None]  # (M, 2): of position, of velocity
-    back = (gain[:, :1] - 1) * error  # (M, 2): from where they were found to where they are now
+    back = (gain[:, :1] - 1) * error  # (M, 2) from the place found to the one between
     moved = before.keypoints + error[:, None]
     moved_boxes = before.bboxes + np.tile(error, 2)
     is_hidden = (found.scores < min_keypoint_score) & (before.scores >= min_keypoint_score)
@@ -212,22 +217,23 @@ def correct(tracks: Tracks, rows: Ints, found: Tracks, min_keypoint_score: float
 
 
 def displacement(before: Tracks, found: Tracks, min_keypoint_score: float) -> F64:
-    """Return how far (M, 2) M people were found from where their tracks were expected.
+    """Return how far (M, 2) M people were found from where their tracks were predicted.
 
-    It is the median of the keypoints that both have, and not the boxes': that of a person who is
-    half hidden has another center, and keypoints may be found on who stands before them. Where both
-    have none, it is that of the boxes' centers.
+    The median over the keypoints that both have: the center of a box moves when its person is half
+    hidden, and single keypoints are found on the person in front. Without common keypoints, the
+    distance of the boxes' centers.
     """
     both = (before.scores >= min_keypoint_score) & (found.scores >= min_keypoint_score)  # (M, K)
     moves = np.where(both[..., None], found.keypoints - before.keypoints, np.nan)  # (M, K, 2)
     centers = (found.bboxes - before.bboxes).reshape(-1, 1, 2, 2).mean(axis=2)  # (M, 1, 2)
-    return np.nanmedian(np.where(both.any(axis=1)[:, None, None], moves, centers), axis=1)
+    count = both.sum(axis=1)[:, None, None]
+    return np.nanmedian(np.where(count > 0, moves, centers), axis=1)
 
 
 def similarity(tracks: Tracks, people: People, sigmas: F64, options: TrackOptions) -> F64:
-    """Return how much each track is like each person, (T, P), from 0 to 1.
+    """Return the similarity (T, P) of tracks and people, from 0 to 1: OKS mixed with IoU.
 
-    The more keypoints both have, the more OKS weighs in it, up to `oks_weight`.
+    OKS weighs `oks_weight` where a pair has all keypoints in common, and less where it has fewer.
     """
     iou = iou_matrix(tracks.bboxes, people.bboxes)
     areas = (_areas(tracks.bboxes)[:, None] + _areas(people.bboxes)) / 2  # (T, P)
@@ -242,15 +248,15 @@ def similarity(tracks: Tracks, people: People, sigmas: F64, options: TrackOption
 
 
 def oks_matrix(
-    keypoints: Floats, counts: Bools, others: Floats, others_count: Bools, areas: F64, sigmas: F64
+    keypoints: Floats, valid: Bools, others: Floats, others_valid: Bools, areas: F64, sigmas: F64
 ) -> tuple[F64, F64]:
-    """Return the OKS of T poses and P others, (T, P), and the share of keypoints it is from.
+    """Return the OKS of T poses and P others, (T, P), and the share of keypoints in common, (T, P).
 
-    keypoints (T, K, 2), others (P, K, 2). counts (T, K), others_count (P, K): which of them are
-    there; a pair is compared by those that both have, and is 0 without any. areas (T, P): the
-    scale of each pair in square pixels. sigmas (K,): as COCO's.
+    keypoints (T, K, 2), others (P, K, 2). valid (T, K), others_valid (P, K): a pair is compared by
+    the keypoints that are valid in both; without any its OKS is 0. areas (T, P): the scale of each
+    pair, in square pixels. sigmas (K,): as COCO's.
     """
-    both = counts[:, None] & others_count  # (T, P, K)
+    both = valid[:, None] & others_valid  # (T, P, K)
     squared = ((keypoints[:, None] - others) ** 2).sum(axis=-1)  # (T, P, K)
     spread = 2 * np.maximum(areas, 1)[..., None] * (2 * sigmas) ** 2  # (T, P, K)
     similar = np.where(both, np.exp(-squared / spread), 0).sum(axis=-1)  # (T, P)
@@ -268,9 +274,10 @@ def iou_matrix(boxes: Floats, others: Floats) -> F64:
 
 
 def match(similar: F64, least: float) -> tuple[Ints, Ints]:
-    """Pair rows with columns of similar (T, P) so that what pairs have above `least` is the most.
+    """Match rows and columns of similar (T, P), each at most once.
 
-    Returns the rows and the columns (M,) of the pairs; none is as low as `least`.
+    Returns the rows and the columns (M,) of the pairs. All are above `least`, and the sum of the
+    excess over it is the greatest there is.
     """
     gains = np.maximum(similar - least, 0)
     if gains.shape[0] > gains.shape[1]:
@@ -286,8 +293,8 @@ def _areas(boxes: Floats) -> F64:
     return sides.prod(axis=-1, dtype=np.float64)
 
 
-def _started(people: People, rows: Bools, time: float) -> Tracks:
-    """Return tracks that start with some of the people."""
+def _new_tracks(people: People, rows: Bools, time: float) -> Tracks:
+    """Return unconfirmed tracks of some of the people."""
     count = int(rows.sum())
     return Tracks(
         np.full(count, -1),
@@ -312,9 +319,9 @@ def _empty_tracks(keypoints: int) -> Tracks:
     )
 
 
-def _chosen(tracks: Tracks, rows: Ints | Bools) -> Tracks:
+def _take(tracks: Tracks, rows: Ints | Bools) -> Tracks:
     return Tracks._make(array[rows] for array in tracks)
 
 
-def _joined(*parts: Tracks) -> Tracks:
+def _concatenate(*parts: Tracks) -> Tracks:
     return Tracks._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))

@@ -27,8 +27,9 @@ class Recipe(NamedTuple):
     samples: (config, persons, codec, device, augmented) -> the dataset of training samples, whose
     targets may be left to be made on the device.
     batches: (config, samples, ranks) -> the order of the samples of this process.
-    loss: (config, codec, output, batch) -> scalars by name; "loss" is what is trained, the others
-    are recorded. Nothing in it waits for a GPU.
+    loss: (config, codec, output, batch) -> scalars by name, means over the batch; "loss" is what is
+    trained, the others are recorded, shown and drawn (without a `_loss` at the end of their names).
+    Nothing in it waits for a GPU.
     predict: (config, net, codec, skeleton of the network, annotated set, boxes in its images,
     ranks, device) -> COCO result rows, by the published protocol. Several processes share the work,
     and each returns the rows of all.

@@ -15,6 +15,10 @@ from pose_train.report.published import is_multi_scale, published_row
 
 SPREAD = 8  # images at most, besides the worst
 Metrics = Sequence[Mapping[str, Any]]
+# What records of training hold and the named charts show, or nobody wants to see; whatever else a
+# recipe records gets a chart of its own.
+DRAWN = {"kind", "epoch", "step", "lr", "images_per_s", "data_share", "seconds"}
+DRAWN |= {"loss", "heatmap_loss", "push_loss", "pull_loss"}
 
 
 def write_report(
@@ -88,6 +92,8 @@ def _charts(metrics: Metrics) -> dict[str, tuple[str, dict[str, list[tuple[float
         "lr": ("learning rate", {"": line(train, "lr")}),
         "speed": ("images per second", {"": line(train, "images_per_s")}),
     }
+    others = sorted({key for record in train for key in record} - DRAWN)
+    charts |= {key: (key.replace("_", " "), {"": line(train, key)}) for key in others}
     present = {
         name: (title, {label: points for label, points in series.items() if points})
         for name, (title, series) in charts.items()
