@@ -285,7 +285,7 @@ def _session(path: Path, device: str, threads: int | None) -> Any:
     providers = providers_of(device)
     session = open_session(path, providers, threads)
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    if device != "auto" and first not in session.getproviders_of():
+    if device != "auto" and first not in session.get_providers():
         raise ConfigError(
             f"onnxruntime has {first}, but it does not start: are its libraries installed?"
         )
