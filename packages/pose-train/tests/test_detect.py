@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -561,9 +562,12 @@ def test_models_of_the_hub_come_from_its_cache(
     (folder / "refs/main").write_text("a" * 40)
     shutil.copytree(folders["RT-DETR v2"], folder / "snapshots" / ("a" * 40))
     expected = load_detector(folders["RT-DETR v2"], score=0, nms=1)(image)
+    asked = Mock(wraps=hub.snapshot_download)
+    monkeypatch.setattr(hub, "snapshot_download", asked)
     for name in ("somebody/detector", "hf://somebody/detector", f"somebody/detector@{'a' * 40}"):
-        found = load_detector(name, score=0, nms=1)(image)
+        found = load_detector(name, score=0, nms=1, download=True)(image)
         np.testing.assert_array_equal(found, expected)
+    assert [call.kwargs["local_files_only"] for call in asked.call_args_list] == [True] * 3
     (folder / "snapshots" / ("a" * 40) / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=missing):
         load_detector("somebody/detector")

@@ -183,18 +183,22 @@ def model_folder(source: str, download: bool) -> Path:
             "Face hub (USER/NAME)"
         )
     is_offline = os.environ.get("POSE_OFFLINE") == "1"
-    reason = "the hub does not have all of them"
-    try:
-        found = snapshot_download(
-            named[1],
-            revision=named[2],
-            allow_patterns=list(FILES),
-            local_files_only=is_offline or not download,
-        )
+    reason = ""
+    # The cache first: the hub is not asked for what is there.
+    for only_local in (True, False) if download and not is_offline else (True,):
+        try:
+            found = snapshot_download(
+                named[1],
+                revision=named[2],
+                allow_patterns=list(FILES),
+                local_files_only=only_local,
+            )
+        except (OSError, ValueError) as error:  # not found, no network, no access, no valid name
+            reason = " ".join(str(error).split())[:300]
+            continue
         if all(any(Path(found).glob(each)) for each in FILES):
             return Path(found)
-    except (OSError, ValueError) as error:  # not found, no network, no access, no valid name
-        reason = " ".join(str(error).split())[:300]
+        reason = "the hub does not have all of them"
     missing = (
         f"detector {source} is no folder, and the Hugging Face cache {constants.HF_HUB_CACHE} does "
         f"not hold its {', '.join(FILES)}"
