@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -261,7 +262,7 @@ def test_onnx_files_that_are_not_understood(
     shape: Sequence[int | str], options: Mapping[str, Any], tmp_path: Path
 ) -> None:
     path = save_onnx(tmp_path / "net.onnx", shape, **options)
-    message = r"is no detector that is understood: its inputs are image tensor\(float\) .* Expected"
+    message = r"cannot be used as a detector: its inputs are image tensor\(float\) .* Expected"
     with pytest.raises(RunError, match=message):
         load_detector(path)
     with pytest.raises(RunError, match=r"gone\.onnx: there is no such file"):
@@ -513,7 +514,9 @@ def test_models_that_cannot_be_used_are_named(
     weights = load_file(folder / "model.safetensors")
     del weights["class_labels_classifier.bias"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(RunError, match=r"lacks class_labels_classifier\.bias and 0 other weights"):
+    with pytest.raises(
+        RunError, match=r"detector: class_labels_classifier\.bias and 0 other weights are missing"
+    ):
         load_detector(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(
@@ -544,11 +547,13 @@ def test_models_of_the_hub_come_from_its_cache(
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
     folder = tmp_path / "models--somebody--detector"
-    missing = rf"somebody/detector is neither a folder nor, .* cache {tmp_path}"
+    missing = (
+        rf"somebody/detector is no folder, .* cache {tmp_path} does not hold its config\.json, .*s"
+    )
     for download, offline, reason in (
-        (False, "", r": `hf download somebody/detector` puts it there .*--boxes FILE"),
-        (True, "1", ", and POSE_OFFLINE=1 forbids to download it$"),
-        (True, "", ", and it cannot be downloaded: "),
+        (False, "", r": `hf download somebody/detector` fetches them .*--boxes FILE"),
+        (True, "1", ", and POSE_OFFLINE=1 forbids to download them$"),
+        (True, "", ", and they cannot be downloaded: "),
     ):
         monkeypatch.setenv("POSE_OFFLINE", offline)
         with pytest.raises(ConfigError, match=missing + reason):
@@ -557,9 +562,12 @@ def test_models_of_the_hub_come_from_its_cache(
     (folder / "refs/main").write_text("a" * 40)
     shutil.copytree(folders["RT-DETR v2"], folder / "snapshots" / ("a" * 40))
     expected = load_detector(folders["RT-DETR v2"], score=0, nms=1)(image)
+    asked = Mock(wraps=hub.snapshot_download)
+    monkeypatch.setattr(hub, "snapshot_download", asked)
     for name in ("somebody/detector", "hf://somebody/detector", f"somebody/detector@{'a' * 40}"):
-        found = load_detector(name, score=0, nms=1)(image)
+        found = load_detector(name, score=0, nms=1, download=True)(image)
         np.testing.assert_array_equal(found, expected)
+    assert [call.kwargs["local_files_only"] for call in asked.call_args_list] == [True] * 3
     (folder / "snapshots" / ("a" * 40) / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=missing):
         load_detector("somebody/detector")

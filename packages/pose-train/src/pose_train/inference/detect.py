@@ -1,4 +1,4 @@
-"""Images to the boxes of their people: detectors for top-down networks.
+"""Detectors: from an image to the boxes of its people, for top-down networks.
 
 A detector is a function from a BGR image (H, W, 3) uint8 to boxes (P, 5): x1, y1, x2, y2 in pixels
 of the image, score. `load_detector` makes one of a model of transformers or torchvision, of an ONNX
@@ -83,11 +83,11 @@ def _detect(
     download: bool,
     threads: int | None,
 ) -> Detect:
-    """Return what finds all boxes of the classes, whatever their scores; arguments as above."""
+    """Return a function that finds all boxes of the classes, before any are left out."""
     if not isinstance(source, str | Path):
         if not callable(source):
             raise TypeError(
-                "a detector must be a folder, an ONNX file, a name of the Hugging Face hub, a "
+                "a detector must be a folder, an ONNX file, a model of the Hugging Face hub, a "
                 f"module or a function, got {type(source).__name__}"
             )
         of_callable = _of_module if is_module(source) else _of_function
@@ -115,7 +115,8 @@ def choose_boxes(
     """
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise RunError(
-            "the detector returns NaN or infinite numbers: are its weights, or are 16 bits too few?"
+            "the detector returns NaN or infinite numbers: its weights hold some, or 16 bits are "
+            "too few for it"
         )
     boxes = boxes.clip(0, size * 2)
     is_kept = (scores >= min_score) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
@@ -125,7 +126,10 @@ def choose_boxes(
 
 
 def box_nms(boxes: Floats, max_iou: float) -> list[int]:
-    """Return which of boxes (N, 4) xyxy, best first, overlap no better one by more than max_iou."""
+    """Return the indices that greedy NMS keeps of boxes (N, 4) xyxy, best first.
+
+    A box is kept if its IoU with every box kept before it is max_iou or less.
+    """
     kept, rest = [], np.arange(len(boxes))
     while len(rest):
         best, rest = rest[0], rest[1:]
@@ -145,10 +149,10 @@ def iou(box: Floats, boxes: Floats) -> Floats:
 def class_ids(
     classes: Classes, names: Mapping[int, str], source: str, *, is_named: bool = True
 ) -> list[int]:
-    """Return the numbers of classes by names (in any case) or numbers.
+    """Return the numbers of classes that are given by name, in any case, or by number.
 
-    names: of the classes of a source. is_named: these are all that there are; else other numbers
-    are taken as they are. Raises ConfigError.
+    names: of the source's classes. is_named: it has no others; without, other numbers are taken as
+    they are. Raises ConfigError.
     """
     number_of = {name.casefold(): number for number, name in names.items()}
     chosen = []
@@ -181,7 +185,7 @@ def _of_function(function: Detector, classes: Classes) -> Detect:
 
 
 def _of_module(module: Any, classes: Classes) -> Detect:
-    """Return what runs a module with the interface of torchvision's detection models."""
+    """Return a function that runs a module with the interface of torchvision's detection models."""
     import torch
 
     name, keys = type(module).__name__, ("boxes", "labels", "scores")
@@ -210,7 +214,7 @@ def _of_module(module: Any, classes: Classes) -> Detect:
 def _of_transformers(
     source: str, device: str, classes: Classes, download: bool, threads: int | None
 ) -> Detect:
-    """Return what runs a model of transformers: a folder, or a name on the Hugging Face hub."""
+    """Return a function that runs a model of transformers; source: a folder, or USER/NAME."""
     if importlib.util.find_spec("transformers") is None:
         raise ConfigError(
             f"detector {source} needs transformers: pip install 'pose-train[detect]', or give "
@@ -229,7 +233,7 @@ def _of_transformers(
 
 
 def _of_onnx(path: Path, device: str, classes: Classes, threads: int | None) -> Detect:
-    """Return what runs an ONNX file with outputs `boxes`, `scores` and perhaps `labels`.
+    """Return a function that runs an ONNX file with outputs `boxes`, `scores` and perhaps `labels`.
 
     Of one image: boxes (N, 4) xyxy or (1, N, 4), scores and labels (N,) or (1, N). Its input of
     floats is RGB in 0..1, (3, H, W) or (1, 3, H, W); images are resized to H and W if these are
@@ -281,7 +285,7 @@ def _session(path: Path, device: str, threads: int | None) -> Any:
     providers = providers_of(device)
     session = open_session(path, providers, threads)
     first = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    if device != "auto" and first not in session.getproviders_of():
+    if device != "auto" and first not in session.get_providers():
         raise ConfigError(
             f"onnxruntime has {first}, but it does not start: are its libraries installed?"
         )
@@ -303,7 +307,7 @@ class _OnnxForm(NamedTuple):
 
 
 def _onnx_form(path: Path, session: Any) -> _OnnxForm:
-    """Return the form of an ONNX detector; raises RunError for one that is not understood."""
+    """Return the form of an ONNX detector; raises RunError for any but the two of `_of_onnx`."""
     inputs = {each.name: each for each in session.get_inputs()}
     sizes = inputs.pop(SIZES, None)
     outputs = [each.name for each in session.get_outputs()]
@@ -321,7 +325,7 @@ def _onnx_form(path: Path, session: Any) -> _OnnxForm:
             return _OnnxForm(image.name, FLOATS[image.type], bool(batch), size, sizes_type)
     described = ", ".join(f"{each.name} {each.type} {each.shape}" for each in session.get_inputs())
     raise RunError(
-        f"{path} is no detector that is understood: its inputs are {described}, its outputs "
+        f"{path} cannot be used as a detector: its inputs are {described}, its outputs "
         f"{', '.join(outputs)}. Expected are RGB floats (3, H, W) or (1, 3, H, W), perhaps "
         f"{SIZES}, with which H and W must be fixed, and outputs boxes, scores and perhaps labels, "
         "as torchvision, RT-DETR and D-FINE export them"

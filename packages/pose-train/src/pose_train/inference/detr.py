@@ -1,6 +1,7 @@
-"""RT-DETR, D-FINE, DETR and their like, by transformers: image -> boxes and scores of all classes.
+"""RT-DETR, D-FINE, DETR and similar models of transformers: image -> boxes and their scores.
 
-Images are prepared and outputs read here: transformers' own image processors need torchvision.
+Images are prepared and outputs decoded here: transformers' own image processors need torchvision
+or PIL.
 """
 
 import json
@@ -31,10 +32,11 @@ MODES = {2: "bilinear", 3: "bicubic"}  # by the numbers that PIL has for them
 def load_detr(
     folder: Path, device: str = "auto", threads: int | None = None
 ) -> tuple[Detr, dict[int, str]]:
-    """Load a model of `AutoModelForObjectDetection`; return what runs it, and its classes' names.
+    """Load a model of `AutoModelForObjectDetection`; return a function that runs it.
 
-    device: as in `load_trained`. threads: of torch on a CPU; None leaves them as they are. Raises
-    ConfigError for a device that is missing, RunError for a folder that cannot be used.
+    Returns also the names of its classes. device: as in `load_trained`. threads: of torch on a CPU;
+    None leaves them as they are. Raises ConfigError for a device that is missing, RunError for a
+    folder that cannot be used.
     """
     preparation = read_preparation(folder / PREPROCESSING)
     model = _load_model(folder).to(find_device(device, 0))
@@ -78,8 +80,8 @@ def _load_model(folder: Path) -> Any:
         ) from error
     if missing := sorted(info["missing_keys"]):
         raise RunError(
-            f"{folder} is of no trained detector: it lacks {missing[0]} and {len(missing) - 1} "
-            "other weights"
+            f"{folder} holds no trained detector: {missing[0]} and {len(missing) - 1} other "
+            "weights are missing"
         )
     return model.float().eval()
 
@@ -181,27 +183,31 @@ def model_folder(source: str, download: bool) -> Path:
             "Face hub (USER/NAME)"
         )
     is_offline = os.environ.get("POSE_OFFLINE") == "1"
-    reason = "the hub has not all of them"
-    try:
-        found = snapshot_download(
-            named[1],
-            revision=named[2],
-            allow_patterns=list(FILES),
-            local_files_only=is_offline or not download,
-        )
+    reason = ""
+    # The cache first: the hub is not asked for what is there.
+    for only_local in (True, False) if download and not is_offline else (True,):
+        try:
+            found = snapshot_download(
+                named[1],
+                revision=named[2],
+                allow_patterns=list(FILES),
+                local_files_only=only_local,
+            )
+        except (OSError, ValueError) as error:  # not found, no network, no access, no valid name
+            reason = " ".join(str(error).split())[:300]
+            continue
         if all(any(Path(found).glob(each)) for each in FILES):
             return Path(found)
-    except (OSError, ValueError) as error:  # not found, no network, no access, no valid name
-        reason = " ".join(str(error).split())[:300]
+        reason = "the hub does not have all of them"
     missing = (
-        f"detector {source} is neither a folder nor, with {', '.join(FILES)}, in the Hugging Face "
-        f"cache {constants.HF_HUB_CACHE}"
+        f"detector {source} is no folder, and the Hugging Face cache {constants.HF_HUB_CACHE} does "
+        f"not hold its {', '.join(FILES)}"
     )
     if not download:
         raise ConfigError(
-            f"{missing}: `hf download {named[1]}` puts it there (in Python, download=True); or "
+            f"{missing}: `hf download {named[1]}` fetches them (in Python, download=True); or "
             "give boxes of people (--boxes FILE)"
         )
     if is_offline:
-        raise ConfigError(f"{missing}, and POSE_OFFLINE=1 forbids to download it")
-    raise ConfigError(f"{missing}, and it cannot be downloaded: {reason}")
+        raise ConfigError(f"{missing}, and POSE_OFFLINE=1 forbids to download them")
+    raise ConfigError(f"{missing}, and they cannot be downloaded: {reason}")

@@ -64,7 +64,7 @@ def load_onnx(
         )
     notes = []
     first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
-    if first not in session.getproviders_of():  # onnxruntime goes on with the CPU, and only logs it
+    if first not in session.get_providers():  # onnxruntime goes on with the CPU, and only logs it
         if device != "auto" or providers is not None:
             raise ConfigError(
                 f"onnxruntime has {first}, but it does not start: are its libraries installed?"
@@ -83,7 +83,7 @@ def providers_of(device: str) -> list[str | tuple[str, Any]]:
     """Return the providers of a device; raises ConfigError for one that is not there."""
     import onnxruntime
 
-    available = onnxruntime.get_availableproviders_of()
+    available = onnxruntime.get_available_providers()
     name, _, number = device.partition(":")
     if name == "auto":
         name = "cuda" if DEVICES["cuda"].name in available else "cpu"
