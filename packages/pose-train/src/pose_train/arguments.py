@@ -33,6 +33,7 @@ def _option(*names: str, **settings: Any) -> Option:
 CONFIG = _option("config", help="a YAML file or the name of a shipped preset")
 SOURCE = _option("source", help="a run directory, a checkpoint, a preset or a YAML file")
 WEIGHTS = _option("--weights", help="checkpoint; not needed for a run directory or one itself")
+OFFLINE = _option("--offline", action="store_true", help="download nothing; same as POSE_OFFLINE=1")
 SIZE = ("W", "H")
 
 
@@ -42,7 +43,7 @@ def _overrides(example: str) -> Option:
 
 COMMANDS = {
     "run": Command(
-        "Train, evaluate and write a report.", [CONFIG, _overrides("e.g. train.epochs=5")]
+        "Train, evaluate and write a report.", [CONFIG, _overrides("e.g. train.epochs=5"), OFFLINE]
     ),
     "resume": Command(
         "Go on with a run that was stopped, as if it had not been.",
@@ -70,6 +71,7 @@ COMMANDS = {
             ),
             _option("--batch-size", type=int, help="same as eval.batch_size="),
             _option("--workers", type=int, help="same as train.num_workers="),
+            OFFLINE,
         ],
     ),
     "predict": Command(
@@ -137,6 +139,7 @@ COMMANDS = {
                 metavar="N",
                 help="on a CPU; default: as many as cores are free",
             ),
+            OFFLINE,
         ],
     ),
     "export": Command(
@@ -165,6 +168,7 @@ COMMANDS = {
                 help="weights and arithmetic of 16 bits; maps stay float32",
             ),
             _option("--opset", type=int, metavar="N", help="of ONNX; default 18"),
+            OFFLINE,
         ],
     ),
     "init": Command(
@@ -243,14 +247,16 @@ COMMANDS = {
                 "names",
                 nargs="*",
                 metavar="NAME",
-                help="fetch: download these, verify their SHA-256 prefix and print their paths",
+                help="fetch: download these, verify their SHA-256 and print their paths; "
+                "`detections`: the boxes of the published top-down tests",
             ),
             _option(
                 "--mirror",
                 action="append",
                 default=[],
                 metavar="URL",
-                help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS and the publisher",
+                help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS, the Hugging Face hub "
+                "and the publisher",
             ),
         ],
     ),

@@ -14,8 +14,8 @@ from pose_backbones import (
     find_weights,
     load_checkpoint,
     local_weights,
-    weights_folders,
 )
+from pose_backbones.weights import is_offline, may_download, not_here
 from pose_data import Persons
 from pose_train.config.schema import Config, Model
 
@@ -28,7 +28,8 @@ SMALL = 5_000_000  # parameters that they may suffice for
 def weights_file(weights: str | Path) -> Path:
     """Return the file that is meant: a file, a run directory's best or last, or one of the zoo.
 
-    A file of the zoo is verified by the SHA-256 prefix in its name. Raises CheckpointError.
+    A file of the zoo is verified by its SHA-256; on a terminal it is fetched at its first use.
+    Raises CheckpointError.
     """
     path = Path(weights)
     if path.is_dir():
@@ -36,12 +37,15 @@ def weights_file(weights: str | Path) -> Path:
     name = str(weights)
     if name not in ZOO or path.is_file():
         return path
-    if local_weights(name) is None:
-        folders = " or ".join(str(folder) for folder in weights_folders())
+    if local_weights(name) is None and not may_download():
+        advice = (
+            "name your copy"
+            if is_offline()
+            else (f"fetch it with `pose-train zoo fetch {name}`, or name your copy")
+        )
         raise CheckpointError(
-            f"{ZOO[name].file} is not in {folders}: fetch it with `pose-train zoo fetch {name}`, "
-            "or name your copy (--weights FILE; in a config, model.weights: FILE; null trains from "
-            "scratch)"
+            f"{not_here(name)}: {advice} (--weights FILE; in a config, model.weights: FILE; null "
+            "trains from scratch)"
         )
     return find_weights(name)
 
