@@ -78,9 +78,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def send_json(self, content: Any) -> None:
+    def send_json(self, content: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         body = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -128,14 +128,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             data = data[: len(data) // 3]
         self.wfile.write(data[::-1] if fault == "swapped" else data)
 
-    def info(self, _: bytes, repo: str, revision: str) -> None:
+    def info(self, _: bytes, repo: str, revision: str = "main") -> None:
         if repo not in self.server.repos:
             return self.fail(HTTPStatus.NOT_FOUND, "RepoNotFound")
         if revision not in ("main", self.server.commit_of(repo)):
             return self.fail(HTTPStatus.NOT_FOUND, "RevisionNotFound")
         files = [{"rfilename": path} for path in self.server.repos[repo]]
         sha = self.server.commit_of(repo)
-        self.send_json({"id": repo, "modelId": repo, "sha": sha, "siblings": files})
+        facts = {"id": repo, "modelId": repo, "sha": sha, "siblings": files}
+        self.send_json(facts | {"private": repo in self.server.private})
 
     def tree(self, _: bytes, repo: str, revision: str) -> None:
         files = self.server.repos[repo].items()
@@ -148,10 +149,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.fail(HTTPStatus.UNAUTHORIZED, "")
         content = json.loads(body)
         repo = f"{content['organization']}/{content['name']}"
+        url = {"url": f"{self.server.url}/{repo}"}
+        if repo in self.server.repos:
+            return self.send_json(url, HTTPStatus.CONFLICT)
         if content.get("private") or content.get("visibility") == "private":
             self.server.private.add(repo)
-        self.server.repos.setdefault(repo, {})
-        self.send_json({"url": f"{self.server.url}/{repo}", "name": repo, "id": "1"})
+        self.server.repos[repo] = {}
+        self.send_json(url)
 
     def validate(self, _: bytes) -> None:
         self.send_json({"errors": [], "warnings": []})
@@ -200,6 +204,7 @@ ROUTES = (
     (rf"/{REPO}/resolve/([^/]+)/(.+)", Handler.resolve),
     (rf"/cdn/{REPO}/(.+)", Handler.cdn),
     (rf"/api/models/{REPO}/revision/([^/]+)", Handler.info),
+    (rf"/api/models/{REPO}", Handler.info),
     (rf"/api/models/{REPO}/tree/([^/]+)", Handler.tree),
     (r"/api/repos/create", Handler.create),
     (r"/api/validate-yaml", Handler.validate),

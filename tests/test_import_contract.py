@@ -28,6 +28,7 @@ EXTRAS = {
     "pose_train/files/video.py": {"av"},
     "pose_train/commands/export.py": {"onnx"},
     "pose_train/inference/hub.py": {"huggingface_hub"},
+    "pose_train/inference/publish.py": {"huggingface_hub", "safetensors"},
     "pose_train/inference/onnx.py": {"onnxruntime"},
 }
 

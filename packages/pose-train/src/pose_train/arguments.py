@@ -31,7 +31,9 @@ def _option(*names: str, **settings: Any) -> Option:
 
 
 CONFIG = _option("config", help="a YAML file or the name of a shipped preset")
-SOURCE = _option("source", help="a run directory, a checkpoint, a preset or a YAML file")
+SOURCE = _option(
+    "source", help="a run directory, a checkpoint, hf://USER/NAME, a preset or a YAML file"
+)
 WEIGHTS = _option("--weights", help="checkpoint; not needed for a run directory or one itself")
 OFFLINE = _option("--offline", action="store_true", help="download nothing; same as POSE_OFFLINE=1")
 SIZE = ("W", "H")
@@ -55,7 +57,10 @@ COMMANDS = {
     "test": Command(
         "Evaluate a trained network by the published protocol.",
         [
-            _option("source", help="a preset, a YAML file, a run directory or a checkpoint"),
+            _option(
+                "source",
+                help="a preset, a YAML file, a run directory, a checkpoint or hf://USER/NAME",
+            ),
             _overrides("e.g. eval.boxes=gt"),
             _option("--weights", help="checkpoint to test; not needed for a run directory"),
             _option("--data-root", help="the folder laid out like COCO; same as data.root="),
@@ -79,8 +84,8 @@ COMMANDS = {
         [
             _option(
                 "source",
-                help="a run directory, a checkpoint, a preset, a YAML file, or an exported "
-                "NAME.onnx",
+                help="a run directory, a checkpoint, hf://USER/NAME, a preset, a YAML file, or an "
+                "exported NAME.onnx",
             ),
             _option(
                 "inputs",
@@ -169,6 +174,20 @@ COMMANDS = {
             ),
             _option("--opset", type=int, metavar="N", help="of ONNX; default 18"),
             OFFLINE,
+        ],
+    ),
+    "publish": Command(
+        "Upload a trained network to the Hugging Face hub, with its config and a model card.",
+        [
+            SOURCE,
+            _option("--repo", required=True, metavar="USER/NAME", help="made if there is none"),
+            WEIGHTS,
+            _option("--private", action="store_true", help="nobody else sees it"),
+            _option(
+                "--license",
+                metavar="ID",
+                help="of the weights, as the hub names it: apache-2.0, mit, cc-by-4.0 ...",
+            ),
         ],
     ),
     "init": Command(

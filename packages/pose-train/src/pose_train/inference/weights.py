@@ -20,6 +20,7 @@ from pose_data import Persons
 from pose_train.config.schema import Config, Model
 
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"  # of a run directory
+PUBLISHED = "model.safetensors"  # of a network on the Hugging Face hub
 
 FEW = 2000  # persons, of which COCO has 150,000
 SMALL = 5_000_000  # parameters that they may suffice for
@@ -51,8 +52,11 @@ def weights_file(weights: str | Path) -> Path:
 
 
 def checkpoint_of_run(run_dir: Path) -> Path:
-    """Return the best checkpoint of a run directory, else the last; raises CheckpointError."""
-    for name in (BEST, LAST):
+    """Return the best checkpoint of a run directory, else the last; of a published one, its own.
+
+    Raises CheckpointError.
+    """
+    for name in (BEST, LAST, PUBLISHED):
         if (run_dir / name).is_file():
             return run_dir / name
     raise CheckpointError(f"{run_dir} holds no checkpoint: neither {BEST} nor {LAST}")
