@@ -27,6 +27,7 @@ from pose_backbones import (
 )
 from pose_backbones.zoo import DETECTIONS
 from pose_train.__main__ import main
+from pose_train.inference.weights import weights_file
 
 ROW = "hrnet_w32_coco_256x192"
 CONTENT = bytes(range(256)) * 256  # 64 KiB
@@ -181,6 +182,18 @@ def test_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match=r"OfflineModeIsEnabled: .*HF_HUB_OFFLINE"):
         find_weights(ROW, download=True)
     assert hub.requests == []
+
+
+def test_a_row_that_is_named_is_fetched_on_a_terminal_alone(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CheckpointError, match=rf"`pose-train zoo fetch {ROW}`, or name your copy"):
+        weights_file(ROW)
+    assert hub.requests == []
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert weights_file(ROW).read_bytes() == CONTENT[::-1]
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"fetching {PLAIN}, 0.1 MB, from hf://user/wrapped/{WRAPPED}\n")
 
 
 def test_offline_names_the_file_and_every_place(

@@ -5,6 +5,7 @@ It resumes, takes tokens, mirrors (HF_ENDPOINT) and offline mode (HF_HUB_OFFLINE
 
 import errno
 import re
+from http.client import responses
 from pathlib import Path
 
 from pose_backbones.checkpoint_files import sha256
@@ -78,4 +79,4 @@ def hub_error(error: Exception) -> str:
     advice = ""
     if code in (401, 403):
         advice = ": there is none such, or you must log in, `hf auth login` or HF_TOKEN"
-    return f"HTTP {code} {response.reason_phrase}{advice}"
+    return f"HTTP {code} {responses.get(code, '')}{advice}"
