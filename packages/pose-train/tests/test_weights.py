@@ -124,7 +124,7 @@ def test_few_persons_for_a_large_network_from_scratch_are_noted(drawn_data: Path
     large, small = torch.nn.Linear(3000, 2000), torch.nn.Linear(30, 20)
     assert start_from_weights(large, config, persons)[1] == [
         f"note: {len(persons)} persons are few to train 6 million parameters from scratch, and AP "
-        "may stay near 0: start from weights, model.weights=hrnet_w32_coco_aic_merge_256x192 "
+        "may stay near 0: start from weights, model.weights=hrnet_w32_coco_256x192 "
         "model.reinit_head=true, or train a smaller network (`pose-train init --model "
         "hrnet_small`)"
     ]

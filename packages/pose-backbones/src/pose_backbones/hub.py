@@ -78,5 +78,5 @@ def hub_error(error: Exception) -> str:
     code = response.status_code
     advice = ""
     if code in (401, 403):
-        advice = ": there is none such, or you must log in, `hf auth login` or HF_TOKEN"
+        advice = ": no such repository, or you must log in with `hf auth login` or HF_TOKEN"
     return f"HTTP {code} {responses.get(code, '')}{advice}"

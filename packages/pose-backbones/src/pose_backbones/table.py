@@ -62,9 +62,12 @@ def _words(options: Mapping[str, object]) -> str:
 def describe_weights(name: str) -> str:
     """Return what is known of published weights, a line per fact."""
     weights = ZOO[name]
-    facts = {**vars(weights), "file": weights.file, "sha256_prefix": weights.sha256_prefix}
-    facts["sha256_prefix"] = weights.sha256_prefix or "unknown"
-    facts["hub"] = ", ".join(map(str, weights.hub)) or "none"
+    facts = {
+        **vars(weights),
+        "hub": ", ".join(map(str, weights.hub)) or "none",
+        "file": weights.file,
+        "sha256_prefix": weights.sha256_prefix or "unknown",
+    }
     for key in ("stats", "stats_multi_scale"):
         figures = (facts[key] or {}).items()
         facts[key] = ", ".join(f"{figure} {value:.3f}" for figure, value in figures) or "none"

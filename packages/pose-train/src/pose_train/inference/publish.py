@@ -6,7 +6,7 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
@@ -17,12 +17,14 @@ from pose_train.config.load import dump_yaml, to_yaml
 from pose_train.config.schema import AnnotationSet, Config, ConfigError, Log, RunError, Train
 from pose_train.files.write import write_text
 from pose_train.inference.hub import CONFIG, INSTALL, PREFIX, SKELETON
-from pose_train.inference.load import Trained
 from pose_train.inference.weights import PUBLISHED
+
+if TYPE_CHECKING:
+    from pose_train.inference.load import Trained
 
 
 def publish(
-    trained: Trained, repo: str, *, private: bool = False, license: str | None = None
+    trained: "Trained", repo: str, *, private: bool = False, license: str | None = None
 ) -> str:
     """Upload a network to the repository USER/NAME of the hub and return its URL.
 
@@ -56,7 +58,7 @@ def publish(
     return str(url)
 
 
-def write_network(trained: Trained, folder: Path, repo: str, license: str | None) -> None:
+def write_network(trained: "Trained", folder: Path, repo: str, license: str | None) -> None:
     """Write the files that are published into a folder; nothing in them is of this machine."""
     tensors = {n: t.detach().cpu().contiguous() for n, t in trained.net.state_dict().items()}
     save_file(tensors, folder / PUBLISHED, {"format": "pt", "pose_train": __version__})
@@ -100,7 +102,7 @@ def _relative(path: str) -> str:
     return pure.name if pure.is_absolute() or ".." in pure.parts else path
 
 
-def model_card(trained: Trained, repo: str, license: str | None) -> str:
+def model_card(trained: "Trained", repo: str, license: str | None) -> str:
     """Return the README.md of a repository: what it is, how to use it, numbers, data, licence."""
     config, skeleton = trained.config, trained.skeleton
     width, height = config.model.input_size
@@ -131,7 +133,7 @@ def model_card(trained: Trained, repo: str, license: str | None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _stats(trained: Trained) -> dict[str, float]:
+def _stats(trained: "Trained") -> dict[str, float]:
     """Return the numbers of the run's own evaluation of these weights; {} if there is none."""
     metrics = trained.weights.parent / "metrics.jsonl"
     if trained.epoch is None or not metrics.is_file():

@@ -16,6 +16,7 @@ from pose_backbones import (
     local_weights,
 )
 from pose_backbones.weights import is_offline, may_download, not_here
+from pose_backbones.zoo import HUB
 from pose_data import Persons
 from pose_train.config.schema import Config, Model
 
@@ -88,10 +89,16 @@ def start_from_weights(
 
 
 def zoo_row(model: Model) -> str | None:
-    """Return the row of the zoo with weights for a network, of several the one nearest in size."""
-    rows = [name for name, row in ZOO.items() if row.model == model.name]
+    """Return the row of the zoo with weights for a network, of several the one nearest in size.
+
+    Of several equally near, the hub's: the other publisher's server is down at times.
+    """
     area = math.prod(model.input_size)
-    return min(rows, key=lambda n: abs(math.prod(ZOO[n].input_size) - area), default=None)
+
+    def rank(name: str) -> tuple[int, bool]:
+        return abs(math.prod(ZOO[name].input_size) - area), ZOO[name].source != HUB
+
+    return min((n for n, row in ZOO.items() if row.model == model.name), key=rank, default=None)
 
 
 def settle_warp(config: Config, report: LoadReport | None) -> tuple[Config, list[str]]:
