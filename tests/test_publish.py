@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from hub_server import Hub, serve_hub
 
 from pose_backbones import CheckpointError
 from pose_data import synthesize
-from pose_train import ConfigError, Predictor, RunError
+from pose_train import RECIPES, ConfigError, Predictor, RunError
 from pose_train.__main__ import main
 from pose_train.inference.load import load_trained
 from pose_train.inference.publish import shareable
+from pose_train.inference.weights import start_from_weights
 
 # huggingface_hub's own, where it uploads.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -71,6 +73,11 @@ def test_published_and_loaded(
     assert loaded.skeleton == own.skeleton
     state = loaded.net.state_dict()
     assert all(torch.equal(state[key], value) for key, value in own.net.state_dict().items())
+    start = replace(own.config, model=replace(own.config.model, weights=f"hf://{REPO}"))
+    net = RECIPES[start.recipe].build(start, 17)[0]
+    _, notes = start_from_weights(net, start)
+    assert torch.equal(next(net.parameters()), next(own.net.parameters()))
+    assert notes[0].startswith(f"hf://{REPO}: pose-backbones: ")
     count = len(hub.requests)
     monkeypatch.setenv("POSE_OFFLINE", "1")
     assert Predictor(f"hf://{REPO}").skeleton == own.skeleton

@@ -7,11 +7,10 @@ from pose_backbones import CheckpointError
 from pose_backbones.hub import hub_error
 from pose_backbones.weights import is_offline
 from pose_train.config.schema import ConfigError
-from pose_train.inference.weights import PUBLISHED
 
 PREFIX = "hf://"
 # What a published network consists of, besides its model card.
-CONFIG, SKELETON = "config.yaml", "skeleton.json"
+CONFIG, SKELETON, PUBLISHED = "config.yaml", "skeleton.json", "model.safetensors"
 INSTALL = "huggingface_hub is not installed: pip install 'pose-train[hub]'"
 
 

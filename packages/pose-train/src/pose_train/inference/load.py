@@ -25,9 +25,9 @@ from pose_train.config.schema import Config, ConfigError, Data
 from pose_train.distributed import Ranks, find_device
 from pose_train.inference.evaluate import Rows
 from pose_train.inference.forward import AMP, torch_backend
-from pose_train.inference.hub import PREFIX, SKELETON, fetch_network
+from pose_train.inference.hub import PREFIX, PUBLISHED, SKELETON, fetch_network
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
-from pose_train.inference.weights import BEST, LAST, PUBLISHED, settle_warp, weights_file
+from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import check_images, load_boxes, load_main
 

@@ -19,9 +19,9 @@ from pose_backbones.weights import is_offline, may_download, not_here
 from pose_backbones.zoo import HUB
 from pose_data import Persons
 from pose_train.config.schema import Config, Model
+from pose_train.inference.hub import PREFIX, PUBLISHED, fetch_network
 
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"  # of a run directory
-PUBLISHED = "model.safetensors"  # of a network on the Hugging Face hub
 
 FEW = 2000  # persons, of which COCO has 150,000
 SMALL = 5_000_000  # parameters that they may suffice for
@@ -30,9 +30,11 @@ SMALL = 5_000_000  # parameters that they may suffice for
 def weights_file(weights: str | Path) -> Path:
     """Return the file that is meant: a file, a run directory's best or last, or one of the zoo.
 
-    A file of the zoo is verified by its SHA-256; on a terminal it is fetched at its first use.
-    Raises CheckpointError.
+    Or that of hf://USER/NAME. A file of the zoo is verified by its SHA-256; on a terminal it is
+    fetched at its first use. Raises CheckpointError.
     """
+    if str(weights).startswith(PREFIX):
+        return fetch_network(str(weights)) / PUBLISHED
     path = Path(weights)
     if path.is_dir():
         return checkpoint_of_run(path)
