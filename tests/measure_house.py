@@ -145,7 +145,7 @@ def sample_walk(folder: Path) -> Walk:
     config, cpu = load_config("demo", TINY), torch.device("cpu")
     assert config.data.synthetic is not None
     draw_images(config.data.synthetic, folder / "data", config.seed)
-    persons = load_sets(config.data, config.eval, folder / "data", config.recipe).train
+    persons = load_sets(config.data, config.eval, folder / "data", "persons").train
     recipe = RECIPES[config.recipe]
     net, codec = recipe.build(config, persons.skeleton.num_keypoints)
     samples = recipe.samples(config, persons, codec, cpu, True)

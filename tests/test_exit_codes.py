@@ -1,6 +1,8 @@
 """Exit codes mean one thing everywhere: 0 done, 1 the data failed, 2 bad usage, 3 a gate failed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,15 @@ def test_exit_codes(
     printed = capsys.readouterr()
     assert found == code, printed.err
     assert "Traceback" not in printed.err
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    """As with `pose-train zoo | head -0`: no traceback."""
+    command = [sys.executable, "-m", "pose_train", "zoo"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr is not None
+    with process.stderr as errors:
+        assert errors.read() == b""

@@ -16,7 +16,6 @@ import numpy as np
 from pose_data.images.decode import start_worker
 from pose_data.samples.pixels import (
     PIXELS,
-    Hole,
     PixelParams,
     change_pixels,
     sample_pixels,
@@ -48,7 +47,7 @@ def main() -> None:
         "blur, sigma 1.5": PixelParams(blur=(11, 1.5)),
         "blur, sigma 3": PixelParams(blur=(21, 3.0)),
         "noise": PixelParams(noise=(25.0, 1)),
-        "erase, three boxes": PixelParams(holes=(Hole(0.1, 0.1, 0.2, 0.2),) * 3),
+        "erase, three boxes": PixelParams(holes=((0.1, 0.1, 0.2, 0.2),) * 3),
         "nothing": PixelParams(),
     }
     settings: dict[str, Any] = {name: cls() for name, cls in PIXELS.items()}

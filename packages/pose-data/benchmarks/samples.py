@@ -132,7 +132,7 @@ def enlarged(persons: Persons, folder: Path, zoom: int) -> Persons:
         cv2.imwrite(str(folder / names[row]), large, [cv2.IMWRITE_JPEG_QUALITY, 92])
     return replace(
         persons,
-        image_dir=folder,
+        image_folder=folder,
         image_sizes=persons.image_sizes * zoom,
         bbox_xyxy=persons.bbox_xyxy * zoom,
         keypoints=persons.keypoints * zoom,

@@ -76,7 +76,7 @@ def parsed(path: Path) -> Page:
 def test_stats(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     persons = load_coco(*train(data))
     found = statistics(persons)
-    assert found.joints.sum(axis=1).tolist() == [len(persons)] * 17
+    assert found.counts.sum(axis=1).tolist() == [len(persons)] * 17
     assert found.per_image.sum() == len(persons)
     assert main(["stats", *train(data), "-o", str(tmp_path / "new" / "stats.html")]) == 0
     text = capsys.readouterr().out

@@ -182,7 +182,7 @@ def test_bad_deeplabcut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     file.write_text(head + "labeled-data/m1/img009.png,5,5\n")
     assert "cannot read image" in refused(capsys, file, new)
     file.write_text("scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n")
-    assert "no table of labels" in refused(capsys, file, new)
+    assert "not a table of labels" in refused(capsys, file, new)
     file.with_suffix(".h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert "writes a .csv beside it" in refused(capsys, file.with_suffix(".h5"), new)
 
@@ -312,7 +312,7 @@ def test_what_convert_does_not_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "coco.json").write_text('{"images": [], "annotations": []}')
     error = refused(capsys, tmp_path / "coco.json", tmp_path / "new.json")
     assert (
-        "is of no known form, or holds none; convert reads yolo, cvat, deeplabcut, labelme, aic"
+        "has no known format, or no such files; convert reads yolo, cvat, deeplabcut, labelme, aic"
         in error
     )
     with pytest.raises(SystemExit) as caught:

@@ -100,7 +100,7 @@ def test_yolo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (first["num_keypoints"], first["iscrowd"], second["image_id"]) == (2, 0, 3)
     (category,) = content["categories"]
     assert (category["name"], category["keypoints"]) == ("tiger", ["nose", "left_ear", "right_ear"])
-    assert "2 exact doubles dropped" in printed
+    assert "2 exact duplicates dropped" in printed
     assert f"relative to {tmp_path / 'images'}" in printed
     only = converted(tmp_path, tmp_path / "images/val", "--split", "val")
     assert [image["file_name"] for image in only["images"]] == ["c.jpg"]

@@ -8,7 +8,7 @@ import pytest
 
 from pose_data import load_coco
 from pose_data.__main__ import main
-from pose_data.fix import fixed
+from pose_data.fix import repair
 
 POINTS = [310, 95, 2, 330, 80, 1, 0, 0, 0]
 
@@ -70,7 +70,7 @@ def test_ids(tmp_path: Path) -> None:
         image(True, "f.jpg"),
     ]
     rows = [row(i, image_id) for i, image_id in ((4, "a"), (4, 12), (None, "7"), ("x", 2**70))]
-    result, done = fixed(content(images, rows))
+    result, done = repair(content(images, rows))
     assert [i["id"] for i in result["images"]] == [13, 12, 7, 14, 15, 16]
     assert [a["image_id"] for a in result["annotations"]] == [13, 12, 7, 15]
     assert [a["id"] for a in result["annotations"]] == [5, 4, 6, 7]
@@ -85,7 +85,7 @@ def test_images_listed_twice() -> None:
         image(2, "c.jpg"),
     ]
     rows = [row(1, 1), row(2, 2), row(3, 3, keypoints=[5, 6, 2, 7, 8, 2, 0, 0, 0]), row(4, 9)]
-    result, done = fixed(content(images, rows))
+    result, done = repair(content(images, rows))
     assert [(i["id"], i["file_name"]) for i in result["images"]] == [
         (1, "a.jpg"),
         (3, "b.jpg"),  # of equal ids the last counts, as for pycocotools
@@ -101,7 +101,7 @@ def test_what_is_missing_is_derived() -> None:
     nulls = row(9, keypoints=None, bbox=None, area=None, iscrowd=None, num_keypoints=None)
     wrong = row(10, num_keypoints=-1, area=None, keypoints=[1, 2, 2] * 3, bbox=[])
     odd = row(11, keypoints=["a"] * 9)
-    result, done = fixed(content([image(1)], [bare, nulls, wrong, odd]))
+    result, done = repair(content([image(1)], [bare, nulls, wrong, odd]))
     first, second, third, fourth = result["annotations"]
     assert first["bbox"] == [308, 78.5, 24, 18]  # the extent, a tenth wider on each side
     assert first["area"] == pytest.approx(0.53 * 24 * 18)
@@ -109,7 +109,7 @@ def test_what_is_missing_is_derived() -> None:
     assert (second["keypoints"], second["bbox"], second["area"]) == ([0] * 9, [0, 0, 0, 0], 0)
     assert (third["num_keypoints"], third["bbox"]) == (3, [1, 2, 0, 0])
     assert fourth["keypoints"] == ["a"] * 9
-    assert done["annotations left alone: keypoints are no x, y, v (see `pose-data check`)"] == 1
+    assert done["annotations left alone: keypoints are not x, y, v (see `pose-data check`)"] == 1
     assert done["boxes derived from the keypoints"] == 3
     assert done["of them without a size: one keypoint"] == 1
 
@@ -124,19 +124,19 @@ def test_doubles_and_categories() -> None:
     links = [[1, 2], [2, 2], [3, 4], "x", [1, 3, 2]]
     whole = content([image(1), image(2)], rows)
     whole["categories"][0]["skeleton"] = links
-    result, done = fixed(whole)
+    result, done = repair(whole)
     assert [a["id"] for a in result["annotations"]] == [1, 6, 7, 8]
-    assert done["exact doubles dropped"] == 4
+    assert done["exact duplicates dropped"] == 4
     assert done["annotations of unknown images or categories dropped"] == 1
     assert result["categories"][0]["skeleton"] == [[1, 2]]
     assert done["wrong skeleton links dropped"] == 4
     whole["categories"][0]["skeleton"] = [[0, 1], [0, 2]]
-    assert fixed(whole)[0]["categories"][0]["skeleton"] == [[1, 2], [1, 3]]
+    assert repair(whole)[0]["categories"][0]["skeleton"] == [[1, 2], [1, 3]]
     whole["categories"] = [{"name": "mouse", "keypoints": ["a", "b", "c"]}]
     whole["annotations"] = [row(1, category_id=3)]
-    assert fixed(whole)[0]["categories"][0]["id"] == 3
+    assert repair(whole)[0]["categories"][0]["id"] == 3
     del whole["categories"]
-    assert fixed(whole)[0]["annotations"] == whole["annotations"]
+    assert repair(whole)[0]["annotations"] == whole["annotations"]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_cut_off_packed_file(tmp_path: Path) -> None:
         ({"iscrowd": 1, "segmentation": {"size": [60, 100], "counts": [5]}}, "add up to 5"),
         ({"iscrowd": 1, "segmentation": {"size": [6, 10], "counts": [60]}}, "6 x 10, the"),
         ({"iscrowd": 1, "segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "has a polygon with an odd"),
-        ({"iscrowd": 1, "segmentation": [[1, 2, 3, 4, 5, "x"]]}, "no number up to"),
+        ({"iscrowd": 1, "segmentation": [[1, 2, 3, 4, 5, "x"]]}, "not numbers up to"),
         ({"iscrowd": 1, "segmentation": 3}, "segmentation must be"),
     ],
 )

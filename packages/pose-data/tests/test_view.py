@@ -7,7 +7,7 @@ import pytest
 from pose_data import COCO, DatasetError, Skeleton, draw_people
 from pose_data.view.draw import SIDES, bgr, legend, sides, write_text
 from pose_data.view.gallery import Shown, sheet
-from pose_data.view.svg import stacked_bars
+from pose_data.view.page import stacked_bars
 
 ODD = Skeleton("odd", ("top", "ear_l", "ear_r"), ((1, 2),), ((0, 1),), (), (), (0.1, 0.1, 0.1))
 

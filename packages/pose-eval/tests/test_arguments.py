@@ -20,20 +20,20 @@ Codes = Callable[[Report], set[str]]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sigmas": [0.1] * 3}, "17 joints but there are 3 sigmas"),
+        ({"sigmas": [0.1] * 3}, "17 keypoints but there are 3 sigmas"),
         ({"sigmas": [0.1] * 16 + [0]}, "sigma 16 must be a finite number above 0, got 0"),
         ({"sigmas": [0.1] * 16 + [-1]}, "sigma 16 must be a finite number above 0, got -1"),
         ({"sigmas": [0.1] * 16 + [NAN]}, "sigma 16 must be a finite number above 0, got nan"),
         ({"sigmas": [0.1] * 16 + ["x"]}, "sigma 16 must be a finite number above 0, got 'x'"),
         ({"sigmas": []}, "the list is empty"),
         ({"sigmas": "cocoo"}, "did you mean coco?"),
-        ({"sigmas": "crowdpose"}, "17 joints but there are 14 sigmas"),
+        ({"sigmas": "crowdpose"}, "17 keypoints but there are 14 sigmas"),
         ({"protocol": "xtcoc"}, "did you mean xtcoco?"),
         ({"area": "box"}, "area must be one of ann, bbox"),
         ({"max_dets": 0}, "max_dets must be a whole number above 0, got 0"),
-        ({"joints": "joint3,joint99"}, "there is no joint 'joint99'"),
-        ({"joints": "15-17"}, "joint 17 does not exist: there are 17"),
-        ({"joints": "1,1"}, "name a joint twice"),
+        ({"joints": "joint3,joint99"}, "there is no keypoint 'joint99'"),
+        ({"joints": "15-17"}, "keypoint 17 does not exist: there are 17"),
+        ({"joints": "1,1"}, "name a keypoint twice"),
         ({"oks": "0.5:0.9"}, "OKS thresholds must be FIRST:LAST:STEP"),
         ({"oks": [0.5, 1.5]}, "must lie above 0 and at most at 1"),
         ({"oks": [0.9, 0.5]}, "must rise"),
@@ -70,7 +70,7 @@ def test_sigmas_from_a_file(tmp_path: Path, small_set: Set, codes: Codes) -> Non
     (tmp_path / "sigmas.json").write_text(json.dumps(by_joint))
     assert evaluate(rows, gt, sigmas=str(tmp_path)).stats == wanted
     del by_joint[names[3]]
-    with pytest.raises(SettingsError, match=f"no sigma for joint '{names[3]}' of category"):
+    with pytest.raises(SettingsError, match=f"no sigma for keypoint '{names[3]}' of category"):
         evaluate(rows, gt, sigmas=by_joint)
     for text, message in (("a b", "is not a list of numbers"), ("3", "must be a list of numbers")):
         file.write_text(text)

@@ -97,7 +97,7 @@ BAD = [
     ("val.json: bbox must be an array (8, 4), got shape (8, 3)", "shape"),
     ("val.json: area has 7 rows, keypoints has 8", "rows"),
     ("val.json: keypoints must be an array (M, K, 3), got shape (8, 17, 2)", "two"),
-    ("val.json: keypoints has 16 joints, the ground truth has 17", "joints"),
+    ("val.json: keypoints has 16 keypoints, the ground truth has 17", "joints"),
     ("val.json: id must be integers, got an array of bool", "bool"),
     ("val.json: area must be numbers, got an array of <U1", "text"),
     ("val.json has no array images", "no images"),
@@ -159,7 +159,9 @@ def test_results_as_arrays(random_set: Callable[..., Any]) -> None:
         evaluator.add(arrays | {"score": [0.5, 0.5]})
     with pytest.raises(ResultsError, match=r"results row 0 .*image_id 5 is not in ground truth"):
         evaluator.add(arrays | {"image_id": np.full(len(rows), 5)})
-    with pytest.raises(ResultsError, match="16 joints, the ground truth has 17; --joints 0-15 eva"):
+    with pytest.raises(
+        ResultsError, match="16 keypoints, the ground truth has 17; --joints 0-15 eva"
+    ):
         evaluator.add(arrays | {"keypoints": arrays["keypoints"][:, :16]})
     arrays["keypoints"][4, 2, 0] = np.nan
     with pytest.raises(ResultsError, match=r"keypoints\[4, 2, 0\] must be a finite number, got na"):

@@ -63,7 +63,7 @@ BAD_ANNOTATIONS = [
     (put("bbox", [1, 2, 3, None]), "bbox[3] must be a finite number, got null"),
     (put("bbox", [1, 2, 3, "4"]), 'bbox[3] must be a finite number, got "4"'),
     (put("bbox", {}), "bbox must be a list of numbers, got an object"),
-    (put("keypoints", [1] * 48), "keypoints has 48 numbers, the ground truth has 17 joints"),
+    (put("keypoints", [1] * 48), "keypoints has 48 numbers, the ground truth has 17 keypoints"),
     (put("keypoints", "1"), 'keypoints must be a list of numbers, got "1"'),
     (put_keypoint(None), "keypoints[4] must be a finite number, got null"),
     (put_keypoint(NAN), "keypoints[4] must be a finite number, got nan"),
@@ -123,7 +123,10 @@ BAD_GT: list[tuple[str, Callable[[Content], Any]]] = [
     ("category 1 must be an object with an id", lambda gt: gt["categories"].append(3)),
     ("has no category_id, and there are 2 categories", two_categories),
     *(
-        ("keypoints must be a list of joint names", lambda gt, v=v: gt["categories"][0].update(v))
+        (
+            "keypoints must be a list of keypoint names",
+            lambda gt, v=v: gt["categories"][0].update(v),
+        )
         for v in ({"keypoints": 3}, {"keypoints": "nose"}, {"keypoints": [1]}, {"keypoints": {}})
     ),
     ("annotation 8: must be an object, got 3", lambda gt: gt["annotations"].append(3)),
@@ -219,14 +222,14 @@ def test_a_category_with_other_joints_has_its_own_sigmas(small_set: Set, base: S
     arrow["keypoints"] = [10, 10, 2, 20, 20, 2, 30, 30, 2]
     gt["annotations"].append(arrow)
     rows.append({**rows[0], "category_id": 2, "keypoints": arrow["keypoints"]})
-    with pytest.raises(SettingsError, match="category 'arrow' of the ground truth has 3 joints"):
+    with pytest.raises(SettingsError, match="category 'arrow' of the ground truth has 3 keypoints"):
         evaluate(rows, gt)
     report = evaluate(rows, gt, sigmas={"person": "coco", "arrow": [0.1, 0.1, 0.1]})
     person, arrow_ap = base["AP"], 1.0
     assert person is not None
     assert report.stats["AP"] == pytest.approx((person + arrow_ap) / 2)
     rows[-1]["keypoints"] = rows[0]["keypoints"]
-    with pytest.raises(ResultsError, match="keypoints has 51 numbers, the ground truth has 3 join"):
+    with pytest.raises(ResultsError, match="keypoints has 51 numbers, the ground truth has 3 keyp"):
         evaluate(rows, gt, sigmas={"person": "coco", "arrow": [0.1, 0.1, 0.1]})
 
 

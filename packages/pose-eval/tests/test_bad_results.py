@@ -43,8 +43,14 @@ def put_keypoint(value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 BAD_ROWS = [
-    (put("keypoints", [1.0] * 48), "keypoints has 48 numbers, the ground truth has 17 joints (51"),
-    (put("keypoints", [1.0] * 54), "keypoints has 54 numbers, the ground truth has 17 joints (51"),
+    (
+        put("keypoints", [1.0] * 48),
+        "keypoints has 48 numbers, the ground truth has 17 keypoints (51",
+    ),
+    (
+        put("keypoints", [1.0] * 54),
+        "keypoints has 54 numbers, the ground truth has 17 keypoints (51",
+    ),
     (put("keypoints", [1.0] * 34), "they look like x, y without a third number"),
     (put("keypoints", []), "keypoints has 0 numbers"),
     (put("keypoints", [[1.0, 2.0, 3.0]] * 17), "must be a flat list of numbers"),

@@ -78,7 +78,10 @@ def test_groups() -> None:
     assert sizes[1].ar == pytest.approx((5 + 10) / 20)  # 0.5 to 0.7, and all ten
     assert sizes[1].oks == pytest.approx((OKS[1] + OKS[2]) / 2)
     assert (sizes[2].ar, sizes[2].oks) == (0, 0)
-    assert [(g.name, g.persons) for g in by_joints(report())] == [("2 joints", 1), ("4 joints", 3)]
+    assert [(g.name, g.persons) for g in by_joints(report())] == [
+        ("2 keypoints", 1),
+        ("4 keypoints", 3),
+    ]
     # The boxes of the first image have 25 x 50 in common.
     iou = 1250 / (2500 + 10000 - 1250)
     assert 0.1 < iou < 0.3

@@ -111,7 +111,9 @@ def test_sigmas_of_a_category_that_nobody_has_do_not_matter() -> None:
         annotation["keypoints"], annotation["num_keypoints"] = annotation["keypoints"][:12], 4
     rows = [row for row in rows if row["category_id"] == 3]
     assert evaluate(rows, gt, sigmas=[0.05] * 4).stats["AP"] is not None
-    with pytest.raises(SettingsError, match="'cat' of the ground truth has 4 joints but there are"):
+    with pytest.raises(
+        SettingsError, match="'cat' of the ground truth has 4 keypoints but there are"
+    ):
         evaluate(rows, gt, sigmas=[0.05] * 5)
 
 
@@ -127,7 +129,7 @@ def test_names_that_are_wrong_or_not_enough() -> None:
     gt, rows = animals()
     known = evaluate(rows, gt, sigmas=SIGMAS).gt.categories
     message = (
-        r"no category 'dgo' with joints \(did you mean dog\?\); there are bottle \(id 1\), cat"
+        r"no category 'dgo' with keypoints \(did you mean dog\?\); there are bottle \(id 1\), cat"
     )
     with pytest.raises(SettingsError, match=message):
         parse_categories("cat,dgo", known)
@@ -205,9 +207,9 @@ def test_pck_and_errors_of_each_category(
     assert pck_report(report, category="dog").section() == pck_report(report, category=2).section()
     assert diagnose(report, category="4").joint_names == (*FOUR, "ear")
     assert main(["pck", *files, "--norm", "ear,nose"]) == 2
-    assert "category cat: there is no joint 'ear'" in capsys.readouterr().err
+    assert "category cat: there is no keypoint 'ear'" in capsys.readouterr().err
     assert main(["errors", *files, "--flip-pairs", "ear-nose"]) == 2
-    assert "category cat: there is no joint 'ear'" in capsys.readouterr().err
+    assert "category cat: there is no keypoint 'ear'" in capsys.readouterr().err
 
 
 def test_nms_knows_the_names_with_gt(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,11 +138,11 @@ def test_check(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     ("options", "code", "message"),
     [
         (["--sigmas", "cocoo"], 2, "did you mean coco?"),
-        (["--sigmas", "0.1,0.2"], 2, "17 joints but there are 2 sigmas"),
+        (["--sigmas", "0.1,0.2"], 2, "17 keypoints but there are 2 sigmas"),
         (["--areas", "small"], 2, "must be NAME=LOW:HIGH"),
         (["--oks", "2"], 2, "must lie above 0"),
         (["--max-dets", "0"], 2, "above 0, got 0"),
-        (["--joints", "nose"], 2, "there is no joint 'nose'"),
+        (["--joints", "nose"], 2, "there is no keypoint 'nose'"),
         (["--images", "1,2"], 2, "not in the ground truth"),
         (["-o", "/nowhere/report.txt"], 2, "cannot write /nowhere/report.txt"),
         (["--matches", "/nowhere/m.json"], 2, "there is no folder /nowhere"),

@@ -151,7 +151,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run("named.json") == 0
     printed = capsys.readouterr().out
     assert "all                5     60.0 %      0.0 %     40.0 %" in printed
-    assert "inversion   joint on its mirror joint" in printed
+    assert "inversion   keypoint on its mirror keypoint" in printed
     assert "not looked for" not in printed
     assert run("plain.json") == 0
     printed = capsys.readouterr().out
@@ -161,8 +161,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert content["all_joints"]["inversion"] == 2
     assert content["mirror_joints"] == [["b", "c"], ["d", "e"]]
     for pairs, message in {
-        "1": "flip pair '1' is not two joints",
-        "1-2,2-3": "a joint mirrors one other joint",
+        "1": "flip pair '1' is not two keypoints",
+        "1-2,2-3": "a keypoint mirrors one other keypoint",
         "1-9": "9",
     }.items():
         assert run("plain.json", "--flip-pairs", pairs) == 2

@@ -105,14 +105,14 @@ def test_other_sigmas_change_the_number() -> None:
     assert strict is not None
     assert mild is not None
     assert strict < mild
-    with pytest.raises(ResultsError, match="17 joints but there are 3 sigmas"):
+    with pytest.raises(ResultsError, match="17 keypoints but there are 3 sigmas"):
         evaluate(rows, gt, sigmas=[0.1] * 3)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": [1.0] * 48}, r"keypoints has 48 numbers, .* 17 joints \(51 numbers\)"),
+        ({"keypoints": [1.0] * 48}, r"keypoints has 48 numbers, .* 17 keypoints \(51 numbers\)"),
         ({"keypoints": None}, r"keypoints must be a list of numbers, got null"),
         ({"keypoints": [float("nan")] * 51}, r"keypoints\[0\] must be a finite number, got nan"),
         ({"keypoints": ["3"] * 51}, r'keypoints\[0\] must be a finite number, got "3"'),

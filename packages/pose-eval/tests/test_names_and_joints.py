@@ -53,6 +53,12 @@ def test_images_by_name(
     assert main([*words, "--match-images", how]) == 0
 
 
+def test_no_rows_of_some_joints(small_set: Set) -> None:
+    gt, _ = small_set
+    for nothing in ([], b"[]"):
+        assert evaluate(nothing, gt, joints="0-11").ap == 0
+
+
 def test_stems_that_are_numbers(small_set: Set, base: Stats) -> None:
     gt, rows = named(small_set, "{}.jpg", "{}")
     arrays = {

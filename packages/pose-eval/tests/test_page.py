@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_eval import analyse, evaluate
+from pose_eval import analyse, evaluate, figures, line_chart
 from pose_eval.__main__ import main
 from pose_eval.render import overlay
 from pose_eval.render.html import page
@@ -127,6 +127,58 @@ def test_the_page_holds_everything_and_asks_for_nothing(tmp_path: Path) -> None:
     assert any("stroke-dasharray" in a for tag, a in tags.seen if tag == "rect")  # who is missed
 
 
+def test_a_page_with_facts_published_numbers_and_sections(tmp_path: Path) -> None:
+    rows, gt = problem()
+    for image in gt["images"]:
+        (tmp_path / image["file_name"]).write_bytes(png(300, 150))
+    report = evaluate(rows, gt, sigmas=[0.05] * 5)
+    chart = line_chart("loss", "epoch", {"training": [(1, 0.5), (2, 0.25)]})
+    shown = figures(analyse(report, replicates=0), [(3, "took <3 s>"), (5, "")], tmp_path)
+    text = page(
+        report,
+        title="run <1>",
+        facts=[("best epoch", "7"), ("data", "a & b")],
+        published={"AP": 0.5},
+        above=[("Learning curves", chart)],
+        below=[("Slowest images", shown), ("Config", "<pre>a: 1</pre>")],
+    )
+    tags = Tags(text)
+    assert tags.text.count("run <1>") == 2  # the title and the heading
+    for words in ("best epoch 7", "data a & b", "3.png", "took <3 s>", "a: 1"):
+        assert words in tags.text
+    difference = f"{report.stats['AP'] - 0.5:+.3f}"
+    assert "<td>published</td><td>0.500</td><td>-</td>" in text
+    assert f"<td>difference</td><td>{difference}</td><td>-</td>" in text
+    headings = re.findall("<h2>(.*?)</h2>", text)
+    assert headings[0] == "Learning curves"
+    assert headings[-2:] == ["Slowest images", "Config"]
+    assert sum(tag == "img" for tag, _ in tags.seen) == 2
+    assert "95 % interval" not in tags.text
+
+
+def test_a_page_of_what_was_not_evaluated() -> None:
+    tags = Tags(page(None, title="run", facts=[("epochs", "3")], above=[("Curves", "<p>x</p>")]))
+    assert "epochs 3" in tags.text
+    assert "AP" not in tags.text
+
+
+def test_a_line_chart(tmp_path: Path) -> None:
+    series = {"training": [(1, 0.5), (2, 0.25)], "validation": [(1, 0.75), (2, 0.5)]}
+    inside = line_chart("loss", "epoch", series, "loss <nats>")
+    tags = Tags(inside)
+    lines = [a["points"] for tag, a in tags.seen if tag == "polyline"]
+    (start, end), other = ([tuple(map(float, p.split(","))) for p in n.split()] for n in lines)
+    assert start[0] == other[0][0] < end[0]
+    assert start[1] == other[1][1] < end[1]  # both are 0.5; lower values are further down
+    for words in ("training", "validation", "epoch", "loss <nats>"):
+        assert words in tags.text
+    alone = line_chart("loss", "epoch", series, standalone=True)
+    used = set(re.findall(r"var\(--([a-z]+)\)", alone))
+    assert used == set(re.findall(r"--([a-z]+):", alone)), "a file has its own colours"
+    one = line_chart("AP", "epoch", {"": [(3, 0.0)]})  # a single point, without a name
+    assert "nan" not in one
+
+
 def test_names_are_text_not_markup(tmp_path: Path) -> None:
     rows, gt = problem(EVIL)
     gt["categories"][0]["keypoints"] = [f"{name}{EVIL}" for name in "abcde"]
@@ -205,7 +257,7 @@ def test_the_command(files: list[str], tmp_path: Path, capsys: pytest.CaptureFix
     assert content["bootstrap"]["numbers"]["AP"]["low"] <= content["stats"]["AP"]
     assert content["per_joint"][0]["name"] == "nose"
     assert content["errors"]["missed_persons"] == 1
-    assert set(content["groups"]) >= {"labelled joints"}
+    assert set(content["groups"]) >= {"labelled keypoints"}
     assert main([*files, "--breakdown"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(" Average Precision")

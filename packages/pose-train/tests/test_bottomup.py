@@ -127,7 +127,7 @@ def test_ratios_draw_the_pictures_of_each_source(
     other = synthesize(tmp_path / "other", num_train=6, num_val=1, image_size=(96, 64), seed=4)
     extra = f"data.extra={{more: {{root: {other}, ratio: 0.5}}}}"
     config = load_config(config_file, [extra, "data.ratio=2", "train.epochs=1"])
-    sets = load_sets(config.data, config.eval, data, config.recipe)
+    sets = load_sets(config.data, config.eval, data, "images")
     _, codec = bottomup.build(config, 17)
     dataset = bottomup.samples(config, sets.train, codec, CPU, True)
     batches = bottomup.batches(config, dataset, Ranks())
@@ -162,7 +162,7 @@ def test_groups_of_whole_images_come_equally_often(
     options = [f"data.root={root}", f"data.extra={{more: {{root: {data}, ratio: 0.5}}}}"]
     options += ["data.balance=camera", "train.epochs=1"]
     config = load_config(config_file, options)
-    sets = load_sets(config.data, config.eval, root, config.recipe)
+    sets = load_sets(config.data, config.eval, root, "images")
     _, codec = bottomup.build(config, 17)
     dataset = bottomup.samples(config, sets.train, codec, CPU, True)
     for world_size in (1, 2):

@@ -66,11 +66,11 @@ def inputs_of(tmp_path: Path, *names: str) -> list[Input]:
         ('{"images": [{"id": 1e99, "file_name": "x"}], "annotations": []}', "id must be an intege"),
         (
             '{"images": [{"id": 1, "file_name": "x"}, {"id": 1, "file_name": "y"}]}',
-            "image 1: the id 1 stands there twice",
+            "image 1: the id 1 is used twice",
         ),
         (
             '{"images": [{"id": 1, "file_name": "x"}, {"id": 2, "file_name": "x"}]}',
-            "image 1: x stands there for the second time",
+            "image 1: x is listed twice, with two ids",
         ),
         ('{"categories": [{}], "annotations": []}', "category 0: id is missing"),
     ],

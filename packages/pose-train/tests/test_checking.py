@@ -14,7 +14,7 @@ from pose_data import Augmentation, TopDown, load_coco
 from pose_data.view.draw import SIDES, bgr
 from pose_train.__main__ import main
 from pose_train.commands import doctor
-from pose_train.commands.check import Parts, draw_samples, measure
+from pose_train.commands.check import draw_samples, measure
 
 SMALL = [
     "data.synthetic=null",
@@ -84,8 +84,8 @@ def test_exchanged_sides_are_seen_on_the_batch(drawn_data: Path, flip: float) ->
 def test_the_estimate_counts_what_backward_needs() -> None:
     """A layer without bias keeps its input, (B, 10) float32, and nothing else."""
     layer = torch.nn.Linear(10, 3, bias=False)
-    parts = Parts(layer, [], [], lambda batch: layer(batch["x"]).sum())  # type: ignore[arg-type]
-    estimate = measure(parts, [{"x": torch.ones(10)}, {"x": torch.ones(10)}])
+    samples = [{"x": torch.ones(10)}, {"x": torch.ones(10)}]
+    estimate = measure(layer, lambda batch: layer(batch["x"]).sum(), samples)
     assert estimate.parameters == 30
     assert estimate.fixed == 30 * 16
     assert estimate.per_sample == 40

@@ -157,7 +157,7 @@ def test_predict(
 ) -> None:
     pictures = str(drawn_data / "val2017")
     assert main(["predict", str(run_dir), pictures, "--out", str(tmp_path / "out")]) == 0
-    assert "4 people in 4 pictures" in capsys.readouterr().out
+    assert "4 people in 4 images" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())) == 4
     (tmp_path / "bad.jpg").write_bytes(b"")
     bad = str(tmp_path / "bad.jpg")
@@ -174,9 +174,9 @@ def test_predict(
         (["test", "RUN", "--multi-scale"], "--multi-scale is for bottom-up networks"),
         (["test", "RUN", "--weights", "gone.pth"], "gone.pth: there is no such file"),
         (["predict", "RUN", "gone.jpg", "--out", "out"], "gone.jpg does not exist"),
-        (["predict", "RUN", ".", "--out", "out"], ". holds no pictures"),
+        (["predict", "RUN", ".", "--out", "out"], ". holds no images"),
         (["predict", "RUN", ".", "--out", "x.jpg"], "--out x.jpg must be a folder"),
-        (["predict", "gone", ".", "--out", "out"], "holds no pictures"),
+        (["predict", "gone", ".", "--out", "out"], "holds no images"),
     ],
 )
 def test_mistakes_are_one_sentence(

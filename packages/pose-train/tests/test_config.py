@@ -184,7 +184,7 @@ def test_frozen_layers_as_a_list_or_with_epochs(tmp_path: Path) -> None:
 
 
 def test_an_empty_list_becomes_a_section_by_an_override(tmp_path: Path) -> None:
-    """A resolved config holds `freeze: []`, which says nothing against `train.freeze.NAME=`."""
+    """A resolved config holds `freeze: []`, where `train.freeze.NAME=` must still work."""
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(load_config("demo")))
     assert "freeze: []" in file.read_text()

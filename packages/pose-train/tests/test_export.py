@@ -120,7 +120,7 @@ def test_bottomup_torchscript(bottomup: Trained, tmp_path: Path) -> None:
 
 
 def test_mistakes_are_named(cpm: Trained, bottomup: Trained, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"takes no pictures of 100x64: .*multiples of 8"):
+    with pytest.raises(ConfigError, match=r"takes no images of 100x64: .*multiples of 8"):
         export(bottomup, tmp_path / "x", "torchscript", (100, 64))
     with pytest.raises(ConfigError, match=r"--input-size must be above 0, got 0 64"):
         export(cpm, tmp_path / "x", "torchscript", (0, 64))

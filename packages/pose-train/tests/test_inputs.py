@@ -54,7 +54,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="gone does not exist"):
         find_inputs([str(tmp_path / "gone")])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="empty holds no pictures or videos"):
+    with pytest.raises(ConfigError, match="empty holds no images or videos"):
         find_inputs([str(tmp_path / "empty")])
 
 

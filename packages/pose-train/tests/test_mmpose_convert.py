@@ -152,7 +152,7 @@ def test_rows_of_the_zoo(row: str, text: str, tmp_path: Path) -> None:
     assert plain(config) == plain(dataclasses.replace(preset, train=train))
     expected = {"auto_scale_lr.base_batch_size = 512"} if "train_dataloader" in text else set()
     expected |= {"training started from https:"} if row in BOTTOMUP else set()
-    assert {note.partition(" counts")[0].partition("//")[0] for note in notes} == expected
+    assert {note.partition(" has an effect")[0].partition("//")[0] for note in notes} == expected
 
 
 HRNET_1X, CPM_0X = topdown_1x("hrnet_w32_coco_aic_merge_256x192"), topdown_0x("cpm_coco_256x192")
@@ -237,8 +237,8 @@ def test_values(text: str, old: str, new: str, key: str, value: Any, tmp_path: P
     [
         (HRNET_1X, "bgr_to_rgb=True", "bgr_to_rgb=False",
          "model.data_preprocessor.bgr_to_rgb = False; here always True: RESULTS WILL DIFFER"),
-        (HRNET_1X, "mean=[123.675, 116.28, 103.53],", "", "model.data_preprocessor.mean = 'none'; "
-         "here \"ImageNet's, of RGB\": RESULTS WILL DIFFER"),
+        (HRNET_1X, "mean=[123.675, 116.28, 103.53],", "", "model.data_preprocessor.mean is not "
+         "given; here ImageNet's: RESULTS WILL DIFFER"),
         (CPM_0X, "std=[0.229, 0.224, 0.225]", "std=[1, 1, 1]",
          "data.train.pipeline.8.std (and 1 more) = [1, 1, 1]; here always [58.395, 57.12, 57.375]: "
          "RESULTS WILL DIFFER"),
@@ -254,7 +254,7 @@ def test_values(text: str, old: str, new: str, key: str, value: Any, tmp_path: P
          "theirs.py line 3, `optim_wrapper = dict(optimizer=dict(type='Adam'...`: "
          "a call other than dict(...)"),
         (HRNET_1X, "lr=5e-4)", "lr=compute())",
-         "nothing says train.lr: here 0.0005"),
+         "train.lr is not given; here 0.0005"),
         (HRNET_1X, "_base_ = ", "custom_imports = dict(imports=['mine'])\n_base_ = ",
          "custom_imports = {'imports': ['mine']}"),
         (HRNET_1X, "(0, 6), ", "", "train_dataloader.dataset.datasets.1: keypoints are matched by "
@@ -288,7 +288,8 @@ def test_notes(text: str, old: str, new: str, note: str, tmp_path: Path) -> None
         (CPM_0X, "sigma=2", "kernel=11, encoding='Megvii'", "heatmaps are Megvii GaussianHeatmap"),
         (CPM_0X, "sigma=2", "target_type='CombinedTarget'", "heatmaps are MSRA CombinedTarget"),
         (HRNET_1X, "input_size=(192, 256), ", "", r"model\.head\.decoder\.input_size is missing"),
-        (HRNET_1X, "lr=5e-4", "lr=-1", r"what it gives is no config: train\.lr must be above 0"),
+        (HRNET_1X, "lr=5e-4", "lr=-1",
+         r"the converted config is not valid: train\.lr must be above 0"),
         (HRNET_1X, "max_epochs=210", "max_epochs=[[]]", r"train_cfg\.max_epochs is \[\], where"),
         (HRNET_1X, "model = ", "net = ", r"no model\.backbone with a model\.head"),
     ],

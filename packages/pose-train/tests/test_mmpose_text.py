@@ -91,7 +91,7 @@ def test_bases(tmp_path: Path) -> None:
     assert content["data"]["info"] == {"name": "coco", "keypoints": [1, 2]}
     assert content["data"]["deep"] == {}
     assert content["steps"] == [170, 200]
-    assert notes == ["mine.py: its _base_ mmpose::_base_/x.py is not at hand"]
+    assert notes == ["mine.py: its _base_ mmpose::_base_/x.py is not available"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_bases(tmp_path: Path) -> None:
         ("lr = 10 ** 6 * 'x'", "not plain arithmetic"),
         ("lr = [0] * 10**9", "not plain arithmetic"),
         ("lr = [0] * 1000000000", "a very long list"),
-        ("lr = dict(**[1])", "a dict of what is no dict"),
+        ("lr = dict(**[1])", "something other than a dict is unpacked"),
         ("lr = b'x'", "neither a literal nor a name from above"),
         ("import os", "imports are not followed"),
         ("for x in y: pass", "only assignments are read"),
@@ -168,6 +168,12 @@ def test_results_stay_small(step: str) -> None:
     assert len(str(content)) < 100_000
 
 
+def test_a_literal_with_more_digits_than_python_prints() -> None:
+    content, notes = read_config_text(f"x = 0x{'f' * 9000}\ny = f'{{x}}'", "x.py")
+    assert content == {"x": None, "y": "None"}
+    assert [note.rpartition(": ")[2] for note in notes] == ["a very large value"]
+
+
 def test_mistakes_in_files(tmp_path: Path) -> None:
     file, base, *_ = write(
         tmp_path,
@@ -186,7 +192,7 @@ def test_mistakes_in_files(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             read_config_file(tmp_path / f"{name}.py")
     base.write_bytes(bytes(range(256)))
-    with pytest.raises(ConfigError, match=rf"{base}, _base_ of {file}, is no text in UTF-8"):
+    with pytest.raises(ConfigError, match=rf"{base}, _base_ of {file}, is not UTF-8 text"):
         read_config_file(file)
 
 

@@ -1,6 +1,8 @@
 """`pose-train predict`: pictures, folders, videos and boxes in; drawings and JSON out."""
 
 import json
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from pose_eval import evaluate
 from pose_eval.__main__ import main as pose_eval
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import predict_inputs, row_writer
+from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import read_boxes, read_ids
 from pose_train.files.inputs import find_inputs
@@ -19,6 +21,7 @@ from pose_train.files.video import read_frames
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor
+from pose_train.inference.rows import row_writer
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +112,17 @@ def test_the_command_for_pose_eval(
     assert "Average Precision" in capsys.readouterr().out
 
 
-def write_film(path: Path, count: int = 5) -> None:
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (64, 48))
+def write_video(path: Path, count: int = 5) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (64, 48))
     rng = np.random.default_rng(0)
     for _ in range(count):
-        film.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
-    film.release()
+        writer.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
 
 
 def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "walk.avi"
-    write_film(path)
+    write_video(path)
     summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "all")
     assert (summary.frames, summary.people, summary.problems) == (5, 5, [])
     assert str(summary).startswith("5 people in 5 video frames: ")
@@ -134,8 +137,60 @@ def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -
     assert [row["time"] for row in rows] == pytest.approx(times, abs=1e-3)
 
 
+def test_people_of_a_video_are_told_apart_and_smoothed(run_dir: Path, tmp_path: Path) -> None:
+    """Rows carry a number for each of two people, and keypoints move less where smoothed."""
+    path, counts = tmp_path / "walk.avi", count(0)
+    write_video(path, 6)
+
+    def detector(image: np.ndarray) -> list[list[float]]:
+        step = next(counts)
+        return [[2 + step, 4, 20 + step, 40, 0.9], [36, 6, 60, 44, 0.8]]
+
+    found = {}
+    for smooth in (False, True):
+        predictor = sure(Predictor(run_dir, detector=detector, batch_size=4))
+        counts, out = count(0), tmp_path / str(smooth)
+        inputs = find_inputs([str(path)])
+        summary = predict_inputs(predictor, inputs, out, track=True, smooth=smooth)
+        assert (summary.frames, summary.people) == (6, 12)
+        found[smooth] = rows_of(out)
+        assert [row["track_id"] for row in found[smooth]] == [1, 2] * 6
+    before, after = (
+        np.array([row["keypoints"] for row in found[smooth]]).reshape(6, 2, 17, 3)
+        for smooth in (False, True)
+    )
+    np.testing.assert_allclose(before[0], after[0])
+    jumps = [np.abs(np.diff(each[:, 1, :, :2], axis=0)).mean() for each in (before, after)]
+    assert jumps[1] < 0.7 * jumps[0], "of the person who stands still"
+    np.testing.assert_array_equal(before[..., 2], after[..., 2])
+    plain = predict_inputs(Predictor(run_dir), inputs, tmp_path / "plain")
+    assert plain.people == 6
+    assert "track_id" not in rows_of(tmp_path / "plain")[0]
+
+
+def sure(predictor: Predictor) -> Predictor:
+    """Return it with people who stand in their boxes, within a pixel, and have high scores."""
+    find, rng = predictor.network.find, np.random.default_rng(0)
+    places = rng.uniform(0, 1, (17, 2))
+
+    def standing(people: People) -> People:
+        corners, sides = people.bboxes[:, None, :2], people.bboxes[:, None, 2:]
+        keypoints = corners + places * (sides - corners) + rng.normal(0, 0.5, (17, 2))
+        return replace(
+            people,
+            keypoints=keypoints.astype(np.float32),
+            scores=np.full_like(people.scores, 0.9),
+            person_scores=np.full_like(people.person_scores, 0.9),
+        )
+
+    predictor.network = replace(
+        predictor.network, find=lambda *a, **k: [standing(each) for each in find(*a, **k)]
+    )
+    return predictor
+
+
 def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> None:
-    write_film(tmp_path / "walk.avi")
+    write_video(tmp_path / "walk.avi")
     row = {"file_name": "walk.avi", "frame": 1, "bbox": [5, 5, 35, 40], "score": 0.9}
     (tmp_path / "boxes.json").write_text(json.dumps([row, row | {"frame": 3}]))
     boxes = read_boxes(tmp_path / "boxes.json")
@@ -147,7 +202,7 @@ def test_boxes_in_frames_of_a_video(predictor: Predictor, tmp_path: Path) -> Non
 
 
 def test_boxes_of_a_video_need_frames(predictor: Predictor, tmp_path: Path) -> None:
-    write_film(tmp_path / "walk.avi")
+    write_video(tmp_path / "walk.avi")
     row = {"file_name": "walk.avi", "bbox": [5, 5, 35, 40]}
     (tmp_path / "boxes.json").write_text(json.dumps([row]))
     inputs = find_inputs([str(tmp_path / "walk.avi")])
@@ -219,7 +274,7 @@ def test_a_video_that_is_cut_short_keeps_what_is_there(
     predictor: Predictor, tmp_path: Path
 ) -> None:
     path = tmp_path / "cut.avi"
-    write_film(path, 30)
+    write_video(path, 30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     summary = predict_inputs(predictor, find_inputs([str(path)]), tmp_path / "out")
     last = summary.frames - 1
@@ -240,7 +295,7 @@ def test_what_cannot_be_read_is_skipped_and_listed(
     good = next((drawn_data / "val2017").iterdir())
     (folder / "a.jpg").write_bytes(good.read_bytes())
     (folder / "b.jpg").write_bytes(good.read_bytes()[:500])
-    (folder / "c.mp4").write_bytes(b"no film")
+    (folder / "c.mp4").write_bytes(b"no video")
     (folder / "notes.txt").write_text("not an input")
     summary = predict_inputs(predictor, find_inputs([str(folder)]), tmp_path / "out")
     assert summary.images == 1
@@ -273,14 +328,14 @@ def test_ctrl_c_keeps_what_is_there(
     (tmp_path / "predictions.json").write_text("earlier")
 
     class Stopping:
-        network, skeleton = predictor.network, predictor.skeleton
-        left = 2
+        network, skeleton, batch_size = predictor.network, predictor.skeleton, 2
+        left = 1
 
-        def __call__(self, image: Any, boxes: Any) -> People:
+        def __call__(self, images: Any, boxes: Any) -> list[People]:
             self.left -= 1
             if self.left < 0:
                 raise KeyboardInterrupt
-            return predictor(image, boxes)
+            return predictor(images, boxes)
 
     stopping: Any = Stopping()
     with pytest.raises(KeyboardInterrupt):
@@ -321,3 +376,34 @@ def test_a_full_disk_is_one_error(predictor: Predictor, tmp_path: Path) -> None:
         write()
     assert path.read_text() == "[]"
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.json"]
+
+
+def test_a_detector_finds_the_people(
+    run_dir: Path, drawn_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = str(drawn_data / "val2017")
+    predictor = Predictor(run_dir, detector=lambda _: [[5, 5, 60, 80, 1], [30, 10, 110, 90, 0.5]])
+    summary = predict_inputs(predictor, find_inputs([images]), tmp_path, draw=False)
+    assert (summary.images, summary.people) == (4, 8)
+    assert rows_of(tmp_path)[1]["bbox"] == [30, 10, 80, 80]
+    command = ["predict", str(run_dir), images, "--out", str(tmp_path / "x")]
+    boxes = str(drawn_data / "annotations/person_keypoints_val2017.json")
+    assert pose_train([*command, "--boxes", boxes, "--detector", "net.onnx"]) == 2
+    assert "--boxes and --detector both give the people's boxes" in capsys.readouterr().err
+    assert pose_train([*command, "--detector", str(tmp_path / "net.onnx")]) in (1, 2)
+    assert "net.onnx" in capsys.readouterr().err
+
+
+def test_people_with_a_low_score_are_not_drawn(
+    run_dir: Path, drawn_data: Path, tmp_path: Path
+) -> None:
+    image = sorted((drawn_data / "val2017").iterdir())[0]
+    drawn = []
+    for score in (None, 0.0, 1.0):
+        out = tmp_path / str(score)
+        inputs = find_inputs([str(image)])
+        predict_inputs(sure(Predictor(run_dir)), inputs, out, person_score=score)
+        assert len(rows_of(out)) == 1
+        drawn.append(cv2.imread(str(out / image.name)))
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] != drawn[2]).any()

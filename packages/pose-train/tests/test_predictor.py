@@ -297,7 +297,7 @@ def test_a_picture_without_people(drawn_data: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "empty.png"), image)
     inputs = find_inputs([str(tmp_path / "empty.png")])
     summary = predict_inputs(predictor, inputs, tmp_path / "out")
-    assert str(summary) == f"0 people in 1 picture: {tmp_path / 'out'}"
+    assert str(summary) == f"0 people in 1 image: {tmp_path / 'out'}"
     assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out/empty.png")), image)
     with pytest.raises(ConfigError, match="leave --boxes out"):

@@ -199,7 +199,7 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, data: Path) -> None:
     checkpoint = torch.load(out / LAST, weights_only=True)
     assert train["step"] == 1  # 15 persons, 2 processes x 2 batches x 4
     config = load_config(out / "config.yaml")
-    sets = load_sets(config.data, config.eval, data, "topdown")
+    sets = load_sets(config.data, config.eval, data, "persons")
     net, codec = topdown.build(config, 17)
     net.load_state_dict(checkpoint["state_dict"])
     net.to(memory_format=torch.channels_last)

@@ -49,6 +49,7 @@ def what_it_came_to(run_dir: Path) -> tuple[dict[str, Any], list[dict[str, Any]]
     records = [json.loads(line) for line in lines]
     for record in records:
         record.pop("images_per_s", None)
+        record.pop("seconds", None)
         record.pop("data_share", None)
     return checkpoint, records, json.loads((run_dir / "results.json").read_text())
 

@@ -11,10 +11,11 @@ import pytest
 
 from pose_data import COCO
 from pose_train import Predictor
-from pose_train.commands.predict import predict_inputs, row_writer
+from pose_train.commands.predict import predict_inputs
 from pose_train.files.inputs import find_inputs
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import CSV_COLUMNS, People
+from pose_train.inference.rows import row_writer
 
 PEOPLE = People(
     np.arange(68, dtype=np.float32).reshape(2, 17, 2),

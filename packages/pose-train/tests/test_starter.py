@@ -232,11 +232,11 @@ def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
         starter_config(file, model="vitpose")
     with pytest.raises(ConfigError, match="--model hrnet_smal: did you mean hrnet_small"):
         starter_config(file, model="hrnet_smal")
-    with pytest.raises(ConfigError, match="multiples of 32, got 100 100"):
+    with pytest.raises(ConfigError, match="multiples of 32, got 100x100"):
         starter_config(file, input_size=(100, 100))
-    with pytest.raises(ConfigError, match="multiples of 64, got 96 96"):
+    with pytest.raises(ConfigError, match="multiples of 128, got 96x96"):
         starter_config(file, model="hourglass52", input_size=(96, 96))
-    with pytest.raises(ConfigError, match="multiples of 32, got 0 0"):
+    with pytest.raises(ConfigError, match="--input-size must be above 0, got 0 0"):
         starter_config(file, input_size=(0, 0))
     lonely = tmp_path / "lonely.json"
     lonely.write_bytes(file.read_bytes())

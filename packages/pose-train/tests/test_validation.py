@@ -76,7 +76,7 @@ def test_the_loss_of_the_evaluated_persons(
         capsys.readouterr().out
     )
     net, codec = topdown.build(config, 17)
-    val = load_sets(config.data, config.eval, data, "topdown").val
+    val = load_sets(config.data, config.eval, data, "persons").val
     assert val is not None
     samples = topdown.samples(config, val, codec, CPU, True)
     assert samples.augment is None
@@ -100,7 +100,7 @@ def test_the_losses_of_the_evaluated_pictures(
     still = "train.scene={flip_prob: 0, rotate: 0, scale: [1, 1], translate: 0}"
     config = load_config(out / "config.yaml", [still])
     net, codec = bottomup.build(config, 17)
-    val = load_sets(config.data, config.eval, data, "bottomup").val
+    val = load_sets(config.data, config.eval, data, "images").val
     assert val is not None
     averaged(out, net)
     batches = batches_of_one(bottomup.samples(config, val, codec, CPU, True))

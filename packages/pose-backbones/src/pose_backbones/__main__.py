@@ -82,12 +82,12 @@ def _info(args: argparse.Namespace) -> str:
     models = " or ".join(map(str, identify(state)))
     if not models and all(name.startswith("backbone.") for name in state):
         models = "a backbone without a head"
-    numbers = sum(tensor.numel() for tensor in state.values())
+    values = sum(tensor.numel() for tensor in state.values())
     return "\n".join(
         [
             f"format: {names.format}",
             f"model: {models or 'unknown'}",
-            f"{len(state)} tensors, {numbers} numbers",
+            f"{len(state)} tensors, {values} values",
             *(f"note: {text}" for text in (*file.notes, *names.notes)),
         ]
     )

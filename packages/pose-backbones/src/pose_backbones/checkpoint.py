@@ -274,7 +274,7 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"has NaN or infinite numbers in {_some(broken)}: the training that saved it had "
+            f"has NaN or infinite values in {_some(broken)}: the training that saved it had "
             "failed; take a checkpoint from before"
         )
 

@@ -176,13 +176,13 @@ def _read_zip(path: Path) -> Checkpoint:
         if f"{root}byteorder" in records and read("byteorder") != sys.byteorder.encode():
             raise CheckpointError("it was written on a machine with the other byte order")
 
-        def numbers(wanted: Mapping[str, Storage]) -> Iterator[tuple[str, bytes]]:
+        def read_storages(wanted: Mapping[str, Storage]) -> Iterator[tuple[str, bytes]]:
             for key, storage in wanted.items():
                 yield key, read(f"data/{key}", storage.size * storage.dtype.itemsize)
 
         pickled = read("data.pkl")
         content = CheckpointUnpickler(BytesIO(pickled), len(pickled)).load()
-        return _checkpoint(path, content, numbers)
+        return _checkpoint(path, content, read_storages)
 
 
 def _root_of(records: Mapping[str, object]) -> str:
@@ -205,7 +205,7 @@ def _root_of(records: Mapping[str, object]) -> str:
 
 
 def _read_legacy(path: Path) -> Checkpoint:
-    """Read the format of torch < 1.6: four pickles, the storage keys, then the raw numbers."""
+    """Read the format of torch < 1.6: four pickles, the storage keys, then their bytes."""
     with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
 
         def unpickler() -> CheckpointUnpickler:
@@ -222,7 +222,7 @@ def _read_legacy(path: Path) -> Checkpoint:
         if not isinstance(keys, list) or set(map(str, keys)) != pickled.storages.keys():
             raise CheckpointError("its list of tensors is not that of its content")
 
-        def numbers(wanted: Mapping[str, Storage]) -> Iterator[tuple[str, bytes]]:
+        def read_storages(wanted: Mapping[str, Storage]) -> Iterator[tuple[str, bytes]]:
             for key in map(str, keys):
                 storage = pickled.storages[key]
                 length = storage.size * storage.dtype.itemsize
@@ -235,17 +235,17 @@ def _read_legacy(path: Path) -> Checkpoint:
                 else:
                     file.seek(length, 1)
 
-        return _checkpoint(path, content, numbers)
+        return _checkpoint(path, content, read_storages)
 
 
 def _checkpoint(
     path: Path,
     content: object,
-    numbers: Callable[[Mapping[str, Storage]], Iterator[tuple[str, bytes]]],
+    read_storages: Callable[[Mapping[str, Storage]], Iterator[tuple[str, bytes]]],
 ) -> Checkpoint:
-    """Choose the state dict in what was unpickled, and read its tensors alone.
+    """Find the state dict in the unpickled content, and read only its tensors.
 
-    numbers: yields the bytes of the wanted storages, by key.
+    read_storages: yields the bytes of the wanted storages, by key.
     """
     top = _entries(content)
     if not top:
@@ -254,7 +254,7 @@ def _checkpoint(
     stored, notes = _find_state_dict(top)
     wanted = {tensor.storage.key: tensor.storage for tensor in stored.values()}
     storages: dict[str, Tensor] = {}
-    for key, data in numbers(wanted):
+    for key, data in read_storages(wanted):
         empty = torch.empty(0, dtype=wanted[key].dtype)
         # A bytearray, because tensors can be written to.
         storages[key] = torch.frombuffer(bytearray(data), dtype=empty.dtype) if data else empty
@@ -275,7 +275,7 @@ def _view(storage: Tensor, tensor: StoredTensor) -> Tensor:
     )
     count = math.prod(tensor.size)
     if count > storage.numel() or (count and last >= storage.numel()):
-        raise CheckpointError("a tensor reaches outside of the numbers that it is made of")
+        raise CheckpointError("a tensor reaches outside of its storage")
     return storage.as_strided(tensor.size, tensor.stride, tensor.offset)
 
 

@@ -127,20 +127,18 @@ def create_model(
     explained at the classes (`help(pose_backbones.HRNet)`). Raises ValueError for an unknown name
     or option, with the nearest valid ones.
     """
-    if (found := find_model(name)) is None:
-        raise ValueError(unknown("model", name, MODELS))
-    name = found
+    name = _known_model(name)
     defaults = model_options(name)
     for option in options:
         if option not in defaults:
             raise ValueError(_no_option(name, option, [*defaults, "num_keypoints"]))
     check_sizes(name, num_keypoints=num_keypoints)
-    family, settled = SIZES.get(name, (name, {}))
+    family, settled = family_of(name)
     chosen = settled | options
     num_tags = 0
-    if FAMILIES[family].kind == "bottom-up":
+    if family.kind == "bottom-up":
         num_tags = num_keypoints if chosen.pop("tag_per_keypoint", True) else 1
-    model = FAMILIES[family].build(num_keypoints, num_tags, chosen)
+    model = family.build(num_keypoints, num_tags, chosen)
     if weights is not None:
         load_checkpoint(model, _weights_file(name, weights, download), reinit_head=reinit_head)
     return model
@@ -152,15 +150,28 @@ def find_model(name: str) -> str | None:
     return spellings.get(re.sub(r"[-_\s]", "", name.lower()))
 
 
-def model_options(model: str) -> dict[str, Any]:
-    """Return the options of a model and their defaults."""
-    name, settled = SIZES.get(model, (model, None))
-    family = FAMILIES[name]
+def _known_model(name: str) -> str:
+    model = find_model(name)
+    if model is None:
+        raise ValueError(unknown("model", name, MODELS))
+    return model
+
+
+def family_of(model: str) -> tuple[Family, dict[str, Any]]:
+    """Return the family of a model, and the options that its name settles."""
+    family, settled = SIZES.get(model, (model, {}))
+    return FAMILIES[family], settled
+
+
+def model_options(name: str) -> dict[str, Any]:
+    """Return the options of a model and their defaults; ValueError for an unknown name."""
+    name = _known_model(name)
+    family, _ = family_of(name)
     options = {"tag_per_keypoint": True} if family.kind == "bottom-up" else {}
     for part in family.parts:
         parameters = inspect.signature(part).parameters.values()
         options |= {p.name: p.default for p in parameters if p.default is not p.empty}
-    left = options.keys() - {*GIVEN} if settled is None else options.keys() & {*FREE}
+    left = options.keys() & {*FREE} if name in SIZES else options.keys() - {*GIVEN}
     return {option: default for option, default in options.items() if option in left}
 
 

@@ -28,7 +28,8 @@ class PoseOutput(NamedTuple):
 class PoseNet(nn.Module):
     """Join a backbone that returns a list of feature maps with a head that turns it into maps.
 
-    Any module with `(B, C, H, W) -> list of (B, Ci, Hi, Wi)` fits as a backbone.
+    Any module with `(B, C, H, W) -> list of (B, Ci, Hi, Wi)` fits as a backbone. Published weights
+    expect images in RGB, 0..255, less MEAN, divided by STD.
     """
 
     if TYPE_CHECKING:  # what nn.Module's own returns is Any

@@ -24,7 +24,7 @@ class CheckpointError(ValueError):
 
 
 class Storage(NamedTuple):
-    """Name the numbers that tensors are views of; the container of the pickle holds them."""
+    """Name the values that tensors are views of; the container of the pickle holds them."""
 
     key: str
     dtype: torch.dtype
@@ -126,7 +126,7 @@ class CheckpointUnpickler(pickle._Unpickler):
             raise CheckpointError("it stores its tensors in a way that is not supported")
         storage = Storage(str(key), dtype, _count(size))
         if self.storages.setdefault(storage.key, storage) != storage:
-            raise CheckpointError("it describes the same numbers in two ways")
+            raise CheckpointError("it describes one storage in two ways")
         return storage
 
     def build_object(self, function: Any, arguments: Any) -> Any:
@@ -222,7 +222,7 @@ def _refuse_if_acting(module: str, name: str) -> None:
 
 
 def _is_key(value: Any) -> bool:
-    """Tell whether a value is quick to hash; nested tuples and long numbers can take for ever."""
+    """Tell whether a value is quick to hash; nested tuples and long integers can take for ever."""
     if isinstance(value, int):
         return value.bit_length() < 61
     return isinstance(value, str | bytes | None)
@@ -250,7 +250,7 @@ def _items(items: Any = (), *more: Any) -> list[Any]:
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *more: Any) -> StoredTensor:
     if not isinstance(storage, Storage):
-        raise CheckpointError("a tensor in it has no numbers")
+        raise CheckpointError("a tensor in it has no storage")
     size, stride = _items(size), _items(stride)
     if len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
         raise CheckpointError("a tensor in it has a shape that no tensor has")

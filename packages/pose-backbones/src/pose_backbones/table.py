@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pose_backbones.grey import MEAN, STD
-from pose_backbones.models import FAMILIES, SIZES, create_model, list_models, model_options
+from pose_backbones.models import create_model, family_of, list_models, model_options
 from pose_backbones.weights import local_weights, places
 from pose_backbones.zoo import HUB, ZOO, Weights
 
@@ -35,17 +35,17 @@ def _published(name: str) -> dict[str, Weights]:
 
 def _sizes(name: str) -> list[tuple[int, int]]:
     """Return the (w, h) of a model's published weights, or the usual one where there are none."""
-    family = FAMILIES[SIZES[name][0] if name in SIZES else name]
-    return sorted({w.input_size for w in _published(name).values()}) or [family.input_size]
+    sizes = {weights.input_size for weights in _published(name).values()}
+    return sorted(sizes) or [family_of(name)[0].input_size]
 
 
 def describe(name: str) -> str:
     """Return a few lines about one model."""
-    family, settled = SIZES.get(name, (name, {}))
-    parts = " and ".join(part.__name__ for part in FAMILIES[family].parts)
+    family, settled = family_of(name)
+    parts = " and ".join(part.__name__ for part in family.parts)
     options = {"num_keypoints": 17} | model_options(name)
     lines = [
-        f"{name}: {FAMILIES[family].kind}, {parts}" + (f" with {_words(settled)}" * bool(settled)),
+        f"{name}: {family.kind}, {parts}" + (f" with {_words(settled)}" * bool(settled)),
         f"input: (B, 3, H, W), {NORMALIZATION}",
         f"options: {_words(options)}",
     ]

@@ -61,9 +61,15 @@ def _block_ranges(rows: F32, lowest: F32, highest: F32) -> bool:
         for block in range(across):
             left = min(block * BLOCK * length, size - BLOCK * length)
             for t in range(length):
-                least, most = low[left + t], high[left + t]
-                for x in range(1, BLOCK):
-                    least = min(least, low[left + x * length + t])
-                    most = max(most, high[left + x * length + t])
-                lowest[t, block_row, block], highest[t, block_row, block] = least, most
+                extremes = _extremes(low, high, left + t, length)
+                lowest[t, block_row, block], highest[t, block_row, block] = extremes
     return bool(poison.sum() == 0)
+
+
+@jit
+def _extremes(low: F32, high: F32, start: int, step: int) -> tuple[np.float32, np.float32]:
+    """Return the least and the greatest of BLOCK values, `step` apart."""
+    least, most = low[start], high[start]
+    for i in range(1, BLOCK):  # a fixed number, so that LLVM unrolls it
+        least, most = min(least, low[start + i * step]), max(most, high[start + i * step])
+    return least, most

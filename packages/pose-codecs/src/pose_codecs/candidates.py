@@ -124,15 +124,24 @@ def _push_maxima(
         for block in range(across):
             # Suppressed pixels count as 0: they matter only while the limit is negative.
             limit = max(heap[0], floor)
-            if limit >= 0 and blocks[y // BLOCK * across + block] <= limit:
-                continue
-            for x in range(block * BLOCK, min(width, (block + 1) * BLOCK)):
-                limit = max(heap[0], floor)
-                if y * width + x < start or (limit >= 0 and heatmap[y, x] <= limit):
-                    continue
-                value = _suppressed(heatmap, x, y, radius)
-                if value > limit:
-                    _sift(heap, indices, 0, value, y * width + x)
+            if limit < 0 or blocks[y // BLOCK * across + block] > limit:
+                left = max(block * BLOCK, start - y * width)
+                right = min(width, (block + 1) * BLOCK)
+                _push_pixels(heatmap, y, left, right, radius, floor, heap, indices)
+
+
+@jit
+def _push_pixels(
+    heatmap: F32, y: int, left: int, right: int, radius: int, floor: float, heap: F32, indices: I64
+) -> None:
+    """Put the local maxima in a row of pixels into the heap."""
+    for x in range(left, right):
+        limit = max(heap[0], floor)
+        if limit >= 0 and heatmap[y, x] <= limit:
+            continue
+        value = _suppressed(heatmap, x, y, radius)
+        if value > limit:
+            _sift(heap, indices, 0, value, y * heatmap.shape[1] + x)
 
 
 @jit

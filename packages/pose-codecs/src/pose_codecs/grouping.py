@@ -91,30 +91,28 @@ def _group(
     members: I64,
 ) -> int:
     """Fill members (G, K) with candidate numbers, groups in creation order; return their number."""
-    length = tags.shape[2]
     keys = np.empty(len(members), np.float32)
-    sums = np.zeros((len(members), length), np.float32)
-    sizes = np.zeros(len(members), np.int64)
+    sums = np.zeros((len(members), tags.shape[2]), np.float32)
+    sizes = np.zeros(len(members), np.float32)
     count = 0
     for k in order:
         rows = np.flatnonzero(scores[k] > detection_threshold)
         groups = min(count, limit)
-        distances = np.empty((len(rows), groups), np.float64)
-        for i, row in enumerate(rows):
-            for g in range(groups):
-                squared = 0.0
-                for t in range(length):
-                    # The published means are float32, everything after them is float64.
-                    mean = np.float32(sums[g, t] / np.float32(sizes[g]))
-                    squared += (np.float64(tags[k, row, t]) - mean) ** 2
-                distances[i, g] = np.sqrt(squared)
+        squares = np.zeros((len(rows), groups), np.float64)
+        for t in range(tags.shape[2]):
+            # The published means are float32, everything after them is float64.
+            means = sums[:groups, t] / sizes[:groups]
+            for i, row in enumerate(rows):
+                squares[i] += (np.float64(tags[k, row, t]) - means) ** 2
+        distances = np.sqrt(squares)
         columns = _match(distances, scores[k], rows, use_detection_val, optimal)
         for i, row in enumerate(rows):
             g = columns[i]
             if not (g < groups and distances[i, g] < tag_threshold):
                 # A group is known by its first tag value. A second one with an equal value takes
                 # over the group: its keypoints stay, its tags are forgotten. Published behaviour.
-                g = _find(keys[:count], tags[k, row, 0])
+                same = np.flatnonzero(keys[:count] == tags[k, row, 0])
+                g = same[0] if len(same) > 0 else count
                 count = max(count, g + 1)
                 keys[g], sizes[g] = tags[k, row, 0], 0
                 sums[g] = 0
@@ -125,26 +123,15 @@ def _group(
 
 
 @jit
-def _find(keys: F32, key: np.float32) -> int:
-    """Return the index of a key, or the number of keys."""
-    for g in range(len(keys)):
-        if keys[g] == key:
-            return g
-    return len(keys)
-
-
-@jit
 def _match(distances: F64, scores: F32, rows: I64, use_detection_val: bool, optimal: bool) -> I64:
     """Assign rows to groups by their distances (R, G); a column >= G is a new group."""
     added, groups = distances.shape
     if groups == 0 or added == 0:
         return np.arange(added)
     costs = np.full((added, max(added, groups)), NEW_GROUP_COST)
-    for i in range(added):
-        for g in range(groups):
-            costs[i, g] = distances[i, g]
-            if use_detection_val:
-                costs[i, g] = np.rint(distances[i, g]) * 100 - scores[rows[i]]
+    costs[:, :groups] = distances
+    if use_detection_val:
+        costs[:, :groups] = np.rint(distances) * 100 - scores[rows].reshape(-1, 1)
     return _optimal(costs) if optimal else _munkres(costs)
 
 
@@ -266,18 +253,15 @@ def _optimal(costs: F64) -> I64:
         path_cost, done = np.full(size, np.inf), np.zeros(size, np.bool_)
         row, reached, total = start, -1, 0.0
         while row >= 0:
-            nearest = -1
+            reached = -1
             for j in range(size):
-                if done[j]:
-                    continue
                 cost = total + costs[row, j] - row_price[row] - column_price[j]
-                if cost < path_cost[j]:
+                if not done[j] and cost < path_cost[j]:
                     path_cost[j], previous[j] = cost, row
-                if nearest < 0 or path_cost[j] < path_cost[nearest]:
-                    nearest = j
-            total, reached = path_cost[nearest], nearest
-            done[nearest] = True
-            row = row_of_column[nearest]
+                if not done[j] and (reached < 0 or path_cost[j] < path_cost[reached]):
+                    reached = j
+            total, done[reached] = path_cost[reached], True
+            row = row_of_column[reached]
         row_price[start] += total  # restore what the prices must keep along the paths found
         for j in range(size):
             if done[j] and j != reached:

@@ -133,13 +133,10 @@ def _best_pixels(
                 copied[number] = True
             if not _fill_values(blocks[number], means[p], best, values):
                 continue
-            columns = min(BLOCK, width - left)
-            for i in range(len(values)):
-                if values[i] < best:
-                    continue
-                pixel = (top + i // columns) * width + left + i % columns
-                if values[i] > best or pixel < pixels[p]:
-                    best, pixels[p] = values[i], pixel
+            columns, i = min(BLOCK, width - left), values.argmax()
+            pixel = (top + i // columns) * width + left + i % columns
+            if values[i] > best or pixel < pixels[p]:
+                best, pixels[p] = values[i], pixel
     return pixels
 
 

@@ -25,7 +25,7 @@ def encode_people(
     # Rounded half to even: with a fractional sigma the windows change width, as published.
     starts, stops = np.rint(pixels - reach), np.rint(pixels + reach + 1)
     windows = np.concatenate([starts, stops], axis=2).astype(np.int64)  # (P, K, 4)
-    _paste_maxima(heatmaps, windows, inside, patch)
+    _paste_maxima(heatmaps, inside.nonzero()[1], windows[inside], patch)
     return heatmaps
 
 
@@ -39,19 +39,16 @@ def gaussian_patch(heatmap_size: tuple[int, int], sigma: float) -> tuple[float, 
 
 
 @jit
-def _paste_maxima(heatmaps: F32, windows: I64, inside: Bools, patch: F32) -> None:
-    """Paste patch into heatmaps (K, H, W) at windows (P, K, 4) left, top, right, bottom."""
-    keypoints, height, width = heatmaps.shape
+def _paste_maxima(heatmaps: F32, channels: I64, windows: I64, patch: F32) -> None:
+    """Paste patch into channels (M,) of heatmaps (K, H, W) at windows (M, 4), two corners xy."""
+    _, height, width = heatmaps.shape
     size = len(patch)
-    for p in range(len(windows)):
-        for k in range(keypoints):
-            if not inside[p, k]:
-                continue
-            left, top, right, bottom = windows[p, k]
-            for row in range(max(0, top), min(height, bottom, top + size)):
-                for column in range(max(0, left), min(width, right, left + size)):
-                    value = patch[row - top, column - left]
-                    heatmaps[k, row, column] = max(heatmaps[k, row, column], value)
+    for m in range(len(channels)):
+        k, (left, top, right, bottom) = channels[m], windows[m]
+        for row in range(max(0, top), min(height, bottom, top + size)):
+            for column in range(max(0, left), min(width, right, left + size)):
+                value = patch[row - top, column - left]
+                heatmaps[k, row, column] = max(heatmaps[k, row, column], value)
 
 
 def keypoint_indices(

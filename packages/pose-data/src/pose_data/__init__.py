@@ -35,50 +35,13 @@ from pose_data.view.draw import draw_people
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AIC",
-    "COCO",
-    "COCO_AIC",
-    "CROWDPOSE",
-    "EASY",
-    "HARD",
-    "MPII",
-    "Augmentation",
-    "Blur",
-    "BottomUp",
-    "Colour",
-    "DatasetError",
-    "Erase",
-    "Finding",
-    "GroupedBatches",
-    "Noise",
-    "Persons",
-    "Regions",
-    "Scene",
-    "SceneAugmentation",
-    "Skeleton",
-    "Source",
-    "TopDown",
-    "check",
-    "combine",
-    "convert_aic",
-    "custom_skeleton",
-    "draw_people",
-    "epoch_rows",
-    "infer_skeleton",
-    "inverse",
-    "keypoints_to_image",
-    "load_aic",
-    "load_coco",
-    "load_detections",
-    "merge",
-    "read_image",
-    "start_worker",
-    "synthesize",
-    "synthesize_image",
-    "warp_affine",
-    "whole_image_boxes",
-    "with_flip_pairs",
-    "with_shares",
-    "with_sigmas",
-]
+__all__ = ["Finding", "GroupedBatches", "Persons", "Regions", "Source", "start_worker"]
+__all__ += ["load_aic", "load_coco", "load_detections", "read_image", "whole_image_boxes"]
+__all__ += ["combine", "epoch_rows", "merge", "with_shares"]
+__all__ += ["AIC", "COCO", "COCO_AIC", "CROWDPOSE", "MPII", "Skeleton"]
+__all__ += ["infer_skeleton", "with_flip_pairs", "with_sigmas"]
+__all__ += ["Augmentation", "BottomUp", "SceneAugmentation", "TopDown"]
+__all__ += ["Blur", "Colour", "Erase", "Noise"]
+__all__ += ["inverse", "keypoints_to_image", "warp_affine"]
+__all__ += ["EASY", "HARD", "Scene", "custom_skeleton", "synthesize", "synthesize_image"]
+__all__ += ["DatasetError", "check", "convert_aic", "draw_people"]

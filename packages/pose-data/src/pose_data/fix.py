@@ -29,7 +29,7 @@ def read_plain(path: Path) -> dict[str, Any]:
     return found
 
 
-def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, Any], Counter[str]]:
+def repair(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, Any], Counter[str]]:
     """Return repaired content, and how often each thing was done; unknown keys are kept.
 
     Images of one file become one. Ids that are missing, text or equal are numbered anew, and what
@@ -61,7 +61,7 @@ def fixed(content: dict[str, Any], strip_prefix: str = "") -> tuple[dict[str, An
         is_labelled = _complete(row, 3 * len(names.get(category, ())), done)
         region = () if is_labelled else (str(row.get("bbox")), str(row.get("segmentation")))
         same = (image, str(row.get("category_id")), str(row.get("keypoints")), *region)
-        done["exact doubles dropped"] += same in seen
+        done["exact duplicates dropped"] += same in seen
         if same not in seen:
             rows.append(row)
         seen.add(same)
@@ -79,7 +79,7 @@ def _complete(row: dict[str, Any], width: int, done: Counter[str]) -> bool:
         done["missing keypoints written as not labelled"] += 1
     points, labelled = row.get("keypoints"), 0
     if points is not None and (not _are_numbers(points) or len(points) % 3):
-        done["annotations left alone: keypoints are no x, y, v (see `pose-data check`)"] += 1
+        done["annotations left alone: keypoints are not x, y, v (see `pose-data check`)"] += 1
         return False
     if points is not None:
         labelled = sum(v > 0 for v in points[2::3])
@@ -137,7 +137,7 @@ def _numbered(rows: Rows, what: str, done: Counter[str]) -> Rows:
 
 
 def id_key(value: Any) -> Key:
-    """Return an id as it is compared: 12, 12.0 and "12" are the same; None where it is none."""
+    """Return an id as it is compared: 12, 12.0 and "12" are the same; None for no id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):

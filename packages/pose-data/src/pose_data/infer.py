@@ -73,8 +73,16 @@ def _inferred(
     known = {name.split("_")[-1]: sigma for name, sigma in coco}
     sigmas = [next((known[part] for part in known if part in found), None) for found in words]
     found_sigmas = tuple(DEFAULT_SIGMA if sigma is None else sigma for sigma in sigmas)
-    pairs = _flip_pairs(names, title) if flip_pairs is None else ()
-    skeleton = Skeleton(title, names, pairs, links, upper, lower, found_sigmas)
+    pairs: Sequence[tuple[int, int]] = ()
+    if flip_pairs is None:
+        pairs, unclear = side_pairs(names)
+        for name, others in unclear.items():
+            raise DatasetError(
+                f"category {title!r}: which of {', '.join(names[i] for i in others)} mirrors "
+                f"{names[name]}? Rename the others, or list what mirrors what in the config, as in "
+                f"data.flip_pairs: [[{', '.join(sorted((names[name], names[others[0]])))}], ...]"
+            )
+    skeleton = Skeleton(title, names, tuple(pairs), links, upper, lower, found_sigmas)
     skeleton = skeleton if flip_pairs is None else with_flip_pairs(skeleton, flip_pairs)
     alone = [name for i, name in enumerate(names) if skeleton.flip_indices[i] == i]
     by = "its names" if flip_pairs is None else "flip_pairs"
@@ -102,19 +110,6 @@ def unnamed_skeleton(count: int) -> tuple[Skeleton, tuple[str, ...]]:
     names = tuple(f"keypoint_{i}" for i in range(count))
     notice = f"the file names no keypoints: {count} that no flip swaps and no link joins"
     return Skeleton("unnamed", names, (), (), (), (), (DEFAULT_SIGMA,) * count), (notice,)
-
-
-def _flip_pairs(names: tuple[str, ...], title: str) -> tuple[tuple[int, int], ...]:
-    """Pair left with right by name; raises DatasetError with a question where that is not clear."""
-    pairs, unclear = side_pairs(names)
-    if unclear:
-        name, others = next(iter(unclear.items()))
-        raise DatasetError(
-            f"category {title!r}: which of {', '.join(names[i] for i in others)} mirrors "
-            f"{names[name]}? Rename the others, or list what mirrors what in the config, as in "
-            f"data.flip_pairs: [[{', '.join(sorted((names[name], names[others[0]])))}], ...]"
-        )
-    return tuple(pairs)
 
 
 def _links(value: Any, count: int) -> tuple[tuple[tuple[int, int], ...], list[str]]:

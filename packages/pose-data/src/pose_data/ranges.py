@@ -10,7 +10,8 @@ def within(low: float, high: float = math.inf, *, ordered: bool = False) -> dict
 
     ordered: of several values none is below the one before.
     """
-    return {"low": low, "high": high, "ordered": ordered}
+    words = f"from {low} to {high}" if math.isfinite(high) else f"at least {low}"
+    return {"allows": lambda n: low <= n <= high, "words": words, "ordered": ordered}
 
 
 def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dict[str, Any]:
@@ -18,14 +19,14 @@ def between(low: float, high: float = math.inf, *, ordered: bool = False) -> dic
 
     ordered: as for `within`.
     """
-    return {"above": low, "below": high, "ordered": ordered}
+    words = f"above {low}" + f" and below {high}" * math.isfinite(high)
+    return {"allows": lambda n: low < n < high, "words": words, "ordered": ordered}
 
 
 def check_ranges(settings: Any, path: str = "") -> None:
     """Raise ValueError for the first field of a dataclass with a value out of its range.
 
-    Of a tuple or mapping, each number must be in it. path: what stands before the field's name in
-    the message.
+    Of a tuple or mapping, each number must be in it. path: prefix of the name in the message.
     """
     for field in dataclasses.fields(settings):
         value, name = getattr(settings, field.name), f"{path}{field.name}"
@@ -37,27 +38,8 @@ def check_ranges(settings: Any, path: str = "") -> None:
         elif isinstance(value, dict):
             values = {f"{name}.{key}": each for key, each in value.items()}
         for where, number in values.items():
-            if number is None or isinstance(number, str):
-                continue
-            problem = _problem(number, **field.metadata)
-            if problem:
-                raise ValueError(f"{where} {problem}, got {number}")
-        if field.metadata.get("ordered") and list(value) != sorted(value):
+            is_number = number is not None and not isinstance(number, str)
+            if is_number and not field.metadata["allows"](number):
+                raise ValueError(f"{where} must be {field.metadata['words']}, got {number}")
+        if field.metadata["ordered"] and list(value) != sorted(value):
             raise ValueError(f"{name} must be in order, the lowest first, got {list(value)}")
-
-
-def _problem(
-    number: float,
-    low: float = -math.inf,
-    high: float = math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-    ordered: bool = False,
-) -> str | None:
-    if low <= number <= high and above < number < below:
-        return None
-    if math.isfinite(high):
-        return f"must be from {low} to {high}"
-    if math.isfinite(below):
-        return f"must be above {above} and below {below}"
-    return f"must be above {above}" if math.isfinite(above) else f"must be at least {low}"

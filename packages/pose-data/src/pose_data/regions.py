@@ -138,14 +138,14 @@ def decode_rle(counts: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
 def run_lengths(counts: bytes) -> list[int]:
     """Expand compressed run lengths: five bits a byte, low ones first; from the third, changes.
 
-    Raises ValueError for bytes that are none.
+    Raises ValueError for other bytes.
     """
     runs: list[int] = []
     value = shift = 0
     for byte in counts:
         bits = byte - 48
         if not 0 <= bits < 64 or shift > 35:  # seven bytes hold any length
-            raise ValueError("no run lengths")
+            raise ValueError("not run lengths")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:  # the number ends here
@@ -154,5 +154,5 @@ def run_lengths(counts: bytes) -> list[int]:
             runs.append(value + runs[-2] if len(runs) > 2 else value)
             value = shift = 0
     if shift or min(runs, default=0) < 0:
-        raise ValueError("no run lengths")
+        raise ValueError("not run lengths")
     return runs

@@ -18,9 +18,9 @@ class GroupedBatches:
     """A batch sampler for torch's DataLoader, without torch: yields lists of dataset keys.
 
     image_index (N,): the image of each sample. The order is a function of the fields below and of
-    `epoch` alone; a key is (epoch, index, repeat) because workers' copies of a dataset live on from
-    epoch to epoch. Set `epoch` before each pass, and `start` to leave out as many batches: the rest
-    is what an unbroken pass would have given.
+    `epoch` alone; a key is (epoch, index, repeat) because workers keep their copies of a dataset
+    from epoch to epoch. Set `epoch` before each pass, and `start` to skip as many batches: the rest
+    is that of an uninterrupted pass.
 
     batch_size: samples per rank; the last batch holds what remains. Of `world_size` ranks each gets
     its own part: together every sample once, the same number of batches on each, and sizes that

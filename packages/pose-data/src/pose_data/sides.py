@@ -40,13 +40,20 @@ def side_pairs(names: Sequence[str]) -> tuple[list[tuple[int, int]], dict[int, l
     A name without such a partner may have one that differs in one side, and else one that differs
     in an l or r glued to a word. All are indices; no name is in two pairs.
     """
-    marked = [_marked(name) for name in names]
+    # The plain names, with one letter for each side in them.
+    marked = [
+        _SIDE.sub(lambda side: chr(_FIRST - 1 + (side.lastindex or 0)), plain_name(name))
+        for name in names
+    ]
     partners: list[set[int]] = [set() for _ in names]
-    for exchanged in (_all_exchanged, _one_exchanged):
+    for exchanges_all in (True, False):
         alone = [i for i, found in enumerate(partners) if not found]
         for i in alone:
-            wanted = exchanged(marked[i]) - {marked[i]}
-            partners[i] = {j for j in alone if marked[j] in wanted}
+            text, wanted = marked[i], {marked[i].translate(_OTHER)}
+            if not exchanges_all:
+                parts = enumerate(text)
+                wanted = {text[:k] + side.translate(_OTHER) + text[k + 1 :] for k, side in parts}
+            partners[i] = {j for j in alone if marked[j] in wanted - {text}}
     for i, j in _glued({i: text for i, text in enumerate(marked) if not partners[i]}):
         partners[i].add(j)
         partners[j].add(i)
@@ -57,19 +64,6 @@ def side_pairs(names: Sequence[str]) -> tuple[list[tuple[int, int]], dict[int, l
         if marked[i] < marked[j] and len(found) == len(partners[j]) == 1
     ]
     return pairs, {i: sorted(found) for i, found in enumerate(partners) if len(found) > 1}
-
-
-def _marked(name: str) -> str:
-    """Return the plain name with one letter for each side in it."""
-    return _SIDE.sub(lambda side: chr(_FIRST - 1 + (side.lastindex or 0)), plain_name(name))
-
-
-def _all_exchanged(text: str) -> set[str]:
-    return {text.translate(_OTHER)}
-
-
-def _one_exchanged(text: str) -> set[str]:
-    return {text[:i] + side.translate(_OTHER) + text[i + 1 :] for i, side in enumerate(text)}
 
 
 def _glued(texts: dict[int, str]) -> list[tuple[int, int]]:

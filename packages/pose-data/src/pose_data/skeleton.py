@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pose_data.errors import DatasetError
+from pose_data.errors import DatasetError, reading
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,15 +81,13 @@ def flip_indices(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 def with_flip_pairs(skeleton: Skeleton, pairs: Sequence[Sequence[str]]) -> Skeleton:
     """Return the skeleton with other flip pairs, (left, right) by name.
 
-    Raises DatasetError for what is no pair of its keypoints, and for a keypoint in two of them.
+    Raises DatasetError for what is not a pair of its keypoints, and for a keypoint in two pairs.
     """
     if wrong := [pair for pair in pairs if isinstance(pair, str) or len(pair) != 2]:
-        raise DatasetError(f"flip_pairs: {wrong[0]!r} is no pair of names")
-    try:
+        raise DatasetError(f"flip_pairs: {wrong[0]!r} is not a pair of names")
+    with reading("flip_pairs"):
         found = [skeleton.indices(list(pair)) for pair in pairs]
         changed = replace(skeleton, flip_pairs=tuple((left, right) for left, right in found))
-    except DatasetError as error:
-        raise DatasetError(f"flip_pairs: {error}") from None
     return skeleton if changed.flip_indices == skeleton.flip_indices else changed
 
 
@@ -100,14 +98,10 @@ def with_sigmas(skeleton: Skeleton, sigmas: Mapping[str, float]) -> Skeleton:
     """
     if wrong := [name for name, sigma in sigmas.items() if not 0 < sigma < math.inf]:
         raise DatasetError(f"sigmas: that of {wrong[0]!r} must be above 0, got {sigmas[wrong[0]]}")
-    try:
-        places = skeleton.indices(list(sigmas))
-    except DatasetError as error:
-        raise DatasetError(f"sigmas: {error}") from None
-    changed = list(skeleton.sigmas)
-    for place, sigma in zip(places, sigmas.values(), strict=True):
-        changed[place] = float(sigma)
-    return replace(skeleton, sigmas=tuple(changed))
+    with reading("sigmas"):
+        changed = dict(zip(skeleton.indices(list(sigmas)), sigmas.values(), strict=True))
+    new = (float(changed.get(k, sigma)) for k, sigma in enumerate(skeleton.sigmas))
+    return replace(skeleton, sigmas=tuple(new))
 
 
 def plain_name(name: str) -> str:
@@ -128,9 +122,9 @@ def _skeleton(
     """Build a skeleton from words: names, `a-b` links, the lower half; left and right by name."""
     names = tuple(keypoints.split())
     place = {each: index for index, each in enumerate(names)}
-    lower = {place[each] for each in lower_body.split()}
     pairs = [link.split("-") for link in links.split()]
     left = [each for each in names if each.startswith("left_")]
+    lower = {place[each] for each in lower_body.split()}
     return Skeleton(
         name=name,
         keypoints=names,

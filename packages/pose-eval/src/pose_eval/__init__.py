@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pose_eval.coco.report import Report
     from pose_eval.io.ground_truth import read_ground_truth
     from pose_eval.io.results import read_results
-    from pose_eval.render.html import figures, page
+    from pose_eval.render.html import cards, figures, page
     from pose_eval.render.parts import markdown
     from pose_eval.render.svg import line_chart
 
@@ -38,6 +38,7 @@ __all__ = [
     "analyse",
     "auc",
     "bootstrap",
+    "cards",
     "compare",
     "diagnose",
     "epe",
@@ -67,7 +68,7 @@ _LATER = {
     "coco.report": ("Report",),
     "io.ground_truth": ("read_ground_truth",),
     "io.results": ("read_results",),
-    "render.html": ("figures", "page"),
+    "render.html": ("cards", "figures", "page"),
     "render.parts": ("markdown",),
     "render.svg": ("line_chart",),
 }

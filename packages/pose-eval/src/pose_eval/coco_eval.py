@@ -150,7 +150,7 @@ class COCOeval:
         count = len(self._gt.categories[index].joint_names)
         if count != num_sigmas:
             raise SettingsError(
-                f"category {category_id} has {count} joints but params.kpt_oks_sigmas has "
+                f"category {category_id} has {count} keypoints but params.kpt_oks_sigmas has "
                 f"{num_sigmas}"
             )
         return match_category(self._evaluated, self._evaluated_gt, self._settings, index)

@@ -1,8 +1,8 @@
 """PCK, AUC, EPE and NME of poses whose person is known: the measures of MPII, LSP, faces and hands.
 
 In all functions pred, gt: (N, K, 2 or more), of which x and y are read; mask: (N, K), True where a
-joint is labelled; norm: what a distance is divided by, a number, (N,), or (N, 2) to divide x and y
-by different lengths (MMPose passes width and height of the box). A person whose norm is 0 is left
+keypoint is labelled; norm: what a distance is divided by, a number, (N,), or (N, 2) to divide x and
+y by different lengths (MMPose passes width and height of the box). A person whose norm is 0 is left
 out. Source of all numbers: the behaviour of MMPose's `keypoint_pck_accuracy` and its neighbours.
 """
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def distances(pred: ArrayLike, gt: ArrayLike, mask: ArrayLike, norm: ArrayLike = 1.0) -> Floats:
-    """Return the normalised distance of each joint, (N, K); NaN where it is not measured."""
+    """Return the normalised distance of each keypoint, (N, K); NaN where it is not measured."""
     xy, wanted = np.asarray(pred)[..., :2], np.asarray(gt)[..., :2]  # (N, K, 2)
     labelled = np.asarray(mask, bool)  # (N, K)
     if xy.ndim != 3 or xy.shape != wanted.shape or labelled.shape != xy.shape[:2]:
@@ -38,9 +38,9 @@ def distances(pred: ArrayLike, gt: ArrayLike, mask: ArrayLike, norm: ArrayLike =
 def pck(
     pred: ArrayLike, gt: ArrayLike, mask: ArrayLike, thr: float, norm: ArrayLike
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the share of joints nearer than `thr`: of each joint (K,), and the mean over joints.
+    """Return the share nearer than `thr`: of each keypoint (K,), and the mean over keypoints.
 
-    A joint that no person has is NaN and not in the mean; without any joint the mean is 0. With the
+    A keypoint that no person has is NaN and not in the mean; without any the mean is 0. With the
     length of the head (MPII: 0.6 times the diagonal of its box) as norm this is PCKh.
     """
     return _share_below(distances(pred, gt, mask, norm), thr)
@@ -55,14 +55,14 @@ def auc(
 
 
 def epe(pred: ArrayLike, gt: ArrayLike, mask: ArrayLike) -> float:
-    """Return the end point error, the mean distance in pixels; 0 without labelled joints."""
+    """Return the end point error, the mean distance in pixels; 0 without labelled keypoints."""
     return nme(pred, gt, mask, 1.0)
 
 
 def nme(pred: ArrayLike, gt: ArrayLike, mask: ArrayLike, norm: ArrayLike) -> float:
-    """Return the normalised mean error over all labelled joints; 0 without any."""
+    """Return the normalised mean error over all labelled keypoints; 0 without any."""
     found = distances(pred, gt, mask, norm)
-    # Summed joint by joint, as MMPose does in the precision of the input.
+    # Summed keypoint by keypoint, as MMPose does in the precision of the input.
     measured = found.T[~np.isnan(found.T)]
     return float(measured.sum() / max(1, len(measured)))
 

@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do, as one frozen object, and the forms in which people say it."""
+"""The settings of an evaluation as one frozen object, and how they are read from text."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,14 +136,14 @@ def parse_joints(joints: Any, names: Sequence[str]) -> tuple[int, ...]:
         elif dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last) < 10**6:
             found.extend(range(int(first), int(last) + 1))
         else:
-            raise SettingsError(f"there is no joint {text!r}{did_you_mean(text, names)}")
+            raise SettingsError(f"there is no keypoint {text!r}{did_you_mean(text, names)}")
     beyond = [k for k in found if k >= len(names)]
     if beyond:
         raise SettingsError(
-            f"joint {beyond[0]} does not exist: there are {len(names)}, 0 to {len(names) - 1}"
+            f"keypoint {beyond[0]} does not exist: there are {len(names)}, 0 to {len(names) - 1}"
         )
     if len(set(found)) < len(found):
-        raise SettingsError(f"joints {joints!r} name a joint twice")
+        raise SettingsError(f"joints {joints!r} name a keypoint twice")
     return tuple(found)
 
 
@@ -153,10 +153,10 @@ def parse_pairs(text: str, names: Sequence[str]) -> list[tuple[int, int]]:
     for part in text.split(","):
         ends = part.split("-")
         if len(ends) != 2:
-            raise SettingsError(f"flip pair {part!r} is not two joints with a dash between them")
+            raise SettingsError(f"flip pair {part!r} is not two keypoints with a dash between them")
         a, b = (parse_joints(end, names)[0] for end in ends)
         if a == b or {a, b} & {joint for pair in found for joint in pair}:
-            raise SettingsError(f"flip pair {part!r}: a joint mirrors one other joint")
+            raise SettingsError(f"flip pair {part!r}: a keypoint mirrors one other keypoint")
         found.append((a, b))
     return found
 
@@ -179,7 +179,7 @@ def parse_categories(chosen: Any, known: Sequence[Category]) -> tuple[int, ...]:
             hint = f" ({near})" if near else ""
             have = ", ".join(f"{c.name} (id {c.id})" for c in known[:20])
             raise SettingsError(
-                f"there is no category {text!r} with joints{hint}; there are {have}"
+                f"there is no category {text!r} with keypoints{hint}; there are {have}"
             )
         if [c.name for c in known].count(text) > 1:
             raise SettingsError(f"{text!r} is the name of several categories; give their ids")

@@ -69,8 +69,8 @@ def _of_category(
         lacking = [name for name in names if name not in sigmas]
         if lacking:
             raise SettingsError(
-                f"no sigma for joint {lacking[0]!r} of category {category.name!r}; there are some "
-                f"for {', '.join(sigmas)}"
+                f"no sigma for keypoint {lacking[0]!r} of category {category.name!r}; there are "
+                f"some for {', '.join(sigmas)}"
             )
         given = [sigmas[name] for name in names]
     elif isinstance(sigmas, Mapping):
@@ -83,7 +83,7 @@ def _of_category(
     elif sigmas is None and len(SIGMAS[default]) != len(names):
         known = ", ".join(f"{name} ({len(values)})" for name, values in SIGMAS.items())
         raise SettingsError(
-            f"{what} has {len(names)} joints, COCO has 17; name the sigmas, one of {known}, or "
+            f"{what} has {len(names)} keypoints, COCO has 17; name the sigmas, one of {known}, or "
             f"give a list or a file of {len(names)} numbers (--sigmas)"
         )
     values = _checked(SIGMAS[default] if given is None else given)
@@ -91,8 +91,8 @@ def _of_category(
         return values
     if len(values) != len(names):
         raise SettingsError(
-            f"{what} has {len(names)} joints but there are {len(values)} sigmas; give one sigma "
-            "per joint"
+            f"{what} has {len(names)} keypoints but there are {len(values)} sigmas; give one sigma "
+            "per keypoint"
         )
     return values if joints is None else tuple(values[k] for k in joints)
 
@@ -135,7 +135,7 @@ def read_sigmas(text: str | Path) -> Any:
         return _parsed(content.replace(",", " ").split(), path.name)
     if not isinstance(values, list | dict):
         raise SettingsError(
-            f"sigmas {path} must be a list of numbers or an object by joint or by category"
+            f"sigmas {path} must be a list of numbers or an object by keypoint or by category"
         )
     return values
 

@@ -7,6 +7,7 @@ from pose_train.config.load import load_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, RunError
 
 if TYPE_CHECKING:
+    from pose_train.inference.detect import load_detector
     from pose_train.inference.people import People
     from pose_train.inference.predictor import Predictor
     from pose_train.recipes import RECIPES
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "RunError",
     "load_config",
+    "load_detector",
     "run",
     "shipped_configs",
 ]
@@ -33,6 +35,7 @@ __all__ = [
 _LATE = {
     "People": "inference.people",
     "Predictor": "inference.predictor",
+    "load_detector": "inference.detect",
     "RECIPES": "recipes",
     "Recipe": "recipes.recipe",
     "Outcome": "training.loop",

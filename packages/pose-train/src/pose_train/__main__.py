@@ -25,13 +25,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(
             f"pose_train.commands.{FILES.get(args.command, args.command)}"
         )
-        return int(command.main(args))
+        done = int(command.main(args))
+        sys.stdout.flush()
+        return done
     except ValueError as error:
         code = _exit_code(error)
         if code is None:
             raise
         print(f"pose-train: {_sentence(error)}", file=sys.stderr)
         return code
+    except BrokenPipeError:  # who reads the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

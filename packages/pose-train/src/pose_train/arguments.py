@@ -1,7 +1,8 @@
 """The command line as one table: every command with what it does and what it takes.
 
 Nothing here imports what a command needs to run, so that help and typos cost no time. A new command
-is an entry here and a file of its name in `commands/`, with `main(args) -> exit code`.
+is an entry here and a file of its name in `commands/`, with `main(args) -> exit code`; FILES in
+`__main__.py` names the file of those that share one.
 """
 
 import argparse
@@ -26,17 +27,22 @@ class Command(NamedTuple):
     options: Sequence[Option]
 
 
+def _command(text: str, *options: Option) -> Command:
+    return Command(text, options)
+
+
 def _option(*names: str, **settings: Any) -> Option:
     return Option(names, settings)
 
 
+OFFLINE = _option("--offline", action="store_true", help="download nothing; same as POSE_OFFLINE=1")
 CONFIG = _option("config", help="a YAML file or the name of a shipped preset")
 SOURCE = _option(
     "source", help="a run directory, a checkpoint, hf://USER/NAME, a preset or a YAML file"
 )
 WEIGHTS = _option("--weights", help="checkpoint; not needed for a run directory or one itself")
-OFFLINE = _option("--offline", action="store_true", help="download nothing; same as POSE_OFFLINE=1")
-SIZE = ("W", "H")
+SIZE: dict[str, Any] = {"type": int, "nargs": 2, "metavar": ("W", "H")}
+COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
 
 
 def _overrides(example: str) -> Option:
@@ -44,240 +50,207 @@ def _overrides(example: str) -> Option:
 
 
 COMMANDS = {
-    "run": Command(
-        "Train, evaluate and write a report.", [CONFIG, _overrides("e.g. train.epochs=5"), OFFLINE]
+    "run": _command(
+        "Train, evaluate and write a report.", CONFIG, _overrides("e.g. train.epochs=5"), OFFLINE
     ),
-    "resume": Command(
+    "resume": _command(
         "Go on with a run that was stopped, as if it had not been.",
-        [
-            _option("run_dir", type=Path, help="its directory, which `pose-train run` named"),
-            _overrides("changes, e.g. train.epochs=300"),
-        ],
+        _option("run_dir", type=Path, help="its directory, which `pose-train run` named"),
+        _overrides("changes, e.g. train.epochs=300"),
     ),
-    "test": Command(
+    "test": _command(
         "Evaluate a trained network by the published protocol.",
-        [
-            _option(
-                "source",
-                help="a preset, a YAML file, a run directory, a checkpoint or hf://USER/NAME",
-            ),
-            _overrides("e.g. eval.boxes=gt"),
-            _option("--weights", help="checkpoint to test; not needed for a run directory"),
-            _option("--data-root", help="the folder laid out like COCO; same as data.root="),
-            _option("--multi-scale", action="store_true", help="bottom-up: at scales 2, 1 and 0.5"),
-            _option("--out", type=Path, help="write the result rows: COCO's JSON (.json) or .csv"),
-            _option(
-                "--digits",
-                type=int,
-                default=3,
-                choices=range(1, 9),
-                metavar="N",
-                help="1 to 8; default 3",
-            ),
-            _option("--batch-size", type=int, help="same as eval.batch_size="),
-            _option("--workers", type=int, help="same as train.num_workers="),
-            OFFLINE,
-        ],
+        _option(
+            "source", help="a preset, a YAML file, a run directory, a checkpoint or hf://USER/NAME"
+        ),
+        _overrides("e.g. eval.boxes=gt"),
+        _option("--weights", help="checkpoint to test; not needed for a run directory"),
+        _option("--data-root", help="the folder laid out like COCO; same as data.root="),
+        _option("--multi-scale", action="store_true", help="bottom-up: at scales 2, 1 and 0.5"),
+        _option("--out", type=Path, help="write the result rows: COCO's JSON (.json) or .csv"),
+        _option("--digits", **COUNT, default=3, choices=range(1, 9), help="1 to 8; default 3"),
+        _option("--batch-size", type=int, help="same as eval.batch_size="),
+        _option("--workers", type=int, help="same as train.num_workers="),
+        OFFLINE,
     ),
-    "predict": Command(
+    "predict": _command(
         "Find people in images and videos, draw them, and write them as JSON.",
-        [
-            _option(
-                "source",
-                help="a run directory, a checkpoint, hf://USER/NAME, a preset, a YAML file, or an "
-                "exported NAME.onnx",
-            ),
-            _option(
-                "inputs",
-                nargs="+",
-                help="images, videos, folders of images, or patterns such as '*.jpg'",
-            ),
-            _option("--out", type=Path, required=True, help="folder for drawings and JSON"),
-            WEIGHTS,
-            _option(
-                "--boxes",
-                type=Path,
-                help="JSON of the persons' boxes (top-down); else whole images",
-            ),
-            _option(
-                "--gt",
-                type=Path,
-                help="annotation file of the images: predict those that it names, and write its "
-                "image and category ids, as pose-eval wants them",
-            ),
-            _option(
-                "--box-score",
-                type=float,
-                default=0.3,
-                help="leave out boxes below it (default 0.3)",
-            ),
-            _option(
-                "--min-score",
-                type=float,
-                default=0.2,
-                help="draw keypoints from this score on (default 0.2)",
-            ),
-            _option(
-                "--csv",
-                action="store_true",
-                help="write predictions.csv, too: image, frame, time, person, keypoint, x, y, "
-                "score",
-            ),
-            _option(
-                "--bits",
-                type=int,
-                metavar="N",
-                help="in use of 16-bit images, 8 to 16; default: data.bits of the network's "
-                "training",
-            ),
-            _option("--no-draw", action="store_true", help="write the JSON alone"),
-            _option("--no-flip", action="store_true", help="without the flip test"),
-            _option(
-                "--device",
-                default="auto",
-                help="cpu, cuda, cuda:1 ..., of ONNX also openvino; default auto: cuda if there, "
-                "else cpu",
-            ),
-            _option(
-                "--threads",
-                type=int,
-                metavar="N",
-                help="on a CPU; default: as many as cores are free",
-            ),
-            OFFLINE,
-        ],
+        _option(
+            "source",
+            help="a run directory, a checkpoint, hf://USER/NAME, a preset, a YAML file, or an "
+            "exported NAME.onnx",
+        ),
+        _option(
+            "inputs",
+            nargs="+",
+            help="images, videos, folders of images, or patterns such as '*.jpg'",
+        ),
+        _option("--out", type=Path, required=True, help="folder for drawings and JSON"),
+        WEIGHTS,
+        _option(
+            "--boxes", type=Path, help="JSON of the persons' boxes (top-down); else whole images"
+        ),
+        _option(
+            "--gt",
+            type=Path,
+            help="annotation file of the images: predict those that it names, and write its "
+            "image and category ids, as pose-eval wants them",
+        ),
+        _option(
+            "--box-score", type=float, default=0.3, help="leave out boxes below it (default 0.3)"
+        ),
+        _option(
+            "--min-score",
+            type=float,
+            default=0.2,
+            help="draw keypoints from this score on (default 0.2)",
+        ),
+        _option(
+            "--csv",
+            action="store_true",
+            help="write predictions.csv, too: image, frame, time, person, keypoint, x, y, score",
+        ),
+        _option(
+            "--bits",
+            **COUNT,
+            help="bits in use in 16-bit images, 8 to 16; default: data.bits of the training",
+        ),
+        _option(
+            "--detector",
+            nargs="?",
+            const="PekingU/rtdetr_v2_r18vd",
+            metavar="MODEL",
+            help="find the people (top-down): a folder or Hugging Face name of a detector, or an "
+            "ONNX file; without MODEL RT-DETR v2; extra pose-train[detect]",
+        ),
+        _option("--det-score", type=float, default=0.5, help="of its boxes, least (default 0.5)"),
+        _option("--det-nms", type=float, default=0.7, help="IoU of two boxes, most (default 0.7)"),
+        _option(
+            "--classes", nargs="+", default=["person"], metavar="NAME", help="names or numbers"
+        ),
+        _option("--track", action="store_true", help="tell people apart over a video: track_id"),
+        _option("--smooth", action="store_true", help="smooth keypoints over a video (--track)"),
+        _option("--no-draw", action="store_true", help="write the JSON alone"),
+        _option(
+            "--person-score",
+            type=float,
+            help="draw people from this score on; default 0, bottom-up 0.2",
+        ),
+        _option("--no-flip", action="store_true", help="without the flip test"),
+        _option("--batch-size", **COUNT, help="boxes at once; default 32"),
+        _option(
+            "--amp",
+            choices=("off", "bf16", "fp16"),
+            default="off",
+            help="compute with 16 bits: faster where the hardware has them",
+        ),
+        _option("--compile", action="store_true", help="by torch.compile, for many inputs"),
+        _option(
+            "--device",
+            default="auto",
+            help="cpu, cuda, cuda:1 ..., of ONNX also openvino; default auto: cuda if there, "
+            "else cpu",
+        ),
+        _option("--threads", **COUNT, help="on a CPU; default: as many as cores are free"),
+        OFFLINE,
     ),
-    "export": Command(
+    "export": _command(
         "Write a trained network as ONNX, TorchScript or torch.export.",
-        [
-            SOURCE,
-            _option("--format", choices=("onnx", "torchscript", "torch-export"), default="onnx"),
-            _option("--out", type=Path, required=True, help="the file to write"),
-            WEIGHTS,
-            _option(
-                "--input-size",
-                type=int,
-                nargs=2,
-                metavar=SIZE,
-                help="default: that of the config; bottom-up, any",
-            ),
-            _option(
-                "--batch",
-                type=int,
-                metavar="N",
-                help="always take N images at once; default: any number",
-            ),
-            _option(
-                "--half",
-                action="store_true",
-                help="weights and arithmetic of 16 bits; maps stay float32",
-            ),
-            _option("--opset", type=int, metavar="N", help="of ONNX; default 18"),
-            OFFLINE,
-        ],
+        SOURCE,
+        _option("--format", choices=("onnx", "torchscript", "torch-export"), default="onnx"),
+        _option("--out", type=Path, required=True, help="the file to write"),
+        WEIGHTS,
+        _option("--input-size", **SIZE, help="default: that of the config; bottom-up, any"),
+        _option("--batch", **COUNT, help="always take N images at once; default: any number"),
+        _option(
+            "--half",
+            action="store_true",
+            help="weights and arithmetic of 16 bits; maps stay float32",
+        ),
+        _option("--opset", **COUNT, help="of ONNX; default 18"),
+        OFFLINE,
     ),
-    "publish": Command(
+    "publish": _command(
         "Upload a trained network to the Hugging Face hub, with its config and a model card.",
-        [
-            SOURCE,
-            _option("--repo", required=True, metavar="USER/NAME", help="made if there is none"),
-            WEIGHTS,
-            _option("--private", action="store_true", help="nobody else sees it"),
-            _option(
-                "--license",
-                metavar="ID",
-                help="of the weights, as the hub names it: apache-2.0, mit, cc-by-4.0 ...",
-            ),
-        ],
+        SOURCE,
+        _option("--repo", required=True, metavar="USER/NAME", help="made if there is none"),
+        WEIGHTS,
+        _option("--private", action="store_true", help="nobody else sees it"),
+        _option(
+            "--license",
+            metavar="ID",
+            help="of the weights, as the hub names it: apache-2.0, mit, cc-by-4.0 ...",
+        ),
     ),
-    "init": Command(
+    "init": _command(
         "Write a complete config for a COCO-format file of one's own, or from one of MMPose's.",
-        [
-            _option(
-                "annotations", type=Path, nargs="?", help="COCO-format keypoint JSON to train on"
-            ),
-            _option(
-                "--from-mmpose",
-                type=Path,
-                metavar="FILE",
-                help="instead: a config (.py), or a checkpoint with its config in it, of MMPose "
-                "0.x or 1.x",
-            ),
-            _option("--images", type=Path, help="its images; found beside it if not given"),
-            _option("--val", type=Path, help="JSON to evaluate on; without it, the same"),
-            _option(
-                "--val-images",
-                type=Path,
-                help="its images; found beside it, or among the others, if not given",
-            ),
-            _option(
-                "--model",
-                help="hourglass52, hrnet_w32, hrnet_w48, cpm, higherhrnet_w32 ... (default "
-                "hrnet_w32); hrnet_small: for few instances, or without a GPU",
-            ),
-            _option(
-                "--input-size", type=int, nargs=2, metavar=SIZE, help="by the shape of the boxes"
-            ),
-            _option(
-                "--categories",
-                nargs="+",
-                metavar="NAME",
-                help="of a file with several: names or ids",
-            ),
-            _option(
-                "--data-root",
-                metavar="DIR",
-                help="with --from-mmpose: the folder laid out like COCO",
-            ),
-        ],
+        _option("annotations", type=Path, nargs="?", help="COCO-format keypoint JSON to train on"),
+        _option(
+            "--from-mmpose",
+            type=Path,
+            metavar="FILE",
+            help="instead: a config (.py), or a checkpoint with its config in it, of MMPose "
+            "0.x or 1.x",
+        ),
+        _option("--images", type=Path, help="its images; found beside it if not given"),
+        _option("--val", type=Path, help="JSON to evaluate on; without it, the same"),
+        _option(
+            "--val-images",
+            type=Path,
+            help="its images; found beside it, or among the others, if not given",
+        ),
+        _option(
+            "--model",
+            help="hourglass52, hrnet_w32, hrnet_w48, cpm, higherhrnet_w32 ... (default "
+            "hrnet_w32); hrnet_small: for few instances, or without a GPU",
+        ),
+        _option("--input-size", **SIZE, help="by the shape of the boxes"),
+        _option(
+            "--categories", nargs="+", metavar="NAME", help="of a file with several: names or ids"
+        ),
+        _option(
+            "--data-root", metavar="DIR", help="with --from-mmpose: the folder laid out like COCO"
+        ),
     ),
-    "check": Command(
+    "check": _command(
         "Check a config before it runs: paths, counts, a drawn batch, memory and time.",
-        [
-            CONFIG,
-            _overrides("e.g. data.root=FOLDER"),
-            _option(
-                "--out",
-                type=Path,
-                default=Path("batch.png"),
-                help="the drawn batch (default batch.png)",
-            ),
-        ],
+        CONFIG,
+        _overrides("e.g. data.root=FOLDER"),
+        _option(
+            "--out",
+            type=Path,
+            default=Path("batch.png"),
+            help="the drawn batch (default batch.png)",
+        ),
     ),
-    "bench": Command(
+    "bench": _command(
         "Measure the speed of the loader, of the training step, and of both together.",
-        [
-            CONFIG,
-            _overrides("e.g. train.amp=bf16"),
-            _option(
-                "--seconds", type=float, default=10.0, help="for each of the three; default 10"
-            ),
-        ],
+        CONFIG,
+        _overrides("e.g. train.amp=bf16"),
+        _option("--seconds", type=float, default=10.0, help="for each of the three; default 10"),
     ),
-    "doctor": Command(
-        "Say what is installed, which devices there are, and what commonly goes wrong.", []
+    "doctor": _command(
+        "Say what is installed, which devices there are, and what commonly goes wrong."
     ),
-    "configs": Command("List the shipped presets.", []),
-    "zoo": Command(
+    "configs": _command("List the shipped presets."),
+    "zoo": _command(
         "List the published weights, or fetch their files.",
-        [
-            _option("action", nargs="?", choices=("fetch",), help="without it, the list"),
-            _option(
-                "names",
-                nargs="*",
-                metavar="NAME",
-                help="fetch: download these, verify their SHA-256 and print their paths; "
-                "`detections`: the boxes of the published top-down tests",
-            ),
-            _option(
-                "--mirror",
-                action="append",
-                default=[],
-                metavar="URL",
-                help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS, the Hugging Face hub "
-                "and the publisher",
-            ),
-        ],
+        _option("action", nargs="?", choices=("fetch",), help="without it, the list"),
+        _option(
+            "names",
+            nargs="*",
+            metavar="NAME",
+            help="fetch: download these, verify their SHA-256 and print their paths; "
+            "`detections`: the boxes of the published top-down tests",
+        ),
+        _option(
+            "--mirror",
+            action="append",
+            default=[],
+            metavar="URL",
+            help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS, the Hugging Face hub and "
+            "the publisher",
+        ),
     ),
 }
 

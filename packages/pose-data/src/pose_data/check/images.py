@@ -18,7 +18,7 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
     if not image_dir.is_dir():
         findings.add("missing-file", f"image folder {image_dir} does not exist")
         return
-    missing, untold, stored, deep = 0, [], 0, False
+    missing, unsettled, stored, deep = 0, [], 0, False
     for name, (w, h) in zip(table.file_names, table.image_sizes.tolist(), strict=True):
         path, size = image_dir / name, (w, h)
         if not name or not path.is_file():
@@ -31,17 +31,15 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
         except DatasetError as error:
             findings.add("broken-image", str(error))
             continue
-        if header.format == "jpeg" and not _has_end(path):
-            findings.add("truncated-image", str(path))
-        _check_header(path, header, size, findings)
+        _check_file(path, header, size, findings)
         deep = deep or header.bits == MOST
         as_stored, as_seen = (header.width, header.height), upright_size(header)
         if size == as_stored != as_seen:
             stored += 1
         elif header.orientation != 1 and as_stored == as_seen:
-            untold.append(f"{path}: orientation {header.orientation}")
+            unsettled.append(f"{path}: orientation {header.orientation}")
     others = f"; {stored} others are read as stored, by their sizes" * (stored > 0)
-    for record in untold:
+    for record in unsettled:
         findings.add("exif-rotation", record + others)
     if deep:
         depth = measure_depth([image_dir / name for name in table.file_names])
@@ -49,15 +47,12 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
             findings.add("unused-bits", depth.describe(), depth.deep)
 
 
-def _has_end(path: Path) -> bool:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _TAIL))
-        return b"\xff\xd9" in file.read()
-
-
-def _check_header(path: Path, header: Header, size: tuple[int, int], findings: Findings) -> None:
+def _check_file(path: Path, header: Header, size: tuple[int, int], findings: Findings) -> None:
     w, h = stored = (header.width, header.height)
+    if header.format == "jpeg":
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            findings.add("truncated-image", str(path), int(b"\xff\xd9" not in file.read()))
     if header.channels != 3 or header.bits != 8:
         kind = {1: "grey", 2: "grey with alpha", 4: "CMYK" if header.format == "jpeg" else "alpha"}
         depth = f", {header.bits} bits" * (header.bits != 8)

@@ -10,7 +10,8 @@ from pose_data.check.annotations import FEW, look_like_corners
 from pose_data.check.hypotheses import explain
 from pose_data.findings import Findings
 from pose_data.formats.coco import Annotations
-from pose_data.formats.records import Columns, Rows, best_rows, find_rows, listed, read_list
+from pose_data.formats.detections import result_columns
+from pose_data.formats.records import Columns, Rows, best_rows, find_rows, first_few, read_list
 from pose_data.persons import Category
 from pose_data.regions import take_ragged
 
@@ -20,7 +21,7 @@ MOST = 20  # rows of an image that take part in an evaluation
 def check_results(
     path: Path, found: Annotations, categories: Sequence[Category], findings: Findings
 ) -> None:
-    """Report why rows of a results file would not count; raises DatasetError if it is none."""
+    """Report why rows of a results file would not count; raises DatasetError for another file."""
     own = {each.id: 3 * each.num_keypoints for each in categories}
     columns = read_list(path, "result", findings, partial(_columns, own=own))
     ids, scores = columns["image_id"], columns["score"]
@@ -29,10 +30,10 @@ def check_results(
         return
     columns["image"] = image = find_rows(found.image_ids, ids)
     if (image < 0).all():
-        text = f"{path}: results of {listed(ids)}; images {listed(found.image_ids)}"
+        text = f"{path}: results of {first_few(ids)}; images {first_few(found.image_ids)}"
         findings.add("image-ids-disjoint", text)
     else:
-        text = f"{path}: image_id {listed(ids[image < 0])}"
+        text = f"{path}: image_id {first_few(ids[image < 0])}"
         findings.add("unknown-image", text, int((image < 0).sum()))
     if len(scores) > 1 and (scores == scores[0]).all():
         findings.add("equal-scores", f"{path}: all {scores[0]:g}")
@@ -47,25 +48,19 @@ def _columns(rows: Rows, own: dict[int, int]) -> Columns:
     own: how many numbers the keypoints of each category are.
     """
     points, counts, _ = rows.lists("keypoints")
-    bbox, box_counts, _ = rows.lists("bbox", 4)
-    boxes = np.full((len(rows), 4), np.nan)
-    boxes[box_counts > 0] = bbox.reshape(-1, 4)
-    image_id, _ = rows.integers("image_id")
-    category, lacks = rows.integers("category_id", required=False, text=True)
-    category[lacks] = -1
+    columns = result_columns(rows) | {"point_count": counts}
+    category = columns["category_id"]
     for i in np.flatnonzero(~np.isin(category, list(own))).tolist():
-        shown = "missing" if lacks[i] else category[i]
-        text = f"category_id is {shown}, there are {listed(np.array(list(own)))}"
+        shown = "missing" if category[i] == -1 else category[i]
+        text = f"category_id is {shown}, there are {first_few(np.array(list(own)))}"
         rows.refuse(i, text, "wrong-category")
     for i in np.flatnonzero(counts).tolist():
         width = own.get(int(category[i]), counts[i])
         if counts[i] != width:
             rows.refuse(i, f"keypoints must be {width} numbers, got {counts[i]}", "keypoint-count")
-    score, lacks_score = rows.scalars("score")
-    for i in np.flatnonzero(lacks_score).tolist():
+    for i in np.flatnonzero(np.isnan(columns["score"])).tolist():
         rows.refuse(i, "score is missing", "no-score")
     kept = np.flatnonzero(~rows.is_bad)
-    columns = {"image_id": image_id, "score": score, "bbox": boxes, "point_count": counts}
     kept_points = points[take_ragged(counts, kept)]
     return {key: each[kept] for key, each in columns.items()} | {"points": kept_points}
 

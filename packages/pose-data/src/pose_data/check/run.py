@@ -25,7 +25,7 @@ def check(
     It is read as load_coco reads it, by the same functions; what that refuses is an error here.
     image_dir: check its images too (headers and ends of files; of 16-bit ones some are decoded).
     results: a results or detections file to compare with the annotations. Broken files are
-    findings, too.
+    findings as well.
     """
     path, findings = Path(annotations), Findings()
     folder = None if image_dir is None else Path(image_dir)

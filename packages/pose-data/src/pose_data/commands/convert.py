@@ -81,5 +81,5 @@ def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], in
             if not given + chosen:
                 break
             return kind, given + chosen, len(files) - len(chosen)
-    what = foreign(sources[0]) or f"{sources[0]} is of no known form, or holds none"
+    what = foreign(sources[0]) or f"{sources[0]} has no known format, or no such files"
     raise DatasetError(f"{what}; convert reads {', '.join(_FILES)} (--from)")

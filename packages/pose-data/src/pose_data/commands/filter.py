@@ -35,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
         rows = [row for row in rows if row.get("category_id") in ids]
         content = {**content, "categories": chosen}
     with reading(args.annotations):
-        rows = [row for row in rows if row.get("iscrowd") or _labelled(row) >= args.min_keypoints]
+        labelled = [sum(v > 0 for v in (row.get("keypoints") or [])[2::3]) for row in rows]
+        counted = zip(rows, labelled, strict=True)
+        rows = [row for row, n in counted if row.get("iscrowd") or n >= args.min_keypoints]
         if args.drop_empty_images:
             used = {row.get("image_id") for row in rows}
             images = [image for image in images if image.get("id") in used]
@@ -44,8 +46,3 @@ def run(args: argparse.Namespace) -> int:
     dropped = {f"{key} dropped": len(content[key]) - n for key, n in counts.items()}
     report(args.out, counts | dropped)
     return 0
-
-
-def _labelled(row: dict[str, object]) -> int:
-    points = row.get("keypoints")
-    return sum(v > 0 for v in points[2::3]) if isinstance(points, list) else 0

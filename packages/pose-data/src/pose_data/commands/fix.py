@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import new_path, report
-from pose_data.fix import fixed, read_plain
+from pose_data.fix import read_plain, repair
 from pose_data.writing import write_json
 
 HELP = "Repair an annotation file: ids, counts, boxes, areas, duplicates, file names."
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    content, done = fixed(read_plain(args.annotations), args.strip_prefix)
+    content, done = repair(read_plain(args.annotations), args.strip_prefix)
     write_json(args.out, content)
     report(args.out, done)
     if not done:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, reading
-from pose_data.fix import fixed, read_plain
+from pose_data.fix import read_plain, repair
 from pose_data.writing import write_json
 
 HELP = "Merge annotation files into one, with new ids; categories are matched by name."
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     owner: dict[str, Path] = {}
     done: Counter[str] = Counter()
     for path, prefix in zip(paths, prefixes, strict=True):
-        content, more = fixed(read_plain(path))
+        content, more = repair(read_plain(path))
         done.update(more)
         with reading(path):
             content = _with_new_ids(content, f"{path} ", prefix)
@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
                 raise DatasetError(f"{path}: {category['id']} has other keypoints than before")
         for key in ("images", "annotations"):
             merged[key] += content.pop(key)
-        for key, value in content.items():  # of what is no list (info), the first counts
+        for key, value in content.items():  # of what is not a list (info), the first counts
             first = merged.setdefault(key, value)
             if isinstance(first, list) and isinstance(value, list):
                 merged[key] = first + [each for each in value if each not in first]
-    result, more = fixed(merged | {"categories": list(categories.values())})
+    result, more = repair(merged | {"categories": list(categories.values())})
     write_json(args.out, result)
     counts = {key: len(result[key]) for key in ("images", "annotations", "categories")}
     report(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_new_ids(content: dict[str, Any], mark: str, prefix: str) -> dict[str, Any]:
-    """Return content whose ids are texts, which `fixed` numbers; categories go by their name."""
+    """Return content whose ids are texts, which `repair` numbers; categories go by their name."""
     categories = content.get("categories") or []
     titles = {c["id"]: f"category {c.get('name')}" for c in categories}
     images = [{**image, "id": f"{mark}{image['id']}"} for image in content["images"]]

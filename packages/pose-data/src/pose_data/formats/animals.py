@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pose_data.errors import DatasetError
-from pose_data.fix import fixed
+from pose_data.fix import repair
 from pose_data.images.headers import read_header, upright_size
 
 Point = tuple[float, float, int]  # x, y in pixels; COCO's visibility
@@ -17,7 +17,7 @@ class Animal(NamedTuple):
     """An animal, person or thing in an image, or a part of one; box is x, y, w, h.
 
     category "": the only one that others name, else "object". Parts that belong together
-    have the same group, see `joined`.
+    have the same group, see `join_parts`.
     """
 
     category: str
@@ -42,7 +42,7 @@ class Found:
 
 
 def coco_content(found: Found, names: list[str] | None = None) -> dict[str, Any]:
-    """Return the content of a COCO file, and set `found.folder`; see `fixed` for what is derived.
+    """Return the content of a COCO file, and set `found.folder`; see `repair` for what is derived.
 
     names: the keypoints of every category, in their order; other points are left out. Raises
     DatasetError where there are no labelled keypoints.
@@ -80,12 +80,12 @@ def coco_content(found: Found, names: list[str] | None = None) -> dict[str, Any]
         links = [[place.get(name) for name in link] for link in found.links.get(title, [])]
         category = {"id": number, "name": title, "keypoints": keypoints[title]}
         categories.append(category | {"skeleton": [link for link in links if None not in link]})
-    content, done = fixed({"images": images, "annotations": rows, "categories": categories})
+    content, done = repair({"images": images, "annotations": rows, "categories": categories})
     found.notes.update({what: n for what, n in done.items() if " ids " not in what})
     return content
 
 
-def joined(parts: list[Animal]) -> list[Animal]:
+def join_parts(parts: list[Animal]) -> list[Animal]:
     """Return the animals of an image: one for each group, and one of all parts without a group.
 
     Boxes without a group are animals of their own where no point lacks one. Raises DatasetError

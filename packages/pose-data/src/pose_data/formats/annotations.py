@@ -22,10 +22,10 @@ from pose_data.formats.records import (
     Floats,
     Ints,
     Rows,
+    concatenate,
     find_rows,
+    first_few,
     first_rows,
-    joined,
-    listed,
 )
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
@@ -98,21 +98,22 @@ def read_table(
     if missing := [f"`{key}`" for key, pieces in lists.items() if not pieces]:
         text = f"{path} has no {' and no '.join(missing)}: not a COCO annotation file"
         findings.stop("not-coco", text)
-    image_columns = _distinct_images(joined(lists["images"]), path, findings)
-    columns = joined(lists["annotations"])
+    image_columns = _distinct_images(concatenate(lists["images"]), path, findings)
+    columns = concatenate(lists["annotations"])
     _number(columns, path, findings)
     categories = read_categories(entries, columns, path, findings)
     ids, wanted = image_columns["id"], columns["image_id"]
     columns["image_index"] = find_rows(ids, wanted)  # -1 where it is not there
     lost = columns["is_used"] & (columns["image_index"] < 0)
-    no_image = f"{path}: annotations are of the images {listed(wanted[lost])}, none of which is in "
-    no_image += f"`images` ({listed(ids) or 'empty'})"
+    strangers = first_few(wanted[lost])
+    no_image = f"{path}: annotations are of the images {strangers}, none of which is in `images` "
+    no_image += f"({first_few(ids) or 'empty'})"
     reasons = {"image-ids-disjoint": no_image, "unknown-image": "image_id is not in `images`"}
     leave_out(lost, reasons, columns, path, findings)
     for key, (slug, what) in _DERIVED.items():
         count = int((columns[key] & columns["is_used"]).sum())
         findings.add(slug, f"{path}: {count} annotations {what}", count)
-    count = fill_sizes(image_columns, path, image_dir, findings)
+    count = _fill_sizes(image_columns, path, image_dir, findings)
     text = f"{path}: {count} images have no width and height: those of the image files"
     findings.add("missing-field", text, count)
     kept = {key: values for key, values in columns.items() if key not in _SETTLED}
@@ -227,16 +228,14 @@ def number_missing(ids: Ints, lacks: Bools) -> Ints:
     return numbered
 
 
-def fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: Findings) -> int:
+def _fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: Findings) -> int:
     """Set the sizes that a file does not give to those of the images; returns how many."""
     unknown = np.flatnonzero((images["size"] == 0).any(axis=1))
+    if image_dir is None and findings.is_strict and len(unknown):
+        text = f"{path} image {images['number'][unknown[0]]} has no width and height: write them, "
+        findings.stop("no-size", f"{text}or give the folder of the images (image_dir)")
     for i in unknown:
         if image_dir is None:
-            text = (
-                f"{path} image {images['number'][i]} has no width and height: write them, or give"
-            )
-            if findings.is_strict:
-                findings.stop("no-size", f"{text} image_dir, where they are read from the image")
             break
         try:
             images["size"][i] = upright_size(read_header(image_dir / str(images["name"][i])))

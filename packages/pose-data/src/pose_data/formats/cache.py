@@ -26,7 +26,7 @@ def cache_path(annotation_file: Path) -> Path:
     return annotation_file.with_name(annotation_file.name + ".cache.npz")
 
 
-def cached(
+def read_cached(
     annotation_file: Path, image_dir: Path | None, findings: Findings, read: Read = read_pieces
 ) -> Table:
     """Return what read_table does, from the cache where it is valid, else write the cache.

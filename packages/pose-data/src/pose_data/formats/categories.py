@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pose_data.findings import Findings
-from pose_data.formats.records import Bools, Columns, Rows, listed
+from pose_data.formats.records import Bools, Columns, Rows, first_few
 from pose_data.persons import Category
 from pose_data.skeleton import named_twice, plain_name
 
@@ -17,7 +17,7 @@ def read_categories(
 ) -> tuple[Category, ...]:
     """Read categories, and settle in the columns of the annotations which category each has.
 
-    Annotations of no category are no longer used. Raises DatasetError where the file cannot be
+    Annotations without one are left out. Raises DatasetError where the file cannot be
     read without an answer.
     """
     used, lacks = columns["is_used"], columns["lacks_category"]
@@ -54,7 +54,7 @@ def read_categories(
     if len(set(known)) < len(known):
         findings.stop("wrong-type", f"{path}: two categories have the same id")
     lost = used & ~np.isin(columns["category_id"], known)
-    strangers = listed(np.unique(columns["category_id"][lost]))
+    strangers = first_few(np.unique(columns["category_id"][lost]))
     no_category = (
         f"{path}: annotations are of the categories {strangers}, which are not in `categories` "
     )
@@ -92,7 +92,7 @@ def leave_out(
         findings.add(of_all, sentence)
     else:
         text = f"{path}: {count} annotations left out, whose {why}: annotation ids "
-        findings.add(of_some, text + listed(columns["id"][lost]), count)
+        findings.add(of_some, text + first_few(columns["id"][lost]), count)
     columns["is_used"] &= ~lost
 
 

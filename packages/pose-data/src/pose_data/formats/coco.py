@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
 from pose_data.formats.annotations import Table, read_table
-from pose_data.formats.cache import cached
+from pose_data.formats.cache import read_cached
 from pose_data.formats.categories import choose_categories
-from pose_data.formats.records import Bools, Ints, listed
+from pose_data.formats.records import Bools, Ints, first_few
 from pose_data.infer import skeleton_of, unnamed_skeleton
 from pose_data.persons import Category, Persons
 from pose_data.regions import Regions, starts, take_ragged
@@ -71,11 +71,11 @@ def load_coco(
     """
     path, folder = Path(annotation_file), checked_folder(image_dir)
     findings = Findings(is_strict=True)
-    table = (cached if cache else read_table)(path, folder, findings)
+    table = (read_cached if cache else read_table)(path, folder, findings)
     found = choose(
         table, path, findings, skeleton=skeleton, categories=categories, flip_pairs=flip_pairs
     )
-    return announced(usable_persons(found, path, folder, findings))
+    return log_notices(usable_persons(found, path, folder, findings))
 
 
 def checked_folder(image_dir: str | Path | None) -> Path | None:
@@ -87,7 +87,7 @@ def checked_folder(image_dir: str | Path | None) -> Path | None:
     return folder
 
 
-def announced(persons: Persons) -> Persons:
+def log_notices(persons: Persons) -> Persons:
     """Log the notices of freshly loaded persons, and return them."""
     for notice in persons.notices:
         _log_once(notice)
@@ -234,7 +234,7 @@ def usable_persons(
     has_box = (high > low).all(axis=1)
     lost = regions.ids[is_labelled & ~has_box]
     text = f"{path}: {len(lost)} labelled persons left out, whose boxes are empty or outside of "
-    findings.add("empty-box", f"{text}their image: annotation ids {listed(lost)}", len(lost))
+    findings.add("empty-box", f"{text}their image: annotation ids {first_few(lost)}", len(lost))
     rows = np.flatnonzero(is_labelled & has_box)
     rows = rows[np.argsort(regions.image_index[rows], kind="stable")]
     low, high, area = low[rows], high[rows], regions.area[rows]

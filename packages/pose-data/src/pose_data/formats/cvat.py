@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from pose_data.errors import DatasetError, reading
-from pose_data.formats.animals import Animal, Found, Point, image_size, joined
+from pose_data.formats.animals import Animal, Found, Point, image_size, join_parts
 
 
 def read_cvat(files: list[Path], images: Path | None = None) -> Found:
@@ -37,7 +37,7 @@ def read_cvat(files: list[Path], images: Path | None = None) -> Found:
             with reading(f"{path} image {name}"):
                 numbered = enumerate(shapes)
                 parts = [part for i, each in numbered for part in _parts(each, i, found.notes)]
-                found.images.append((name, image_size(folder / name, *sides), joined(parts)))
+                found.images.append((name, image_size(folder / name, *sides), join_parts(parts)))
     return found
 
 

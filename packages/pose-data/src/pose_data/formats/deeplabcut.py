@@ -28,7 +28,7 @@ def _add_rows(rows: list[list[str]], folder: Path, found: Found) -> None:
     header = {row[0]: row for row in rows[:4]}
     coords, parts = header.get("coords", []), header.get("bodyparts", [])
     if not parts or "x" not in coords or "likelihood" in coords:
-        raise DatasetError("no table of labels: rows scorer, bodyparts, coords (x, y)")
+        raise DatasetError("not a table of labels: rows scorer, bodyparts, coords (x, y)")
     who = header.get("individuals", [""] * len(coords))
     first = coords.index("x")  # the columns before it, one or three, name the image
     for number, row in enumerate(rows[rows.index(coords) + 1 :], rows.index(coords) + 2):

@@ -1,4 +1,4 @@
-"""Boxes to run a top-down network in: a detector's, or whole persons."""
+"""Boxes to run a top-down network in: a detector's, or whole images."""
 
 import math
 from dataclasses import replace
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
 from pose_data.findings import Findings
-from pose_data.formats.coco import announced
+from pose_data.formats.coco import log_notices
 from pose_data.formats.records import Columns, Ints, Rows, best_rows, find_rows, read_list
 from pose_data.persons import Persons
 
@@ -64,7 +64,7 @@ def load_detections(
         scores=score[kept].astype(np.float32),
         notices=tuple(notices),
     )
-    return announced(boxes)
+    return log_notices(boxes)
 
 
 def whole_image_boxes(persons: Persons) -> Persons:
@@ -93,17 +93,28 @@ def _without_labels(persons: Persons, image_index: Ints, corners: NDArray[np.flo
     )
 
 
+def result_columns(rows: Rows) -> Columns:
+    """Read what all rows of results have, as load_detections and `check` take it.
+
+    image_id, category_id (n,), -1 where missing; bbox (n, 4) and score (n,), NaN where missing.
+    """
+    category, lacks = rows.integers("category_id", required=False, text=True)
+    category[lacks] = -1
+    boxes = np.full((len(rows), 4), np.nan)
+    bbox, counts, _ = rows.lists("bbox", 4)
+    boxes[counts > 0] = bbox.reshape(-1, 4)
+    columns = {"image_id": rows.integers("image_id")[0], "category_id": category, "bbox": boxes}
+    return columns | {"score": rows.scalars("score")[0]}
+
+
 def _columns(rows: Rows) -> Columns:
-    """Read image ids, categories (n,), boxes (n, 4) and scores (n,)."""
-    bbox, _, lacks_bbox = rows.lists("bbox", 4)
-    for i in np.flatnonzero(lacks_bbox).tolist():
-        rows.refuse(i, "bbox is missing")
-    category, lacks_category = rows.integers("category_id", required=False)
-    category[lacks_category] = 1
-    image_id, _ = rows.integers("image_id")
-    score, _ = rows.scalars("score", required=True)
-    columns = {"image_id": image_id, "category_id": category, "score": score}
-    return columns | {"bbox": bbox.reshape(-1, 4)}
+    """Read rows that must have a box and a score; those without a category are persons."""
+    columns = result_columns(rows)
+    for key, values in (("bbox", columns["bbox"][:, 0]), ("score", columns["score"])):
+        for i in np.flatnonzero(np.isnan(values)).tolist():
+            rows.refuse(i, f"{key} is missing")
+    columns["category_id"][columns["category_id"] == -1] = 1
+    return columns
 
 
 def _image_rows(image_id: Ints, persons: Persons, rows: Ints, path: Path) -> Ints:

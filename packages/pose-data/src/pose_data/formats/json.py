@@ -169,27 +169,24 @@ def _value(path: Path, data: bytes, position: int, prefix: bytes = b"") -> tuple
         end = min(position + window, len(data))
         while end < len(data) and data[end] & 0xC0 == 0x80:  # not in the middle of a character
             end += 1
+        is_cut, window = end < len(data), 4 * window
         try:
             text = (prefix + data[position:end]).decode()
-        except UnicodeDecodeError as error:
-            bad = position + error.start - len(prefix)
-            raise DatasetError(f"{path} is not UTF-8 at byte {bad}") from error
-        try:
             value, stop = _decode(path, text)
         except DatasetError:
             raise
-        except (ValueError, RecursionError) as error:
-            if end < len(data) and not isinstance(error, RecursionError):
-                window *= 4
+        except UnicodeDecodeError as error:
+            bad = position + error.start - len(prefix)
+            raise DatasetError(f"{path} is not UTF-8 at byte {bad}") from error
+        except json.JSONDecodeError as error:
+            if is_cut:
                 continue
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            stop = error.pos if isinstance(error, json.JSONDecodeError) else 0
-            bad = position + len(text[:stop].encode()) - len(prefix)
-            raise _not_json(path, data, bad, reason) from error
-        if end < len(data) and stop == len(text):
-            window *= 4  # a number may continue behind the window
-            continue
-        return value, position + len(text[:stop].encode()) - len(prefix)
+            bad = position + len(text[: error.pos].encode()) - len(prefix)
+            raise _not_json(path, data, bad, error.msg) from error
+        except (RecursionError, ValueError) as error:  # too deep, or a number of too many digits
+            raise _not_json(path, data, position, str(error)) from error
+        if not is_cut or stop < len(text):  # else a number may continue behind the window
+            return value, position + len(text[:stop].encode()) - len(prefix)
 
 
 def _may_repeat_keys(records: list[Any], text: bytes) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pose_data.errors import reading
-from pose_data.formats.animals import Animal, Found, image_size, joined
+from pose_data.formats.animals import Animal, Found, image_size, join_parts
 from pose_data.formats.json import read_json
 
 _HIDDEN = ("occluded", "hidden", "invisible", "difficult")  # flags; X-AnyLabeling's difficult too
@@ -23,7 +23,7 @@ def read_labelme(files: list[Path]) -> Found:
             file = _image_file(path, str(content.get("imagePath") or f"{path.stem}.jpg"))
             size = image_size(file, content.get("imageWidth"), content.get("imageHeight"))
             parts = [part for shape in content["shapes"] for part in _part(shape, found.notes)]
-            found.images.append((str(file), size, joined(parts)))
+            found.images.append((str(file), size, join_parts(parts)))
     return found
 
 

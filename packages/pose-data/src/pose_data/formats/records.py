@@ -70,7 +70,7 @@ class Rows:
     def integers(
         self, key: str, *, required: bool = True, text: bool = False
     ) -> tuple[Ints, Bools]:
-        """Return integers (n,), 0 where missing, and which are missing; text: "7" is 7, too."""
+        """Return integers (n,), 0 where missing, and which are missing; text: read "7" as 7."""
         values, is_missing = self.column(key, required)
         if set(map(type, values)) <= {int, type(None)}:
             try:
@@ -147,7 +147,7 @@ class Rows:
 def read_list(
     path: Path, what: str, findings: Findings, read: Callable[[Rows], Columns]
 ) -> Columns:
-    """Read a file that is a list of records; raises DatasetError where it is none.
+    """Read a file that is a list of records; raises DatasetError for another.
 
     what: names a record in messages; read: makes columns of some rows.
     """
@@ -155,7 +155,7 @@ def read_list(
         raise DatasetError(f"{path} must be a list of {what}s")
     name = f"{path} {what}"
     pieces = read_pieces(path)
-    return joined([read(Rows(each.value, name, each.first, findings)) for each in pieces])
+    return concatenate([read(Rows(each.value, name, each.first, findings)) for each in pieces])
 
 
 def _numbers_from(values: list[Any], least: float) -> Floats | None:
@@ -207,7 +207,7 @@ def wrong_numbers(value: object, width: int | None) -> str | None:
     return None
 
 
-def joined(pieces: list[Columns]) -> Columns:
+def concatenate(pieces: list[Columns]) -> Columns:
     """Concatenate columns, and empty the list of pieces to free their memory."""
     whole = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     pieces.clear()
@@ -236,6 +236,6 @@ def best_rows(image: Ints, score: Floats, per_image: int) -> Ints:
     return order[rank < per_image]
 
 
-def listed(values: NDArray[Any]) -> str:
+def first_few(values: NDArray[Any]) -> str:
     """Return the first few values for a message."""
     return ", ".join(map(str, values[:5].tolist())) + ", ..." * (len(values) > 5)

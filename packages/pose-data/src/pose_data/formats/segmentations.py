@@ -42,7 +42,7 @@ def segmentations(rows: Rows, wanted: Bools, bbox_xywh: Floats) -> Columns:
     vertices = _vertices(polygons.values())
     if vertices is None:  # rare: find the wrong ones
         for i in [i for i, found in polygons.items() if _vertices([found]) is None]:
-            rows.refuse(i, f"segmentation holds what is no number up to {_FARTHEST:g}")
+            rows.refuse(i, f"segmentation has values that are not numbers up to {_FARTHEST:g}")
             polygons[i] = []
         vertices = _vertices(polygons.values())
     assert vertices is not None
@@ -87,7 +87,7 @@ def _packed_rle(value: dict[str, Any]) -> tuple[bytes, tuple[int, int]] | str:
         try:
             runs = run_lengths(data)
         except ValueError:
-            return f"has counts that are no run lengths: {counts!r:.60}"
+            return f"has counts that are not run lengths: {counts!r:.60}"
     elif isinstance(counts, list) and set(map(type, counts)) == {int} and min(counts) >= 0:
         data, runs = b"", counts
     else:

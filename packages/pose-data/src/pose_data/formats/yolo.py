@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pose_data.errors import DatasetError, reading
-from pose_data.fix import fixed
+from pose_data.fix import repair
 from pose_data.formats.animals import Animal, Found, image_size
 from pose_data.sides import side_pairs
 from pose_data.skeleton import COCO, flip_indices
@@ -55,7 +55,7 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
     images: their folder, for sizes that the file lacks. Raises DatasetError where categories differ
     in their number of keypoints.
     """
-    content, notes = fixed(content)
+    content, notes = repair(content)
     with reading("categories"):
         chosen = [c for c in content.get("categories") or [] if c.get("keypoints")]
         counts = {len(category["keypoints"]) for category in chosen}

@@ -47,7 +47,7 @@ class Decoded(NamedTuple):
 
 
 def check_choices(warp: str, decode: str, exif: str, bits: int | None, channels: int) -> None:
-    """Raise ValueError for a setting that is none of its choices."""
+    """Raise ValueError for a setting that is not one of its choices."""
     check_bits(bits)
     check_channels(channels)
     choices = {"warp": (warp, WARPS), "decode": (decode, DECODES), "exif": (exif, EXIFS)}
@@ -111,20 +111,31 @@ def decode_picture(
         raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
     is_jpeg = data[:2] == b"\xff\xd8"
     reduce = reduce if is_jpeg else 1
-    is_upright = is_jpeg and exif != "ignore"  # OpenCV turns the image, reduced ones too
-    flags = _REDUCED[reduce] | (0 if is_upright else cv2.IMREAD_IGNORE_ORIENTATION)
-    pixels = _pixels(data, flags, bits, where)
-    expected = None if size is None else tuple(-(-side // reduce) for side in size)
-    if is_upright and exif == "auto" and expected == pixels.shape[:2] != pixels.shape[1::-1]:
-        is_upright = False
-        pixels = _pixels(data, flags | cv2.IMREAD_IGNORE_ORIENTATION, bits, where)
+    header = jpeg_header(io.BytesIO(data)) if is_jpeg and b"Exif\0\0" in data else None
+    orientation = 1
+    if header is not None and exif != "ignore":
+        is_stored = size == (header.width, header.height) != upright_size(header)
+        orientation = 1 if exif == "auto" and is_stored else header.orientation
+    ignored = cv2.IMREAD_IGNORE_ORIENTATION if orientation == 1 else 0  # else OpenCV applies it
+    pixels = _pixels(data, _REDUCED[reduce] | ignored, bits, where)
     h, w = pixels.shape[:2]
     if max(w, h) * reduce > MAX_SIDE + reduce:
         raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")
-    if size is not None and (w, h) != expected:
-        raise _wrong_size(data, where, (w, h), size, reduce, exif)
-    corner = _first_block(data, (w, h), reduce) if is_upright and reduce > 1 else (0, 0)
-    return Decoded(pixels, reduce, corner)
+    if size is not None and (w, h) != (expected := (-(-size[0] // reduce), -(-size[1] // reduce))):
+        hint, reduced = "", f" when reduced by {reduce}" * (reduce > 1)
+        if (h, w) == expected:
+            is_turned = header is not None and header.orientation >= 5
+            lost = "was its EXIF orientation lost after it was annotated"
+            hint = f"; it looks turned: {f'is exif={exif} right' if is_turned else lost}?"
+        text = f"is {w}x{h}{reduced}, the annotations say {size[0]}x{size[1]}{hint}"
+        raise DatasetError(f"{where} {text}")
+    if header is None or orientation == 1 or reduce == 1:
+        return Decoded(pixels, reduce)
+    # Blocks are counted from the stored corner; of a turned image, incomplete ones may come first.
+    width, height = upright_size(header)
+    x = width - reduce * w if orientation in (2, 3, 6, 7) else 0
+    y = height - reduce * h if orientation in (3, 4, 7, 8) else 0
+    return Decoded(pixels, reduce, (x, y))
 
 
 def _pixels(data: bytes, flags: int, bits: int | None, where: str) -> Image:
@@ -132,29 +143,28 @@ def _pixels(data: bytes, flags: int, bits: int | None, where: str) -> Image:
     buffer = np.frombuffer(data, np.uint8)
     try:
         pixels = cv2.imdecode(buffer, flags | cv2.IMREAD_ANYDEPTH)
-        if pixels is None:  # such as integers of 32 bits
-            pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        stored = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if pixels is None else pixels
     except cv2.error as error:  # more pixels than OpenCV accepts
         raise DatasetError(f"{where} cannot be decoded: {error.err}") from error
+    if stored is not None and stored.dtype not in (np.uint8, np.uint16):
+        raise DatasetError(
+            f"{where} holds numbers of type {stored.dtype}, from {stored.min():.6g} to "
+            f"{stored.max():.6g}: images have 8 or 16 bits a channel; choose a range, and write it "
+            "as a 16-bit PNG or TIFF"
+        )
     if pixels is None:
         raise DatasetError(f"{where} cannot be decoded: not an image, or damaged")
     if pixels.dtype == np.uint16:
-        narrow = to_8_bits(pixels.astype(np.uint16, copy=False), bits, where)
+        converted = to_8_bits(pixels.astype(np.uint16, copy=False), bits, where)
         if bits not in (None, MOST) or data[:4] == b"\x89PNG":
-            return narrow
-        # All 16 bits of other formats are narrowed by OpenCV: it rounds those of colour TIFFs.
-        return cv2.imdecode(buffer, flags)  # type: ignore[return-value]
-    if pixels.dtype != np.uint8:
-        raise DatasetError(
-            f"{where} holds numbers of type {pixels.dtype}, from {pixels.min():.6g} to "
-            f"{pixels.max():.6g}: images have 8 or 16 bits a channel; choose a range, and write it "
-            "as a 16-bit PNG or TIFF"
-        )
-    return pixels.astype(np.uint8, copy=False)
+            return converted
+        # All 16 bits of other formats are converted by OpenCV: it rounds those of colour TIFFs.
+        pixels = cv2.imdecode(buffer, flags)
+    return pixels.astype(np.uint8, copy=False)  # type: ignore[union-attr]
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end: decoders fill up what is missing with grey."""
+    """Tell whether a JPEG or PNG lacks its end: decoders fill the missing part with grey."""
     if data[:4] == b"\x89PNG":
         return data.rfind(b"IEND") < 0
     if data[:2] != b"\xff\xd8" or data[-2:] == b"\xff\xd9":
@@ -163,35 +173,6 @@ def _is_truncated(data: bytes) -> bool:
     while scan + 4 <= len(data) and data[scan] == 0xFF and data[scan + 1] != 0xDA:
         scan += 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
     return data[scan : scan + 2] != b"\xff\xda" or data.rfind(b"\xff\xd9") < scan
-
-
-def _first_block(data: bytes, reduced: Size, n: int) -> tuple[int, int]:
-    """Return x, y of the first block of a reduced JPEG that was turned upright.
-
-    Blocks of n x n are counted from the stored corner, and incomplete ones may come first then.
-    """
-    header = jpeg_header(io.BytesIO(data))
-    if header is None:
-        return 0, 0
-    w, h = upright_size(header)
-    x = w - n * reduced[0] if header.orientation in (2, 3, 6, 7) else 0
-    return x, h - n * reduced[1] if header.orientation in (3, 4, 7, 8) else 0
-
-
-def _wrong_size(
-    data: bytes, where: str, found: Size, size: Size, reduce: int, exif: Exif
-) -> DatasetError:
-    """Return the error for an image (w, h) of another size than the annotations'."""
-    reduced = f" when reduced by {reduce}" * (reduce > 1)
-    hint = ""
-    if found == (-(-size[1] // reduce), -(-size[0] // reduce)):
-        header = jpeg_header(io.BytesIO(data))
-        is_turned = header is not None and header.orientation >= 5
-        lost = "was its EXIF orientation lost after it was annotated"
-        hint = f"; it looks turned: {f'is exif={exif} right' if is_turned else lost}?"
-    return DatasetError(
-        f"{where} is {found[0]}x{found[1]}{reduced}, the annotations say {size[0]}x{size[1]}{hint}"
-    )
 
 
 def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:

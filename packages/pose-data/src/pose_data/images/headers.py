@@ -28,10 +28,10 @@ class Header(NamedTuple):
     orientation: int = 1
 
 
-def upright_size(header: Header, exif: Exif = "apply") -> tuple[int, int]:
-    """Return (w, h) of an image whose size no annotation gives: upright, unless `ignore`."""
-    turned = exif != "ignore" and header.orientation >= 5
-    return (header.height, header.width) if turned else (header.width, header.height)
+def upright_size(header: Header) -> tuple[int, int]:
+    """Return the (w, h) of an image when it is turned upright by its EXIF orientation."""
+    size = header.width, header.height
+    return size[::-1] if header.orientation >= 5 else size
 
 
 def read_header(path: Path) -> Header:

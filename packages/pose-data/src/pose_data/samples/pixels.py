@@ -86,22 +86,13 @@ class Erase:
 PIXELS = {"colour": Colour, "blur": Blur, "noise": Noise, "erase": Erase}  # by their keys
 
 
-class Hole(NamedTuple):
-    """An erased box, in fractions of the sample's width and height."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
 class PixelParams(NamedTuple):
     """One draw: what to do to the pixels of one sample; by default nothing."""
 
     colour: tuple[tuple[str, float], ...] = ()  # what to change by how much, in this order
     blur: tuple[int, float] | None = None  # size of the kernel, sigma in pixels
     noise: tuple[float, int] | None = None  # standard deviation in grey levels, seed
-    holes: tuple[Hole, ...] = ()
+    holes: tuple[tuple[float, ...], ...] = ()  # left, top, width, height as fractions of the sample
     fill: int = 0
 
 
@@ -119,35 +110,28 @@ def sample_pixels(
     params = UNCHANGED
     if colour is not None and rng.random() < colour.p:
         names = list(_NEUTRAL)
-        factors = {name: _uniform(rng, getattr(colour, name)) for name in names}
+        factors = {name: rng.uniform(*getattr(colour, name)) for name in names}
         order = [names[i] for i in rng.permutation(len(names)).tolist()]
         changes = tuple((name, factors[name]) for name in order if factors[name] != _NEUTRAL[name])
         params = params._replace(colour=changes)
     if blur is not None and rng.random() < blur.p:
-        sigma, size = _uniform(rng, blur.sigma_limit), 0
+        sigma, size = rng.uniform(*blur.sigma_limit), 0
         if blur.blur_limit[1]:
             low, high = (limit // 2 for limit in blur.blur_limit)
             size = 2 * int(rng.integers(low, high + 1)) + 1
         params = params._replace(blur=(size or 2 * int(3.5 * sigma) + 1, sigma))
     if noise is not None and rng.random() < noise.p:
-        std = 255 * _uniform(rng, noise.std_range)
+        std = 255 * rng.uniform(*noise.std_range)
         params = params._replace(noise=(std, int(rng.integers(2**63))))
     if erase is not None and rng.random() < erase.p:
-        low, high = erase.num_holes_range
-        holes = tuple(_sample_hole(rng, erase) for _ in range(int(rng.integers(low, high + 1))))
-        params = params._replace(holes=holes, fill=erase.fill)
+        holes = []
+        for _ in range(int(rng.integers(*erase.num_holes_range, endpoint=True))):
+            width = rng.uniform(*erase.hole_width_range)
+            height = rng.uniform(*erase.hole_height_range)
+            left, top = rng.random(2).tolist()
+            holes.append((left * (1 - width), top * (1 - height), width, height))
+        params = params._replace(holes=tuple(holes), fill=erase.fill)
     return params
-
-
-def _sample_hole(rng: np.random.Generator, erase: Erase) -> Hole:
-    width, height = _uniform(rng, erase.hole_width_range), _uniform(rng, erase.hole_height_range)
-    left, top = rng.random(2).tolist()
-    return Hole(left * (1 - width), top * (1 - height), width, height)
-
-
-def _uniform(rng: np.random.Generator, limits: Range) -> float:
-    low, high = limits
-    return low + float(rng.random()) * (high - low)
 
 
 def change_pixels(image: Image, params: PixelParams) -> Image:
@@ -166,8 +150,8 @@ def change_pixels(image: Image, params: PixelParams) -> Image:
         image = image.copy()
         size = np.array([shape[1], shape[0]])
         for hole in params.holes:
-            x, y = np.rint(size * (hole.left, hole.top)).astype(int)
-            w, h = np.rint(size * (hole.width, hole.height)).astype(int).clip(1)
+            x, y = np.rint(size * hole[:2]).astype(int)
+            w, h = np.rint(size * hole[2:]).astype(int).clip(1)
             image[y : y + h, x : x + w] = params.fill
     return image
 

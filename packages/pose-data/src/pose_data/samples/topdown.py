@@ -37,7 +37,7 @@ class TopDown:
 
     encode: (keypoints (K, 2) in input pixels, labelled (K,) of 0 / 1) -> heatmaps, weights.
     augment: None for testing. Samples are drawn with an rng made from the seed and the key, so they
-    do not depend on the number of workers, and a resumed run sees what an unbroken one would.
+    do not depend on the number of workers, and a resumed run sees what an uninterrupted one would.
     warp: "cv2" is what the installed OpenCV does; "opencv4" what published results were made with,
     the same bytes under every OpenCV. udp: unbiased crops, for UDP heatmaps.
     decode: "fast" reads a JPEG at 1/2, 1/4 or 1/8 of its size where the boxes of all its persons,

@@ -20,7 +20,7 @@ from pose_data.regions import trained_pixels
 from pose_data.samples.bottomup import BottomUp
 from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import LETTER, bgr, draw_people, write_text
-from pose_data.view.page import cards, colour_key, page
+from pose_data.view.page import cards, colour_key, html_page
 from pose_data.writing import write_bytes
 
 Image = NDArray[np.uint8]
@@ -110,7 +110,7 @@ def write_gallery(
         for heading, shown in groups:
             figures = cards([_figure(one) for one in shown])
             body.append(f"<h2 style='margin-top:26px'>{escape(heading)}</h2>{figures}")
-        write_bytes(out, page(title, "", body).encode())
+        write_bytes(out, html_page(title, "", body).encode())
     elif suffix in (".png", ".jpg", ".jpeg"):
         write_bytes(out, cv2.imencode(suffix, sheet(groups, key))[1].tobytes())
     else:

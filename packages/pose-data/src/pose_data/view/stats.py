@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.persons import Persons
-from pose_data.view import svg
+from pose_data.view import page
 from pose_data.view.draw import SIDES, legend, sides
-from pose_data.view.page import card, cards, colour_key, page
+from pose_data.view.page import card
 
 _COLOURS = ("#2f6fde", "#f0a13a", "#c9d0da")  # visible, occluded, not labelled
 _SMALL, _LARGE = 32**2, 96**2  # COCO's limits of area
@@ -16,13 +16,13 @@ _SMALL, _LARGE = 32**2, 96**2  # COCO's limits of area
 
 @dataclass(frozen=True)
 class Stats:
-    """joints (K, 3): how often each keypoint is visible, occluded and not labelled.
+    """counts (K, 3): how often each keypoint is visible, occluded and not labelled.
 
     sides (N, 2): width and height of boxes in pixels; per_image (I,) persons.
     """
 
     persons: Persons
-    joints: NDArray[np.int64]
+    counts: NDArray[np.int64]
     sides: NDArray[np.float32]
     per_image: NDArray[np.int64]
 
@@ -32,7 +32,7 @@ class Stats:
         room = max(18, *(len(name) + 1 for name in names))
         lines = [*self._overview(), ""]
         lines.append(f"{'keypoint':<{room}}visible occluded unlabelled   labelled")
-        for name, (seen, hidden, none) in zip(names, self.joints.tolist(), strict=True):
+        for name, (seen, hidden, none) in zip(names, self.counts.tolist(), strict=True):
             share = (seen + hidden) / count
             lines.append(f"{name:<{room}}{seen:>7} {hidden:>8} {none:>10} {share:>9.1%}")
         heads = f"{'min':>7} {'25 %':>8} {'median':>10} {'75 %':>9} {'max':>8}"
@@ -45,25 +45,26 @@ class Stats:
 
     def html(self) -> str:
         """Return the numbers as one page with charts."""
-        persons, skeleton, rows = self.persons, self.persons.skeleton, self.joints.tolist()
+        persons, skeleton, rows = self.persons, self.persons.skeleton, self.counts.tolist()
         names, count = skeleton.keypoints, max(len(persons), 1)
         shares = [f"{(row[0] + row[1]) / count:.0%}" for row in rows]
         numbered = [f"{name} {k}" for k, name in enumerate(names, 1)]
         words = zip(_COLOURS, ("visible", "occluded", "not labelled"), strict=True)
-        bars = colour_key(list(words)) + svg.stacked_bars(numbered, rows, _COLOURS, shares)
+        bars = page.colour_key(list(words)) + page.stacked_bars(numbered, rows, _COLOURS, shares)
         colours = [SIDES[side] for side in sides(skeleton)]
-        mean_pose = svg.points_in_box(names, self._places(), skeleton.links, colours)
+        pose = page.points_in_box(names, self._places(), skeleton.links, colours)
+        pose = page.colour_key(legend(skeleton)) + pose
         most = min(int(self.per_image.max(initial=0)), 30)
         parts = [
             card("Keypoints", "", bars),
-            card("Mean place in the box", "ring: spread", colour_key(legend(skeleton)) + mean_pose),
+            card("Mean place in the box", "ring: spread", pose),
             _sizes("Box height", self.sides[:, 1]),
             _sizes("Box width", self.sides[:, 0]),
             _counts("Labelled keypoints per person", (persons.visible > 0).sum(axis=1), len(names)),
             _counts("Persons per image", self.per_image, most),
         ]
         title = f"{persons.annotation_file.name}: what is in it"
-        return page(title, "\n".join(self._overview()), [cards(parts)])
+        return page.html_page(title, "\n".join(self._overview()), [page.cards(parts)])
 
     def _overview(self) -> list[str]:
         area, regions = self.persons.area, self.persons.regions
@@ -96,18 +97,18 @@ def _sizes(title: str, values: NDArray[np.float32]) -> str:
     step = max(5.0, 5 * np.ceil(top / 24 / 5))
     edges = np.arange(0, top + 2 * step, step)
     counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
-    chart = svg.histogram(edges.tolist(), counts.tolist(), "pixels", _COLOURS[0])
+    chart = page.histogram(edges.tolist(), counts.tolist(), "pixels", _COLOURS[0])
     return card(title, "pixels; the last bar counts all that are larger", chart)
 
 
 def _counts(title: str, values: NDArray[np.int64], top: int) -> str:
     counts = np.bincount(np.minimum(values, top), minlength=top + 1)
-    return card(title, "", svg.histogram(range(top + 2), counts.tolist(), "", _COLOURS[0]))
+    return card(title, "", page.histogram(range(top + 2), counts.tolist(), "", _COLOURS[0]))
 
 
 def statistics(persons: Persons) -> Stats:
     """Count keypoints, visibility, boxes and crowding of a set of persons."""
     visible, box = persons.visible, persons.bbox_xyxy
-    joints = np.stack([(visible >= 2).sum(0), (visible == 1).sum(0), (visible <= 0).sum(0)], axis=1)
+    counts = np.stack([(visible >= 2).sum(0), (visible == 1).sum(0), (visible <= 0).sum(0)], axis=1)
     per_image = np.bincount(persons.image_index, minlength=len(persons.image_ids))
-    return Stats(persons, joints.astype(np.int64), box[:, 2:] - box[:, :2], per_image)
+    return Stats(persons, counts.astype(np.int64), box[:, 2:] - box[:, :2], per_image)

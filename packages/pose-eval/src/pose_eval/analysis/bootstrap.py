@@ -1,4 +1,4 @@
-"""How sure a number is: resample the images and look at the spread (B. Efron, 1979)."""
+"""Confidence intervals by resampling the images (B. Efron, 1979)."""
 
 from dataclasses import dataclass
 

@@ -63,7 +63,7 @@ def by_joints(report: Report, category: int = 0) -> list[Group]:
     placed = report.gt.keypoints[report.matches[category].persons, :total]
     edges = sorted({1, *(1 + total * part // 4 for part in (1, 2, 3)), total + 1})
     ranges = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairwise(edges)]
-    names = [f"{each} joints" for each in ranges]
+    names = [f"{each} keypoints" for each in ranges]
     return _groups(report, category, (placed[..., 2] > 0).sum(axis=1), edges, names)
 
 
@@ -165,11 +165,14 @@ def by_image(report: Report, category: int = 0) -> list[dict[str, Any]]:
 
 
 def worst_images(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Return the rows of `by_image` that lose most: the sum over their persons of 1 - OKS."""
-    rows = [row for row in rows if row["persons"]]
+    """Return the rows of `by_image` that lose most: the sum over their persons of 1 - OKS.
+
+    Those with an OKS that reads as 1.00 lose nothing.
+    """
+    rows = [row for row in rows if row["persons"] and row["oks"] < 0.995]
     lost = np.array([row["persons"] * (1 - row["oks"]) for row in rows])
     order = np.argsort(-lost, kind="stable")
-    return [{**rows[i], "lost": float(lost[i])} for i in order[:most] if lost[i] > 0]
+    return [{**rows[i], "lost": float(lost[i])} for i in order[:most].tolist()]
 
 
 def _groups(

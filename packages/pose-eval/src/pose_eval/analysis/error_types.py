@@ -32,10 +32,10 @@ UNLABELLED, GOOD, JITTER, INVERSION, SWAP, MISS = range(len(LABELS))
 # What each kind of error is, in the order of the cumulated repairs, that of the paper; duplicates
 # are ours.
 REPAIRS = {
-    "miss": "joint far from all of these",
-    "swap": "joint on somebody else's",
-    "inversion": "joint on its mirror joint",
-    "jitter": "joint near its place",
+    "miss": "keypoint far from all of these",
+    "swap": "keypoint on somebody else's",
+    "inversion": "keypoint on its mirror keypoint",
+    "jitter": "keypoint near its place",
     "score": "order of the detections",
     "duplicate": "second detection of a person",
     "background": "detection of nobody",
@@ -44,7 +44,6 @@ REPAIRS = {
 MATCHED = 0.1  # OKS from which a detection is meant for a person
 NEAR, FAR = 0.85, 0.5  # similarities of a keypoint: above, good; from here, jitter
 EPS = np.spacing(1.0)
-NO_FLIPS = "no joint names differ in left and right, so inversions are not looked for"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ def diagnose(
     found = np.flatnonzero((matches.det_match[0, 0] >= 0) & ~matches.det_ignored[0, 0])
     owner = matches.det_match[0, 0, found]  # positions in matches.persons
     label, similarity = _labels(results, gt, matches, found, report.settings, flips)
-    surplus = _surplus(results, gt, report.settings, category)
+    surplus = _surplus(matches)
     lost = np.flatnonzero(matches.counts() & (matches.gt_match[0, 0] < 0))
     diagnosis = Diagnosis(
         joint_names=names[: label.shape[1]],
@@ -139,7 +138,13 @@ def diagnose(
     )
 
     def stats(*errors: str) -> dict[str, float | None]:
-        return _repaired_stats(report, rows, diagnosis, category, errors)
+        wrong = np.isin(label, [LABELS.index(name) for name in errors if name in LABELS])
+        which, joint = np.nonzero(wrong)
+        keypoints, placed = results.keypoints.copy(), gt.keypoints[diagnosis.persons[which]]
+        moved = matches.detections[found[which]]
+        keypoints[moved, joint, :2] = placed[np.arange(len(which)), joint, :2]
+        repaired = replace(results, keypoints=keypoints)
+        return _repaired_stats(repaired, report, diagnosis.missed, category, errors)
 
     order = list(REPAIRS)
     return replace(
@@ -217,18 +222,13 @@ def _best_person(matches: Matches, allowed: Bools) -> tuple[Floats, Ints]:
     return best, whom
 
 
-def _surplus(
-    results: Results, gt: GroundTruth, settings: Settings, category: int
-) -> dict[str, Ints]:
+def _surplus(matches: Matches) -> dict[str, Ints]:
     """Return the detections matched to nobody: near a person who is taken, and near nobody.
 
     Only those that no threshold of the settings matches: a person who is taken at OKS 0.1 may be
     free at 0.75.
     """
-    matches = _match_loosely(results, gt, settings, category)
-    strict = match_category(results, gt, settings, category)
-    free = (matches.det_match[0, 0] < 0) & ~matches.det_ignored[0, 0]
-    free &= ~((strict.det_match[0] >= 0) | strict.det_ignored[0]).any(axis=0)
+    free = ~((matches.det_match[0] >= 0) | matches.det_ignored[0]).any(axis=0)
     best, _ = _best_person(matches, np.ones(len(matches.persons), bool))
     return {
         "duplicate": matches.detections[free & (best >= MATCHED)],
@@ -237,30 +237,26 @@ def _surplus(
 
 
 def _match_loosely(results: Results, gt: GroundTruth, settings: Settings, category: int) -> Matches:
-    """Match at OKS 0.1, from which a detection is meant for a person, whatever its size."""
-    loose = replace(settings, thresholds=(MATCHED,), areas=settings.areas[:1])
+    """Match persons of any size, first at OKS 0.1, from which a detection is meant for a person."""
+    thresholds = (MATCHED, *settings.thresholds)
+    loose = replace(settings, thresholds=thresholds, areas=settings.areas[:1])
     return match_category(results, gt, loose, category)
 
 
 def _repaired_stats(
-    report: Report, rows: Ints, diagnosis: Diagnosis, category: int, errors: Sequence[str]
+    results: Results, report: Report, missed: Ints, category: int, errors: Sequence[str]
 ) -> dict[str, float | None]:
-    """Return AP, AP50 and AP75 of some rows of the results with kinds of errors repaired."""
+    """Return AP, AP50 and AP75 with errors repaired that are no keypoint's: the last of REPAIRS."""
     gt, settings = report.gt, report.settings
-    wrong = np.isin(diagnosis.labels, [LABELS.index(name) for name in errors if name in LABELS])
-    which, joint = np.nonzero(wrong)
-    keypoints, placed = report.results.keypoints.copy(), gt.keypoints[diagnosis.persons[which]]
-    keypoints[diagnosis.rows[which], joint, :2] = placed[np.arange(len(which)), joint, :2]
-    results = take(replace(report.results, keypoints=keypoints), rows)
     if "missed" in errors:
         num_keypoints = gt.num_keypoints.copy()
-        num_keypoints[diagnosis.missed] = 0
+        num_keypoints[missed] = 0
         gt = replace(gt, num_keypoints=num_keypoints)
     if "score" in errors:
         results = _rescored(results, gt, settings, category)
     if {"duplicate", "background"} & set(errors):
         # Found anew: with other scores, another of two detections is the surplus one.
-        surplus = _surplus(results, gt, settings, category)
+        surplus = _surplus(_match_loosely(results, gt, settings, category))
         gone = np.concatenate([found for name, found in surplus.items() if name in errors])
         results = take(results, np.delete(np.arange(len(results.row)), gone))
     matches = match_category(results, gt, settings, category)

@@ -55,7 +55,7 @@ def analyse(report: Report, *, replicates: int = 1000, seed: int = 0) -> Analysi
         diagnosis = diagnose(report, category=index)
         groups = {
             "size (root of the area)": by_size(report, index),
-            "labelled joints": by_joints(report, index),
+            "labelled keypoints": by_joints(report, index),
             "crowding (box IoU)": by_crowding(report, index),
         }
         joints, visibility = by_joint(report, diagnosis), by_visibility(report, diagnosis)

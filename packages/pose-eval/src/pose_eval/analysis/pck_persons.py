@@ -1,4 +1,4 @@
-"""PCK and its like for a results file: who is whom, and what a distance is divided by."""
+"""PCK and related measures of a results file: pairing, and what a distance is divided by."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -123,7 +123,7 @@ def _norm(report: Report, persons: Ints, norm: str, names: tuple[str, ...]) -> F
     else:
         if norm.count(",") != 1:
             raise SettingsError(
-                f"norm {norm!r} is not known; give {', '.join(NORMS)} or two joints with a comma"
+                f"norm {norm!r} is not known; give {', '.join(NORMS)} or two keypoints with a comma"
             )
         a, b = parse_joints(norm, names)
         ends = gt.keypoints[persons][:, [a, b]]  # (N, 2, 3)

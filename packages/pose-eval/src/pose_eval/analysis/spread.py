@@ -1,4 +1,4 @@
-"""Sigmas from repeated annotations: how far apart people place the same joint."""
+"""Sigmas from repeated annotations: how far apart people place the same keypoint."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,10 @@ from pose_eval.coco.tables import Floats, Ints, one_line
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """The sigma of K joints.
+    """The sigma of K keypoints.
 
-    sigmas (K,): NaN where nobody has the joint twice. repeats (K,): annotations beyond the first of
-    a person, over all persons. persons: those annotated more than once.
+    sigmas (K,): NaN where nobody has the keypoint twice. repeats (K,): annotations beyond the first
+    of a person, over all persons. persons: those annotated more than once.
     """
 
     sigmas: Floats
@@ -24,12 +24,12 @@ class Spread:
 
 
 def spread(keypoints: Floats, area: Floats, person: NDArray[Any]) -> Spread:
-    """Return COCO's sigma of each joint: sigma^2 = E[d^2 / area], d from the true place.
+    """Return COCO's sigma of each keypoint: sigma^2 = E[d^2 / area], d from the true place.
 
     keypoints: (N, K, 3), x, y, v of N annotations; area: (N,), the mean over a person's annotations
-    is used; person: (N,), the same for annotations of the same person. The place of a joint is the
-    mean of its labelled annotations, hence one degree of freedom less for each person. Source: the
-    definition on COCO's page on keypoint evaluation.
+    is used; person: (N,), the same for annotations of the same person. The place of a keypoint is
+    the mean of its labelled annotations, hence one degree of freedom less for each person. Source:
+    the definition on COCO's page on keypoint evaluation.
     """
     _, who = np.unique(person, return_inverse=True)
     many = int(who.max(initial=-1)) + 1

@@ -294,7 +294,7 @@ def _of_joints(gt: GroundTruth, joints: Sequence[int]) -> GroundTruth:
 def _restricted(results: Results, settings: Settings, keep: Bools | None) -> Results:
     """Return the results that the settings evaluate: chosen images and keypoints, protocol."""
     rows = np.ones(len(results.row), np.bool_)
-    if settings.protocol != "coco":  # xtcocotools leaves out poses without a joint score above 0
+    if settings.protocol != "coco":  # xtcocotools drops poses without a keypoint score above 0
         rows &= (results.keypoints[..., 2] > 0).any(axis=1)
     if settings.categories is not None:
         rows &= np.isin(results.category, settings.categories)

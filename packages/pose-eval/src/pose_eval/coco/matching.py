@@ -28,26 +28,14 @@ def match_category(results: Results, gt: GroundTruth, settings: Settings, catego
         gt.bbox[persons],
         (detections[detection], person),
     )
-    det_area = _detection_areas(results, detections, num_joints)
+    det_area = _detection_areas(results, detections, num_joints)  # (D,)
     gt_ignored = ~gt.counts()[persons] | _outside(gt.area[persons], settings)
     outside = np.repeat(_outside(det_area, settings)[:, None], len(settings.thresholds), axis=1)
-    det_match, gt_match, det_ignored = _match(
+    found = _match(
         oks, detection, person, det_start, gt.crowd[persons], gt_ignored, outside, settings
     )
-    return Matches(
-        category,
-        detections,
-        det_start,
-        persons,
-        gt_start,
-        oks,
-        pair_start,
-        det_area,
-        det_match,
-        gt_match,
-        det_ignored,
-        gt_ignored,
-    )
+    starts = detections, det_start, persons, gt_start
+    return Matches(category, *starts, oks, pair_start, *found, gt_ignored)
 
 
 def image_pairs(det_start: Ints, gt_start: Ints, pair_start: Ints) -> tuple[Ints, Ints]:

@@ -66,7 +66,7 @@ def suppress(results: Results, settings: Settings, how: Suppression) -> Results:
     """
     if how.padding is not None and results.bbox is None:
         raise ResultsError(
-            f"{results.name} has no `bbox` in its rows; use the extent of the joints"
+            f"{results.name} has no `bbox` in its rows; use the extent of the keypoints"
         )
     kept, scores = [], results.scores.copy()
     for category, sigmas in enumerate(settings.sigmas):

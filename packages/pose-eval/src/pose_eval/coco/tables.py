@@ -148,7 +148,7 @@ class Matches:
     With A areas (in the order of the settings, "all" first) and T thresholds:
     det_match (A, T, D): position in `persons`, -1 for none. gt_match (A, T, G): position in
     `detections`, -1 for none (of several on one crowd, the last). det_ignored (A, T, D): counts
-    neither as right nor as wrong. gt_ignored (A, G). det_area (D,): the area of a detection.
+    neither as right nor as wrong. gt_ignored (A, G).
     """
 
     category: int
@@ -158,7 +158,6 @@ class Matches:
     gt_start: Ints
     oks: Floats
     pair_start: Ints
-    det_area: Floats
     det_match: NDArray[np.int32]
     gt_match: NDArray[np.int32]
     det_ignored: Bools

@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "Remove duplicate detections; rows are written image by image, in the order of the NMS, "
         "with all their keys.",
         {"file": "a list of rows; - is stdin"},
-        {"what is done": (*options.SUPPRESSION, "--sigmas", "--gt", "--max-dets", "--out")},
+        {"NMS and rescoring": (*options.SUPPRESSION, "--sigmas", "--gt", "--max-dets", "--out")},
         {
             "--nms": {"help": "oks:0.9, soft:0.9, nearby:0.05 or none (oks)"},
             "--gt": {"required": False, "help": names},

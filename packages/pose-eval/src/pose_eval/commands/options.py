@@ -61,6 +61,11 @@ def _flag(text: str) -> dict[str, Any]:
     return {"action": "store_true", "help": text}
 
 
+def _policy(what: str) -> dict[str, Any]:
+    text = f"rows of {what} that the ground truth lacks (error)"
+    return {"choices": ("error", "drop"), "default": "error", "help": text}
+
+
 def _gates(read: Callable[[str], Any], example: str, text: str) -> dict[str, Any]:
     return {"type": read, "action": "append", "default": [], "metavar": example, "help": text}
 
@@ -72,8 +77,8 @@ _NORM = (
     "left_shoulder,right_hip is PCK by torso, head_top,neck is PCKh"
 )
 _BY = "key of an annotation that is the same for one person of an image (person_id); "
-# The arguments of add_argument by option.
-OPTIONS: dict[str, dict[str, Any]] = {
+# The arguments of add_argument by option: those of all commands that evaluate, and others.
+EVALUATED: dict[str, dict[str, Any]] = {
     "--gt": {"required": True, "help": "COCO keypoint annotations; - is stdin"},
     "--protocol": {"default": "coco", "choices": PROTOCOLS, "help": "whose numbers (coco)"},
     "--sigmas": {"help": _SIGMAS},
@@ -84,13 +89,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--oks": {"help": "thresholds: FIRST:LAST:STEP or numbers (0.5:0.95:0.05)"},
     "--max-dets": {"type": int, "default": 20, "help": "detections of an image that count (20)"},
     "--images": {"help": "image ids between commas, or a file of them"},
-    "--unknown-images": {"choices": ("error", "drop"), "default": "error"},
-    "--unknown-categories": {"choices": ("error", "drop"), "default": "error"},
+    "--unknown-images": _policy("images"),
+    "--unknown-categories": _policy("categories"),
     "--match-images": {"choices": ("file_name", "stem"), "help": "what image_id of results is"},
+}
+SUPPRESSION: dict[str, dict[str, Any]] = {
     "--nms": {"metavar": "HOW", "help": f"{NMS_HELP} (none)"},
     "--score": {"metavar": "HOW", "help": f"{SCORE_HELP} (bbox)"},
     "--nms-area": {"metavar": "HOW", "help": f"{AREA_HELP} (joints)"},
-    "--flip-pairs": {"metavar": "1-2,3-4", "help": "mirrored joints (by left and right in names)"},
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    **EVALUATED,
+    **SUPPRESSION,
+    "--flip-pairs": {"metavar": "1-2,3-4", "help": "mirrored keypoints (by their names)"},
     "--norm": {"default": "bbox", "help": _NORM},
     "--thr": {"type": thresholds, "default": (0.05, 0.1, 0.2, 0.5), "help": "(0.05,0.1,0.2,0.5)"},
     "--auc-pixels": {"type": float, "default": 30.0, "help": "of the AUC (30, as MMPose)"},
@@ -110,11 +121,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--curves": {"type": Path, "metavar": "F.csv", "help": "precision and score at each recall"},
     "--per-image": {"type": Path, "metavar": "F.csv", "help": "right, wrong, missed of each image"},
 }
-SUPPRESSION = ("--nms", "--score", "--nms-area")
-SETTINGS = {
-    "what is evaluated": list(OPTIONS)[: list(OPTIONS).index("--nms")],
-    "before that": SUPPRESSION,
-}
+SETTINGS = {"what is evaluated": EVALUATED, "NMS and rescoring, before the evaluation": SUPPRESSION}
 OUTPUT = ("--format", "--out", "--digits", "--quiet")
 RESULTS = {"results": "a list of rows as JSON or JSON lines, .gz or not; - is stdin"}
 
@@ -151,21 +158,10 @@ def evaluator_of(args: argparse.Namespace, results: Sequence[str]) -> Evaluator:
     """Return an evaluator with the settings asked for."""
     if [args.gt, *results].count("-") > 1:
         raise SettingsError("only one file can come from the standard input")
-    return Evaluator(
-        args.gt,
-        sigmas=args.sigmas,
-        protocol=args.protocol,
-        joints=args.joints,
-        area=args.area,
-        areas=args.areas,
-        oks=args.oks,
-        max_dets=args.max_dets,
-        images=args.images,
-        categories=args.category,
-        unknown_images=args.unknown_images,
-        unknown_categories=args.unknown_categories,
-        match_images=args.match_images,
-    )
+    # The options of the table are its arguments.
+    names = [option[2:].replace("-", "_") for option in EVALUATED]
+    how = {name: getattr(args, name) for name in names if name not in ("gt", "category")}
+    return Evaluator(args.gt, categories=args.category, **how)
 
 
 def read_reports(args: argparse.Namespace, *results: str) -> list[Report]:

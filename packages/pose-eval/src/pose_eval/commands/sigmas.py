@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
         content = {**content, "annotations": rows}
     gt, _ = read_ground_truth(content, area_from=args.area or "ann", name=name)
     if len(gt.categories) != 1:
-        raise ResultsError(f"{name} has {len(gt.categories)} categories with joints; give one")
+        raise ResultsError(f"{name} has {len(gt.categories)} categories with keypoints; give one")
     person = _persons(content["annotations"], gt, args.by, name)
     found = spread(gt.keypoints, gt.area, person)
     names = gt.categories[0].joint_names
@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
 
 def text(found: Spread, names: Sequence[str]) -> str:
     """Return a line for each keypoint, and the list that --sigmas takes."""
-    rows = [["joint", "sigma", "+-", "repeats"]]
+    rows = [["keypoint", "sigma", "+-", "repeats"]]
     for name, sigma, repeats in zip(names, found.sigmas, found.repeats, strict=True):
         # d^2 has two normal parts, so sigma^2 has 2 degrees of freedom for each repeat.
         error = sigma / np.sqrt(4 * repeats)
@@ -87,5 +87,5 @@ def parser() -> argparse.ArgumentParser:
         "Print the sigmas of keypoints from a COCO annotation file in which the same persons are\n"
         "annotated several times.",
         {"file": "COCO annotations; - is stdin"},
-        {"what is done": ("--by", "--area", "--format", "--out")},
+        {"sigmas": ("--by", "--area", "--format", "--out")},
     )

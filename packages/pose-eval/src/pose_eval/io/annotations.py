@@ -14,11 +14,11 @@ from pose_eval.io.images import Images
 
 _DERIVED = {
     "id": "numbered above the largest",
-    "category_id": "the only category with joints",
+    "category_id": "the only category with keypoints",
     "keypoints": "persons without labels",
-    "bbox": "the extent of the labelled joints, a tenth wider on each side",
+    "bbox": "the extent of the labelled keypoints, a tenth wider on each side",
     "area": "0.53 w h of the bbox",
-    "num_keypoints": "the labelled joints are counted",
+    "num_keypoints": "the labelled keypoints are counted",
 }
 
 
@@ -84,7 +84,7 @@ def _indices(
     if len(lacking):
         if categories.only is None:
             count = len(categories.with_joints)
-            text = f"has no category_id, and there are {count} categories with joints"
+            text = f"has no category_id, and there are {count} categories with keypoints"
             raise_problems([f"{where(row)}: {text}" for row in lacking])
         own = own.copy()
         own[lacking] = categories.only

@@ -40,7 +40,7 @@ def arrays_to_columns(
     if found != width and not (least and found >= least):
         hint = other_count(3 * found, width, joints) if "score" in required else ""
         raise ResultsError(
-            f"{name}: keypoints has {found} joints, the ground truth has {width}{hint}"
+            f"{name}: keypoints has {found} keypoints, the ground truth has {width}{hint}"
         )
     values = {key: blank(key, count, 0) for key in KEYS}
     flat = np.ascontiguousarray(keypoints).reshape(count, 3 * found)

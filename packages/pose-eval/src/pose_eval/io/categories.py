@@ -82,7 +82,7 @@ def _used(rows: Sequence[Any]) -> dict[Any, int]:
         try:
             key = None if key is None else read_id("category_id", key, Counter())
         except Problem:
-            continue  # said of the row, later
+            continue  # reported with the row
         keypoints = row.get("keypoints")
         count = len(keypoints) // 3 if isinstance(keypoints, list | tuple | np.ndarray) else 0
         found[key] = found.get(key) or count
@@ -123,7 +123,7 @@ def _category(
     warnings = []
     names = [] if entry.get("keypoints") is None else entry["keypoints"]
     if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
-        raise ResultsError(f"{where} (id {key}): keypoints must be a list of joint names")
+        raise ResultsError(f"{where} (id {key}): keypoints must be a list of keypoint names")
     if not names and counted:
         names = [f"joint {k}" for k in range(counted)]
         text = f"{where} names no joints: as many as its annotations have, {counted}"
@@ -141,7 +141,7 @@ def _category(
     )
     if len(links) < len(pairs):
         lost = len(pairs) - len(links)
-        text = f"{where}: {lost} of its skeleton are left out, which join no two joints"
+        text = f"{where}: {lost} of its skeleton are left out, which join no two keypoints"
         warnings.append(hints.warning("wrong-skeleton", text))
     title = entry.get("name")
     return Category(key, str(key if title is None else title), tuple(names), links), warnings

@@ -1,4 +1,4 @@
-"""Name a file that is of another tool, and say what to do with it."""
+"""Recognise files of other tools, and suggest what to do with them."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ CONVERT = "`pose-data convert` makes a COCO file of it"
 
 
 def foreign_bytes(head: bytes) -> str:
-    """Return what a file of bytes is that is no text, "" if it may be JSON."""
+    """Return what kind of binary file this is, "" if it may be JSON."""
     if head.startswith(b"PK\x03\x04"):
         return "is a zip archive; unpack it and give the JSON file in it"
     if head.startswith(b"\x89HDF"):
@@ -17,7 +17,7 @@ def foreign_bytes(head: bytes) -> str:
 
 
 def foreign_text(text: str) -> str:
-    """Return what a text is that is no JSON, "" if that is unknown."""
+    """Return what kind of text this is instead of JSON, "" if that is unknown."""
     head = text[:4096].lstrip()
     if head.startswith("<"):
         kind = "a CVAT XML file" if "<annotations" in head else "XML or HTML"
@@ -31,7 +31,7 @@ def foreign_text(text: str) -> str:
 
 
 def foreign_object(content: Mapping[Any, Any]) -> str:
-    """Return what a JSON object is that is neither COCO nor a row of results, "" if unknown."""
+    """Return what a JSON object is instead of COCO or a row of results, "" if unknown."""
     keys = set(content)
     if "shapes" in keys and keys & {"version", "flags", "imagePath"}:
         return f"is a LabelMe file of one image; {CONVERT}"

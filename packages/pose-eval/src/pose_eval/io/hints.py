@@ -51,21 +51,21 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
             "stale-num-keypoints",
             gt,
             differs & (gt.num_keypoints == 0),
-            "{n} persons have labelled joints but num_keypoints 0 ({first}); they are ignored, as "
-            "pycocotools does",
+            "{n} persons have labelled keypoints but num_keypoints 0 ({first}); they are ignored, "
+            "as pycocotools does",
         ),
         *row_warning(
             "stale-num-keypoints",
             gt,
             differs & (gt.num_keypoints > 0),
-            "{n} persons have num_keypoints above 0 but no labelled joint ({first}); they count, "
-            "as pycocotools does, measured by their box",
+            "{n} persons have num_keypoints above 0 but no labelled keypoint ({first}); they "
+            "count, as pycocotools does, measured by their box",
         ),
         *row_warning(
             "ignore-overwritten",
             gt,
             overwritten,
-            "`ignore` of {n} persons ({first}) is not looked at, as in pycocotools; use iscrowd or "
+            "`ignore` of {n} persons ({first}) has no effect, as in pycocotools; use iscrowd or "
             "num_keypoints 0",
         ),
     ]
@@ -73,7 +73,7 @@ def of_flags(gt: GroundTruth, differs: Bools, overwritten: Bools) -> list[str]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def of_ground_truth(gt: GroundTruth) -> list[str]:
-    """Return what looks odd in a ground truth."""
+    """Return warnings about a ground truth."""
     warnings: list[str] = []
     counted = gt.counts()
     labelled = gt.keypoints[..., 2] > 0
@@ -113,7 +113,7 @@ def of_crowd_index(gt: GroundTruth) -> list[str]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def of_results(results: Results, gt: GroundTruth) -> list[str]:
-    """Return what looks odd in results."""
+    """Return warnings about results."""
     name = results.name
     if not len(results.scores):
         return [warning("no-detections", f"{name} holds no detections: every number is 0")]

@@ -48,7 +48,7 @@ def read_results(
     unknown_images, unknown_categories: "error", or "drop" for rows that the ground truth does not
     know. match_images: "file_name" or "stem" where image_id is one of those. joints: the keypoints
     that are evaluated; rows may have more or fewer than the ground truth as long as they have
-    these. name: for messages, instead of the file's. hint: look for what is odd, too. Raises
+    these. name: for messages, instead of the file's. hint: warn of what is odd, too. Raises
     ResultsError that names file, row, image and key.
     """
     if isinstance(source, Results):
@@ -148,7 +148,7 @@ def _boxes(name: str, columns: Columns) -> tuple[bool, list[str]]:
         )
     text = (
         f"{name}: {np.count_nonzero(has)} rows have a bbox, but row 0 has none; the area of every "
-        "detection is the extent of its joints, as in pycocotools"
+        "detection is the extent of its keypoints, as in pycocotools"
     )
     return False, [hints.warning("bbox-in-some-rows", text)]
 

@@ -43,7 +43,7 @@ def rows_to_columns(
     """Check Python rows and return their columns.
 
     label: what a row is called in messages, "results.json row". required, optional: the keys to
-    read; others are not looked at. joints: by category id, its number of keypoints; by None that of
+    read; others are ignored. joints: by category id, its number of keypoints; by None that of
     a row without category. least: rows with another number of keypoints are read, too, if it is not
     below this one. numbers: what the rows are called, if not 0, 1, 2, ... Raises ResultsError that
     lists the first bad rows.
@@ -149,7 +149,7 @@ def _value(key: str, value: Any, notes: Counter[str]) -> Any:
         return numbers
     if key in NUMBERS:
         return _number(key, value)
-    if key == "ignore":  # of interest only for the warning that it is not looked at
+    if key == "ignore":  # read only for the warning that it has no effect
         return int(bool(value))
     if key == "iscrowd":
         if isinstance(value, Real) and value in (0, 1):
@@ -166,12 +166,12 @@ def _fitting(
 ) -> Any:
     """Return the numbers of so many keypoints; raises Problem where there are others."""
     if joints is None:
-        return ()  # of a category that is unknown, which is said elsewhere
+        return ()  # of an unknown category, which is reported elsewhere
     count, rest = divmod(len(values), 3)
     if len(values) == 3 * joints or (least and not rest and count >= least):
         return values[: 3 * joints]
     raise Problem(
-        f"keypoints has {len(values)} numbers, the ground truth has {joints} joints "
+        f"keypoints has {len(values)} numbers, the ground truth has {joints} keypoints "
         f"({3 * joints} numbers){other_count(len(values), joints, known) if hint else ''}"
     )
 

@@ -1,4 +1,4 @@
-"""Get at the bytes of a file, whatever it is handed over as."""
+"""Read the bytes of a file given as a path, as bytes or opened, and parse JSON."""
 
 import gzip
 import json

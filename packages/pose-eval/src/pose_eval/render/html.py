@@ -37,8 +37,8 @@ def page(
     evaluated, a page of the other arguments. images_dir: the folder with the images by their
     file_name, of which the worst are shown. title: that of the results file by default. facts:
     names and values that stand below the title. published: numbers to compare with, by name. above,
-    below: further sections (title and HTML) before and after those of the analysis; `line_chart`
-    and `figures` draw some.
+    below: further sections (title and HTML) before and after those of the analysis; `cards`,
+    `line_chart` and `figures` make some.
     """
     analysis = analyse(report, replicates=0) if isinstance(report, Report) else report
     found = []
@@ -68,9 +68,14 @@ def figures(
     chosen = analysis.categories[category]
     colours = {"annotated": "#dee2e6", "missed person": MISSED, "detection": DETECTED}
     colours |= {"confident background": WRONG, "way to its place": WAY}
-    colours |= {f"{name} joint": COLOURS[n + 1] for n, name in enumerate(LABELS[1:])}
+    colours |= {f"{name} keypoint": COLOURS[n + 1] for n, name in enumerate(LABELS[1:])}
     drawn = (figure(analysis.report, chosen, key, text, folder) for key, text in shown)
     return f'{svg.legend(colours)}<div class="images">{"".join(drawn)}</div>'
+
+
+def cards(*contents: tuple[str, str]) -> str:
+    """Return cards that stand side by side where there is room: title and HTML of each."""
+    return f'<div class="grid">{"".join(_card(*each) for each in contents)}</div>'
 
 
 def document(title: str, elements: Sequence[str]) -> str:
@@ -91,10 +96,6 @@ def _section(title: str, content: str) -> str:
 def _card(title: str, content: str) -> str:
     head = f"<h3>{escape(title)}</h3>" if title else ""
     return f'<section class="card scroll">{head}{content}</section>'
-
-
-def _grid(*cards: str) -> str:
-    return f'<div class="grid">{"".join(cards)}</div>'
 
 
 def _note(text: str) -> str:
@@ -118,10 +119,8 @@ def _head(analysis: Analysis, digits: int) -> str:
     for name, value in analysis.report.stats.items():
         each = analysis.intervals.get(name)
         ends = f"{each.low:.{digits}f} &ndash; {each.high:.{digits}f}" if each else "&nbsp;"
-        tiles.append(
-            f"<div><span>{escape(name)}</span><b>{number(value, digits)}</b>"
-            f"<small>{ends}</small></div>"
-        )
+        small = f"<small>{ends}</small>" if analysis.intervals else ""
+        tiles.append(f"<div><span>{escape(name)}</span><b>{number(value, digits)}</b>{small}</div>")
     note = (
         f"Small: 95 % interval, bootstrap over images ({analysis.replicates:,} replicates, seed "
         f"{analysis.seed})."
@@ -177,27 +176,27 @@ def _category(report: Report, category: CategoryAnalysis, digits: int) -> list[s
     found = []
     for title, members in category.groups.items():
         rows = [(g.name, [g.ar], f"{g.ar:.{digits}f}  ({g.persons})") for g in members]
-        found.append(_card(f"AR by {title}", svg.bars(rows, title=title)))
+        found.append((f"AR by {title}", svg.bars(rows, title=title)))
     seen = [
         (v["name"], [v["good"]], f"{100 * v['good']:.1f} %  ({v['joints']})")
         for v in category.visibility
     ]
-    found.append(_card("Good joints by visibility", svg.bars(seen, title="good by visibility")))
-    curves = _grid(
-        _card("Precision and recall", _curves(report, category.index)),
-        _card("AP of each joint (labelled)", svg.bars(joints, title="AP of each joint")),
+    found.append(("Good keypoints by visibility", svg.bars(seen, title="good by visibility")))
+    curves = cards(
+        ("Precision and recall", _curves(report, category.index)),
+        ("AP of each keypoint (labelled)", svg.bars(joints, title="AP of each keypoint")),
     )
-    wrong = _grid(
-        _card("Joints of matched detections", _stacks(category)),
-        _card("AP that a repair gives back", _repairs(category, digits)),
+    wrong = cards(
+        ("Keypoints of matched detections", _stacks(category)),
+        ("AP that a repair gives back", _repairs(category, digits)),
     )
     note = f"{parts.found(category.diagnosis)} Kinds of errors: Ronchi and Perona, ICCV 2017."
     table = html_table(parts.joints(category, digits)) + _note(parts.PER_JOINT)
     return [
-        _section("Curves and joints", curves),
+        _section("Curves and keypoints", curves),
         _section("What goes wrong", wrong + _note(note)),
-        _section("Who is found", _grid(*found)),
-        _section("Joints in numbers", _card("", table)),
+        _section("Who is found", cards(*found)),
+        _section("Keypoints in numbers", _card("", table)),
     ]
 
 
@@ -226,7 +225,7 @@ def _stacks(category: CategoryAnalysis) -> str:
         good = f"{100 * column[0] / total:.0f} %" if total else "-"
         rows.append((name, (column / max(total, 1)).tolist(), good))
     key = svg.legend(dict(zip(LABELS[1:], COLOURS[1:], strict=True)))
-    return svg.bars(rows, COLOURS[1:], title="errors of each joint", right=62) + key
+    return svg.bars(rows, COLOURS[1:], title="errors of each keypoint", right=62) + key
 
 
 def _repairs(category: CategoryAnalysis, digits: int) -> str:

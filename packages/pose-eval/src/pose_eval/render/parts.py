@@ -5,7 +5,7 @@ from pose_eval.analysis.overview import Analysis, CategoryAnalysis
 from pose_eval.render.table import Part, as_markdown, gain, number, plain
 
 NO_FLIPS = (
-    "no joint names differ in left and right, so inversions are not looked for (--flip-pairs)"
+    "No keypoint names differ in left and right, so inversions are not looked for (--flip-pairs)."
 )
 PER_JOINT = (
     "PCK 0.1: keypoints nearer than 0.1 of the root of the person's area, those of missed persons "
@@ -60,7 +60,7 @@ def numbers(analysis: Analysis, digits: int) -> Part:
 
 def joints(category: CategoryAnalysis, digits: int) -> list[list[str]]:
     """Return how well each keypoint is found."""
-    head = ["joint", "labelled", "AP", "PCK 0.1", "PCK 0.3", "similarity"]
+    head = ["keypoint", "labelled", "AP", "PCK 0.1", "PCK 0.3", "similarity"]
     rows = [[*head, "median px", "mean px", "of person"]]
     for row in category.joints:
         share = row["mean_share"]
@@ -74,7 +74,7 @@ def joints(category: CategoryAnalysis, digits: int) -> list[list[str]]:
 def labels(diagnosis: Diagnosis) -> list[list[str]]:
     """Return the shares of the labels of each keypoint, and of all."""
     counts = diagnosis.counts()[1:]
-    rows = [["joint", "labelled", *LABELS[1:]]]
+    rows = [["keypoint", "labelled", *LABELS[1:]]]
     columns = [*zip(diagnosis.joint_names, counts.T, strict=True), ("all", counts.sum(axis=1))]
     for name, column in columns:
         total = int(column.sum())
@@ -90,7 +90,7 @@ def found(diagnosis: Diagnosis) -> str:
         f"{len(diagnosis.duplicates)} are duplicates, {len(diagnosis.background)} are background; "
         f"{len(diagnosis.missed)} of {diagnosis.counted} persons are missed."
     )
-    return text if diagnosis.flips else f"{text} There are {NO_FLIPS}."
+    return text if diagnosis.flips else f"{text} {NO_FLIPS}"
 
 
 def repairs(diagnosis: Diagnosis, digits: int) -> list[list[str]]:

@@ -104,7 +104,7 @@ def round_ticks(low: float, high: float) -> list[float]:
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}" '
-        f'font-family="sans-serif" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+        f'font-family="sans-serif" font-size="12.5" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
     )
 
 

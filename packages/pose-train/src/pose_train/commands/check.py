@@ -1,4 +1,4 @@
-"""check: look at a config before it runs for hours: paths, counts, a drawn batch, memory, time."""
+"""check: what would stop a run, or be wrong in it: paths, counts, a drawn batch, memory, time."""
 
 import argparse
 import math
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from pose_data import BottomUp, GroupedBatches, Skeleton, TopDown, draw_people
+from pose_data import BottomUp, Skeleton, TopDown, draw_people
 from pose_data.images.channels import from_input
 from pose_data.images.depth import measure_depth
 from pose_data.samples.crop import transform_points
@@ -24,7 +24,7 @@ from pose_data.view.gallery import Shown, sheet
 from pose_train.config.load import load_config
 from pose_train.config.schema import Config, ConfigError
 from pose_train.cores import settle_threads
-from pose_train.distributed import Ranks, print_notes
+from pose_train.distributed import Ranks
 from pose_train.files.images import write_image
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import start_from_weights
@@ -35,6 +35,8 @@ from pose_train.words import duration
 
 SHOWN = 12  # samples on the drawn batch
 _CPU = torch.device("cpu")
+
+Loss = Callable[[dict[str, Any]], Tensor]  # of a batch
 
 
 def main(args: argparse.Namespace) -> int:
@@ -54,15 +56,6 @@ class Estimate(NamedTuple):
     seconds: float
 
 
-class Parts(NamedTuple):
-    """A network, its training samples, how they come in an epoch, and the loss of a batch."""
-
-    net: nn.Module
-    samples: TopDown | BottomUp
-    batches: GroupedBatches
-    loss: Callable[[dict[str, Any]], Tensor]
-
-
 def check(config: Config, image: Path) -> str:
     """Load all that a run would load, draw a batch of samples to `image`, and estimate.
 
@@ -73,35 +66,42 @@ def check(config: Config, image: Path) -> str:
         raise ConfigError(
             "data.synthetic draws its images when it runs: there is nothing to check before"
         )
-    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
+    recipe = RECIPES[config.recipe]
+    sets = load_sets(config.data, config.eval, Path(config.data.root), recipe.unit)
     check_images(sets.train)
     if sets.val is not None:
         check_images(sets.val)
-        check_evaluation(config, sets.train.skeleton, sets.val)
-    parts = _parts(config, sets)
-    count = min(SHOWN, len(parts.samples))
-    chosen = np.linspace(0, len(parts.samples) - 1, count).round().astype(int).tolist()
-    samples = [parts.samples[(1, index)] for index in chosen]
-    write_image(image, draw_samples(parts.samples, samples))
-    estimate = measure(parts, samples[:2])
-    return "\n".join(
-        [
-            describe(sets),
-            f"{sets.train.skeleton.num_keypoints} keypoints: "
-            + ", ".join(sets.train.skeleton.keypoints),
-            *_depths(sets, config.data.bits),
-            *_words(config, estimate, sum(len(batch) for batch in parts.batches.batches())),
-            f"{count} training samples, as drawn from seed {config.seed}: {image}",
-        ]
-    )
+        check_evaluation(sets.train.skeleton, sets.val, recipe.unit)
+    net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
+    config, notes = start_from_weights(net, config, sets.train)
+    dataset = recipe.samples(config, sets.train, codec, _CPU, True)
+    count = min(SHOWN, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    samples = [dataset[(1, index)] for index in chosen]
+    write_image(image, draw_samples(dataset, samples))
+    exact = replace(config, train=replace(config.train, amp="off"))
+
+    def loss(batch: dict[str, Any]) -> Tensor:
+        return batch_losses(exact, net, codec, batch, _CPU)["loss"]
+
+    estimate = measure(net, loss, samples[:2])
+    per_epoch = sum(map(len, recipe.batches(config, dataset, Ranks()).batches()))
+    keypoints = sets.train.skeleton.keypoints
+    lines = [
+        *notes,
+        describe(sets),
+        f"{len(keypoints)} keypoints: {', '.join(keypoints)}",
+        *_depth_lines(sets, config.data.bits),
+        *_estimate_lines(config, estimate, per_epoch),
+        f"{count} training samples, as drawn from seed {config.seed}: {image}",
+    ]
+    return "\n".join(lines)
 
 
-def _depths(sets: Sets, bits: int | None) -> list[str]:
+def _depth_lines(sets: Sets, bits: int | None) -> list[str]:
     """Return what there is to say of the 16-bit images of both sets."""
     lines = []
-    for persons in (sets.train, sets.val):
-        if persons is None:
-            continue
+    for persons in [sets.train] if sets.val is None else [sets.train, sets.val]:
         first = np.unique(persons.image_index, return_index=True)[1]  # a person of each image
         depth = measure_depth([persons.image_path(i) for i in first.tolist()])
         if text := depth.describe(bits):
@@ -109,57 +109,43 @@ def _depths(sets: Sets, bits: int | None) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _parts(config: Config, sets: Sets) -> Parts:
-    recipe = RECIPES[config.recipe]
-    net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
-    config, notes = start_from_weights(net, config, sets.train)
-    print_notes(notes, Ranks())
-    samples = recipe.samples(config, sets.train, codec, _CPU, True)
-    batches = recipe.batches(config, samples, Ranks())
-    exact = replace(config, train=replace(config.train, amp="off"))
-
-    def loss(batch: dict[str, Any]) -> Tensor:
-        return batch_losses(exact, net, codec, batch, _CPU)["loss"]
-
-    return Parts(net, samples, batches, loss)
-
-
-def measure(parts: Parts, samples: list[dict[str, Any]]) -> Estimate:
+def measure(net: nn.Module, loss: Loss, samples: list[dict[str, Any]]) -> Estimate:
     """Take a step on two samples, count what it keeps for the backward pass, and time another."""
     pair = samples if len(samples) > 1 else samples * 2  # batch norm needs two
     batch = default_collate(pair)
-    parameters = sum(p.numel() for p in parts.net.parameters())
+    parameters = sum(p.numel() for p in net.parameters())
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    own = {p.untyped_storage().data_ptr() for p in parts.net.parameters()}
-    parts.net.train()
+    own = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    net.train()
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        loss = parts.loss(batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+        first = loss(batch)
+    first.backward()  # type: ignore[no-untyped-call]
     started = time.perf_counter()  # of a second step: in the first, kernels are chosen
-    parts.loss(batch).backward()  # type: ignore[no-untyped-call]
+    loss(batch).backward()  # type: ignore[no-untyped-call]
     seconds = (time.perf_counter() - started) / len(pair)
     activations = sum(size for address, size in kept.items() if address not in own)
     # Weights, gradients and Adam's two averages, float32 each.
     return Estimate(parameters, 16 * parameters, activations // len(pair), seconds)
 
 
-def _words(config: Config, estimate: Estimate, count: int) -> list[str]:
+def _estimate_lines(config: Config, estimate: Estimate, samples: int) -> list[str]:
+    """Return an estimate in words; samples: of an epoch."""
     settings = config.train
     half = 0.55 if settings.amp != "off" else 1.0  # what autocast keeps is mostly 16 bit
     needed = estimate.fixed + half * estimate.per_sample * settings.batch_size
-    steps = math.ceil(count / settings.batch_size)
-    hours = estimate.seconds * count * settings.epochs / 3600
+    steps = math.ceil(samples / settings.batch_size)
     lines = [
         f"{config.model.name}: {estimate.parameters / 1e6:.1f} M parameters",
         f"memory: about {needed / 2**30:.1f} GiB to train with batches of {settings.batch_size} "
         f"({half * estimate.per_sample / 2**20:.0f} MiB a sample), plus what the libraries take",
         f"time: {settings.epochs} epochs of {steps} steps; on this CPU about "
-        f"{estimate.seconds:.2f} s a sample, so {duration(3600 * hours)} without evaluations",
+        f"{estimate.seconds:.2f} s a sample, so "
+        f"{duration(estimate.seconds * samples * settings.epochs)} without evaluations",
     ]
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory

@@ -6,11 +6,9 @@ import dataclasses
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
 from pose_train import __version__
 from pose_train.config.schema import ConfigError
-from pose_train.files.write import RunDirError
+from pose_train.files.write import whole_file
 from pose_train.inference.forward import STATISTICS
 from pose_train.inference.load import Trained, load_trained, usage_of
 from pose_train.inference.network import to_metadata
@@ -31,7 +29,7 @@ FORMATS = ("onnx", "torchscript", "torch-export")
 NEEDED = ("onnx", "onnxscript")  # by torch's exporter; of the extra `export`
 OPSET = 18  # what torch's exporter writes without converting; onnxruntime 1.14 reads it
 TOLERANCE = {False: 1e-3, True: 3e-2}  # of the comparison; by whether 16 bits are computed with
-STEP = 64  # what the sides of a picture divide by, bottom-up (see resize_for_test)
+STEP = 64  # what the sides of an image divide by, bottom-up (see resize_for_test)
 
 Size = tuple[int, int]  # (w, h)
 Run = Callable[[Tensor], tuple[Tensor, ...]]
@@ -58,7 +56,7 @@ class Exported(nn.Module):
     Top-down: the last stage's heatmaps (B, K, h, w). Bottom-up: the heatmaps of each size, coarse
     first, and the tags (B, T, h, w); of stages of one size the last, as in the published test.
     Normalisation is part of it, so that nobody has to repeat the constants; it is computed in 32
-    bits, and the maps are float32, also where the network is of 16.
+    bits, and the maps are float32, also where the network is of 16. names: of the outputs.
     """
 
     mean: Tensor
@@ -71,26 +69,17 @@ class Exported(nn.Module):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
         with torch.inference_mode():
-            heatmaps, tags = (
-                [tuple(maps.shape[-2:]) for maps in each] for each in self._run(images)
-            )
-        self.kept = [len(heatmaps) - 1]
+            sizes = [tuple(maps.shape[-2:]) for maps in self._run(images).heatmaps]
+        self.kept, self.names, self.has_tags = [len(sizes) - 1], ["heatmaps"], is_bottomup
         if is_bottomup:
-            self.kept = sorted({size: i for i, size in enumerate(heatmaps)}.values())
-        self.tag = {size: i for i, size in enumerate(tags)}[tags[-1]] if is_bottomup else None
-
-    @property
-    def names(self) -> list[str]:
-        """Those of the outputs."""
-        if self.tag is None:
-            return ["heatmaps"]
-        return [*(f"heatmaps_{i}" for i in range(len(self.kept))), "tags"]
+            self.kept = sorted({size: i for i, size in enumerate(sizes)}.values())
+            self.names = [*(f"heatmaps_{i}" for i in range(len(self.kept))), "tags"]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         output = self._run(image)
         maps = [output.heatmaps[i] for i in self.kept]
-        if self.tag is not None:
-            maps.append(output.tags[self.tag])
+        if self.has_tags:
+            maps.append(output.tags[-1])
         return tuple(each.float() for each in maps)
 
     def _run(self, image: Tensor) -> PoseOutput:
@@ -112,50 +101,47 @@ def export(
     """Write a trained network to a file, whole or not at all; return what was written, in words.
 
     kind: one of FORMATS. input_size: (w, h); None is the config's for top-down, and any for
-    bottom-up, whose pictures come in all shapes: multiples of 64 by 64. opset: of ONNX; None is
+    bottom-up, whose images come in all shapes: multiples of 64 by 64. opset: of ONNX; None is
     OPSET. half: weights and arithmetic of 16 bits, between pixels and maps as ever. batch: the one
-    number of pictures that the file takes; None is any. The file is compared with the network,
-    with other pictures than it was traced with (and in another number and size, where these are
+    number of images that the file takes; None is any. The file is compared with the network,
+    with other images than it was traced with (and in another number and size, where these are
     free), before it gets its name. Raises ConfigError where a package is missing, the format or
     the network takes no such options, or the file differs; RunDirError where it cannot be written.
     """
-    _check_options(path, kind, opset, batch)
-    is_bottomup = trained.config.recipe == "bottomup"
-    w, h = input_size or trained.config.model.input_size
-    channels = trained.config.model.channels
-    any_size = is_bottomup and input_size is None
-    # Two pictures: with one, exporters take the batch for a constant.
-    images = _pixels(batch or 2, *((2 * STEP, 3 * STEP) if any_size else (w, h)), channels)
-    writers: dict[str, Callable[..., Run]] = {
-        "onnx": partial(_onnx, opset=OPSET if opset is None else opset),
-        "torchscript": _torchscript,
-        "torch-export": _torch_export,
-    }
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    _check_options(path, kind, input_size, opset, batch)
+    config = trained.config
+    any_size = config.recipe == "bottomup" and input_size is None
+    w, h = input_size or config.model.input_size
+    free: dict[int, Any] = {} if batch else {0: torch.export.Dim("batch", min=1)}
+    if any_size:
+        free |= {i: STEP * torch.export.Dim(name, min=1) for i, name in ((1, "h"), (2, "w"))}
+    # Two images: with one, exporters take the batch for a constant.
+    traced = _random_images(trained, batch or 2, *((2 * STEP, 3 * STEP) if any_size else (w, h)))
+    with whole_file(path) as temporary:
         temporary.touch()  # before minutes of work
-        net = _prepared(trained, is_bottomup, images)
+        net = _prepared(trained, traced)
+        facts = _facts(trained, (w, h))
         with _quiet():
             written = _halved(net) if half else net
-            facts = about(trained, (w, h))
-            dynamic = _dynamic(any_size, batch is None)
-            run = writers[kind](written, images, temporary, facts, dynamic)
-            difference = _difference(net, run, _pixels(batch or 1, w, h, channels))
+            if kind == "onnx":
+                opset = OPSET if opset is None else opset
+                run = _onnx(written, traced, temporary, facts, (free,), opset)
+            elif kind == "torchscript":
+                run = _torchscript(written, traced, temporary, facts)
+            else:
+                run = _torch_export(written, traced, temporary, facts, (free,))
+            difference = _difference(net, run, _random_images(trained, batch or 1, w, h))
         if not difference < TOLERANCE[half]:
             raise ConfigError(f"the {kind} file differs from the network by {difference:.1e}")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunDirError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
     size = f"input any multiple of {STEP}" if any_size else f"input {w}x{h}"
     words = [kind, f"{path.stat().st_size / 1e6:.1f} MB", size]
     words += [f"batch {batch}"] * (batch is not None) + ["16 bits"] * half
     return f"{path}: {', '.join(words)}, differs from the network by {difference:.1e}"
 
 
-def _check_options(path: Path, kind: str, opset: int | None, batch: int | None) -> None:
+def _check_options(
+    path: Path, kind: str, input_size: Size | None, opset: int | None, batch: int | None
+) -> None:
     if kind not in FORMATS:
         raise ConfigError(f"the format must be one of {', '.join(FORMATS)}, got {kind!r}")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
@@ -164,27 +150,28 @@ def _check_options(path: Path, kind: str, opset: int | None, batch: int | None) 
     if kind != "onnx" and opset is not None:
         raise ConfigError(f"--opset is of ONNX alone: {kind} has none")
     if kind == "torchscript" and batch is not None:
-        raise ConfigError("--batch is not of torchscript, whose files take any number of pictures")
+        raise ConfigError("--batch is not of torchscript, whose files take any number of images")
     if batch is not None and batch < 1:
         raise ConfigError(f"--batch must be above 0, got {batch}")
+    if input_size is not None and min(input_size) < 1:
+        raise ConfigError(f"--input-size must be above 0, got {input_size[0]} {input_size[1]}")
     if path.is_dir():
         raise ConfigError(f"--out {path} is a folder: name the file to write")
 
 
-def _pixels(count: int, w: int, h: int, channels: int) -> Tensor:
-    if min(w, h) < 1:
-        raise ConfigError(f"--input-size must be above 0, got {w} {h}")
-    return torch.randint(0, 256, (count, h, w, channels), dtype=torch.uint8)
+def _random_images(trained: Trained, count: int, w: int, h: int) -> Tensor:
+    shape = count, h, w, trained.config.model.channels
+    return torch.randint(0, 256, shape, dtype=torch.uint8)
 
 
-def _prepared(trained: Trained, is_bottomup: bool, images: Tensor) -> Exported:
+def _prepared(trained: Trained, images: Tensor) -> Exported:
     # Exporters expect weights that are laid out in the order of their indices.
     plain = copy.deepcopy(trained.net).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     try:
-        return Exported(plain, is_bottomup, images).eval()
-    except (ValueError, RuntimeError) as error:  # what torch makes of a picture too small
+        return Exported(plain, trained.config.recipe == "bottomup", images).eval()
+    except (ValueError, RuntimeError) as error:  # what torch makes of an image too small
         size = f"{images.shape[2]}x{images.shape[1]}"
-        raise ConfigError(f"the network takes no pictures of {size}: {error}") from error
+        raise ConfigError(f"the network takes no images of {size}: {error}") from error
 
 
 def _halved(net: Exported) -> Exported:
@@ -201,18 +188,15 @@ def _halved(net: Exported) -> Exported:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what exporters say of themselves: the comparison at the end is what counts."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    """Silence the exporters' messages: the comparison at the end is what counts."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
 
 
 def _difference(net: Exported, run: Run, images: Tensor) -> float:
@@ -222,7 +206,7 @@ def _difference(net: Exported, run: Run, images: Tensor) -> float:
     return max(float((a - b).abs().max() / a.abs().max().clamp_min(1e-6)) for a, b in pairs)
 
 
-def about(trained: Trained, input_size: Size) -> dict[str, str]:
+def _facts(trained: Trained, input_size: Size) -> dict[str, str]:
     """Return what a program needs to know besides the numbers, as text for a file's metadata.
 
     codec: what makes the decoder again, AssociativeEmbedding(**json.loads(codec)).
@@ -232,33 +216,17 @@ def about(trained: Trained, input_size: Size) -> dict[str, str]:
     if not isinstance(codec, AssociativeEmbedding):
         sizes = zip(input_size, codec.heatmap_size, codec.input_size, strict=True)
         changed["heatmap_size"] = tuple(side * maps // own for side, maps, own in sizes)
-    return to_metadata(
-        dataclasses.replace(
-            usage,
-            input_size=input_size,
-            codec=dataclasses.replace(codec, **changed),
-            weights="/".join(trained.weights.parts[-2:]),  # no more of the folders of this machine
-        ),
-        __version__,
+    usage = dataclasses.replace(
+        usage,
+        input_size=input_size,
+        codec=dataclasses.replace(codec, **changed),
+        weights="/".join(trained.weights.parts[-2:]),  # no more of the folders of this machine
     )
-
-
-def _dynamic(any_size: bool, any_batch: bool) -> Dynamic:
-    """Return which dimensions of the pictures are free."""
-    shapes: dict[int, Any] = {0: torch.export.Dim("batch", min=1)} if any_batch else {}
-    if any_size:
-        shapes |= {i: STEP * torch.export.Dim(name, min=1) for i, name in ((1, "h"), (2, "w"))}
-    return (shapes,)
+    return to_metadata(usage, __version__)
 
 
 def _onnx(
-    net: Exported,
-    images: Tensor,
-    path: Path,
-    facts: dict[str, str],
-    dynamic: Dynamic,
-    *,
-    opset: int,
+    net: Exported, images: Tensor, path: Path, facts: dict[str, str], dynamic: Dynamic, opset: int
 ) -> Run:
     import onnx
 
@@ -282,7 +250,7 @@ def _onnx(
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         part.ClearField("metadata_props")
     onnx.helper.set_model_props(model, facts)
-    onnx.save(model, path)
+    onnx.save(model, path, format="protobuf")
     if importlib.util.find_spec("onnxruntime") is None:
         return net  # nothing to compare with
     session = open_session(path, [CPU])
@@ -291,9 +259,7 @@ def _onnx(
     )
 
 
-def _torchscript(
-    net: Exported, images: Tensor, path: Path, facts: dict[str, str], dynamic: Dynamic
-) -> Run:
+def _torchscript(net: Exported, images: Tensor, path: Path, facts: dict[str, str]) -> Run:
     with torch.inference_mode():
         script = torch.jit.trace(net, images, check_trace=False)  # type: ignore[no-untyped-call]
         script.save(str(path), _extra_files={"about.json": json.dumps(facts)})

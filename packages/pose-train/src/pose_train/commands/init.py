@@ -5,13 +5,14 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import yaml
+from torch import nn
 
-from pose_backbones import create_model, list_models
+from pose_backbones import PoseOutput, create_model, list_models
 from pose_data import COCO, DatasetError, Persons, Skeleton, load_coco
 from pose_data.formats.foreign import foreign
 from pose_data.formats.json import read_json
@@ -25,11 +26,11 @@ from pose_train.mmpose.convert import config_from_mmpose
 from pose_train.recipes.data import quiet_loaders
 from pose_train.words import counted
 
-# Where pictures lie beside `annotations/NAME.json` or `NAME.json`, in words that go by many names.
+# Where images are, beside `annotations/NAME.json` or `NAME.json`, in words that go by many names.
 _FOLDERS = ("{split}", "images/{split}", "images", "train2017", "val2017", ".")
 _STEPS = 40_000  # optimizer steps that a small set gets; COCO's recipe is 60 000 of 512 persons
 _SCRATCH_STEPS = 6_000  # that a small network needs from scratch, however small the set is
-_STRIDE = 64  # what every network's input must be a multiple of; HRNet's of 32
+_SQUARE = (256, 256)  # an input that every network takes
 # Networks for few instances or no GPU, by the name that --model takes: model.name and its options.
 SMALL_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "hrnet_small": (
@@ -43,29 +44,16 @@ def main(args: argparse.Namespace) -> int:
     """Print the config: pose-train init MY.json > my.yaml, or --from-mmpose FILE > my.yaml."""
     if (args.from_mmpose is None) == (args.annotations is None):
         raise ConfigError("give either ANNOTATIONS, a COCO-format JSON, or --from-mmpose FILE")
+    options = ("images", "val", "val_images", "model", "input_size", "categories")
+    given = {name: getattr(args, name) for name in options}
     if args.from_mmpose is not None:
-        of_annotations = ("images", "val", "val_images", "model", "input_size", "categories")
-        given = [name for name in of_annotations if getattr(args, name) is not None]
-        if given:
-            raise ConfigError(
-                f"--{given[0].replace('_', '-')} is for ANNOTATIONS, not for --from-mmpose"
-            )
+        if used := [name.replace("_", "-") for name, value in given.items() if value is not None]:
+            raise ConfigError(f"--{used[0]} is for ANNOTATIONS, not for --from-mmpose")
         print(config_from_mmpose(args.from_mmpose, args.data_root), end="")
         return 0
     if args.data_root is not None:
         raise ConfigError("--data-root is for --from-mmpose; ANNOTATIONS have their own folder")
-    print(
-        starter_config(
-            args.annotations,
-            args.images,
-            args.val,
-            args.val_images,
-            model=args.model,
-            input_size=tuple(args.input_size) if args.input_size else None,
-            categories=args.categories,
-        ),
-        end="",
-    )
+    print(starter_config(args.annotations, **given), end="")
     return 0
 
 
@@ -104,20 +92,22 @@ def starter_config(
     paths = [annotations, images, annotations, images]
     if val is not None:
         paths[2:] = val, val_images or _find_images(val, "--val-images", images)
-        with quiet_loaders():  # what there is to say was said of the other file
+        with quiet_loaders():  # its notes would repeat those of the other file
             other = load_coco(*paths[2:], categories=chosen).skeleton
         if other.keypoints != train.skeleton.keypoints:
             raise ConfigError(f"{val} has other keypoints than {annotations}")
     root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     names = [os.path.relpath(path.resolve(), root) for path in paths]
-    size = input_size or _input_size(train, model)
-    heatmaps = _heatmap_sizes(model, size, train.skeleton.num_keypoints)
-    text = _data_text(root, names, val is None)
-    text += "" if chosen is None else _line("categories", chosen)
-    text += _depth_text(train, images)
-    text += _flip_text(train.skeleton) + _sigma_text(train.skeleton)
-    text += _model_text(train, model, size, heatmaps)
-    return _header(annotations, train, model) + text + _train_text(train, model, size)
+    network = _network(model, train, input_size)
+    lines = [
+        *_header(annotations, train, model),
+        *_data_lines(root, names, chosen),
+        *_depth_lines(train, images),
+        *_skeleton_lines(train.skeleton),
+        *_model_lines(train, model, network),
+        *_train_lines(train, model, network.is_bottomup),
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
 
 
 def _find_images(annotations: Path, option: str, known: Path | None = None) -> Path:
@@ -142,178 +132,176 @@ def _find_images(annotations: Path, option: str, known: Path | None = None) -> P
     raise ConfigError(f"{name} is in no folder near {annotations}: give {option}")
 
 
-def _input_size(train: Persons, model: str) -> tuple[int, int]:
+class _Network(NamedTuple):
+    """A network and its input: the name and options of model.*, sizes (w, h)."""
+
+    name: str
+    options: dict[str, Any]
+    input_size: tuple[int, int]
+    heatmap_sizes: list[tuple[int, int]]
+    is_bottomup: bool
+
+
+def _network(model: str, train: Persons, input_size: tuple[int, int] | None) -> _Network:
+    """Choose the input of a network; the sizes of its maps are found by shapes alone.
+
+    Without input_size: top-down, by the shape of the boxes, or a square where the network does not
+    take that. Raises ConfigError for a size that it does not take.
+    """
+    if input_size and min(input_size) < 1:
+        raise ConfigError(f"--input-size must be above 0, got {input_size[0]} {input_size[1]}")
+    name, options = SMALL_MODELS.get(model, (model, {}))
+    with torch.device("meta"):
+        net = create_model(name, num_keypoints=train.skeleton.num_keypoints, **options).eval()
+    is_bottomup = bool(_output(net, _SQUARE).tags)
+    sizes = [(512, 512)] if is_bottomup else [_usual_size(train, model in SMALL_MODELS), _SQUARE]
+    for w, h in [input_size] if input_size else sizes:
+        try:
+            heatmaps = [(maps.shape[3], maps.shape[2]) for maps in _output(net, (w, h)).heatmaps]
+        except ValueError as error:
+            reason = error
+            continue
+        if w % heatmaps[-1][0] or h % heatmaps[-1][1]:
+            raise ConfigError(f"--input-size {w} {h} is no multiple of {model}'s heatmaps")
+        sizes = list(dict.fromkeys(heatmaps)) if is_bottomup else heatmaps[-1:]
+        return _Network(name, options, (w, h), sizes, is_bottomup)
+    raise ConfigError(f"--input-size: {reason}")
+
+
+def _output(net: nn.Module, size: tuple[int, int]) -> PoseOutput:
+    """Return the maps of an image on the meta device, which have shapes and no values."""
+    with torch.inference_mode():
+        output: PoseOutput = net(torch.zeros(1, 3, size[1], size[0], device="meta"))
+    return output
+
+
+def _usual_size(train: Persons, is_small: bool) -> tuple[int, int]:
     """Return 192x256 for upright boxes, 256x192 for lying ones, else a square; half if small."""
-    if "higher" in model or model.endswith("_ae"):
-        return 512, 512
     sides = train.bbox_xyxy[:, 2:] - train.bbox_xyxy[:, :2]
     ratio = float(np.median(sides[:, 0] / np.maximum(sides[:, 1], 1)))
-    w, h = (192, 256) if ratio < 1 else (256, 192)
-    if model.startswith("hourglass") or 0.87 <= ratio <= 1.15:
-        w, h = 256, 256
-    return (w // 2, h // 2) if model in SMALL_MODELS else (w, h)
+    w, h = _SQUARE if 0.87 <= ratio <= 1.15 else (192, 256) if ratio < 1 else (256, 192)
+    return (w // 2, h // 2) if is_small else (w, h)
 
 
-def _heatmap_sizes(model: str, size: tuple[int, int], count: int) -> list[list[int]]:
-    """Return the (w, h) of every map the network makes, by shapes alone."""
-    stride = 32 if model.startswith("hrnet") else _STRIDE
-    if any(side % stride or side < 1 for side in size):
-        raise ConfigError(f"--input-size must be multiples of {stride}, got {size[0]} {size[1]}")
-    name, options = SMALL_MODELS.get(model, (model, {}))
-    with torch.device("meta"), torch.inference_mode():
-        net = create_model(name, num_keypoints=count, **options).eval()
-        output = net(torch.zeros(1, 3, size[1], size[0]))
-    sizes = [[maps.shape[3], maps.shape[2]] for maps in output.heatmaps]
-    if output.tags:
-        return [size for i, size in enumerate(sizes) if size not in sizes[:i]]
-    return [sizes[-1]]
-
-
-def _header(annotations: Path, train: Persons, model: str) -> str:
-    skeleton = train.skeleton
-    names = f"{counted(skeleton.num_keypoints, 'keypoint')}: {', '.join(skeleton.keypoints)}."
-    lines = [
+def _header(annotations: Path, train: Persons, model: str) -> list[str]:
+    names = train.skeleton.keypoints
+    return [
         f"# {model}; {annotations.name}: {len(train)} {train.noun}, {len(train.image_ids)} images.",
         "# pose-train check my.yaml, then pose-train run my.yaml",
         "#",
-        *_wrapped(names.split()),
+        _wrapped(f"{counted(len(names), 'keypoint')}: {', '.join(names)}.".split(), "#", "#  "),
         "# Names and links come from the file's `categories`.",
     ]
-    return "\n".join(lines) + "\n"
 
 
-def _data_text(root: Path, names: list[str], same_set: bool) -> str:
+def _data_lines(root: Path, names: list[str], categories: list[str | int] | None) -> list[str]:
     train, val = ({"annotations": names[i], "images": names[i + 1]} for i in (0, 2))
-    text = "data:\n" + _line("root", str(root)) + _line("train", train) + _line("val", val)
-    if same_set:
-        note = (
-            "  # Nothing is kept aside: the AP shows how well the set is fitted, not more. Make\n"
-        )
-        text += note + "  # two files with `pose-data split`, and name the second one here.\n"
-    return text
+    aside = (
+        "Nothing is kept aside: the AP shows how well the set is fitted, not more. Make two files "
+        "with `pose-data split`, and name the second one here."
+    )
+    return [
+        "data:",
+        f"  root: {_flow(str(root))}",
+        f"  train: {_flow(train)}",
+        f"  val: {_flow(val)}",
+        _comment(aside) if train == val else "",
+        "" if categories is None else f"  categories: {_flow(categories)}",
+    ]
 
 
-def _depth_text(train: Persons, images: Path) -> str:
+def _depth_lines(train: Persons, images: Path) -> list[str]:
     """Return data.bits where 16-bit images use fewer bits."""
     depth = measure_depth([images / train.file_names[i] for i in np.unique(train.image_index)])
     if depth.bits == MOST:
-        return ""
-    seen = f"{depth.deep} of {depth.looked_at} images looked at have 16 bits a channel"
-    return f"  # {seen}, with values up to {depth.highest:,}.\n{_line('bits', depth.bits)}"
+        return []
+    found = f"{depth.deep} of {depth.looked_at} images looked at have 16 bits a channel"
+    return [f"  # {found}, with values up to {depth.highest:,}.", f"  bits: {depth.bits}"]
 
 
-def _flip_text(skeleton: Skeleton) -> str:
-    """Return the pairs that the names tell, where a person can correct them."""
+def _skeleton_lines(skeleton: Skeleton) -> list[str]:
+    """Return the pairs that the names tell, where a person can correct them.
+
+    Where a name is not one of COCO's, a comment shows how to give its sigma.
+    """
     names, flips = skeleton.keypoints, skeleton.flip_indices
-    lines = ["  # What a mirrored image exchanges, by the names; correct it where they mislead."]
     lone = [name for i, name in enumerate(names) if flips[i] == i and names_a_side(name)]
-    if lone:
-        lines += _wrapped(f"Without a partner: {', '.join(lone)}.".split(), "  #", "  #  ")
-    pairs = [_flow([names[a], names[b]]) for a, b in skeleton.flip_pairs]
-    commas = [f"{pair}," for pair in pairs[:-1]] + pairs[-1:]
-    flow = "\n".join(_wrapped(commas, "  flip_pairs: [", "   ")).replace("[ ", "[", 1)
-    return "\n".join([*lines, f"{flow}]\n"])
+    single = f"Without a partner: {', '.join(lone)}.".split()
+    pairs = [f"{_flow([names[a], names[b]])}," for a, b in skeleton.flip_pairs]
+    flow = _wrapped(pairs, "  flip_pairs: [", "   ").replace("[ ", "[", 1).removesuffix(",")
+    own = [name for name in names if name not in COCO.keypoints and skeleton.name not in SKELETONS]
+    sigmas = "How exactly a keypoint can be annotated, for AP (`pose-eval sigmas` estimates it): "
+    sigmas += f"{DEFAULT_SIGMA} for other names than COCO's. sigmas: "
+    return [
+        "  # What a mirrored image exchanges, by the names; correct it where they mislead.",
+        _wrapped(single, "  #", "  #  ") if lone else "",
+        f"{flow}]",
+        _comment(sigmas + _flow({own[0]: DEFAULT_SIGMA})) if own else "",
+    ]
 
 
-def _sigma_text(skeleton: Skeleton) -> str:
-    """Return a comment about the sigmas of keypoints whose names COCO does not have."""
-    own = [name for name in skeleton.keypoints if name not in COCO.keypoints]
-    if not own or skeleton.name in SKELETONS:
-        return ""
-    words = (
-        "How exactly a keypoint can be annotated, for AP (`pose-eval sigmas` estimates it): "
-        f"{DEFAULT_SIGMA} for other names than COCO's. sigmas: {_flow({own[0]: DEFAULT_SIGMA})}"
-    )
-    return "\n".join(_wrapped(words.split(), "  #", "  #")) + "\n"
-
-
-def _weights_text(train: Persons, model: str, size: tuple[int, int]) -> str:
-    """Return what training starts from: weights of the zoo, the other way in a comment."""
-    row = zoo_row(Model(model, size))
-    few = ""
+def _model_lines(train: Persons, model: str, network: _Network) -> list[str]:
+    """Return the network and what training starts from: weights of the zoo, if it has some."""
+    name, options, size, heatmaps, is_bottomup = network
+    row, few = zoo_row(Model(model, size)), ""
     if len(train) < FEW and model not in SMALL_MODELS:
         few = f", for which {len(train)} {train.noun} are few: --model hrnet_small needs fewer"
-    if row is None:
-        words = (
-            f"There are no published weights of {model}: it is trained from scratch{few}. To start "
-            "from another training of it: weights: FILE, reinit_head: true."
-        )
-        return "\n".join(_wrapped(words.split(), "  #", "  #")) + "\n"
-    words = (
+    scratch = (
+        f"There are no published weights of {model}: it is trained from scratch{few}. To start "
+        "from another training of it: weights: FILE, reinit_head: true."
+    )
+    published = (
         f"It starts from published weights; `pose-train zoo fetch {row}` downloads them. Without "
         f"these two lines it is trained from scratch{few}."
     )
-    return (
-        "\n".join(_wrapped(words.split(), "  #", "  #"))
-        + f"\n  weights: {row}\n  reinit_head: true  # a new last layer where keypoints differ\n"
-    )
+    sizes, sigma = [[*each] for each in heatmaps], 3.0 if min(size) >= 288 else 2.0
+    return [
+        f"recipe: {'bottomup' if is_bottomup else 'topdown'}",
+        "model:",
+        f"  name: {name}",
+        f"  options: {_flow(options)}" if options else "",
+        f"  input_size: {[*size]}",
+        f"  heatmap_sizes: {sizes}" if is_bottomup else f"  heatmap_size: {sizes[0]}",
+        _comment(published if row else scratch),
+        f"  weights: {row}" if row else "",
+        "  reinit_head: true  # a new last layer where keypoints differ" if row else "",
+        f"codec: {{sigma: {2.0 if is_bottomup else sigma}}}  # of the Gaussians, in heatmap pixels",
+    ]
 
 
-def _model_text(
-    train: Persons, model: str, size: tuple[int, int], heatmaps: list[list[int]]
-) -> str:
-    name, options = SMALL_MODELS.get(model, (model, {}))
-    if len(heatmaps) > 1 or "higher" in model or model.endswith("_ae"):
-        recipe, key, value = "bottomup", "heatmap_sizes", str(heatmaps)
-    else:
-        recipe, key, value = "topdown", "heatmap_size", str(heatmaps[0])
-    sigma = 3.0 if min(size) >= 288 and recipe == "topdown" else 2.0
-    return (
-        f"recipe: {recipe}\n"
-        f"model:\n  name: {name}\n"
-        + (_line("options", options) if options else "")
-        + f"  input_size: {list(size)}\n  {key}: {value}\n"
-        + _weights_text(train, model, size)
-        + f"codec: {{sigma: {sigma}}}  # of the Gaussians, in heatmap pixels\n"
-    )
-
-
-def _train_text(train: Persons, model: str, size: tuple[int, int]) -> str:
-    is_bottomup = "higher" in model or model.endswith("_ae")
+def _train_lines(train: Persons, model: str, is_bottomup: bool) -> list[str]:
+    """Return the schedule, by the number of samples, and the evaluation."""
+    skeleton, is_small = train.skeleton, model in SMALL_MODELS
     samples = len(np.unique(train.image_index)) if is_bottomup else len(train)
     batch = 8 if is_bottomup else max(2, min(32, samples // 8))
     per_epoch = -(-samples // batch)
     epochs = max(20, min(210, _STEPS // per_epoch))
-    if model in SMALL_MODELS:  # it sees few instances more often, and costs little
+    if is_small:  # it sees few instances more often, and costs little
         epochs = max(epochs, _SCRATCH_STEPS // per_epoch)
-    steps = [round(epochs * 0.8), round(epochs * 0.95)]
-    warmup = min(500, max(10, epochs * per_epoch // 20))
     lr, base = ("1.5e-3", 192) if is_bottomup else ("5e-4", 512)
-    rate = f"lr: {lr}  # Adam's, for any batch; published for {base}"
-    if model in SMALL_MODELS:
-        rate = "lr: 2e-3"
-    pairs = bool(train.skeleton.flip_pairs) or train.skeleton.num_keypoints == 1
-    lines = [
+    flips = bool(skeleton.flip_pairs) or skeleton.num_keypoints == 1
+    half_body = 0.3 if skeleton.upper_body and skeleton.lower_body else 0.0
+    augment = (
+        f"  augment: {{flip_prob: {0.5 if flips else 0.0}, half_body_prob: {half_body}, "
+        "scale: 0.5, rotate: 80.0}"
+    )
+    scene = "" if flips else "  scene: {flip_prob: 0.0}"
+    unknown = "false  # no keypoint has a mirror image: not known what a flip does"
+    return [
         "train:",
         f"  epochs: {epochs}",
         f"  batch_size: {batch}",
-        f"  {rate}",
-        f"  lr_steps: {steps}",
-        f"  warmup_steps: {warmup}",
+        "  lr: 2e-3" if is_small else f"  lr: {lr}  # Adam's, for any batch; published for {base}",
+        f"  lr_steps: [{round(epochs * 0.8)}, {round(epochs * 0.95)}]",
+        f"  warmup_steps: {min(500, max(10, epochs * per_epoch // 20))}",
         "  num_workers: 2",
-    ]
-    if not is_bottomup:
-        half = "0.3" if train.skeleton.upper_body and train.skeleton.lower_body else "0.0"
-        lines.append(
-            f"  augment: {{flip_prob: {0.5 if pairs else 0.0}, half_body_prob: {half}, "
-            "scale: 0.5, rotate: 80.0}"
-        )
-    elif not pairs:
-        lines.append("  scene: {flip_prob: 0.0}")
-    lines += [
+        scene if is_bottomup else augment,
         "eval:",
-        f"  flip_test: {'true' if pairs else 'false'}"
-        + ("" if pairs else "  # no keypoint has a mirror image: not known what a flip does"),
+        f"  flip_test: {'true' if flips else unknown}",
         f"  every: {max(1, epochs // 10)}",
         f"  batch_size: {batch if is_bottomup else 32}",
+        "" if is_bottomup else "  boxes: gt  # or detections, with data.detections.file",
     ]
-    if not is_bottomup:
-        lines.append("  boxes: gt  # or detections, with data.detections.file")
-    return "\n".join(lines) + "\n"
-
-
-def _line(key: str, value: Any) -> str:
-    return f"  {key}: {_flow(value)}\n"
 
 
 def _flow(value: Any) -> str:
@@ -324,11 +312,15 @@ def _flow(value: Any) -> str:
     return flow.removesuffix("...\n").strip()
 
 
-def _wrapped(words: Sequence[str], start: str = "#", more: str = "#  ") -> list[str]:
-    """Put words on lines, a comment's unless they start with something else."""
+def _comment(text: str) -> str:
+    return _wrapped(text.split(), "  #", "  #")
+
+
+def _wrapped(words: Sequence[str], start: str, more: str) -> str:
+    """Put words on lines, the first of which begins with `start`, the others with `more`."""
     lines = [start]
     for word in words:
         if len(lines[-1]) + len(word) > 98:
             lines.append(more)
         lines[-1] += f" {word}"
-    return lines
+    return "\n".join(lines)

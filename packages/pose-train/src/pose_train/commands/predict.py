@@ -1,26 +1,24 @@
-"""predict: images and videos one after the other; memory does not grow with their number."""
+"""predict: images and videos in a row; memory does not grow with their number."""
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import count
+from functools import partial
+from itertools import count, groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from pose_data import DatasetError, draw_people
-from pose_data.images.decode import read_picture
+from pose_data.view.draw import write_text
 from pose_train.config.schema import ConfigError
 from pose_train.cores import choose_threads
 from pose_train.files.boxes import (
     PERSON,
     ImageFile,
-    ImageId,
     Known,
     check_corners,
     known_of,
@@ -29,17 +27,25 @@ from pose_train.files.boxes import (
 )
 from pose_train.files.images import Image, write_image
 from pose_train.files.inputs import IMAGES, VIDEOS, Input, find_inputs
+from pose_train.files.items import Item, boxes_inside, read_items
 from pose_train.files.video import (
+    VideoWriter,
     constant_rate,
     is_cut_short,
-    read_frames,
     video_facts,
     video_writer,
 )
-from pose_train.files.write import RowFile, row_file
-from pose_train.inference.people import CSV_COLUMNS, People, csv_rows, csv_text
+from pose_train.inference.detect import load_detector
+from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
+from pose_train.inference.rows import RowWriter, row_writer
+from pose_train.inference.smooth import OneEuro
+from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
+from pose_train.inference.topdown import Detector
+from pose_train.inference.track import Tracker
 from pose_train.words import counted
+
+TrackIds = NDArray[np.int64]
 
 
 def main(args: argparse.Namespace) -> int:
@@ -53,19 +59,31 @@ def main(args: argparse.Namespace) -> int:
     inputs = find_inputs(args.inputs, args.out)
     gt = None if args.gt is None else read_ids(args.gt)
     threads = choose_threads(args.threads, to=sys.stderr)
-    network = load_network(args.source, weights=args.weights, device=args.device, threads=threads)
+    network = load_network(
+        args.source,
+        weights=args.weights,
+        device=args.device,
+        threads=threads,
+        amp=args.amp,
+        compiled=args.compile,
+    )
     if args.bits is not None:
         network = replace(network, usage=replace(network.usage, bits=args.bits))
-    predictor = Predictor(network, flip_test=False if args.no_flip else None)
+    predictor = Predictor(
+        network,
+        flip_test=False if args.no_flip else None,
+        batch_size=32 if args.batch_size is None else args.batch_size,
+        detector=None if args.detector is None else _detector(args, threads),
+    )
     messages = [f"weights: {network.origin}", *(f"note: {note}" for note in network.notes)]
     boxes = None
     if args.boxes is not None:
         boxes = read_boxes(args.boxes, args.box_score, gt, predictor.skeleton.num_keypoints)
         messages += boxes.notices
-    elif not network.usage.is_bottomup:
+    elif predictor.detector is None and not network.usage.is_bottomup:
         messages.append(
-            "note: the whole image is taken for one person; for several, or small ones, give a "
-            "detector's boxes: --boxes FILE"
+            "note: the whole image is taken for one person; for several, or small ones, let a "
+            "detector find them (--detector), or give its boxes: --boxes FILE"
         )
     print("\n".join(messages), file=sys.stderr)
     summary = predict_inputs(
@@ -77,10 +95,27 @@ def main(args: argparse.Namespace) -> int:
         draw=not args.no_draw,
         csv=args.csv,
         min_score=args.min_score,
+        person_score=args.person_score,
+        track=args.track or args.smooth,
+        smooth=args.smooth,
     )
     # A name may hold bytes that are no text.
     print(str(summary).encode(errors="backslashreplace").decode())
     return 1 if summary.problems else 0
+
+
+def _detector(args: argparse.Namespace, threads: int) -> Detector:
+    if args.boxes is not None:
+        raise ConfigError("--boxes and --detector both give the people's boxes: leave one out")
+    return load_detector(
+        args.detector,
+        device=args.device,
+        score=args.det_score,
+        nms=args.det_nms,
+        classes=args.classes,
+        download=sys.stderr.isatty(),
+        threads=threads,
+    )
 
 
 @dataclass
@@ -95,6 +130,13 @@ class Summary:
     outside: int = 0
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def add_problem(self, entry: Input, error: DatasetError) -> None:
+        """Add why an input was not read, or not to the end; of a video once."""
+        is_named = str(entry.path) in str(error)
+        problem = str(error) if is_named else f"{entry.path}: {error}"
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def __str__(self) -> str:
         inputs = [counted(self.images, "image")] if self.images or not self.frames else []
@@ -122,6 +164,9 @@ def predict_inputs(
     draw: bool = True,
     csv: bool = False,
     min_score: float = 0.2,
+    person_score: float | None = None,
+    track: bool = False,
+    smooth: bool = False,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, the drawings into `out`.
 
@@ -131,14 +176,17 @@ def predict_inputs(
     category of their box, if it is one with keypoints there, else the first of those; and in videos
     `time`, in seconds. Boxes outside of their image are left out. Images are turned upright by
     their EXIF orientation, those that an annotation file gives a size for as `data.exif` says of
-    the network's training.
+    the network's training. min_score, person_score: keypoints and people below it are not drawn;
+    None is 0, bottom-up 0.2, where a network finds many people that are none. track: rows of videos
+    carry `track_id`. smooth: with it, keypoints of videos are smoothed along the tracks.
 
     What cannot be read is listed and left out. Each file is written to a temporary name and
     renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
     do not tell whose boxes they are, or where boxes make no sense for the network; DatasetError
     where these are corners.
     """
-    if boxes is not None and predictor.network.usage.is_bottomup:
+    usage = predictor.network.usage
+    if boxes is not None and usage.is_bottomup:
         raise ConfigError("a bottom-up network finds people by itself: leave --boxes out")
     known = _known(inputs, boxes, gt)
     try:
@@ -147,25 +195,35 @@ def predict_inputs(
         raise ConfigError(f"cannot make the folder {out}: {error.strerror}") from error
     if draw:
         _check_targets(inputs, out)
-    summary = Summary(out)
+    summary = Summary(out, not_in_gt=known.count(None))
     if boxes is not None:
         summary.notes += check_corners(boxes, inputs, known)
     taken = [i for each in known if each for i in each.ids.values() if isinstance(i, int)]
     new_ids = count(1 + max([0, *taken]))
     fit = [i for f in (gt, boxes) if f for i in f.fitting(predictor.skeleton.num_keypoints)]
     category = fit[0] if fit else PERSON
-    with row_writer(out / "predictions.json", category, csv) as writer:
-        job = _Job(predictor, writer, summary, new_ids, boxes is not None, draw, min_score)
-        bar = tqdm(inputs, unit="file", leave=False, disable=None)
-        for entry, facts in zip(bar, known, strict=True):
-            if facts is None:
-                summary.not_in_gt += 1
-                continue
-            try:
-                (_predict_video if entry.is_video else _predict_image)(job, entry, facts)
-            except DatasetError as error:
-                is_named = str(entry.path) in str(error)
-                summary.problems.append(str(error) if is_named else f"{entry.path}: {error}")
+    if person_score is None:
+        person_score = 0.2 if usage.is_bottomup else 0.0
+    with row_writer(out / "predictions.json", category, csv) as writer, background() as submit:
+        job = _Job(
+            predictor,
+            writer,
+            summary,
+            new_ids,
+            boxes is not None,
+            draw,
+            min_score,
+            person_score,
+            Tracker(predictor.skeleton) if track else None,
+            OneEuro() if smooth else None,
+        )
+        items = read_items(inputs, known, usage.exif, usage.bits)
+        results = predict_stream(predictor, items, partial(_load, has_boxes=job.has_boxes))
+        for entry, group in groupby(results, lambda result: result.item.entry):
+            if entry.is_video:
+                _take_video(job, entry, group)
+            else:
+                _take_image(job, next(group), submit)
     return summary
 
 
@@ -177,8 +235,10 @@ def _known(
     own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
     if gt is None:
         return [*own]
-    in_gt = known_of(gt, inputs)
-    return [a and a._replace(boxes=b.boxes) for a, b in zip(in_gt, own, strict=True)]
+    return [
+        None if listed is None else listed._replace(boxes=boxed.boxes)
+        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
+    ]
 
 
 def _check_targets(inputs: Sequence[Input], out: Path) -> None:
@@ -195,53 +255,14 @@ def _target(entry: Input, out: Path) -> Path:
     return out / (entry.drawn + (".mp4" if entry.is_video else ".png" if is_png else ".jpg"))
 
 
-@dataclass(frozen=True)
-class RowWriter:
-    """COCO result rows in JSON, as pose-eval and pycocotools read them, and keypoints in CSV.
-
-    The JSON is a plain list of results; the names of the keypoints are in the table alone.
-    """
-
-    json: RowFile
-    csv: RowFile | None
-    category_id: int
-
-    def add(
-        self,
-        people: People,
-        image_id: ImageId,
-        where: Mapping[str, Any],
-        categories: Sequence[int] | None = None,
-    ) -> None:
-        """Add a row for each person; raises RunDirError.
-
-        where: `file_name`, and of videos `frame` and `time`, which the rows carry besides.
-        categories: of each person; None for the writer's.
-        """
-        own = [self.category_id] * len(people) if categories is None else categories
-        for row, category_id in zip(people.to_coco(0), own, strict=True):
-            row |= {"image_id": image_id, "category_id": category_id, **where}
-            comma = "," if self.json.count else ""
-            self.json.add(f"{comma}\n{json.dumps(row)}", 1)
-        if self.csv is not None:
-            rows = csv_rows(people, where["file_name"], where.get("frame"), where.get("time"))
-            self.csv.add(csv_text(rows), len(rows))
-
-
-@contextmanager
-def row_writer(path: Path, category_id: int = PERSON, csv: bool = False) -> Iterator[RowWriter]:
-    """Yield a writer of the JSON file `path` and, with `csv`, of a table beside it."""
-    with ExitStack() as stack:
-        rows, table = stack.enter_context(row_file(path, "[", "\n]\n")), None
-        if csv:
-            head = csv_text([CSV_COLUMNS])
-            table = stack.enter_context(row_file(path.with_suffix(".csv"), head))
-        yield RowWriter(rows, table, category_id)
+def _load(item: Item, *, has_boxes: bool) -> Loaded:
+    image = item.read()
+    return Loaded(image, boxes_inside(item, image)[:, :5] if has_boxes else None)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What every input needs."""
+    """What becomes of every image and frame."""
 
     predictor: Predictor
     writer: RowWriter
@@ -250,65 +271,88 @@ class _Job:
     has_boxes: bool
     draw: bool
     min_score: float
+    person_score: float
+    tracker: Tracker | None
+    smooth: OneEuro | None
 
-    def predict(self, image: Image, known: Known, where: Mapping[str, Any]) -> Image:
-        """Find the people in an image or frame, write their rows, and draw them if wanted."""
-        boxes, categories, frame = None, None, where.get("frame")
+    def write(
+        self, item: Item, image: Image, people: People, track_ids: TrackIds | None = None
+    ) -> None:
+        """Write the rows of an image's people."""
+        categories, frame = None, item.where.get("frame")
         if self.has_boxes:
-            height, width = image.shape[:2]
-            given = known.boxes.get(frame, np.empty((0, 6)))
-            inside = ((given[:, :2] < [width, height]) & (given[:, 2:4] > 0)).all(axis=1)
-            self.summary.outside += len(given) - int(inside.sum())
-            boxes, categories = given[inside, :5], given[inside, 5].astype(int).tolist()
-        people = self.predictor(image, boxes)
-        image_id = known.ids[frame] if frame in known.ids else next(self.new_ids)
-        self.writer.add(people, image_id, where, categories)
-        self.summary.people += len(people.keypoints)
-        if not self.draw:
-            return image
-        points, scores = people.keypoints, people.scores
-        return draw_people(image, points, scores, self.predictor.skeleton, min_score=self.min_score)
+            inside = boxes_inside(item, image)
+            self.summary.outside += len(item.known.boxes.get(frame, ())) - len(inside)
+            categories = inside[:, 5].astype(int).tolist()
+        ids = item.known.ids
+        image_id = ids[frame] if frame in ids else next(self.new_ids)
+        ids_of_tracks = None if track_ids is None else track_ids.tolist()
+        self.writer.add(people, image_id, item.where, categories, ids_of_tracks)
+        self.summary.people += len(people)
+
+    def drawing(self, image: Image, people: People, track_ids: TrackIds | None = None) -> Image:
+        """Return the image with its people drawn over it, and their numbers in a tracked video."""
+        skeleton, shown = self.predictor.skeleton, people.person_scores >= self.person_score
+        points, scores = people.keypoints[shown], people.scores[shown]
+        drawn = draw_people(image, points, scores, skeleton, min_score=self.min_score)
+        if track_ids is not None:
+            corners = people.bboxes[shown, :2].astype(int).tolist()
+            for (x, y), number in zip(corners, track_ids[shown].tolist(), strict=True):
+                if number >= 0:
+                    write_text(drawn, str(number), max(0, x), max(12, y))
+        return drawn
 
 
-def _predict_image(job: _Job, entry: Input, known: Known) -> None:
-    if known.boxes and None not in known.boxes:
-        raise DatasetError(f"boxes of image {entry.path} have a `frame`, as those of videos")
-    usage = job.predictor.network.usage
-    exif = "apply" if known.size is None else usage.exif
-    image = read_picture(entry.path, known.size, exif=exif, bits=usage.bits).pixels
-    drawing = job.predict(image, known, {"file_name": entry.name})
+def _take_image(job: _Job, result: Predicted[Item], submit: Submit) -> None:
+    """Write the rows of an image, and its drawing."""
+    item, image, people, error = result
+    if error is not None:
+        job.summary.add_problem(item.entry, error)
+    if image is None or people is None:
+        return
+    job.write(item, image, people)
     job.summary.images += 1
     if job.draw:
-        write_image(_target(entry, job.summary.out), drawing)
+        target = _target(item.entry, job.summary.out)
+        submit(lambda: write_image(target, job.drawing(image, people)))
 
 
-def _predict_video(job: _Job, entry: Input, known: Known) -> None:
-    if None in known.boxes:
-        raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
+def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> None:
+    """Write the rows of a video's frames, and the drawn video."""
     facts, summary, drawn = video_facts(entry.path), job.summary, None
-    frames = read_frames(entry.path)
-    number, last, longest = -1, 0.0, 0.0
+    number, last, longest, track_ids = -1, 0.0, 0.0, None
+    for each in (job.tracker, job.smooth):
+        if each is not None:
+            each.reset()
     with ExitStack() as stack:
-        if job.draw:
-            file = video_writer(_target(entry, summary.out), constant_rate(entry.path))
-            drawn = stack.enter_context(file)
-        total = facts.frames or None
-        bar = tqdm(frames, entry.name, total, leave=False, unit="frame", disable=None)
-        for number, (image, time) in enumerate(bar):
-            where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
-            drawing = job.predict(image, known, where)
+        for item, image, people, error in group:
+            known = item.known
+            if error is not None:
+                summary.add_problem(entry, error)
+            if image is None or people is None:
+                continue
+            number, time = item.where["frame"], item.where["time"]
+            if job.tracker is not None:
+                track_ids = job.tracker.update(people, time)
+                people = people if job.smooth is None else job.smooth(people, track_ids, time)
+            job.write(item, image, people, track_ids)
             summary.frames += 1
             longest, last = max(longest, time - last), time
+            if job.draw and drawn is None:
+                file = video_writer(_target(entry, summary.out), constant_rate(entry.path))
+                drawn = stack.enter_context(file)
+                submit = stack.enter_context(background())  # which ends before the file
             if drawn is not None:
-                drawn.add(drawing, time)
+                submit(partial(_draw_frame, job, drawn, image, people, track_ids, time))
+    if number < 0:
+        return
     if drawn is not None and (drawn.repeated or drawn.left_out):
         summary.notes.append(
             f"{entry.name}: the times of its frames are uneven; drawn with {drawn.rate:.4g} frames "
             f"per second: {drawn.repeated} repeated, {drawn.left_out} left out"
             + (f", pauses shortened by {drawn.shortened:.0f} s" if drawn.shortened else "")
         )
-    behind = sum(frame is not None and frame > number for frame in known.boxes)
-    if behind:
+    if behind := sum(frame is not None and frame > number for frame in known.boxes):
         summary.notes.append(
             f"{entry.name} ends with frame {number}: --boxes has {counted(behind, 'frame')} more"
         )
@@ -317,3 +361,14 @@ def _predict_video(job: _Job, entry: Input, known: Known) -> None:
             f"video {entry.path} is cut short or damaged: frame {number} at {last:.2f} s is the "
             f"last that can be read, of {facts.seconds:.2f} s"
         )
+
+
+def _draw_frame(
+    job: _Job,
+    drawn: VideoWriter,
+    image: Image,
+    people: People,
+    track_ids: TrackIds | None,
+    time: float,
+) -> None:
+    drawn.add(job.drawing(image, people, track_ids), time)

@@ -1,8 +1,6 @@
 """test: evaluate a trained network by the published protocol."""
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +11,8 @@ from pose_train.distributed import joined
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import check_evaluation, evaluate_rows
 from pose_train.inference.load import load_tested, load_trained, predict_rows
+from pose_train.inference.people import csv_text
+from pose_train.recipes import RECIPES
 from pose_train.recipes.data import notes
 from pose_train.report.published import MULTI_SCALE, departures, published_row
 
@@ -34,24 +34,21 @@ def main(args: argparse.Namespace) -> int:
     # On the CPU first: which GPU is this process's own shows once the processes have met.
     trained = load_trained(args.source, weights=args.weights, overrides=overrides, device="cpu")
     config = trained.config
-    if args.multi_scale and config.recipe == "topdown":
+    recipe = RECIPES[config.recipe]
+    if args.multi_scale and recipe.unit == "persons":
         raise ConfigError(f"--multi-scale is for bottom-up networks, and {args.source} is top-down")
     settle_threads(config.train.num_threads, config.train.num_workers)
     with joined(config.train.device) as (ranks, device):
         trained.net.to(device)
         val, boxes = load_tested(config)
-        check_evaluation(config, trained.skeleton, val)
+        check_evaluation(trained.skeleton, val, recipe.unit)
         if ranks.is_first:
-            count = f", {len(boxes)} boxes" if config.recipe == "topdown" else ""
-            for note in trained.notes:
-                print(f"note: {note}")
+            count = f", {len(boxes)} boxes" if recipe.unit == "persons" else ""
             epoch = "" if trained.epoch is None else f"; after epoch {trained.epoch}"
-            print(
-                f"{trained.weights} on {val.annotation_file}: {len(val.image_ids)} images"
-                f"{count}{epoch}",
-                flush=True,
-            )
-            print("".join(f"{line}\n" for line in notes(val, boxes)), end="", flush=True)
+            size = f"{len(val.image_ids)} images{count}{epoch}"
+            lines = [f"note: {note}" for note in trained.notes]
+            lines += [f"{trained.weights} on {val.annotation_file}: {size}", *notes(val, boxes)]
+            print("\n".join(lines), flush=True)
         rows = predict_rows(trained, val, boxes, ranks, device)
         report = evaluate_rows(rows, val)
     if not ranks.is_first:
@@ -93,14 +90,13 @@ def as_json(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
 
 def as_csv(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
     """Return result rows as a table, with three columns for each keypoint: x, y and score."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     columns = ["image_id", "category_id", "score", "bbox_x", "bbox_y", "bbox_w", "bbox_h"]
-    table.writerow(columns + [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")])
+    columns += [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")]
+    lines = []
     for row in rows:
-        numbers = [*row.get("bbox", [""] * 4), *row["keypoints"]]
-        table.writerow([row["image_id"], row["category_id"], row["score"], *numbers])
-    return text.getvalue()
+        numbers = [*row.get("bbox", [None] * 4), *row["keypoints"]]
+        lines.append([row["image_id"], row["category_id"], row["score"], *numbers])
+    return csv_text([columns, *lines])
 
 
 WRITERS = {".json": as_json, ".csv": as_csv}

@@ -64,18 +64,15 @@ def parse_config(text: str, name: str, overrides: Sequence[str] = ()) -> Config:
 
 def to_yaml(config: Config) -> str:
     """Return the resolved config as YAML that `load_config` reads back to an equal object."""
-    return dump_yaml(dataclasses.asdict(config))
+    content = without_tuples(dataclasses.asdict(config))
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
 
 
-def dump_yaml(content: dict[str, Any]) -> str:
-    """Return YAML in the order of the keys, with the innermost sections and lists on one line."""
-    return yaml.safe_dump(_without_tuples(content), sort_keys=False, default_flow_style=None)
-
-
-def _without_tuples(value: Any) -> Any:
+def without_tuples(value: Any) -> Any:
+    """Return a value with lists in place of tuples, as YAML has them."""
     if isinstance(value, dict):
-        return {key: _without_tuples(item) for key, item in value.items()}
-    return [_without_tuples(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: without_tuples(item) for key, item in value.items()}
+    return [without_tuples(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _drop_weights_of_another_model(content: dict[str, Any]) -> None:

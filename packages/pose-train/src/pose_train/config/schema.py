@@ -50,7 +50,7 @@ class Detections:
 
     file: str | None = None  # relative to data.root
     score_threshold: float = field(default=0.0, metadata=within(0, 1))
-    per_image: int | None = field(default=None, metadata=within(1))  # the best of each image
+    per_image: int | None = field(default=None, metadata=within(1))  # keep the best of each image
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ class Data:
     balance: str | None = None
     # such a key with numbers from 0 on: how often each is sampled, relative to the others
     weight: str | None = None
-    extra: dict[str, ExtraSource] = field(
-        default_factory=dict
-    )  # further training sets, by any name
+    extra: dict[str, ExtraSource] = field(default_factory=dict)  # further training sets, by name
     mix: Literal["merge", "combine"] = "merge"  # keypoints of the main set, or of all sets
     # keypoint: [its name in the other sets], or two names for the midpoint between them
     same: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -85,7 +83,7 @@ class Data:
     categories: tuple[int | str, ...] | None = None
     # [left, right] names that a mirrored image swaps; None: inferred from the names, []: none
     flip_pairs: tuple[tuple[str, str], ...] | None = None
-    # OKS sigmas by keypoint name; by default COCO's of the same name, else 0.067
+    # OKS sigmas by keypoint name; others are COCO's of the same name, else 0.067
     sigmas: dict[str, float] = field(default_factory=dict, metadata=between(0))
     detections: Detections = Detections()
     # fast: decode JPEGs at half size or less where that is enough
@@ -151,7 +149,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Loss:
-    """Bottom-up: factors of the associative-embedding losses.
+    """What is trained. Bottom-up: the factors of the associative-embedding losses.
 
     The defaults are the published ones, for inputs of 512 and more. The heatmap loss is a mean over
     pixels: on smaller maps people are a larger part of it, and tags need larger factors to learn.

@@ -24,6 +24,7 @@ Boxes = NDArray[np.float64]  # (P, 6) x1, y1, x2, y2, score, category
 Size = tuple[int, int]  # (w, h)
 ImageId = int | str
 Frame = int | None  # from 0; None of an image
+Ids = dict[str, dict[Frame, ImageId]]
 T = TypeVar("T")
 
 PERSON = 1  # COCO's category
@@ -34,15 +35,14 @@ ENOUGH = 200  # boxes by which a file is judged
 class ImageFile:
     """An annotation or results file, by the names that it has for images and videos.
 
-    boxes: of each frame. images: ids and sizes (None where not given), of annotation files. ids:
-    what rows of results files give as image_id. categories: those with keypoints, and how many.
-    notices: what was left out.
+    boxes, ids: of each frame. sizes: of images, where an annotation file gives them. categories:
+    those with keypoints, and how many. notices: what was left out.
     """
 
     path: Path
     boxes: Mapping[str, Mapping[Frame, Boxes]] = field(default_factory=dict)
-    images: Mapping[str, tuple[int, Size | None]] = field(default_factory=dict)
     ids: Mapping[str, Mapping[Frame, ImageId]] = field(default_factory=dict)
+    sizes: Mapping[str, Size] = field(default_factory=dict)
     categories: Mapping[int, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
@@ -78,7 +78,7 @@ def read_boxes(
     if np.isnan(min_score):
         raise ConfigError("--box-score must be a number, got nan")
     content = read_json(path)
-    images, categories = _images(content, path), _categories(content, path)
+    (image_ids, sizes), categories = _images(content, path), _categories(content, path)
     records = content.get("annotations") if isinstance(content, dict) else content
     if not isinstance(records, list):
         raise DatasetError(f"{path} must be a list of boxes or a COCO annotation file")
@@ -100,8 +100,8 @@ def read_boxes(
         is_left_out |= which
     category = np.where(np.isin(category, fit), category, fit[0] if fit else PERSON)
     lines = np.column_stack([corners, score, category])  # (R, 6)
-    places, ids = _places(rows, images)
-    found: dict[str, dict[Frame, list[Any]]] = {name: {} for name in images}
+    places, ids = _places(rows, image_ids)
+    found: dict[str, dict[Frame, list[Any]]] = {name: {} for name in image_ids}
     for (name, frame), line, is_left in zip(places, lines, is_left_out, strict=True):
         frames = found.setdefault(name, {})
         if not is_left:
@@ -114,7 +114,7 @@ def read_boxes(
             f"image_id {shared[0]} is of several images or frames: these are numbered from 1"
         )
     texts = tuple(f"{path}: {notice}" for notice in notices)
-    return ImageFile(path, boxes, images, ids, own.categories, texts)
+    return ImageFile(path, boxes, image_ids | ids, sizes, own.categories, texts)
 
 
 def read_ids(path: Path) -> ImageFile:
@@ -122,8 +122,8 @@ def read_ids(path: Path) -> ImageFile:
     content = read_json(path)
     if not isinstance(content, dict) or not content.get("images"):
         raise DatasetError(f"{path} must be a COCO annotation file with `images`")
-    categories = _keypoint_counts(_categories(content, path))
-    return ImageFile(path, images=_images(content, path), categories=categories)
+    ids, sizes = _images(content, path)
+    return ImageFile(path, {}, ids, sizes, _keypoint_counts(_categories(content, path)))
 
 
 def _listed(content: Any, key: str, path: Path) -> Rows:
@@ -134,19 +134,22 @@ def _listed(content: Any, key: str, path: Path) -> Rows:
     return Rows(listed, f"{path} {what}", 0, Findings(is_strict=True))
 
 
-def _images(content: Any, path: Path) -> dict[str, tuple[int, Size | None]]:
+def _images(content: Any, path: Path) -> tuple[Ids, dict[str, Size]]:
+    """Return the ids of an annotation file's images, and the sizes of those that have one."""
     rows = _listed(content, "images", path)
-    ids, names = rows.integers("id")[0].tolist(), rows.texts("file_name")
-    sizes = [rows.integers(key, required=False)[0].tolist() for key in ("width", "height")]
-    found: dict[str, tuple[int, Size | None]] = {}
+    numbers = [rows.integers(key, required=key == "id")[0] for key in ("id", "width", "height")]
+    ids: Ids = {}
+    sizes: dict[str, Size] = {}
     name_of: dict[int, str] = {}
-    for number, (name, image_id, *size) in enumerate(zip(names, ids, *sizes, strict=True)):
-        if found.get(name, (image_id,))[0] != image_id:
-            raise DatasetError(f"{path} image {number}: {name} stands there for the second time")
+    for i, name in enumerate(rows.texts("file_name")):
+        image_id, w, h = (int(column[i]) for column in numbers)
+        if ids.setdefault(name, {None: image_id}) != {None: image_id}:
+            raise DatasetError(f"{path} image {i}: {name} is listed twice, with two ids")
         if name_of.setdefault(image_id, name) != name:
-            raise DatasetError(f"{path} image {number}: the id {image_id} stands there twice")
-        found[name] = image_id, (size[0], size[1]) if min(size) > 0 else None
-    return found
+            raise DatasetError(f"{path} image {i}: the id {image_id} is used twice")
+        if min(w, h) > 0:
+            sizes[name] = w, h
+    return ids, sizes
 
 
 def _categories(content: Any, path: Path) -> dict[int, dict[str, Any]]:
@@ -196,15 +199,13 @@ def _people(
     )
 
 
-def _places(
-    rows: Rows, images: Mapping[str, tuple[int, Size | None]]
-) -> tuple[list[tuple[str, Frame]], dict[str, dict[Frame, ImageId]]]:
-    """Return each row's image or video and frame, and the image ids of those not in `images`."""
-    name_of: dict[ImageId | None, str] = {image_id: name for name, (image_id, _) in images.items()}
+def _places(rows: Rows, image_ids: Ids) -> tuple[list[tuple[str, Frame]], Ids]:
+    """Return the name and the frame of each row, and the ids of names that image_ids lacks."""
+    name_of: dict[ImageId | None, str] = {own[None]: name for name, own in image_ids.items()}
     frames, lacks_frame = rows.integers("frame", required=False)
     names, lacks_name = rows.column("file_name")
     places: list[tuple[str, Frame]] = []
-    ids: dict[str, dict[Frame, ImageId]] = {}
+    ids: Ids = {}
     for i, raw in enumerate(rows.column("image_id")[0]):
         frame = None if lacks_frame[i] else int(frames[i])
         number = whole_number(raw, text=True)
@@ -221,7 +222,7 @@ def _places(
         name = name_of.get(image_id, text) if lacks_name[i] else names[i]
         places.append((name, frame))
         is_video = frame is not None and lacks_name[i]  # whose name the id is
-        if not (image_id is None or is_video or name in images):
+        if not (image_id is None or is_video or name in image_ids):
             known = ids.setdefault(name, {}).setdefault(frame, image_id)
             if known != image_id:
                 rows.refuse(i, f"{name} has the image_id {image_id}, in a row before {known}")
@@ -279,23 +280,16 @@ def known_of(file: ImageFile, inputs: Sequence[Input]) -> list[Known | None]:
     A name belongs to the input whose path agrees with most of it, from its end on. Raises
     ConfigError where that is not one input, or where no name is of any.
     """
-    names = list({**file.boxes, **file.images})
+    names = list({**file.boxes, **file.ids})
     name_of = _match(names, inputs, file.path)
     if names and inputs and not name_of:
         raise ConfigError(
             f"{file.path} names none of the inputs: it has {names[0]}, the first is "
             f"{inputs[0].name}"
         )
-    known: list[Known | None] = []
-    for name in map(name_of.get, range(len(inputs))):
-        if name is None:
-            known.append(None)
-            continue
-        ids, size = file.ids.get(name, {}), None
-        if name in file.images:
-            image_id, size = file.images[name]
-            ids = {None: image_id}
-        known.append(Known(file.boxes.get(name, {}), ids, size))
+    known: list[Known | None] = [None] * len(inputs)
+    for i, name in name_of.items():
+        known[i] = Known(file.boxes.get(name, {}), file.ids.get(name, {}), file.sizes.get(name))
     return known
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pose_data import DatasetError
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.depth import to_8_bits
-from pose_train.files.write import write_bytes, writing
+from pose_train.files.write import whole_file
 
 Image = NDArray[np.uint8]
 
@@ -70,8 +70,7 @@ def _of_array(image: NDArray[Any], bits: int | None) -> Image:
 
 def _of_tensor(tensor: Any) -> Image:
     shape = tuple(tensor.shape)
-    is_colour = len(shape) == 3 and 3 in (shape[0], shape[2])
-    is_image = (is_colour or (len(shape) == 3 and shape[0] == 1)) and min(shape) > 0
+    is_image = len(shape) == 3 and (3 in (shape[0], shape[2]) or shape[0] == 1) and min(shape) > 0
     if not is_image or str(tensor.dtype) != "torch.uint8":
         hint = "; several images are given as a list" if len(shape) == 4 else ""
         raise ValueError(
@@ -79,11 +78,9 @@ def _of_tensor(tensor: Any) -> Image:
             f"(1, H, W), got {shape} {tensor.dtype}{hint}"
         )
     rgb = tensor.detach().cpu().numpy()
-    if not is_colour:
-        return _of_array(rgb[0], None)
-    if shape[0] == 3:
-        rgb = rgb.transpose(1, 2, 0)  # (H, W, 3)
-    return np.ascontiguousarray(rgb[..., ::-1])
+    if shape[0] == 3 or shape[2] != 3:
+        rgb = rgb.transpose(1, 2, 0)  # (H, W, C)
+    return _of_array(rgb[..., ::-1], None)
 
 
 def _of_pil(image: Any, bits: int | None) -> Image:
@@ -109,6 +106,6 @@ def _of_pil(image: Any, bits: int | None) -> Image:
 
 def write_image(path: Path, image: Image) -> None:
     """Write a PNG or JPEG, by the name's suffix, whole or not at all; raises RunDirError."""
-    with writing(path):
+    with whole_file(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, cv2.imencode(path.suffix, image)[1].tobytes())
+        temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())

@@ -1,4 +1,4 @@
-"""What `predict` is given: pictures, videos, folders, patterns."""
+"""What `predict` is given: images, videos, folders, patterns."""
 
 import glob
 import os
@@ -29,7 +29,7 @@ class Input(NamedTuple):
 
 
 def find_inputs(given: Iterable[str], out: Path | None = None) -> list[Input]:
-    """Return the pictures and videos that paths, folders and patterns name, each once.
+    """Return the images and videos that paths, folders and patterns name, each once.
 
     Folders are searched through; of what is found there, hidden files, files of other kinds and
     those below `out`, an earlier outcome, are left out. Raises ConfigError for a path or pattern
@@ -56,7 +56,7 @@ def find_inputs(given: Iterable[str], out: Path | None = None) -> list[Input]:
 
 def _why_none(text: str, path: Path) -> str:
     if path.is_dir():
-        return "holds no pictures or videos"
+        return "holds no images or videos"
     if "://" in text or path.exists():
         return "is no file: record what a camera or an address sends to a video first"
     return "does not exist"
@@ -88,6 +88,6 @@ def _with_own_names(found: Mapping[Path, str]) -> list[Input]:
 
 
 def without_suffix(name: str) -> str:
-    """Return a name without the suffix of a picture or video, if it has one."""
+    """Return a name without the suffix of an image or video, if it has one."""
     path = Path(name)
     return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGES + VIDEOS else name

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
-from pose_train.files.write import RunDirError, whole_file, writing
+from pose_train.files.write import RunDirError, whole_file
 
 Image = NDArray[np.uint8]
 
@@ -190,9 +190,8 @@ def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
 
     Where the block raises, there is no file. Raises RunDirError.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
         writer = VideoWriter(temporary, rate)
         try:
             yield writer

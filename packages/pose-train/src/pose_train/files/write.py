@@ -27,7 +27,7 @@ def write_error(path: Path, error: OSError | RuntimeError) -> RunDirError:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Write `path` within it: an OSError becomes a RunDirError that names it."""
+    """Turn an OSError of the block, which writes `path`, into a RunDirError."""
     try:
         yield
     except OSError as error:

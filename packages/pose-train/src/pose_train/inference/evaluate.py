@@ -6,8 +6,9 @@ import numpy as np
 
 from pose_data import Persons, Skeleton
 from pose_data.combine import keypoint_indices
+from pose_data.shares import Unit
 from pose_eval import Report, evaluate, read_ground_truth
-from pose_train.config.schema import Config, ConfigError
+from pose_train.config.schema import ConfigError
 
 Rows = list[dict[str, Any]]
 
@@ -46,13 +47,13 @@ def ground_truth(val: Persons) -> dict[str, Any]:
     }
 
 
-def check_evaluation(config: Config, network: Skeleton, val: Persons) -> None:
+def check_evaluation(network: Skeleton, val: Persons, unit: Unit) -> None:
     """Raise ConfigError, or what pose_eval raises, where results could not be evaluated on a set.
 
     Before the first step, that is, not after hours.
     """
     kept_keypoints(network, val.skeleton)
-    if config.recipe == "bottomup" and len(val.categories) > 1:
+    if unit == "images" and len(val.categories) > 1:
         names = ", ".join(category.name for category in val.categories)
         raise ConfigError(
             f"{val.annotation_file} has people of several categories ({names}), which a bottom-up "

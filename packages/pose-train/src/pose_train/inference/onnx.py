@@ -53,18 +53,18 @@ def load_onnx(
         raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")
     if not path.is_file():
         raise RunError(f"{path}: there is no such file")
-    wanted = list(providers) if providers is not None else _providers(device)
+    wanted = list(providers) if providers is not None else providers_of(device)
     session = open_session(path, wanted, threads)
     usage = from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
     fixed = isinstance(session.get_inputs()[0].shape[1], int)
     if usage.is_bottomup and fixed and len(usage.multi_scale) > 1:
         raise RunError(
-            f"{path} takes images of one size, and is to see them at several "
+            f"{path} takes images of one size, but eval.multi_scale runs it at several "
             f"({', '.join(map(str, usage.multi_scale))}): export it without --input-size"
         )
     notes = []
     first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
-    if first not in session.get_providers():  # onnxruntime goes on with the CPU, and only logs it
+    if first not in session.getproviders_of():  # onnxruntime goes on with the CPU, and only logs it
         if device != "auto" or providers is not None:
             raise ConfigError(
                 f"onnxruntime has {first}, but it does not start: are its libraries installed?"
@@ -79,11 +79,11 @@ def load_onnx(
     )
 
 
-def _providers(device: str) -> list[str | tuple[str, Any]]:
+def providers_of(device: str) -> list[str | tuple[str, Any]]:
     """Return the providers of a device; raises ConfigError for one that is not there."""
     import onnxruntime
 
-    available = onnxruntime.get_available_providers()
+    available = onnxruntime.get_availableproviders_of()
     name, _, number = device.partition(":")
     if name == "auto":
         name = "cuda" if DEVICES["cuda"].name in available else "cpu"
@@ -129,21 +129,16 @@ def run_file(session: Any, name: str, images: Images) -> list[Floats]:
     shape = images.shape[1:]
     if any(isinstance(side, int) and side != own for side, own in zip(fixed, shape, strict=True)):
         raise DatasetError(
-            f"{name} takes images of {fixed[1]}x{fixed[0]} alone, and is to see this one at "
+            f"{name} takes images of {fixed[1]}x{fixed[0]} alone, but this one is run at "
             f"{shape[1]}x{shape[0]}: export it without --input-size"
         )
     size = batch if isinstance(batch, int) else len(images)
-    parts = [
-        session.run(None, {"image": _filled(images[start : start + size], size)})
-        for start in range(0, len(images), size)
-    ]
+    parts = []
+    for start in range(0, len(images), size):
+        given = images[start : start + size]
+        filled = np.pad(given, [(0, size - len(given)), (0, 0), (0, 0), (0, 0)])  # (size, H, W, C)
+        parts.append(session.run(None, {"image": filled}))
     return [np.concatenate(maps)[: len(images)] for maps in zip(*parts, strict=True)]
-
-
-def _filled(images: Images, size: int) -> Images:
-    """Return `size` images: those given, and black ones behind."""
-    behind = np.zeros((size - len(images), *images.shape[1:]), np.uint8)
-    return np.ascontiguousarray(np.concatenate([images, behind]) if len(behind) else images)
 
 
 def onnx_backend(session: Any, name: str, usage: Usage) -> Backend:

@@ -81,12 +81,17 @@ class People:
             {
                 "image_id": image_id,
                 "category_id": category_id,
-                "keypoints": np.column_stack([person.keypoints, person.scores]).ravel().tolist(),
-                "score": person.score,
+                "keypoints": np.column_stack([keypoints, scores]).ravel().tolist(),
+                "score": score,
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
             }
-            for person in self
-            for x1, y1, x2, y2 in [person.bbox.tolist()]
+            for keypoints, scores, score, (x1, y1, x2, y2) in zip(
+                self.keypoints,
+                self.scores,
+                self.person_scores.tolist(),
+                self.bboxes.tolist(),
+                strict=True,
+            )
         ]
 
     def to_csv(self, image: str = "", frame: int | None = None, time: float | None = None) -> str:

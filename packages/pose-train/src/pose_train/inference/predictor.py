@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from pose_data import Skeleton
 from pose_train.config.schema import ConfigError
+from pose_train.inference.detect import is_module, load_detector
 from pose_train.inference.network import Network
 from pose_train.inference.onnx import load_onnx
 from pose_train.inference.people import People
@@ -31,6 +32,7 @@ class Predictor:
         overrides: Sequence[str] = (),
         amp: str = "off",
         compiled: bool = False,
+        detector: str | Path | Detector | None = None,
     ) -> None:
         """Load a network: a run directory, a checkpoint of ours, hf://USER/NAME, a preset, or ONNX.
 
@@ -40,7 +42,10 @@ class Predictor:
         `load_trained`; of an ONNX file as in `load_onnx`. overrides: of the config,
         `key.sub=value`. amp: "bf16" or "fp16" computes with 16 bits, which is faster where the
         hardware has them and moves keypoints by a fraction of a pixel. compiled: by torch.compile.
-        Raises ConfigError, RunError or CheckpointError.
+
+        detector: finds the people for a top-down network where a call gives no boxes: what
+        `load_detector` loads by its defaults, or a function, such as one that it has returned,
+        which is called as it is. Raises ConfigError, RunError or CheckpointError.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -53,6 +58,13 @@ class Predictor:
             amp=amp,
             compiled=compiled,
         )
+        self.detector: Detector | None = None
+        if detector is not None:
+            if self.network.usage.is_bottomup:
+                raise ConfigError("a bottom-up network finds people by itself: leave detector out")
+            if isinstance(detector, str | Path) or is_module(detector):
+                detector = load_detector(detector, device=device)
+            self.detector = detector
         self.batch_size = batch_size
         self.flip_test = self.network.usage.flip_test if flip_test is None else flip_test
 
@@ -137,9 +149,9 @@ class Predictor:
         bits are in use as `data.bits` of the config says.
 
         bboxes: (P, 4) xyxy of the persons, or (P, 5) with the boxes' scores, or a function that
-        returns them for a BGR array; for a list of images a list of these arrays. Without them
-        (None) a top-down network takes the whole image for one person; a bottom-up network needs
-        none, and takes none.
+        returns them for a BGR array; for a list of images a list of these arrays. Where there are
+        none (None) a top-down network takes the boxes of the detector, or without one the whole
+        image for one person; a bottom-up network needs none, and takes none.
 
         heatmaps: keep them in `people.heatmaps`. The boxes of all images go through the network
         `batch_size` at once; bottom-up, images of one size that follow each other, as many as
@@ -154,6 +166,8 @@ class Predictor:
         boxes = [bboxes] * len(images) if is_shared else list(bboxes)
         if len(boxes) != len(images):
             raise ValueError(f"{len(images)} images need as many bboxes, got {len(boxes)}")
+        if self.detector is not None:
+            boxes = [self.detector if own is None else own for own in boxes]
         found: list[People] = self.network.find(
             self.network,
             images,

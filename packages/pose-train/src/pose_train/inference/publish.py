@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from safetensors.torch import save_file
 
 from pose_backbones import ZOO
 from pose_backbones.hub import hub_error
 from pose_train import __version__
-from pose_train.config.load import dump_yaml, to_yaml
+from pose_train.config.load import to_yaml
 from pose_train.config.schema import AnnotationSet, Config, ConfigError, Log, RunError, Train
 from pose_train.files.write import write_text
 from pose_train.inference.hub import CONFIG, INSTALL, PREFIX, PUBLISHED, SKELETON
@@ -117,7 +118,7 @@ def model_card(trained: "Trained", repo: str, license: str | None) -> str:
     if stats:
         head["model-index"] = [_index(repo, config, stats)]
     sections = [
-        f"---\n{dump_yaml(head)}---\n\n# {repo.partition('/')[2]}",
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n# {repo.partition('/')[2]}",
         f"A {kind} pose network, `{config.model.name}`, input {width}x{height} (w x h), for "
         f"{skeleton.num_keypoints} keypoints: {', '.join(skeleton.keypoints)}.",
         "## How to use",

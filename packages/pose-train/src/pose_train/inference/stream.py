@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -16,7 +17,11 @@ from pose_train.inference.predictor import Predictor
 T = TypeVar("T")
 
 THREADS = 4  # that read; decoding a JPEG takes a tenth of a small network's time, or less
+AHEAD = 8  # calls that may wait for the one in the background
 MOST_BYTES = 256 * 2**20  # of the images that go through the network together
+
+
+Submit = Callable[[Callable[[], None]], None]
 
 
 class Loaded(NamedTuple):
@@ -106,3 +111,25 @@ def _one_by_one(predictor: Predictor, loaded: Sequence[Loaded]) -> Iterator[Peop
             yield _people(predictor, [each])[0]
         except DatasetError as error:
             yield error
+
+
+@contextmanager
+def background() -> Iterator[Submit]:
+    """Yield what hands calls to one other thread, in order; at the end all are done.
+
+    An error of theirs is raised at a later call, or at the end.
+    """
+    pending = deque[Future[None]]()
+
+    def submit(call: Callable[[], None]) -> None:
+        pending.append(pool.submit(call))
+        while len(pending) > AHEAD:
+            pending.popleft().result()
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield submit
+        while pending:
+            pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,5 +1,5 @@
-"""MMPose's configs in our words: what `init --from-mmpose` reads, one concern per file.
+"""MMPose's configs in our keys: what `init --from-mmpose` reads.
 
-`text` reads a config without running it, `values` keeps count of what of it was asked for;
-`network`, `recipe`, `schedule` and `data` ask for what they know, and `convert` writes the YAML.
+`text` reads a config without running it, `source` looks values up and keeps count of those that
+were used, `network` and `recipe` convert them, and `convert` writes the YAML.
 """

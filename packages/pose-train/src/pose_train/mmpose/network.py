@@ -4,32 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pose_train.config.schema import ConfigError
-from pose_train.mmpose.values import Theirs
+from pose_train.mmpose.source import MMPoseConfig
 
 Network = tuple[str, dict[str, Any]]
 BACKBONE = "model.backbone"
-# (backbone, head) -> our name; heads of 1.x, of 0.x, and of 0.x before they were renamed.
-FAMILIES = {
-    ("HRNet", "HeatmapHead"): "hrnet",
-    ("HRNet", "TopdownHeatmapSimpleHead"): "hrnet",
-    ("HRNet", "TopDownSimpleHead"): "hrnet",
-    ("HRNet", "AssociativeEmbeddingHead"): "hrnet_ae",
-    ("HRNet", "AESimpleHead"): "hrnet_ae",
-    ("HRNet", "BottomUpSimpleHead"): "hrnet_ae",
-    ("HRNet", "AEHigherResolutionHead"): "higherhrnet",
-    ("HRNet", "BottomUpHigherResolutionHead"): "higherhrnet",
-    ("HourglassNet", "CPMHead"): "hourglass",
-    ("HourglassNet", "TopdownHeatmapMultiStageHead"): "hourglass",
-    ("HourglassNet", "TopDownMultiStageHead"): "hourglass",
-    ("HourglassAENet", "AEMultiStageHead"): "hourglass_ae",
-    ("CPM", "CPMHead"): "cpm",
-    ("CPM", "TopdownHeatmapMultiStageHead"): "cpm",
-    ("CPM", "TopDownMultiStageHead"): "cpm",
-}
-# What heads of MMPose may have: the value where nothing is said, and the one of our heads.
-DECONV_1X = {"deconv_out_channels": ([256, 256, 256], None), "conv_out_channels": (None, None)}
+
+# Heads of one kind: of 1.x, of 0.x, and of 0.x before they were renamed.
+ONE_STAGE = ("HeatmapHead", "TopdownHeatmapSimpleHead", "TopDownSimpleHead")
+STAGES = ("CPMHead", "TopdownHeatmapMultiStageHead", "TopDownMultiStageHead")
+WITH_TAGS = ("AssociativeEmbeddingHead", "AESimpleHead", "BottomUpSimpleHead")
+TWO_SIZES = ("AEHigherResolutionHead", "BottomUpHigherResolutionHead")
+# Arguments of heads: the value where none is given, and the one that the heads of pose_backbones
+# have. Heads that are not listed are of 0.x.
 DECONV_0X = {"num_deconv_layers": (3, 0)}
-HIGHER = {
+DECONV_1X = {"deconv_out_channels": ([256, 256, 256], None), "conv_out_channels": (None, None)}
+DECONV_TWO_SIZES = {
     "num_deconv_layers": (1, 1),
     "num_deconv_kernels": ([4], [4]),
     "cat_output": ([True], [True]),
@@ -38,82 +27,68 @@ HEADS: dict[str, dict[str, tuple[Any, Any]]] = {
     "HeatmapHead": DECONV_1X,
     "AssociativeEmbeddingHead": {**DECONV_1X, "tag_dim": (1, 1)},
     "CPMHead": {"deconv_out_channels": (None, None)},
-    "AEHigherResolutionHead": HIGHER,
-    "BottomUpHigherResolutionHead": HIGHER,
+    **dict.fromkeys(TWO_SIZES, DECONV_TWO_SIZES),
 }
-# What of backbones and heads is no matter of shapes.
-NOT_SHAPES = (
+# Arguments of backbones and heads that do not show in the shapes of the weights.
+NOT_IN_SHAPES = (
     "decoder", "frozen_stages", "init_cfg", "keypoint_loss", "loss", "loss_keypoint", "norm_cfg",
     "norm_eval", "tag_loss", "with_cp",
 )  # fmt: skip
 
 
-def is_bottomup(theirs: Theirs) -> bool:
-    """Tell a network that finds people in whole pictures from one that takes boxes."""
-    return theirs.kind("model").lower().startswith(("bottom", "assoc"))
-
-
-def head_of(theirs: Theirs) -> str:
-    """Return the path of the head, which tells 1.x from 0.x."""
-    for path in ("model.head", "model.keypoint_head"):
-        if isinstance(theirs.at(path), dict) and isinstance(theirs.at(BACKBONE), dict):
-            return path
-    raise ConfigError("it has no model.backbone with a model.head (1.x) or keypoint_head (0.x)")
-
-
-def network_of_tensors(theirs: Theirs, tensors: Mapping[str, Any]) -> Network:
-    """Return the network that a checkpoint's tensors, under our names, are of."""
+def network_of_tensors(source: MMPoseConfig, tensors: Mapping[str, Any]) -> Network:
+    """Return the network of a checkpoint's tensors, which have our names; raises ConfigError."""
     from pose_backbones import identify
 
-    head, bottomup = head_of(theirs), is_bottomup(theirs)
     found = [
         each
         for each in identify(tensors)
-        if bottomup == ("higher" in each.model or each.model.endswith("_ae"))
+        if source.is_bottomup == ("higher" in each.model or each.model.endswith("_ae"))
     ]
     if not found:
-        network_of_config(theirs)  # says what it is, if none of ours
+        network_of_config(source)  # raises for a network that is not in pose_backbones
         raise ConfigError("its tensors are not those of the network that its config names")
-    for part in (BACKBONE, head):
-        theirs.seen |= {f"{part}.{key}" for key in theirs.at(part) if key not in NOT_SHAPES}
-    return found[0].model, {**found[0].options, **_memory(theirs)}
+    for part in (BACKBONE, source.head):
+        source.used |= {f"{part}.{key}" for key in source.peek(part) if key not in NOT_IN_SHAPES}
+    return found[0].model, found[0].options
 
 
-def network_of_config(theirs: Theirs) -> Network:
-    """Return the network that a config names; raises ConfigError for one that is not here."""
-    head = head_of(theirs)
-    neck = theirs.at("model.neck")
-    names = theirs.kind(BACKBONE), theirs.kind(head)
-    if names not in FAMILIES or neck is not None:
-        between = [theirs.kind("model.neck")] if neck is not None else []
+def network_of_config(source: MMPoseConfig) -> Network:
+    """Return the network that a config names; raises ConfigError if pose_backbones lacks it."""
+    head, neck = source.head, source.peek("model.neck")
+    backbone_name, head_name = source.type_name(BACKBONE), source.type_name(head)
+    families = [
+        family
+        for family, (backbone, heads, _) in FAMILIES.items()
+        if backbone == backbone_name and head_name in heads
+    ]
+    if not families or neck is not None:
+        between = [source.type_name("model.neck")] if neck is not None else []
         raise ConfigError(
-            f"{' + '.join([names[0], *between, names[1]])} is none of the networks here, which are "
-            "Hourglass, HRNet, CPM and HigherHRNet, and the first two with associative embedding"
+            f"{' + '.join([backbone_name, *between, head_name])} is none of the networks here, "
+            "which are Hourglass, HRNet, CPM and HigherHRNet, and the first two with associative "
+            "embedding"
         )
-    for key, (default, ours) in HEADS.get(names[1], DECONV_0X).items():
-        value = theirs.at(head).get(key, default)  # None counts, too
-        theirs.seen.add(f"{head}.{key}")
+    for key, (default, ours) in HEADS.get(head_name, DECONV_0X).items():
+        value = source.peek(head).get(key, default)  # a given None counts, too
         if value != ours and (value or ours):
-            raise ConfigError(f"{head}.{key} of {names[1]} is {value}; heads here have {ours}")
-    # These follow from the backbone, and from the data.
-    theirs.seen |= {f"{head}.{key}" for key in ("in_channels", "num_stages", "num_keypoints")}
-    theirs.seen |= {f"{BACKBONE}.out_channels", f"{head}.out_channels"}
-    name, options = BUILDERS[FAMILIES[names]](theirs, head, FAMILIES[names])
-    channels = theirs.get(f"{BACKBONE}.in_channels", default=3)
-    return name, {
-        **options,
-        **({} if channels == 3 else {"in_channels": channels}),
-        **_memory(theirs),
-    }
+            raise ConfigError(f"{head}.{key} of {head_name} is {value}; heads here have {ours}")
+        source.used.add(f"{head}.{key}")
+    # These follow from the backbone and from the data.
+    follow = ("in_channels", "num_stages", "num_keypoints", "out_channels")
+    source.used |= {f"{BACKBONE}.out_channels", *(f"{head}.{key}" for key in follow)}
+    name, options = FAMILIES[families[0]][2](source, families[0])
+    channels = source.get(f"{BACKBONE}.in_channels", default=3)
+    return name, options if channels == 3 else options | {"in_channels": channels}
 
 
-def _memory(theirs: Theirs) -> dict[str, Any]:
-    return {"grad_checkpoint": True} if theirs.get(f"{BACKBONE}.with_cp") else {}
+def _changed(options: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value != published[key]}
 
 
-def _hrnet(theirs: Theirs, head: str, family: str) -> Network:
+def _hrnet(source: MMPoseConfig, family: str) -> Network:
     extra = f"{BACKBONE}.extra"
-    first, *rest = [theirs.get(f"{extra}.stage{i}", kind=dict, default={}) for i in (1, 2, 3, 4)]
+    first, *rest = [source.get(f"{extra}.stage{i}", kind=dict, default={}) for i in (1, 2, 3, 4)]
     try:
         channels = [list(stage["num_channels"]) for stage in rest]
         blocks = [list(stage["num_blocks"]) for stage in rest]
@@ -140,62 +115,67 @@ def _hrnet(theirs: Theirs, head: str, family: str) -> Network:
         "num_blocks": 4,
         "block_types": ["bottleneck", "basic", "basic", "basic"],
     }
-    options = {key: value for key, value in options.items() if value != published[key]}
     if family == "higherhrnet":
-        filters = theirs.scalar(f"{head}.num_deconv_filters", default=32)
-        options |= {} if filters == channels[-1][0] else {"deconv_channels": filters}
-        count = theirs.get(f"{head}.num_basic_blocks", default=4)
-        options |= {} if count == 4 else {"deconv_blocks": count}
+        options |= {
+            "deconv_channels": source.scalar(f"{source.head}.num_deconv_filters", default=32),
+            "deconv_blocks": source.get(f"{source.head}.num_basic_blocks", default=4),
+        }
+        published |= {"deconv_channels": channels[-1][0], "deconv_blocks": 4}
+    options = _changed(options, published)
     if channels != doubled:
-        options |= {"channels": channels}
+        options["channels"] = channels
     elif options or width not in (32, 48):
-        options |= {"width": width}
+        options["width"] = width
     else:
         family = f"{family.removesuffix('_ae')}_w{width}{'_ae' if family == 'hrnet_ae' else ''}"
-    if not theirs.get(f"{head}.tag_per_joint", f"{head}.tag_per_keypoint", default=True):
+    paths = f"{source.head}.tag_per_joint", f"{source.head}.tag_per_keypoint"
+    if not source.get(*paths, default=True):
         options["tag_per_keypoint"] = False
     return family, options
 
 
-def _hourglass(theirs: Theirs, head: str, family: str) -> Network:
-    published = {"stage_channels": [256, 256, 384, 384, 384, 512], "stage_blocks": [2] * 5 + [4]}
-    depth = theirs.get(f"{BACKBONE}.downsample_times", kind=int, default=5) + 1
-    options: dict[str, Any] = {  # MMPose leaves out what is deeper
-        key: theirs.get(f"{BACKBONE}.{key}", kind=list, default=value)[:depth]
-        for key, value in published.items()
+def _hourglass(source: MMPoseConfig, family: str) -> Network:
+    published: dict[str, Any] = {"num_stacks": 1, "stage_blocks": [2, 2, 2, 2, 2, 4]}
+    published["stage_channels"] = [256, 256, 384, 384, 384, 512]
+    depth = source.get(f"{BACKBONE}.downsample_times", kind=int, default=5) + 1
+    options = {  # MMPose ignores deeper stages
+        key: source.get(f"{BACKBONE}.{key}", kind=list, default=published[key])[:depth]
+        for key in ("stage_channels", "stage_blocks")
     }
-    feat = theirs.get(f"{BACKBONE}.feat_channel", default=256)
-    if options["stage_channels"][:1] != [feat]:
-        options["feat_channels"] = feat
-    stacks = theirs.get(f"{BACKBONE}.num_stacks", default=2)
-    if options == published:
-        return "hourglass52", {} if stacks == 1 else {"num_stacks": stacks}
-    return family, {"num_stacks": stacks, **options}
+    width = options["stage_channels"][:1]
+    options["num_stacks"] = source.get(f"{BACKBONE}.num_stacks", default=2)
+    options = _changed(options, published)
+    features = source.get(f"{BACKBONE}.feat_channel", default=256)
+    if width != [features]:
+        options["feat_channels"] = features
+    return "hourglass52" if options.keys() <= {"num_stacks"} else family, options
 
 
-def _hourglass_ae(theirs: Theirs, head: str, family: str) -> Network:
-    published = [256, 384, 512, 640, 768]
-    depth = theirs.get(f"{BACKBONE}.downsample_times", kind=int, default=4) + 1
-    channels = theirs.get(f"{BACKBONE}.stage_channels", kind=list, default=published)[:depth]
-    stacks = theirs.get(f"{BACKBONE}.num_stacks", kind=int, default=1)
-    theirs.expect("model.test_cfg.select_output_index", [stacks - 1])  # as here
-    options = {} if stacks == 4 else {"num_stacks": stacks}
-    return family, options | ({} if channels == published else {"stage_channels": channels})
+def _hourglass_ae(source: MMPoseConfig, family: str) -> Network:
+    published = {"num_stacks": 4, "stage_channels": [256, 384, 512, 640, 768]}
+    depth = source.get(f"{BACKBONE}.downsample_times", kind=int, default=4) + 1
+    default = published["stage_channels"]
+    channels = source.get(f"{BACKBONE}.stage_channels", kind=list, default=default)[:depth]
+    stacks = source.get(f"{BACKBONE}.num_stacks", kind=int, default=1)
+    source.expect("model.test_cfg.select_output_index", [stacks - 1])  # as here
+    return family, _changed({"num_stacks": stacks, "stage_channels": channels}, published)
 
 
-def _cpm(theirs: Theirs, head: str, family: str) -> Network:
+def _cpm(source: MMPoseConfig, family: str) -> Network:
     published = {"num_stages": 6, "feat_channels": 128, "middle_channels": 32}
-    values = {key: theirs.get(f"{BACKBONE}.{key}", default=n) for key, n in published.items()}
-    options = {key: value for key, value in values.items() if value != published[key]}
-    # Where nothing is said, ours are as wide in the stem as later, MMPose's are not.
+    options = _changed(
+        {key: source.get(f"{BACKBONE}.{key}", default=n) for key, n in published.items()}, published
+    )
+    # By default the stem has feat_channels here, and always 128 in MMPose.
     return family, options | ({"stem_channels": 128} if "feat_channels" in options else {})
 
 
-BUILDERS: dict[str, Callable[[Theirs, str, str], Network]] = {
-    "hrnet": _hrnet,
-    "hrnet_ae": _hrnet,
-    "higherhrnet": _hrnet,
-    "hourglass": _hourglass,
-    "hourglass_ae": _hourglass_ae,
-    "cpm": _cpm,
+# Family of pose_backbones -> backbone and heads of MMPose, and what makes the name and options.
+FAMILIES: dict[str, tuple[str, tuple[str, ...], Callable[[MMPoseConfig, str], Network]]] = {
+    "hrnet": ("HRNet", ONE_STAGE, _hrnet),
+    "hrnet_ae": ("HRNet", WITH_TAGS, _hrnet),
+    "higherhrnet": ("HRNet", TWO_SIZES, _hrnet),
+    "hourglass": ("HourglassNet", STAGES, _hourglass),
+    "hourglass_ae": ("HourglassAENet", ("AEMultiStageHead",), _hourglass_ae),
+    "cpm": ("CPM", STAGES, _cpm),
 }

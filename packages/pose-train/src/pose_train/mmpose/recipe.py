@@ -1,4 +1,4 @@
-"""What an MMPose config says of a recipe - codec, augmentation, test - in our words.
+"""The recipe of an MMPose config - codec, augmentation, optimizer, test - in our keys.
 
 Tables hold the paths of 1.x and of 0.x side by side: a config has one of them.
 """
@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from pose_train.config.schema import ConfigError
-from pose_train.mmpose.network import head_of, is_bottomup
-from pose_train.mmpose.values import Theirs
+from pose_train.mmpose.source import MMPoseConfig
 
-Ours = dict[str, Any]
-DECODER, TEST, DATA = "model.head.decoder", "model.test_cfg", "data.test.data_cfg"
+Section = dict[str, Any]
+DECODER, TEST = "model.head.decoder", "model.test_cfg"
 
-# Ours -> theirs, of which the first that is given counts.
-SAME = {
+# Our key: paths in 1.x and 0.x, of which the first that is given counts.
+KEYS = {
     "train.epochs": "train_cfg.max_epochs total_epochs runner.max_epochs",
     "train.batch_size": "train_dataloader.batch_size data.train_dataloader.samples_per_gpu "
     "data.samples_per_gpu",
@@ -31,12 +30,12 @@ SAME = {
     "data.samples_per_gpu",
     "seed": "randomness.seed seed",
 }
-TOPDOWN = {
+TOPDOWN_KEYS = {
     "eval.nms": "test_evaluator.nms_mode data.test.data_cfg.soft_nms",
     "eval.nms_threshold": "test_evaluator.nms_thr data.test.data_cfg.oks_thr",
 }
 LOSSES = "model.keypoint_head.loss_keypoint.{0} model.loss_keypoint.{0} model.head.tag_loss.{1}"
-BOTTOMUP = {
+BOTTOMUP_KEYS = {
     "grouping.max_instances": "model.test_cfg.max_num_people model.head.decoder.decode_topk",
     "grouping.detection_threshold": "model.test_cfg.detection_threshold "
     "model.head.decoder.decode_keypoint_thr",
@@ -49,10 +48,11 @@ BOTTOMUP = {
     "loss.supervise_empty": "model.keypoint_head.loss_keypoint.supervise_empty",
 }
 NMS = {"oks_nms": "oks", "soft_oks_nms": "soft", False: "oks", True: "soft"}
-NEEDED = {"train.epochs": 210, "train.batch_size": 64, "train.lr": 5e-4}  # COCO's, top-down
+OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd"}
+REQUIRED = {"train.epochs": 210, "train.batch_size": 64, "train.lr": 5e-4}  # COCO's, top-down
 
-# Transform, its argument, our key, and the value where nothing is said.
-DRAWN: tuple[tuple[str, str, str, Any], ...] = (
+# Transform, its argument, our key, and MMPose's default.
+RANDOM: tuple[tuple[str, str, str, Any], ...] = (
     ("RandomFlip", "prob", "flip_prob", 0.5),
     ("RandomHalfBody", "prob", "half_body_prob", 0.3),
     ("RandomHalfBody", "min_total_keypoints", "half_body_min_keypoints", 9),
@@ -80,12 +80,13 @@ DRAWN: tuple[tuple[str, str, str, Any], ...] = (
     ("BottomUpRandomAffine", "trans_factor", "translate", 40),
     ("BottomUpRandomAffine", "scale_type", "side", "short"),
 )
-# What is not drawn.
-STILL: Ours = {"flip_prob": 0.0, "half_body_prob": 0.0, "shift_prob": 0.0}
-STILL |= {"scale_prob": 0.0, "rotate_prob": 0.0}
-STILL_SCENE: Ours = {"flip_prob": 0.0, "rotate": 0.0, "scale": [1.0, 1.0], "translate": 0.0}
-# Transforms that ours do without being told; those that hold others, and where.
-PLAIN = (
+# The augmentation of a pipeline with none of these transforms.
+OFF: Section = dict.fromkeys(
+    ("flip_prob", "half_body_prob", "shift_prob", "scale_prob", "rotate_prob"), 0.0
+)
+OFF_BOTTOMUP: Section = {"flip_prob": 0.0, "rotate": 0.0, "scale": [1.0, 1.0], "translate": 0.0}
+# Transforms whose work is always done here; those that hold others, and where.
+BUILT_IN = (
     "BottomUpGenerateTarget", "BottomUpGetImgSize", "BottomUpResizeAlign", "BottomupResize",
     "Collect", "GenerateTarget", "GetBBoxCenterScale", "KeypointConverter", "LoadImage",
     "LoadImageFromFile", "MultitaskGatherTarget", "NormalizeTensor", "PackPoseInputs", "ToTensor",
@@ -94,181 +95,252 @@ PLAIN = (
 NESTED = {"MultitaskGatherTarget": "pipeline_list.0", "BottomUpResizeAlign": "transforms"}
 
 
-def convert_recipe(theirs: Theirs) -> Ours:
-    """Return all but data, network and schedule; what has no counterpart stays unasked for."""
-    bottomup, is_1x = is_bottomup(theirs), head_of(theirs) == "model.head"
-    ours: Ours = {"recipe": "bottomup" if bottomup else "topdown", "train": {}, "eval": {}}
-    for key, paths in {**SAME, **(BOTTOMUP if bottomup else TOPDOWN)}.items():
-        value = theirs.scalar(*paths.split())
-        if value is None and key in NEEDED:
-            value = NEEDED[key]
-            theirs.notes.append(f"nothing says {key}: here {value}")
+def convert_recipe(source: MMPoseConfig) -> Section:
+    """Return all sections but data, with a model that lacks its name; raises ConfigError."""
+    bottomup, is_1x = source.is_bottomup, source.is_1x
+    config: Section = {"recipe": "bottomup" if bottomup else "topdown", "train": {}, "eval": {}}
+    for key, paths in (KEYS | (BOTTOMUP_KEYS if bottomup else TOPDOWN_KEYS)).items():
+        value = source.scalar(*paths.split())
+        if value is None and key in REQUIRED:
+            value = REQUIRED[key]
+            source.notes.append(f"{key} is not given; here {value}")
         if value is not None:
             section, _, name = key.rpartition(".")
-            (ours.setdefault(section, {}) if section else ours)[name] = value
-    ours["eval"].setdefault("flip_test", not is_1x)  # 0.x flips where nothing is said
-    if "nms" in ours["eval"]:
-        ours["eval"]["nms"] = NMS.get(ours["eval"]["nms"], ours["eval"]["nms"])
+            (config.setdefault(section, {}) if section else config)[name] = value
+    train, evaluation = config["train"], config["eval"]
+    evaluation.setdefault("flip_test", not is_1x)  # 0.x flips unless told otherwise
+    if "nms" in evaluation:
+        evaluation["nms"] = NMS.get(evaluation["nms"], evaluation["nms"])
     if bottomup:
-        (_bottomup_1x if is_1x else _bottomup_0x)(theirs, ours)
-        still = STILL_SCENE
+        (_bottomup_1x if is_1x else _bottomup_0x)(source, config)
     else:
-        (_topdown_1x if is_1x else _topdown_0x)(theirs, ours)
-        _check_crops(theirs, ours)
-        still = STILL
-    pipeline = dict(transforms(theirs, "train"))
-    if not pipeline:
-        theirs.notes.append("nothing says how training images are drawn: here as published")
+        (_topdown_1x if is_1x else _topdown_0x)(source, config)
+        _check_crops(source, config)
+    _optimizer(source, train)
+    _schedule(source, train)
+    _precision(source, train)
+    _note_start(source)
+    if any(transforms(source, "train")):
+        train["scene" if bottomup else "augment"] = _augmentation(source)
     else:
-        # Without this transform it was the data set that moved boxes.
-        old = not (is_1x or bottomup or "TopDownGetBboxCenterScale" in pipeline)
-        drawn = _drawn(theirs, {**still, "shift_prob": 0.3} if old else still)
-        ours["train"]["scene" if bottomup else "augment"] = drawn
-    return ours
+        source.notes.append("no training pipeline is given; here the published augmentation")
+    return config
 
 
-def transforms(theirs: Theirs, part: str) -> Iterator[tuple[str, str]]:
+def transforms(source: MMPoseConfig, part: str) -> Iterator[tuple[str, str]]:
     """Yield class and path of each transform of a pipeline, "train" or "test"."""
     lists = [f"{part}_dataloader.dataset.pipeline", f"data.{part}.pipeline"]
     while lists:
-        for path in theirs.each(lists.pop(0)):
-            name = theirs.kind(path)
-            if name not in PLAIN and all(name != row[0] for row in DRAWN):
-                theirs.seen.discard(f"{path}.type")
+        for path in source.items(lists.pop(0)):
+            name = source.type_name(path)
+            if name not in BUILT_IN + tuple(row[0] for row in RANDOM):
+                source.used.discard(f"{path}.type")
             if name in NESTED:
                 lists.append(f"{path}.{NESTED[name]}")
             yield name, path
 
 
-def _target(theirs: Theirs) -> str:
-    """Return the path of the transform that makes heatmaps to train on."""
-    names = [(path, name) for name, path in transforms(theirs, "train")]
-    return next((path for path, name in names if "GenerateTarget" in name), "none")
+def _target(source: MMPoseConfig) -> str:
+    """Return the path of the transform that makes the target heatmaps."""
+    targets = (path for name, path in transforms(source, "train") if "GenerateTarget" in name)
+    return next(targets, "none")
 
 
-def _topdown_1x(theirs: Theirs, ours: Ours) -> None:
-    kind, encoder = theirs.kind(DECODER), f"{_target(theirs)}.encoder"
-    encoder = encoder if isinstance(theirs.at(encoder), dict) else DECODER
-    maps = theirs.get(f"{DECODER}.heatmap_type", default="gaussian")
+def _topdown_1x(source: MMPoseConfig, config: Section) -> None:
+    kind, encoder = source.type_name(DECODER), f"{_target(source)}.encoder"
+    encoder = encoder if isinstance(source.peek(encoder), dict) else DECODER
+    maps = source.get(f"{DECODER}.heatmap_type", default="gaussian")
     if kind not in ("MSRAHeatmap", "UDPHeatmap") or maps != "gaussian":
         raise ConfigError(
             f"the codec is {kind} with {maps} maps; here are MSRAHeatmap and UDPHeatmap, Gaussian"
         )
-    ours["codec"] = _codec(
-        sigma=theirs.scalar(f"{encoder}.sigma", default=2.0),
-        refine="dark" if theirs.get(f"{DECODER}.unbiased") else "quarter",
-        unbiased=theirs.get(f"{encoder}.unbiased", default=False),
-        udp=kind == "UDPHeatmap",
-        blur_size=theirs.get(f"{DECODER}.blur_kernel_size", default=11),
-    )
-    theirs.seen.add(f"{DECODER}.sigma")  # targets have one, decoding none
+    codec = {
+        "sigma": source.scalar(f"{encoder}.sigma", default=2.0),
+        "refine": "dark" if source.get(f"{DECODER}.unbiased") else "quarter",
+        "unbiased": source.get(f"{encoder}.unbiased", default=False),
+        "udp": kind == "UDPHeatmap",
+        "blur_size": source.get(f"{DECODER}.blur_kernel_size", default=11),
+    }
+    config["codec"] = _shortened(codec)
+    source.used.add(f"{DECODER}.sigma")  # only targets have one
     for key in ("type", "input_size", "heatmap_size", "blur_kernel_size", "heatmap_type"):
-        theirs.expect(f"{encoder}.{key}", theirs.at(f"{DECODER}.{key}"))
-    is_grey = theirs.fixed["*.in_channels"] == 1
-    for key, default in (("mean", "none"), ("std", "none"), ("bgr_to_rgb", False)):
+        source.expect(f"{encoder}.{key}", source.peek(f"{DECODER}.{key}"))
+    ours = {"mean": "ImageNet's", "std": "ImageNet's", "bgr_to_rgb": "True"}
+    for key in ("mean", "std") if source.is_grey else ours:
         path = f"model.data_preprocessor.{key}"
-        if theirs.at(path) is None and not (is_grey and key == "bgr_to_rgb"):
-            ours_is = "ImageNet's, of grey" if is_grey else "ImageNet's, of RGB"
-            theirs.expect(path, ours_is, default=default)
+        if source.peek(path) is None:
+            source.notes.append(f"{path} is not given; here {ours[key]}: RESULTS WILL DIFFER")
     sizes = ("input_size", "heatmap_size")
-    ours["model"] = {key: _size(theirs, f"{DECODER}.{key}") for key in sizes}
+    config["model"] = {key: _size(source, f"{DECODER}.{key}") for key in sizes}
 
 
-def _topdown_0x(theirs: Theirs, ours: Ours) -> None:
-    target, cfg = _target(theirs), _data_cfg(theirs)
-    udp = theirs.get(f"{TEST}.use_udp", default=False)
-    encoding = theirs.get(f"{target}.encoding", default="MSRA")
-    process = theirs.get(f"{TEST}.post_process", default="default")
-    maps = theirs.get(f"{TEST}.target_type", f"{target}.target_type", default="GaussianHeatmap")
-    theirs.expect(f"{target}.target_type", maps)
+def _topdown_0x(source: MMPoseConfig, config: Section) -> None:
+    target, data = _target(source), _data_cfg(source)
+    udp = source.get(f"{TEST}.use_udp", default=False)
+    encoding = source.get(f"{target}.encoding", default="MSRA")
+    process = source.get(f"{TEST}.post_process", default="default")
+    maps = source.get(f"{TEST}.target_type", f"{target}.target_type", default="GaussianHeatmap")
+    source.expect(f"{target}.target_type", maps)
     if encoding not in ("MSRA", "UDP") or process == "megvii" or maps != "GaussianHeatmap":
         raise ConfigError(
             f"heatmaps are {encoding} {maps}, decoded by post_process {process}; here are MSRA and "
             "UDP, GaussianHeatmap, and default and unbiased"
         )
     if target != "none" and udp != (encoding == "UDP"):
-        theirs.notes.append(f"{target}.encoding = {encoding}; here as {TEST}.use_udp = {udp}")
-    is_dark = process == "unbiased" or theirs.get(f"{TEST}.unbiased_decoding")
-    ours["codec"] = _codec(
-        sigma=theirs.scalar(f"{target}.sigma", default=2.0),
-        refine="dark" if is_dark else "quarter" if process else "none",
-        unbiased=theirs.get(f"{target}.unbiased_encoding", default=False),
-        udp=udp,
-        blur_size=theirs.scalar(f"{TEST}.modulate_kernel", default=11),
-    )
+        source.notes.append(f"{target}.encoding = {encoding}; here as {TEST}.use_udp = {udp}")
+    is_dark = process == "unbiased" or source.get(f"{TEST}.unbiased_decoding")
+    codec = {
+        "sigma": source.scalar(f"{target}.sigma", default=2.0),
+        "refine": "dark" if is_dark else "quarter" if process else "none",
+        "unbiased": source.get(f"{target}.unbiased_encoding", default=False),
+        "udp": udp,
+        "blur_size": source.scalar(f"{TEST}.modulate_kernel", default=11),
+    }
+    config["codec"] = _shortened(codec)
     sizes = {"input_size": "image_size", "heatmap_size": "heatmap_size"}
-    ours["model"] = {key: _size(theirs, f"{cfg}.{name}") for key, name in sizes.items()}
+    config["model"] = {key: _size(source, f"{data}.{name}") for key, name in sizes.items()}
 
 
-def _codec(*, blur_size: Any, **codec: Any) -> Ours:
-    if codec["udp"] or codec["refine"] == "dark":
-        codec["blur_size"] = blur_size
-    return {key: value for key, value in codec.items() if value is not False}
+def _shortened(codec: Section) -> Section:
+    """Drop what is off, and the kernel size of a decoding without kernel."""
+    off = set() if codec["udp"] or codec["refine"] == "dark" else {"blur_size"}
+    return {key: value for key, value in codec.items() if value is not False and key not in off}
 
 
-def _check_crops(theirs: Theirs, ours: Ours) -> None:
-    """Note crops and flips that do not go with the codec, as here they do."""
-    udp = bool(ours["codec"].get("udp"))
-    if ours["eval"]["flip_test"]:
-        theirs.expect(f"{TEST}.shift_heatmap", not udp, default=False)
+def _check_crops(source: MMPoseConfig, config: Section) -> None:
+    """Note crops and flips that do not follow the codec, as they do here."""
+    udp = bool(config["codec"].get("udp"))
+    if config["eval"]["flip_test"]:
+        source.expect(f"{TEST}.shift_heatmap", not udp, default=False)
     for part in ("train", "test"):
-        for name, path in transforms(theirs, part):
+        for name, path in transforms(source, part):
             if name.lower() == "topdownaffine":
-                theirs.expect(f"{path}.use_udp", udp, default=False)
-                theirs.expect(f"{path}.input_size", ours["model"]["input_size"])
+                source.expect(f"{path}.use_udp", udp, default=False)
+                source.expect(f"{path}.input_size", config["model"]["input_size"])
 
 
-def _bottomup_1x(theirs: Theirs, ours: Ours) -> None:
-    theirs.notes.append(
-        "associative embedding is trained and tested as in 0.29: 1.x has no training of it, and "
-        "its test enlarges maps to the size of the input and groups in another way"
+def _bottomup_1x(source: MMPoseConfig, config: Section) -> None:
+    source.notes.append(
+        "associative embedding is trained and tested as in 0.29: 1.x cannot train it, and its test "
+        "resizes maps to the size of the input and groups differently"
     )
-    theirs.seen |= {DECODER, TEST, "test_dataloader.dataset.pipeline", "test_evaluator"}
-    theirs.seen |= {"model.head.keypoint_loss", "model.head.tag_loss"}
-    ours["codec"] = {"sigma": theirs.scalar(f"{DECODER}.sigma", default=-1)}
-    ours["model"] = {"input_size": _size(theirs, f"{DECODER}.input_size")}
+    source.used |= {DECODER, TEST, "test_dataloader.dataset.pipeline", "test_evaluator"}
+    source.used |= {"model.head.keypoint_loss", "model.head.tag_loss"}
+    config["codec"] = {"sigma": source.scalar(f"{DECODER}.sigma", default=-1)}
+    config["model"] = {"input_size": _size(source, f"{DECODER}.input_size")}
 
 
-def _bottomup_0x(theirs: Theirs, ours: Ours) -> None:
-    target, cfg = _target(theirs), _data_cfg(theirs)
-    theirs.expect(f"{target}.max_num_people", theirs.at(f"{TEST}.max_num_people"))
-    # The pipeline's factors are those that count.
-    scales = dict(transforms(theirs, "test")).get("BottomUpGetImgSize", "none")
-    factors = theirs.get(f"{scales}.test_scale_factor", f"{TEST}.scale_factor", default=[1])
-    theirs.seen.add(f"{TEST}.scale_factor")
-    ours["eval"]["multi_scale"] = factors
-    ours["codec"] = {"sigma": theirs.scalar(f"{target}.sigma", default=2.0)}
-    sizes = [_size(theirs, path) for path in theirs.each(f"{cfg}.heatmap_size")]
-    ours["model"] = {"input_size": _size(theirs, f"{cfg}.image_size"), "heatmap_sizes": sizes}
+def _bottomup_0x(source: MMPoseConfig, config: Section) -> None:
+    target, data = _target(source), _data_cfg(source)
+    source.expect(f"{target}.max_num_people", source.peek(f"{TEST}.max_num_people"))
+    # The factors of the pipeline take precedence.
+    scales = dict(transforms(source, "test")).get("BottomUpGetImgSize", "none")
+    factors = source.get(f"{scales}.test_scale_factor", f"{TEST}.scale_factor", default=[1])
+    source.used.add(f"{TEST}.scale_factor")
+    config["eval"]["multi_scale"] = factors
+    config["codec"] = {"sigma": source.scalar(f"{target}.sigma", default=2.0)}
+    sizes = [_size(source, path) for path in source.items(f"{data}.heatmap_size")]
+    config["model"] = {"input_size": _size(source, f"{data}.image_size"), "heatmap_sizes": sizes}
 
 
-def _data_cfg(theirs: Theirs) -> str:
-    paths = ("data.train.data_cfg", DATA, "data_cfg")
-    return next((path for path in paths if isinstance(theirs.at(path), dict)), paths[0])
+def _data_cfg(source: MMPoseConfig) -> str:
+    paths = ("data.train.data_cfg", "data.test.data_cfg", "data_cfg")
+    return next((path for path in paths if isinstance(source.peek(path), dict)), paths[0])
 
 
-def _drawn(theirs: Theirs, still: Ours) -> Ours:
-    """Return what the training pipeline draws; what it does not draw stays still."""
-    drawn = dict(still)
-    for name, path in transforms(theirs, "train"):
-        for argument, key, default in (row[1:] for row in DRAWN if row[0] == name):
-            drawn[key] = theirs.get(f"{path}.{argument}", default=default)
-            match name, argument, drawn[key]:
-                # A normal of so many degrees, cut at twice as many; more than so many joints.
-                case "TopDownGetRandomScaleRotation", "rot_factor", int() | float() as degrees:
-                    drawn[key] = 2 * degrees
-                case "TopDownHalfBodyTransform", "num_joints_half_body", int() as fewer:
-                    drawn[key] = fewer + 1
-                case "RandomBBoxTransform", "scale_factor", [int() | float() as a, b]:
-                    drawn[key] = round((b - a) / 2, 9)
-                    if a + b != 2:
-                        theirs.notes.append(f"{path}.scale_factor = {[a, b]}: here it is around 1")
-    return drawn
-
-
-def _size(theirs: Theirs, path: str) -> Any:
-    """Return (w, h) from that, or from the side of a square."""
-    size = theirs.get(path)
+def _size(source: MMPoseConfig, path: str) -> Any:
+    """Return (w, h), given as such or as the side of a square."""
+    size = source.get(path)
     if size is None:
         raise ConfigError(f"{path} is missing")
     return size if isinstance(size, list) else [size, size]
+
+
+def _optimizer(source: MMPoseConfig, train: Section) -> None:
+    path = "optim_wrapper.optimizer" if source.peek("optim_wrapper") else "optimizer"
+    name = source.type_name(path)
+    train["optimizer"] = OPTIMIZERS.get(name, "adam")
+    if name not in OPTIMIZERS:
+        source.notes.append(f"{path} = {name or 'nothing'}; here {', '.join(OPTIMIZERS)}")
+    if name == "AdamW":
+        train.setdefault("weight_decay", 0.01)  # PyTorch's default
+    if name == "SGD":
+        train.setdefault("momentum", 0.0)
+    if train.get("weight_decay"):
+        source.notes.append(f"{path}.weight_decay: here biases and norms are never decayed")
+
+
+def _schedule(source: MMPoseConfig, train: Section) -> None:
+    train |= {"lr_steps": [], "warmup_steps": 0}
+    for path in source.items("param_scheduler"):
+        name, by_epoch = source.type_name(path), source.get(f"{path}.by_epoch", default=True)
+        begin, end = (source.get(f"{path}.{key}", kind=int, default=0) for key in ("begin", "end"))
+        if name == "LinearLR" and not by_epoch:
+            train["warmup_steps"] = end - begin
+        elif name == "MultiStepLR" and by_epoch:
+            train["lr_steps"] = source.get(f"{path}.milestones", kind=list, default=[])
+        elif name == "CosineAnnealingLR" and not (begin and by_epoch):
+            train["schedule"] = "cosine"
+            source.used.add(f"{path}.T_max")
+        else:
+            source.used -= {f"{path}.{key}" for key in ("type", "by_epoch", "begin", "end")}
+    policy = source.get("lr_config.policy", kind=str, default="").lower()
+    if source.get("lr_config.warmup") == "linear":
+        train["warmup_steps"] = source.get("lr_config.warmup_iters", default=0)
+    if policy == "step" and isinstance(source.peek("lr_config.step"), list):
+        train["lr_steps"] = source.get("lr_config.step")
+    elif policy == "cosineannealing":
+        train["schedule"] = "cosine"
+    else:
+        source.used.discard("lr_config.policy")
+
+
+def _precision(source: MMPoseConfig, train: Section) -> None:
+    """Fill in mixed precision, synchronized batch norm and averaged weights."""
+    if source.type_name("optim_wrapper").startswith("Amp") or source.get("fp16") is not None:
+        train["amp"] = "bf16" if source.get("optim_wrapper.dtype") == "bfloat16" else "fp16"
+    if source.type_name("model.backbone.norm_cfg").endswith("SyncBN"):
+        train["sync_bn"] = True
+    for path in source.items("custom_hooks"):
+        name = source.type_name(path)
+        if name == "EMAHook":
+            train["ema"] = 1 - source.get(f"{path}.momentum", kind=(int, float), default=0.0002)
+        elif name != "SyncBuffersHook":
+            source.used.discard(f"{path}.type")
+
+
+def _note_start(source: MMPoseConfig) -> None:
+    base = source.get("auto_scale_lr.base_batch_size")
+    if base is not None:
+        source.notes.append(
+            f"auto_scale_lr.base_batch_size = {base} has an effect only with --auto-scale-lr; "
+            f"here, train.base_batch_size: {base} scales lr"
+        )
+    init = "model.backbone.init_cfg"
+    paths = ("load_from", "model.pretrained", "model.backbone.pretrained", f"{init}.checkpoint")
+    start = source.get(*paths)
+    source.used.add(init)
+    if isinstance(start, str):
+        source.notes.append(f"training started from {start}: give a copy as model.weights=FILE")
+
+
+def _augmentation(source: MMPoseConfig) -> Section:
+    """Return the augmentation of the training pipeline; what is not in it is off."""
+    pipeline = dict(transforms(source, "train"))
+    augment = dict(OFF_BOTTOMUP if source.is_bottomup else OFF)
+    if not (source.is_bottomup or source.is_1x or "TopDownGetBboxCenterScale" in pipeline):
+        augment["shift_prob"] = 0.3  # without this transform the data set shifted boxes
+    for name, path in transforms(source, "train"):
+        for argument, key, default in (row[1:] for row in RANDOM if row[0] == name):
+            augment[key] = source.get(f"{path}.{argument}", default=default)
+            match name, argument, augment[key]:
+                # The standard deviation of a normal distribution that is cut off at twice that.
+                case "TopDownGetRandomScaleRotation", "rot_factor", int() | float() as degrees:
+                    augment[key] = 2 * degrees
+                case "TopDownHalfBodyTransform", "num_joints_half_body", int() as count:
+                    augment[key] = count + 1  # MMPose asks for more than that
+                case "RandomBBoxTransform", "scale_factor", [int() | float() as a, b]:
+                    augment[key] = round((b - a) / 2, 9)
+                    if a + b != 2:
+                        source.notes.append(f"{path}.scale_factor = {[a, b]}: here it is around 1")
+    return augment

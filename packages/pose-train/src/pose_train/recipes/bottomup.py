@@ -207,4 +207,4 @@ def predict(
     return scene_rows(everyone, val.categories[0].id)
 
 
-BOTTOM_UP = Recipe(build, samples, batches, loss, predict, find)
+BOTTOM_UP = Recipe("images", build, samples, batches, loss, predict, find)

@@ -1,4 +1,4 @@
-"""The sets of a run, by the data of its config: what is trained on, and what is evaluated."""
+"""Load the sets that a config names: what is trained on, and what is evaluated."""
 
 import logging
 import os
@@ -32,19 +32,18 @@ from pose_train.config.schema import (
     Data,
     Eval,
     ExtraSource,
-    RecipeName,
     RunError,
     Synthetic,
 )
 
-# The boxes of the published tables, by a detector with an AP of 56.4 for persons.
+# The boxes of the published tables, from a detector with an AP of 56.4 for persons.
 PUBLISHED_DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
 
 
 class Sets(NamedTuple):
-    """train and val: annotated persons; boxes: what is evaluated, in val's images.
+    """train and val: annotated persons; boxes: those to evaluate, in val's images.
 
-    val and boxes are None where nothing is evaluated.
+    val and boxes are None without evaluation.
     """
 
     train: Persons
@@ -53,105 +52,99 @@ class Sets(NamedTuple):
 
     @property
     def evaluated(self) -> tuple[Persons, Persons]:
-        """Return val and boxes, where there is an evaluation."""
+        """Return val and boxes; only with evaluation."""
         assert self.val is not None
         assert self.boxes is not None
         return self.val, self.boxes
 
 
-def load_sets(data: Data, evaluation: Eval | None, root: Path, recipe: RecipeName) -> Sets:
+def load_sets(data: Data, evaluation: Eval | None, root: Path, unit: Unit) -> Sets:
     """Load the sets below `root`; raises ConfigError, DatasetError."""
     if evaluation is None:
-        return Sets(load_train(data, root, recipe), None, None)
+        return Sets(load_train(data, root, unit), None, None)
     val = load_main(root, data, data.val)
-    return Sets(load_train(data, root, recipe), val, load_boxes(data, evaluation, root, val))
+    return Sets(load_train(data, root, unit), val, load_boxes(data, evaluation, root, val))
 
 
-def load_train(data: Data, root: Path, recipe: RecipeName) -> Persons:
-    """Load what is trained on: one set, or several as one."""
-    first = with_balance(load_main(root, data, data.train), data, recipe)
-    if not data.extra:
-        return first if data.ratio == 1 else merge(first, ratios=[data.ratio])
-    others = []
+def load_train(data: Data, root: Path, unit: Unit) -> Persons:
+    """Load the training set: one source, or several joined."""
+
+    def balanced(persons: Persons, source: Data | ExtraSource) -> Persons:
+        return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
+
+    sources = [balanced(load_main(root, data, data.train), data)]
+    if not data.extra and data.ratio == 1:
+        return sources[0]
     for name, extra in data.extra.items():
         key = f"data.extra.{name}.root"
         if extra.root is None:
-            raise ConfigError(
-                f"{key} is missing: give its folder, or leave it out: data.extra={{}}"
-            )
-        other = load_annotated(Path(extra.root), extra.train, extra.format, key)
-        others.append(with_balance(other, extra, recipe))
+            raise ConfigError(f"{key} is missing: give its folder, or remove it: data.extra={{}}")
+        persons = load_annotated(Path(extra.root), extra.train, extra.format, key)
+        sources.append(balanced(persons, extra))
     ratios = [data.ratio, *(extra.ratio for extra in data.extra.values())]
     same = {
-        name: other[0] if len(other) == 1 else (other[0], other[1])
-        for name, other in data.same.items()
+        name: others[0] if len(others) == 1 else (others[0], others[1])
+        for name, others in data.same.items()
     }
     join = merge if data.mix == "merge" else combine
-    return join(first, *others, ratios=ratios, same=same)
-
-
-def with_balance(persons: Persons, source: Data | ExtraSource, recipe: RecipeName) -> Persons:
-    """Return persons with how often they come, by keys of their file; bottom-up its images."""
-    unit: Unit = "persons" if recipe == "topdown" else "images"
-    return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
+    return join(*sources, ratios=ratios, same=same)
 
 
 def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Persons:
-    """Return the boxes that are evaluated: annotated, detected, or whole images."""
+    """Return the boxes to evaluate: annotated, detected, or whole images."""
     if evaluation.boxes == "gt":
         return val
     if evaluation.boxes == "image":
         return whole_image_boxes(val)
-    found = data.detections
-    if found.file is None:
-        raise ConfigError("eval.boxes is detections, and data.detections.file is missing")
-    if not (root / found.file).is_file():
+    settings = data.detections
+    assert settings.file is not None  # the config was checked
+    file = root / settings.file
+    if not file.is_file():
         origin = ""
-        if Path(found.file).name == PUBLISHED_DETECTIONS:
+        if file.name == PUBLISHED_DETECTIONS:
             origin = (
                 " (shared by the authors of HRNet; `pose-train zoo fetch detections` downloads it)"
             )
         raise ConfigError(
-            f"{root / found.file} does not exist: put the detector's boxes there{origin}, name "
-            "another COCO results file with data.detections.file=FILE, or take the annotated boxes "
-            "with eval.boxes=gt, which gives a higher AP"
+            f"{file} does not exist: put the detector's boxes there{origin}, name another COCO "
+            "results file with data.detections.file=FILE, or take the annotated boxes with "
+            "eval.boxes=gt, which gives a higher AP"
         )
+    threshold, per_image = settings.score_threshold, settings.per_image
     with quiet_loaders():
-        return load_detections(
-            root / found.file,
-            val,
-            score_threshold=found.score_threshold,
-            per_image=found.per_image,
-        )
+        return load_detections(file, val, score_threshold=threshold, per_image=per_image)
 
 
-def load_main(root: Path, data: Data, chosen: AnnotationSet) -> Persons:
-    """Load the set that is trained on, or the one that is evaluated."""
+def load_main(root: Path, data: Data, files: AnnotationSet) -> Persons:
+    """Load data.train or data.val, with the categories, flip pairs and sigmas of the config."""
     persons = load_annotated(
-        root, chosen, data.format, "data.root", data.categories, data.flip_pairs
+        root, files, data.format, "data.root", data.categories, data.flip_pairs
     )
     return replace(persons, skeleton=with_sigmas(persons.skeleton, data.sigmas))
 
 
 def load_annotated(
     root: Path,
-    chosen: AnnotationSet,
+    files: AnnotationSet,
     format_: str,
     key: str,
     categories: Sequence[int | str] | None = None,
     flip_pairs: Sequence[Sequence[str]] | None = None,
 ) -> Persons:
-    """Load one annotated set below a root, which the config names by `key`."""
+    """Load one annotated set below a root; `key` is the root's in the config, for messages.
+
+    Raises ConfigError, also where nothing is annotated, and DatasetError.
+    """
     if not root.is_dir():
         raise ConfigError(f"{key} {root} does not exist or is not a folder")
-    files = root / chosen.annotations, root / chosen.images
+    paths = root / files.annotations, root / files.images
     with quiet_loaders():
         if format_ == "aic":
-            persons = load_aic(*files)
+            persons = load_aic(*paths)
             if flip_pairs is not None:
                 persons = replace(persons, skeleton=with_flip_pairs(persons.skeleton, flip_pairs))
         else:
-            persons = load_coco(*files, categories=categories, flip_pairs=flip_pairs)
+            persons = load_coco(*paths, categories=categories, flip_pairs=flip_pairs)
     if not len(persons):
         raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
     return persons
@@ -159,19 +152,19 @@ def load_annotated(
 
 @contextmanager
 def quiet_loaders() -> Iterator[None]:
-    """Keep loaders from logging their notices: `notes` returns them for a better moment."""
+    """Keep loaders from logging their notices, which `notes` returns to be shown later."""
     log = logging.getLogger("pose_data.notices")
-    was, log.disabled = log.disabled, True
+    before, log.disabled = log.disabled, True
     try:
         yield
     finally:
-        log.disabled = was
+        log.disabled = before
 
 
 def notes(*sets: Persons) -> list[str]:
-    """Return what was derived or left out in loading sets, a line each.
+    """Return what loading derived or left out, a line each.
 
-    What holds for several files comes once, without their names.
+    What holds for several files is one line, without their names.
     """
     files_of: dict[str, dict[str, None]] = {}
     for persons in sets:
@@ -187,7 +180,7 @@ def notes(*sets: Persons) -> list[str]:
 
 
 def check_images(persons: Persons) -> None:
-    """Raise ConfigError where images with persons do not exist, naming the first."""
+    """Raise ConfigError if images of persons do not exist; it names the first."""
     used = np.unique(persons.image_index)
     first = np.searchsorted(persons.image_index, used)  # one person of each
     missing = [i for i in first.tolist() if not os.path.exists(persons.image_path(i))]
@@ -196,7 +189,7 @@ def check_images(persons: Persons) -> None:
         name = str(persons.file_names[persons.image_index[missing[0]]])
         raise ConfigError(
             f"{len(missing)} of {len(used)} images of {persons.annotation_file} do not exist, "
-            f"{path} for one: {why_missing(persons.image_dir, name)}"
+            f"such as {path}: {why_missing(persons.image_dir, name)}"
         )
 
 
@@ -217,15 +210,15 @@ def draw_images(made: Synthetic, root: Path, seed: int) -> None:
 
 
 def describe(sets: Sets) -> str:
-    """Say how much there is to train on and to evaluate, and what an AP would not show."""
+    """Return how much there is to train on and to evaluate, and all notes, as text."""
     count = "none" if sets.boxes is None else len(sets.boxes)
     lines = [f"{len(sets.train)} {sets.train.noun} to train on, {count} to evaluate"]
     if sets.train.sources or sets.train.shares is not None:
         lines.insert(0, sets.train.describe())
-    shared = set() if sets.val is None else _image_paths(sets.train) & _image_paths(sets.val)
+    shared = 0 if sets.val is None else len(_image_paths(sets.train) & _image_paths(sets.val))
     if shared:
         lines.append(
-            f"note: {len(shared)} images are in both sets; the AP shows how well they are fitted"
+            f"note: {shared} images are in both sets; the AP shows how well they are fitted"
         )
     return "\n".join([*lines, *notes(*(each for each in sets if each is not None))])
 

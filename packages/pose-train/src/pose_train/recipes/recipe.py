@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pose_backbones import PoseOutput, create_model
 from pose_data import BottomUp, GroupedBatches, Persons, Skeleton, TopDown
+from pose_data.shares import Unit
 from pose_train.config.schema import Config, ConfigError, Model
 from pose_train.distributed import Ranks
 from pose_train.inference.evaluate import Rows
@@ -20,13 +21,15 @@ Batch = Mapping[str, Any]
 class Recipe(NamedTuple):
     """A recipe, as plain functions; `training/loop.py` holds the loop, which is the same for all.
 
+    unit: what a sample is: one of the "persons", in its box, or one of the whole "images".
     build: (config, number of keypoints) -> the network and the codec of its maps; raises
     ConfigError where the config does not fit the network.
     samples: (config, persons, codec, device, augmented) -> the dataset of training samples, whose
     targets may be left to be made on the device.
     batches: (config, samples, ranks) -> the order of the samples of this process.
-    loss: (config, codec, output, batch) -> scalars by name; "loss" is what is trained, the others
-    are recorded. Nothing in it waits for a GPU.
+    loss: (config, codec, output, batch) -> scalars by name, means over the batch; "loss" is what is
+    trained, the others are recorded, shown and drawn (without a `_loss` at the end of their names).
+    Nothing in it waits for a GPU.
     predict: (config, net, codec, skeleton of the network, annotated set, boxes in its images,
     ranks, device) -> COCO result rows, by the published protocol. Several processes share the work,
     and each returns the rows of all.
@@ -34,6 +37,7 @@ class Recipe(NamedTuple):
     image; without torch.
     """
 
+    unit: Unit
     build: Callable[[Config, int], tuple[nn.Module, Any]]
     samples: Callable[[Config, Persons, Any, torch.device, bool], Any]
     batches: Callable[[Config, Any, Ranks], GroupedBatches]

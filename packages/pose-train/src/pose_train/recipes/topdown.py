@@ -140,4 +140,4 @@ def predict(
     )
 
 
-TOP_DOWN = Recipe(build, samples, batches, loss, predict, find)
+TOP_DOWN = Recipe("persons", build, samples, batches, loss, predict, find)

@@ -33,6 +33,7 @@ from pose_train.training.progress import ProgressLine, losses_text, stop_request
 from pose_train.training.run_dir import (
     NonFiniteError,
     Run,
+    about_run,
     cut_metrics,
     how_to_go_on,
     load_given_sets,
@@ -46,6 +47,7 @@ from pose_train.training.run_dir import (
 
 RESULTS = "results.json"
 Samples = TopDown | BottomUp
+Pending = list[tuple[dict[str, Tensor], Tensor]]  # losses of each batch, and its samples
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,16 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         stop_requests(tell=ranks.is_first) as stop,
     ):
         torch.manual_seed(config.seed)
-        sets = load_given_sets(config)
+        recipe = RECIPES[config.recipe]
+        sets = load_given_sets(config, recipe.unit)
         skeleton = COCO if sets is None else sets.train.skeleton  # drawn people are COCO's
-        net, codec = RECIPES[config.recipe].build(config, skeleton.num_keypoints)
+        net, codec = recipe.build(config, skeleton.num_keypoints)
         if not resume:
             persons = None if sets is None else sets.train
             config, notes = start_from_weights(net, config, persons)
             print_notes(notes, ranks)
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
-        run = open_run(config, sets, ranks, device, stop, resume)
+        run = open_run(config, recipe.unit, sets, ranks, device, stop, resume)
         for text in notes:
             say(run, f"note: {text}")
         outcome = _train(run, training, forward, codec)
@@ -116,7 +119,7 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
         save_epoch(run, training, epoch)
         if epoch < config.train.epochs and any(gather(run.stop.asked, run.ranks)):
             return None
-    return outcome or _last_outcome(run)
+    return outcome or _last_outcome(run, training)
 
 
 def _train_epoch(
@@ -141,7 +144,7 @@ def _train_epoch(
     line = ProgressLine(title, total, progress.batch, run.ranks.is_first, run.device)
     # Reading a loss waits for a GPU, so that losses stay on it for a few steps: on a CPU for one.
     look_every = 1 if run.device.type == "cpu" else config.log.every * settings.accumulate
-    pending: list[tuple[dict[str, Tensor], Tensor]] = []  # losses of a batch, its samples
+    pending: Pending = []
     saved = time.monotonic()
     for batch in line.batches(loader):
         lr = step_learning_rate(config, progress, total, run.ranks)
@@ -205,12 +208,7 @@ def _no_sync(forward: nn.Module) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
-def _add_losses(
-    run: Run,
-    progress: Progress,
-    pending: list[tuple[dict[str, Tensor], Tensor]],
-    samples: Samples,
-) -> bool:
+def _add_losses(run: Run, progress: Progress, pending: Pending, samples: Samples) -> bool:
     """Add the losses of the last batches to the epoch's; tell whether any process is to stop.
 
     pending: losses and samples of each; emptied. Raises NonFiniteError, in every process, if one of
@@ -275,6 +273,7 @@ def _end_epoch(run: Run, training: Training, line: ProgressLine, lr: float) -> N
         **progress.losses,
         "images_per_s": images_per_s,
         "data_share": line.data_share,
+        "seconds": line.elapsed,
     }
     record(run, training, values)
     left = run.pace.left(progress.step, total_steps(settings, line.total))
@@ -310,8 +309,7 @@ def _evaluate(run: Run, training: Training, codec: Any, epoch: int) -> Outcome |
     say(run, f"epoch {epoch}: AP {ap:.3f}" + (f"  val {losses_text(losses)}" if losses else ""))
     if training.progress.count_evaluation(ap, epoch):
         save(run, training, BEST)
-    page = write_report(run.dir, config, read_metrics(run.dir), evaluation, val)
-    return Outcome(evaluation, page)
+    return _report(run, training, evaluation)
 
 
 @torch.inference_mode()
@@ -380,7 +378,7 @@ def _needs_evaluation(run: Run, training: Training) -> bool:
     return not any(gather(is_evaluated, run.ranks))
 
 
-def _last_outcome(run: Run) -> Outcome | None:
+def _last_outcome(run: Run, training: Training) -> Outcome | None:
     """Return the outcome of a run that did not end with an evaluation.
 
     It was resumed after its end, has stopped early, or evaluates nothing. None but in the first
@@ -388,10 +386,14 @@ def _last_outcome(run: Run) -> Outcome | None:
     """
     if not run.ranks.is_first:
         return None
-    metrics = read_metrics(run.dir)
     if run.config.eval is None:
-        return Outcome(None, write_report(run.dir, run.config, metrics))
+        return _report(run, training, None)
     rows = json.loads((run.dir / RESULTS).read_text(encoding="utf-8"))
-    val, _ = run.sets.evaluated
-    evaluation = evaluate_rows(rows, val)
-    return Outcome(evaluation, write_report(run.dir, run.config, metrics, evaluation, val))
+    return _report(run, training, evaluate_rows(rows, run.sets.evaluated[0]))
+
+
+def _report(run: Run, training: Training, evaluation: Report | None) -> Outcome:
+    """Write the page of the run; return what it has to show."""
+    metrics, val = read_metrics(run.dir), run.sets.val
+    facts = about_run(run, training, sum(each.get("seconds", 0.0) for each in metrics))
+    return Outcome(evaluation, write_report(run.dir, run.config, metrics, facts, evaluation, val))

@@ -148,7 +148,7 @@ class ProgressLine:
 
 
 def losses_text(losses: dict[str, float]) -> str:
-    """Return losses in words: the one that is trained, and its parts if it has any."""
+    """Return losses in words: the one that is trained, and what else the recipe records."""
     parts = [
         f"{name.removesuffix('_loss')} {value:.2g}"
         for name, value in losses.items()

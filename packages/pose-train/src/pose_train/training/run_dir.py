@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
 from pose_train.distributed import Ranks, gather
@@ -22,6 +23,7 @@ from pose_train.inference.weights import LAST
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
+from pose_train.words import duration
 
 SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
 Logger = Callable[[dict[str, Any]], None]  # takes a record of metrics.jsonl
@@ -47,23 +49,24 @@ class Run:
     notes_shown: set[str] = field(default_factory=set)  # those that come once in a run
 
 
-def load_given_sets(config: Config) -> Sets | None:
-    """Load the sets of data.root; None where they are yet to be drawn.
+def load_given_sets(config: Config, unit: Unit) -> Sets | None:
+    """Load the sets of data.root; None where they are yet to be drawn. unit: the recipe's.
 
     What would keep results from being evaluated shows now, not after the first epochs.
     """
     check_extras(config)
     if config.data.root is None:
         return None
-    sets = load_sets(config.data, config.eval, Path(config.data.root), config.recipe)
+    sets = load_sets(config.data, config.eval, Path(config.data.root), unit)
     if sets.val is not None:
         check_images(sets.val)
-        check_evaluation(config, sets.train.skeleton, sets.val)
+        check_evaluation(sets.train.skeleton, sets.val, unit)
     return sets
 
 
 def open_run(
     config: Config,
+    unit: Unit,
     sets: Sets | None,
     ranks: Ranks,
     device: torch.device,
@@ -78,7 +81,7 @@ def open_run(
             draw_images(config.data.synthetic, path / "data", config.seed)
     gather(None, ranks)  # the others wait until the images are there
     if sets is None:
-        sets = load_sets(config.data, config.eval, path / "data", config.recipe)
+        sets = load_sets(config.data, config.eval, path / "data", unit)
     loggers: list[Logger] = []
     if ranks.is_first:
         write_text(path / "config.yaml", text)
@@ -121,6 +124,25 @@ def say(run: Run, text: str) -> None:
     """Print a line with the time, once for all processes."""
     if run.ranks.is_first:
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def about_run(run: Run, training: Training, seconds: float) -> list[tuple[str, str]]:
+    """Return names and values of what a reader wants to know of a run; seconds: of its epochs."""
+    config, progress, persons = run.config, training.progress, run.sets.train
+    parameters = sum(parameter.numel() for parameter in training.net.parameters())
+    facts = [
+        ("model", f"{config.model.name}, {parameters / 1e6:.1f} M parameters"),
+        ("preset", config.preset or ""),
+        ("trained on", f"{len(persons):,} {persons.noun} of {persons.annotation_file.name}"),
+        ("started from", config.model.weights or "scratch"),
+        ("epochs", f"{progress.epochs_begun} of {config.train.epochs}"),
+        ("time", duration(seconds)),
+        ("best", f"AP {progress.best_ap:.3f} after epoch {progress.best_epoch}"),
+        ("date", time.strftime("%Y-%m-%d")),
+    ]
+    if not progress.best_epoch:
+        facts = [fact for fact in facts if fact[0] != "best"]
+    return [(name, value) for name, value in facts if value]
 
 
 def save(run: Run, training: Training, name: str = LAST) -> None:
