@@ -79,6 +79,7 @@ def folder(tmp_path, monkeypatch, server):
     monkeypatch.delenv("POSE_WEIGHTS_MIRRORS", raising=False)
     monkeypatch.delenv("POSE_OFFLINE", raising=False)
     monkeypatch.setattr("pose_backbones.weights.cached_file", lambda file: None)  # not this user's
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)  # as it may be with pytest -s
     stats = {"AP": 0.5, "AR": 0.5}
     weights = Weights("cpm", (192, 256), f"a/{FILE}", stats, source=f"{server.url}/missing/")
     monkeypatch.setitem(ZOO, "test_weights", weights)

@@ -81,7 +81,10 @@ def test_what_is_no_checkpoint(
             assert words in capsys.readouterr().err
 
 
-def test_a_run_directory_as_weights(run_dir: Path, tmp_path: Path) -> None:
+def test_a_run_directory_as_weights(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)  # on a terminal it would be fetched
     assert weights_file(run_dir) == run_dir / "checkpoint_best.pth"
     trained = load_trained(run_dir / "config.yaml", weights=run_dir)
     assert trained.weights == run_dir / "checkpoint_best.pth"
