@@ -139,6 +139,12 @@ COMMANDS = {
         _option("--no-flip", action="store_true", help="without the flip test"),
         _option("--batch-size", **COUNT, help="boxes at once; default 32"),
         _option(
+            "--parts",
+            **COUNT,
+            help="in so many parts, which processes of torchrun share (by default 4 each); a run "
+            "that ended early does what is missing",
+        ),
+        _option(
             "--amp",
             choices=("off", "bf16", "fp16"),
             default="off",

@@ -1,18 +1,19 @@
 """predict: images and videos in a row; memory does not grow with their number."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count, groupby
+from itertools import count, groupby, repeat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data import DatasetError, draw_people
+from pose_data import draw_people
 from pose_data.view.draw import write_text
 from pose_train.config.schema import ConfigError
 from pose_train.cores import choose_threads
@@ -36,9 +37,10 @@ from pose_train.files.video import (
     video_writer,
 )
 from pose_train.inference.detect import load_detector
+from pose_train.inference.parts import Parts, PartWriter, find_parts
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
-from pose_train.inference.rows import RowWriter, row_writer
+from pose_train.inference.rows import RowWriter, Summary, row_writer
 from pose_train.inference.smooth import OneEuro
 from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
 from pose_train.inference.topdown import Detector
@@ -85,7 +87,8 @@ def main(args: argparse.Namespace) -> int:
             "note: the whole image is taken for one person; for several, or small ones, let a "
             "detector find them (--detector), or give its boxes: --boxes FILE"
         )
-    print("\n".join(messages), file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":
+        print("\n".join(messages), file=sys.stderr)
     summary = predict_inputs(
         predictor,
         inputs,
@@ -98,6 +101,7 @@ def main(args: argparse.Namespace) -> int:
         person_score=args.person_score,
         track=args.track or args.smooth,
         smooth=args.smooth,
+        parts=find_parts(args, [entry.name for entry in inputs], network.origin),
     )
     # A name may hold bytes that are no text.
     print(str(summary).encode(errors="backslashreplace").decode())
@@ -118,42 +122,6 @@ def _detector(args: argparse.Namespace, threads: int) -> Detector:
     )
 
 
-@dataclass
-class Summary:
-    """What came of the inputs: how many, how many people, and why some were left out."""
-
-    out: Path
-    images: int = 0
-    frames: int = 0
-    people: int = 0
-    not_in_gt: int = 0
-    outside: int = 0
-    notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def add_problem(self, entry: Input, error: DatasetError) -> None:
-        """Add why an input was not read, or not to the end; of a video once."""
-        is_named = str(entry.path) in str(error)
-        problem = str(error) if is_named else f"{entry.path}: {error}"
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def __str__(self) -> str:
-        inputs = [counted(self.images, "image")] if self.images or not self.frames else []
-        inputs += [counted(self.frames, "video frame")] if self.frames else []
-        people = "1 person" if self.people == 1 else f"{self.people} people"
-        lines = [f"{people} in {', '.join(inputs)}: {self.out}"]
-        if self.not_in_gt:
-            lines.append(f"left out {counted(self.not_in_gt, 'input')} that --gt does not name")
-        if self.outside:
-            lines.append(f"left out {self.outside} of --boxes that lie outside of their image")
-        lines += self.notes
-        if self.problems:
-            lines.append(f"{counted(len(self.problems), 'input')} not read, or not to the end:")
-            lines += [f"  {problem}" for problem in self.problems]
-        return "\n".join(lines)
-
-
 def predict_inputs(
     predictor: Predictor,
     inputs: Sequence[Input],
@@ -167,6 +135,7 @@ def predict_inputs(
     person_score: float | None = None,
     track: bool = False,
     smooth: bool = False,
+    parts: Parts | None = None,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, the drawings into `out`.
 
@@ -179,6 +148,8 @@ def predict_inputs(
     the network's training. min_score, person_score: keypoints and people below it are not drawn;
     None is 0, bottom-up 0.2, where a network finds many people that are none. track: rows of videos
     carry `track_id`. smooth: with it, keypoints of videos are smoothed along the tracks.
+    parts: this process does those of its own that are missing, and whoever finds all there merges
+    them.
 
     What cannot be read is listed and left out. Each file is written to a temporary name and
     renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
@@ -204,27 +175,39 @@ def predict_inputs(
     category = fit[0] if fit else PERSON
     if person_score is None:
         person_score = 0.2 if usage.is_bottomup else 0.0
-    with row_writer(out / "predictions.json", category, csv) as writer, background() as submit:
-        job = _Job(
-            predictor,
-            writer,
-            summary,
-            new_ids,
-            boxes is not None,
-            draw,
-            min_score,
-            person_score,
-            Tracker(predictor.skeleton) if track else None,
-            OneEuro() if smooth else None,
-        )
-        items = read_items(inputs, known, usage.exif, usage.bits)
-        results = predict_stream(predictor, items, partial(_load, has_boxes=job.has_boxes))
+    options = (
+        boxes is not None,
+        draw,
+        min_score,
+        person_score,
+        Tracker(predictor.skeleton) if track else None,
+        OneEuro() if smooth else None,
+    )
+    target = out / "predictions.json"
+    if parts is not None:
+        for part in parts.missing():
+            own = parts.own(part, len(inputs))
+            with parts.writer(part, category, Summary(out)) as writer:
+                job = _Job(predictor, writer, writer.summary, repeat(None), *options)
+                _predict_all(job, inputs[own], known[own])
+        return parts.merge(target, csv, predictor.skeleton, new_ids, summary)
+    with row_writer(target, category, csv) as writer:
+        job = _Job(predictor, writer, summary, new_ids, *options)
+        _predict_all(job, inputs, known)
+    return summary
+
+
+def _predict_all(job: "_Job", inputs: Sequence[Input], known: Sequence[Known | None]) -> None:
+    usage = job.predictor.network.usage
+    items = read_items(inputs, known, usage.exif, usage.bits)
+    load = partial(_load, has_boxes=job.has_boxes)
+    with background() as submit:
+        results = predict_stream(job.predictor, items, load)
         for entry, group in groupby(results, lambda result: result.item.entry):
             if entry.is_video:
                 _take_video(job, entry, group)
             else:
                 _take_image(job, next(group), submit)
-    return summary
 
 
 def _known(
@@ -265,9 +248,9 @@ class _Job:
     """What becomes of every image and frame."""
 
     predictor: Predictor
-    writer: RowWriter
+    writer: RowWriter | PartWriter
     summary: Summary
-    new_ids: Iterator[int]
+    new_ids: Iterator[int | None]
     has_boxes: bool
     draw: bool
     min_score: float

@@ -1,6 +1,7 @@
 """Load a trained network with all that is needed to use it: its config, skeleton and codec."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,7 +133,8 @@ def load_trained(
     net, codec = RECIPES[config.recipe].build(bare, skeleton.num_keypoints)
     report = _load(net, file)
     config, notes = settle_warp(config, report)
-    on = find_device(device or config.train.device, 0)
+    # Under torchrun, "auto" and "cuda" are the GPU of this process.
+    on = find_device(device or config.train.device, int(os.environ.get("LOCAL_RANK", "0")))
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     all_notes = (*report.notes, *notes)
     return Trained(net.eval(), config, codec, skeleton, on, file.path, _epoch(file), all_notes)
