@@ -243,7 +243,7 @@ def check_spans(text: str) -> None:
         for command in re.findall(r"\bpose-train ([a-z][\w-]*)", span):
             assert command in TRAIN_COMMANDS, f"no command {command}: {span}"
         for key in re.findall(rf"(?<![\w./])((?:{SECTIONS})\.[a-z_]+(?:\.[a-z_]+)*)\b", span):
-            if not key.endswith((".py", ".json", ".yaml", ".pth")):
+            if not key.endswith((".py", ".json", ".yaml", ".pth", ".safetensors")):
                 check_key(key)
 
 

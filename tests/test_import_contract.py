@@ -22,12 +22,15 @@ ALLOWED = {
     },
 }
 EXTRAS = {
+    "pose_backbones/hub.py": {"huggingface_hub"},
     "pose_codecs/torch.py": {"torch"},
     "pose_data/formats/yolo.py": {"yaml"},
     "pose_train/files/video.py": {"av"},
     "pose_train/commands/export.py": {"onnx"},
     "pose_train/inference/detr.py": {"transformers", "huggingface_hub"},
+    "pose_train/inference/hub.py": {"huggingface_hub"},
     "pose_train/inference/onnx.py": {"onnxruntime"},
+    "pose_train/inference/publish.py": {"huggingface_hub", "safetensors"},
 }
 
 

@@ -25,7 +25,8 @@ from rule_weights import bottomup_rule, draw, topdown_rule
 from torch import Tensor
 from typed_commands import DETECTIONS
 
-from pose_backbones import ZOO, LoadReport, Weights, create_model, load_checkpoint
+from pose_backbones import ZOO, HubFile, LoadReport, Weights, create_model, load_checkpoint
+from pose_backbones.zoo import HUB
 from pose_data import synthesize
 from pose_train import load_config
 from pose_train.__main__ import main
@@ -88,6 +89,11 @@ def wrapped_1x(state: dict[str, Tensor]) -> dict[str, Any]:
     return {"meta": meta, "state_dict": weights}
 
 
+def bare(state: dict[str, Tensor]) -> dict[str, Any]:
+    """Name weights as HRNet's authors do, whose file is a state dict and no more."""
+    return OrderedDict((name.partition(".")[2], tensor) for name, tensor in state.items())
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One square picture laid out like val2017, and boxes found in it: of a person, and a car."""
@@ -141,7 +147,11 @@ def publish(
     torch.save(content, file, _use_new_zipfile_serialization=row.path.startswith("v1/"))
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    own = replace(row, path=row.path.replace(row.sha256_prefix, digest[:8]), source=f"{url}/gone")
+    if row.source == HUB:
+        own = replace(row, hub=(HubFile("user/name", row.path, sha256=digest),))
+    else:
+        path = row.path.replace(row.sha256_prefix, digest[:8])
+        own = replace(row, path=path, source=f"{url}/gone")
     assert own.sha256_prefix == digest[:8]
     (folder / own.path).parent.mkdir(parents=True, exist_ok=True)
     file.rename(folder / own.path)
@@ -183,9 +193,13 @@ def test_a_row(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    is_1x = ZOO[name].path.startswith("v1/")
+    wrap, form = wrapped_0x, "mmpose-0.x"
+    if ZOO[name].path.startswith("v1/"):
+        wrap, form = wrapped_1x, "mmpose-1.x"
+    elif ZOO[name].source == HUB:
+        wrap, form = bare, "official-hrnet"
     state = drawn(ZOO[name].model, ZOO[name].num_keypoints)
-    row = publish((wrapped_1x if is_1x else wrapped_0x)(state), name, mirror, monkeypatch)
+    row = publish(wrap(state), name, mirror, monkeypatch)
 
     assert main(["zoo", "fetch", name, "--mirror", mirror[1]]) == 0
     assert capsys.readouterr().out == f"{folder / row.file}\n"
@@ -203,7 +217,7 @@ def test_a_row(
     ((net, report, shapes),) = loaded
     width, height = row.input_size
     assert shapes == [(1, 3, height, width)] * 2, "the picture, and mirrored"
-    assert report.format == ("mmpose-1.x" if is_1x else "mmpose-0.x")
+    assert report.format == form
     assert (report.missing, report.unexpected, report.misshaped) == ([], [], [])
     own = net.state_dict()
     assert own.keys() == state.keys()

@@ -1,14 +1,26 @@
 """Finding and downloading weights, against a server on localhost."""
 
+import errno
 import hashlib
 import http.server
 import re
+import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
-from pose_backbones import ZOO, CheckpointError, Weights, create_model, find_weights
+from pose_backbones import (
+    ZOO,
+    CheckpointError,
+    HubFile,
+    Weights,
+    create_model,
+    find_detections,
+    find_weights,
+)
 from pose_backbones.__main__ import main
+from pose_backbones.zoo import DETECTIONS, HUB
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -65,6 +77,9 @@ def folder(tmp_path, monkeypatch, server):
     monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("POSE_WEIGHTS_MIRRORS", raising=False)
+    monkeypatch.delenv("POSE_OFFLINE", raising=False)
+    monkeypatch.setattr("pose_backbones.weights.cached_file", lambda file: None)  # not this user's
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)  # as it may be with pytest -s
     stats = {"AP": 0.5, "AR": 0.5}
     weights = Weights("cpm", (192, 256), f"a/{FILE}", stats, source=f"{server.url}/missing/")
     monkeypatch.setitem(ZOO, "test_weights", weights)
@@ -83,9 +98,10 @@ def assert_fetched(path, folder):
 
 
 def plausible(stats):
-    assert list(stats) == ["AP", "AP50", "AP75", "AR", "AR50"]
-    assert 0.6 < stats["AP"] < stats["AP75"] < stats["AP50"] < stats["AR50"] < 1
-    assert stats["AP"] < stats["AR"] < stats["AR50"]
+    assert list(stats) == ["AP", "AP50", "AP75", "AR", "AR50"][: len(stats)]
+    ar50 = stats.get("AR50", 0.95)
+    assert 0.6 < stats["AP"] < stats["AP75"] < stats["AP50"] < ar50 < 1
+    assert stats["AP"] < stats["AR"] < ar50
     return True
 
 
@@ -93,13 +109,78 @@ def test_what_the_zoo_says(server):
     published = [weights for name, weights in ZOO.items() if name != "test_weights"]
     assert len({weights.path for weights in published}) == len(published)
     for weights in published:
-        assert re.fullmatch("[0-9a-f]{8}", weights.sha256_prefix)
         assert plausible(weights.stats)
+        if weights.source == HUB:
+            assert weights.hub
+            continue
+        assert "AR50" in weights.stats
+        assert re.fullmatch("[0-9a-f]{8}", weights.sha256_prefix)
         is_bottomup = weights.model.startswith("higherhrnet")
         assert (weights.stats_multi_scale is not None) == is_bottomup
         if weights.stats_multi_scale:
             assert plausible(weights.stats_multi_scale)
             assert all(weights.stats_multi_scale[k] > v for k, v in weights.stats.items())
+
+
+def test_rows_of_the_hub():
+    rows = {name: weights for name, weights in ZOO.items() if weights.source == HUB}
+    assert len(rows) == 4
+    for name, weights in rows.items():
+        w, h = weights.input_size
+        assert name == f"{weights.model}_coco_{h}x{w}"
+        assert weights.file == f"pose_{weights.model}_{h}x{w}.pth"
+        assert weights.hub[-1].file == weights.file
+        known = [file.sha256 for file in weights.hub if file.sha256]
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in known)
+        assert sorted(weights.digests) == sorted(known)
+        assert weights.sha256_prefix == (weights.hub[-1].sha256 or "")[:8]
+        for file in weights.hub[:-1]:  # a commit: what it holds is known
+            assert re.fullmatch("[0-9a-f]{40}", file.revision)
+            assert file.sha256
+    assert ZOO["hrnet_w32_coco_256x192"].sha256_prefix == "19bc0837"
+    assert ZOO["hrnet_w48_coco_384x288"].sha256_prefix == "95e0fec3"
+
+
+def test_a_file_of_the_hub_in_a_folder(folder, monkeypatch, tmp_path):
+    """Under its own name or the publisher's; another file of the row is as good."""
+    wrapped = HubFile("user/name", "a/wrapped.pt", sha256=hashlib.sha256(CONTENT).hexdigest())
+    plain = HubFile("user/name", "plain.pth", sha256="0" * 64)
+    row = Weights("cpm", (192, 256), "plain.pth", {}, source=HUB, hub=(wrapped, plain))
+    monkeypatch.setitem(ZOO, "test_weights", row)
+    folder.mkdir()
+    (folder / "wrapped.pt").write_bytes(CONTENT)
+    assert find_weights("test_weights") == folder / "wrapped.pt"
+    (folder / "plain.pth").write_bytes(b"other")
+    with pytest.raises(CheckpointError, match=rf"plain.pth is damaged.* not 0{{8}} or {DIGEST}"):
+        find_weights("test_weights")
+    unknown = replace(row, hub=(HubFile("user/name", "plain.pth"),))
+    assert unknown.digests == ()
+    monkeypatch.setitem(ZOO, "test_weights", unknown)
+    assert find_weights("test_weights") == folder / "plain.pth"
+
+
+def test_without_huggingface_hub_the_hub_is_left_out(folder, server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.constants", None)
+    file = HubFile("user/name", FILE, megabytes=1.0)
+    row = replace(ZOO["test_weights"], hub=(file,))
+    monkeypatch.setitem(ZOO, "test_weights", row)
+    with pytest.raises(CheckpointError, match=r"(?s)user/name.*install 'pose-backbones\[hub\]'"):
+        find_weights("test_weights", download=True)
+    lines = []
+    monkeypatch.setitem(ZOO, "test_weights", replace(row, source=f"{server.url}/ok"))
+    path = find_weights("test_weights", download=True, log=lines.append)
+    assert_fetched(path, folder)
+    first, second = lines
+    assert first == f"fetching {FILE}, 1.0 MB, from hf://user/name/{FILE}"
+    reason, url = second.splitlines()
+    assert reason.endswith("pip install 'pose-backbones[hub]'")
+    assert url == f"fetching {FILE} from {server.url}/ok/a/{FILE}"
+    (folder / FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"(?s)could not download .*AP_H_56.*\[hub\]"):
+        find_detections()
+    (folder / DETECTIONS.file).write_bytes(b"[]")
+    assert find_detections() == folder / DETECTIONS.file
 
 
 def test_local_files_come_first_and_are_verified(folder, server, tmp_path):
@@ -126,6 +207,46 @@ def test_nothing_is_downloaded_unasked(server):
     with pytest.raises(ValueError, match="did you mean test_weights"):
         find_weights("test_weight")
     assert server.requests == []
+
+
+@pytest.mark.parametrize("value", ["1", "yes"])
+def test_offline_nothing_is_downloaded_when_asked(server, monkeypatch, folder, value):
+    monkeypatch.setenv("POSE_OFFLINE", value)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for download in (True, None):
+        with pytest.raises(CheckpointError) as raised:
+            find_weights("test_weights", download=download)
+        for words in (FILE, str(folder), str(folder.parent / "cache"), "POSE_OFFLINE forbids"):
+            assert words in str(raised.value)
+    with pytest.raises(CheckpointError, match=r"AP_H_56_person.json is not in .*POSE_OFFLINE"):
+        find_detections()
+    assert server.requests == []
+    monkeypatch.setenv("POSE_OFFLINE", "0")
+    assert_fetched(fetch(server, "ok"), folder)
+
+
+def test_on_a_terminal_it_is_fetched_at_its_first_use(server, monkeypatch, folder, capsys):
+    monkeypatch.setenv("POSE_WEIGHTS_MIRRORS", f"{server.url}/ok")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with pytest.raises(CheckpointError, match="download=True"):
+        find_weights("test_weights", download=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun's
+    with pytest.raises(CheckpointError, match="download=True"):
+        find_weights("test_weights")
+    monkeypatch.delenv("WORLD_SIZE")
+    assert_fetched(find_weights("test_weights"), folder)
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"fetching {FILE} from {server.url}/ok/a/{FILE}\n")
+    assert "1.0 of 1.0 MB (100%)" in shown
+
+
+def test_a_full_disk_ends_it(server, monkeypatch, folder):
+    def write(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pose_backbones.weights._fetch", write)
+    with pytest.raises(CheckpointError, match=rf"cannot keep {FILE} in {folder}: No space left"):
+        fetch(server, "ok", "ok")
 
 
 def test_download(folder, server):

@@ -168,7 +168,7 @@ def test_predict(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["test", "hrnet_w32_coco_256x192"], "a config without weights"),
+        (["test", "demo_hrnet"], "a config without weights"),
         (["test", "RUN", "--data-root", "nowhere"], "data.root nowhere does not exist"),
         (["test", "RUN", "eval.boxs=gt"], "unknown key eval.boxs; did you mean boxes?"),
         (["test", "RUN", "--multi-scale"], "--multi-scale is for bottom-up networks"),

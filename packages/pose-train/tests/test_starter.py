@@ -76,21 +76,22 @@ def test_training_starts_from_weights_of_the_zoo(own: Path, tmp_path: Path) -> N
     text = starter_config(file)
     config = written(tmp_path, text)
     assert config.model.name == "hrnet_w32"
-    assert config.model.weights == "hrnet_w32_coco_aic_merge_256x192"
+    assert config.model.weights == "hrnet_w32_coco_256x192"
     assert config.model.reinit_head
     comment = " ".join(text.replace("  #", "").split())
-    assert "`pose-train zoo fetch hrnet_w32_coco_aic_merge_256x192` downloads them" in comment
+    assert "`pose-train zoo fetch hrnet_w32_coco_256x192` downloads them" in comment
     assert "persons are few: --model hrnet_small needs fewer." in comment
     for model, size, row in [
         ("hourglass52", (384, 384), "hourglass52_coco_384x384"),
         ("cpm", None, "cpm_coco_256x192"),
         ("higherhrnet_w48", None, "higherhrnet_w48_coco_512x512"),
+        ("hrnet_w48", None, "hrnet_w48_coco_256x192"),
     ]:
         config = written(tmp_path, starter_config(file, model=model, input_size=size))
         assert config.model.weights == row
-    text = starter_config(file, model="hrnet_w48")
+    text = starter_config(file, model="hrnet_w48_ae")
     assert written(tmp_path, text).model.weights is None
-    assert "no published weights of hrnet_w48" in text
+    assert "no published weights of hrnet_w48_ae" in text
 
 
 def test_a_small_network_for_few_instances(own: Path, tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def test_what_is_no_checkpoint(
             assert words in capsys.readouterr().err
 
 
-def test_a_run_directory_as_weights(run_dir: Path, tmp_path: Path) -> None:
+def test_a_run_directory_as_weights(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)  # on a terminal it would be fetched
     assert weights_file(run_dir) == run_dir / "checkpoint_best.pth"
     trained = load_trained(run_dir / "config.yaml", weights=run_dir)
     assert trained.weights == run_dir / "checkpoint_best.pth"
@@ -124,7 +127,7 @@ def test_few_persons_for_a_large_network_from_scratch_are_noted(drawn_data: Path
     large, small = torch.nn.Linear(3000, 2000), torch.nn.Linear(30, 20)
     assert start_from_weights(large, config, persons)[1] == [
         f"note: {len(persons)} persons are few to train 6 million parameters from scratch, and AP "
-        "may stay near 0: start from weights, model.weights=hrnet_w32_coco_aic_merge_256x192 "
+        "may stay near 0: start from weights, model.weights=hrnet_w32_coco_256x192 "
         "model.reinit_head=true, or train a smaller network (`pose-train init --model "
         "hrnet_small`)"
     ]

@@ -16,8 +16,8 @@ from pose_backbones.hrnet import HRNet
 from pose_backbones.models import Identity, create_model, identify, list_models, model_options
 from pose_backbones.net import Feature, HeatmapHead, MapsHead, PoseNet, PoseOutput, StagesHead
 from pose_backbones.pickles import CheckpointError
-from pose_backbones.weights import find_weights, local_weights, weights_folders
-from pose_backbones.zoo import ZOO, Weights
+from pose_backbones.weights import find_detections, find_weights, local_weights, weights_folders
+from pose_backbones.zoo import ZOO, HubFile, Weights
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ __all__ = [
     "HigherHead",
     "Hourglass",
     "HourglassAE",
+    "HubFile",
     "Identity",
     "LoadReport",
     "MapsHead",
@@ -43,6 +44,7 @@ __all__ = [
     "Weights",
     "convert",
     "create_model",
+    "find_detections",
     "find_weights",
     "fuse",
     "identify",

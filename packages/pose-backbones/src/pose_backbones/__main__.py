@@ -15,7 +15,7 @@ from pose_backbones.models import MODELS, find_model, identify, list_models
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
 from pose_backbones.table import describe, describe_weights, models_table, zoo_table
-from pose_backbones.weights import find_weights, progress_line
+from pose_backbones.weights import find_weights, log_line, progress_line
 from pose_backbones.zoo import ZOO
 
 
@@ -97,7 +97,13 @@ def _zoo(args: argparse.Namespace) -> str:
     if args.name is None:
         return zoo_table()
     return str(
-        find_weights(args.name, download=args.download, mirrors=args.mirror, progress=progress_line)
+        find_weights(
+            args.name,
+            download=args.download,
+            mirrors=args.mirror,
+            progress=progress_line,
+            log=log_line,
+        )
     )
 
 

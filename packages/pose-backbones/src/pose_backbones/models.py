@@ -114,7 +114,7 @@ def create_model(
     num_keypoints: int = 17,
     *,
     weights: str | Path | None = None,
-    download: bool = False,
+    download: bool | None = None,
     reinit_head: bool = False,
     **options: Any,
 ) -> PoseNet:
@@ -190,7 +190,7 @@ def _no_option(model: str, option: str, allowed: list[str]) -> str:
     return unknown(f"option of {model}", option, allowed)
 
 
-def _weights_file(model: str, weights: str | Path, download: bool) -> Path:
+def _weights_file(model: str, weights: str | Path, download: bool | None) -> Path:
     if isinstance(weights, Path) or "/" in weights or Path(weights).is_file():
         return Path(weights)
     if weights in ZOO and ZOO[weights].model != model:

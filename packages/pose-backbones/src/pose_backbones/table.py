@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pose_backbones.grey import MEAN, STD
 from pose_backbones.models import create_model, family_of, list_models, model_options
-from pose_backbones.weights import local_weights, weights_folders
-from pose_backbones.zoo import ZOO, Weights
+from pose_backbones.weights import local_weights, places
+from pose_backbones.zoo import HUB, ZOO, Weights
 
 NORMALIZATION = f"RGB in 0..255, minus mean {MEAN}, divided by standard deviation {STD}"
 
@@ -62,7 +62,12 @@ def _words(options: Mapping[str, object]) -> str:
 def describe_weights(name: str) -> str:
     """Return what is known of published weights, a line per fact."""
     weights = ZOO[name]
-    facts = {**vars(weights), "file": weights.file, "sha256_prefix": weights.sha256_prefix}
+    facts = {
+        **vars(weights),
+        "hub": ", ".join(map(str, weights.hub)) or "none",
+        "file": weights.file,
+        "sha256_prefix": weights.sha256_prefix or "unknown",
+    }
     for key in ("stats", "stats_multi_scale"):
         figures = (facts[key] or {}).items()
         facts[key] = ", ".join(f"{figure} {value:.3f}" for figure, value in figures) or "none"
@@ -89,7 +94,7 @@ def models_table(pattern: str = "*") -> str:
 
 def zoo_table() -> str:
     """Return the published weights as aligned columns, with what is here of them, and notes."""
-    rows = [["NAME", "INPUT", "AP", "AR", "AP-MS", "AR-MS", "LICENCE", "SIZE", "FILE"]]
+    rows = [["NAME", "INPUT", "AP", "AR", "AP-MS", "AR-MS", "LICENCE", "SOURCE", "SIZE", "FILE"]]
     licences = list(dict.fromkeys(w.licence for w in ZOO.values()))
     for key, w in ZOO.items():
         multi = w.stats_multi_scale or {}
@@ -98,13 +103,16 @@ def zoo_table() -> str:
         here = local_weights(key)
         size, file = ("not here", w.file) if here is None else (_megabytes(here), str(here))
         input_size = f"{w.input_size[0]}x{w.input_size[1]}"
-        rows.append([key, input_size, *figures, str(1 + licences.index(w.licence)), size, file])
+        origin = (str(1 + licences.index(w.licence)), HUB if w.source == HUB else "publisher")
+        rows.append([key, input_size, *figures, *origin, size, file])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     notes = [
         "INPUT: width x height. AP, AR: as published, on COCO val2017 with flip test; "
         "-MS: at 2, 1 and 0.5 times the size.",
-        f"SIZE: of the file, if it is in {' or '.join(map(str, weights_folders()))}.",
+        f"SIZE: of the file, if it is in {' or '.join(places())}.",
+        "SOURCE: hub is huggingface.co, with pip install 'pose-backbones[hub]'; publisher is "
+        "download.openmmlab.com, which is down at times.",
         *(f"LICENCE {number}: {text}." for number, text in enumerate(licences, 1)),
     ]
     return "\n".join([*lines, "", *notes])

@@ -1,56 +1,77 @@
-"""Find published weights on this machine, or download them when told to."""
+"""Find published weights on this machine, or download them."""
 
 import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
 from pose_backbones.checkpoint_files import sha256
+from pose_backbones.hub import cached_file, fetch_file, hub_cache, is_full_disk
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
-from pose_backbones.zoo import ZOO, Weights
+from pose_backbones.zoo import DETECTIONS, HUB, ZOO, HubFile
 
 ATTEMPTS = 3  # per server; each goes on where the one before was cut off
 TIMEOUT = 30.0  # seconds without an answer
 CHUNK = 1 << 20  # bytes
 
+Progress = Callable[[int, int], None]  # takes how many bytes there are, and of how many; 0: unknown
+Log = Callable[[str], None]  # takes a line
+
 
 def find_weights(
     name: str,
     *,
-    download: bool = False,
+    download: bool | None = None,
     mirrors: Sequence[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    log: Log | None = None,
 ) -> Path:
-    """Return the path of the file of a zoo entry, its SHA-256 prefix verified.
+    """Return the path of a file with the weights of a zoo entry, its SHA-256 verified.
 
-    Looks in the folder that the environment variable POSE_WEIGHTS_DIR names, then in the user's
-    cache (`cache_dir()`). Only with `download=True` is it fetched into the first of them that
-    is set: from `mirrors`, then the base URLs in POSE_WEIGHTS_MIRRORS (separated by commas), then
-    the publisher. A mirror has the publisher's folders, or just the file. Raises ValueError for an
-    unknown name and CheckpointError where there is no file, or a wrong one.
+    Looks in the folder that the environment variable POSE_WEIGHTS_DIR names, in the user's cache
+    (`cache_dir()`) and in the Hugging Face hub's. With `download=True` it is fetched: from
+    `mirrors` and the base URLs in POSE_WEIGHTS_MIRRORS (separated by commas), from the hub, from
+    the publisher; the hub's files stay in its cache, others go into the first of the folders that
+    is set. A mirror has the publisher's folders, or just the file. None does so if
+    `may_download()`, and shows it on stderr. log: is given a line for each source. Raises
+    ValueError for an unknown name and CheckpointError where there is no file, or a wrong one.
     """
     here = local_weights(name)
     weights = ZOO[name]
     if here is not None:
-        return _verified(here, weights, "; remove it, and fetch it again")
-    if not download:
-        raise CheckpointError(
-            f"{weights.file} is not in {' or '.join(map(str, weights_folders()))}; put it there, "
-            "or pass download=True (--download)"
-        )
-    extra = os.environ.get("POSE_WEIGHTS_MIRRORS", "").split(",")
-    bases = [*mirrors, *(base.strip() for base in extra if base.strip()), weights.source]
-    folder = weights_folders()[0]
-    try:
-        return _download(weights, bases, folder, progress)
-    except OSError as error:  # of the folder; those of servers are told apart
-        raise CheckpointError(
-            f"cannot keep {weights.file} in {folder}: {error.strerror}"
-        ) from error
+        return _verified(here, weights.digests, "; remove it, and fetch it again")
+    if download is None and may_download():
+        download, progress, log = True, progress or progress_line, log or log_line
+    if not download or is_offline():
+        advice = "" if is_offline() else ", or pass download=True (--download)"
+        raise CheckpointError(f"{not_here(name)}; put it there{advice}")
+    publisher = [] if weights.source == HUB else [weights.source]
+    sources: list[str | HubFile] = [
+        *_urls(_mirrors(mirrors), weights.path, weights.file),
+        *weights.hub,
+        *_urls(publisher, weights.path, weights.file),
+    ]
+    return _download(weights.file, weights.digests, sources, progress, log)
+
+
+def find_detections(
+    *, mirrors: Sequence[str] = (), progress: Progress | None = None, log: Log | None = None
+) -> Path:
+    """Return the path of the published person detections in val2017, fetched if they are not here.
+
+    Looked for and fetched as in `find_weights`. Raises CheckpointError.
+    """
+    file = DETECTIONS.file
+    if (here := _local([file], [DETECTIONS])) is not None:
+        return here
+    if is_offline():
+        raise CheckpointError(f"{_not_here(file, places())}; put it there")
+    sources: list[str | HubFile] = [*_urls(_mirrors(mirrors), file), DETECTIONS]
+    return _download(file, (), sources, progress, log)
 
 
 def local_weights(name: str) -> Path | None:
@@ -60,8 +81,33 @@ def local_weights(name: str) -> Path | None:
     """
     if name not in ZOO:
         raise ValueError(unknown("weights", name, ZOO))
-    places = [folder / ZOO[name].file for folder in weights_folders()]
-    return next((place for place in places if place.is_file()), None)
+    weights = ZOO[name]
+    return _local([weights.file, *(file.file for file in weights.hub)], weights.hub)
+
+
+def _local(names: Sequence[str], hub: Iterable[HubFile]) -> Path | None:
+    places = (folder / name for folder in weights_folders() for name in names)
+    in_folders = next((place for place in places if place.is_file()), None)
+    return in_folders or next((path for file in hub if (path := cached_file(file))), None)
+
+
+def not_here(name: str) -> str:
+    """Return in words which file of a zoo entry is missing and where it was looked for.
+
+    And, where POSE_OFFLINE is set, that it forbids downloading it.
+    """
+    return _not_here(ZOO[name].file, places(is_on_hub=bool(ZOO[name].hub)))
+
+
+def _not_here(file: str, where: Sequence[str]) -> str:
+    offline = ", and POSE_OFFLINE forbids downloads" if is_offline() else ""
+    return f"{file} is not in {' or '.join(where)}{offline}"
+
+
+def places(is_on_hub: bool = True) -> list[str]:
+    """Return in words where files are looked for, in order."""
+    cache = hub_cache() if is_on_hub else None
+    return [*map(str, weights_folders()), *([f"the hub's cache {cache}"] if cache else [])]
 
 
 def weights_folders() -> list[Path]:
@@ -76,6 +122,21 @@ def cache_dir() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "pose-backbones"
 
 
+def is_offline() -> bool:
+    """Return whether POSE_OFFLINE forbids downloads: set to anything but 0."""
+    return os.environ.get("POSE_OFFLINE", "") not in ("", "0")
+
+
+def may_download() -> bool:
+    """Return whether weights that are named may be fetched without being asked for.
+
+    On a terminal alone, where somebody sees it; never by one of several processes of torchrun,
+    which would all write the same file; and not where POSE_OFFLINE is set.
+    """
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    return sys.stderr.isatty() and is_alone and not is_offline()
+
+
 def progress_line(done: int, total: int) -> None:
     """Show the progress of a download on one line of stderr; a total of 0 is unknown."""
     share = f" of {total / 1e6:.1f} MB ({done / total:.0%})" if total else " MB"
@@ -83,44 +144,89 @@ def progress_line(done: int, total: int) -> None:
     print(f"\r{done / 1e6:.1f}{share}", end=end, file=sys.stderr, flush=True)
 
 
-def _verified(path: Path, weights: Weights, advice: str = "") -> Path:
+def log_line(text: str) -> None:
+    """Print a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _verified(path: Path, digests: Sequence[str], advice: str = "") -> Path:
+    """Return the path of a file whose SHA-256 is one of these or begins with it; none: any file.
+
+    The hub's cache names a large file by its SHA-256, which spares computing it at every use.
+    """
+    if not digests or path.resolve().name in digests:
+        return path
     digest = sha256(path)
-    if not digest.startswith(weights.sha256_prefix):
+    if not digest.startswith(tuple(digests)):
         raise CheckpointError(
             f"{path} is damaged or another file: its SHA-256 starts with {digest[:8]}, "
-            f"not {weights.sha256_prefix}{advice}"
+            f"not {' or '.join(wanted[:8] for wanted in digests)}{advice}"
         )
     return path
 
 
+def _mirrors(given: Sequence[str]) -> list[str]:
+    """Return the base URLs that are asked first."""
+    listed = os.environ.get("POSE_WEIGHTS_MIRRORS", "").split(",")
+    return [*given, *(base.strip() for base in listed if base.strip())]
+
+
+def _urls(bases: Sequence[str], *paths: str) -> list[str]:
+    return [f"{base.rstrip('/')}/{path}" for base in bases for path in dict.fromkeys(paths)]
+
+
 def _download(
-    weights: Weights,
-    bases: Sequence[str],
-    folder: Path,
-    progress: Callable[[int, int], None] | None,
+    file: str,
+    digests: Sequence[str],
+    sources: Sequence[str | HubFile],
+    progress: Progress | None,
+    log: Log | None,
 ) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{weights.file}.part"
-    problems = []
-    urls = [f"{base.rstrip('/')}/{path}" for base in bases for path in (weights.path, weights.file)]
-    for url in urls:
-        problem = _try_server(url, part, weights, progress)
-        if problem is None:
-            part.replace(folder / weights.file)
-            return folder / weights.file
-        problems.append(f"{url}: {problem}")
-    raise CheckpointError(f"could not download {weights.file}:\n  " + "\n  ".join(problems))
+    """Fetch a file from the first of its sources, URLs and files on the hub, that has it."""
+    problems: list[str] = []
+    for source in sources:
+        if log:
+            size = getattr(source, "megabytes", None)
+            before = f"{problems[-1]}\n" if problems else ""
+            log(f"{before}fetching {file}{f', {size} MB,' if size else ''} from {source}")
+        folder = hub_cache() if isinstance(source, HubFile) else weights_folders()[0]
+        try:
+            if isinstance(source, HubFile):
+                return fetch_file(source)
+            return _fetch_url(source, weights_folders()[0] / file, digests, progress)
+        except CheckpointError as error:
+            problems.append(f"{source}: {error}")
+        except OSError as error:  # of the folder; those of servers are told apart
+            raise CheckpointError(f"cannot keep {file} in {folder}: {error.strerror}") from error
+    raise CheckpointError(f"could not download {file}:\n  " + "\n  ".join(problems))
+
+
+def _fetch_url(url: str, target: Path, digests: Sequence[str], progress: Progress | None) -> Path:
+    """Write the file at a URL to `target`; raises CheckpointError, with the reason alone.
+
+    Raises OSError for a folder that cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    problem = _try_server(url, part, digests, progress)
+    if problem is not None:
+        raise CheckpointError(problem)
+    part.replace(target)
+    return target
 
 
 def _try_server(
-    url: str, part: Path, weights: Weights, progress: Callable[[int, int], None] | None
+    url: str, part: Path, digests: Sequence[str], progress: Progress | None
 ) -> str | None:
-    """Complete `part` from one URL; return what went wrong, or None."""
+    """Complete `part` from one URL; return what went wrong, or None.
+
+    Raises OSError for a full disk.
+    """
     problem = ""
     for _ in range(ATTEMPTS):
         try:
             _fetch(url, part, progress)
-            _verified(part, weights)
+            _verified(part, digests)
             return None
         except urllib.error.HTTPError as error:
             return f"HTTP {error.code} {error.reason}"
@@ -128,11 +234,13 @@ def _try_server(
             part.unlink()  # it may have been resumed from another file: begin anew
             problem = str(error)
         except (OSError, HTTPException) as error:
+            if is_full_disk(error):
+                raise
             problem = f"{type(error).__name__}: {error}"
     return problem
 
 
-def _fetch(url: str, part: Path, progress: Callable[[int, int], None] | None) -> None:
+def _fetch(url: str, part: Path, progress: Progress | None) -> None:
     """Append to `part` what it lacks of the file at `url`; raise OSError where it is cut off."""
     done = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})

@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     What went wrong is one sentence on stderr.
     """
     args = parse(argv)
+    if getattr(args, "offline", False):
+        os.environ["POSE_OFFLINE"] = "1"
     try:
         command = importlib.import_module(
             f"pose_train.commands.{FILES.get(args.command, args.command)}"

@@ -35,7 +35,11 @@ def _option(*names: str, **settings: Any) -> Option:
     return Option(names, settings)
 
 
+OFFLINE = _option("--offline", action="store_true", help="download nothing; same as POSE_OFFLINE=1")
 CONFIG = _option("config", help="a YAML file or the name of a shipped preset")
+SOURCE = _option(
+    "source", help="a run directory, a checkpoint, hf://USER/NAME, a preset or a YAML file"
+)
 WEIGHTS = _option("--weights", help="checkpoint; not needed for a run directory or one itself")
 SIZE: dict[str, Any] = {"type": int, "nargs": 2, "metavar": ("W", "H")}
 COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
@@ -47,7 +51,7 @@ def _overrides(example: str) -> Option:
 
 COMMANDS = {
     "run": _command(
-        "Train, evaluate and write a report.", CONFIG, _overrides("e.g. train.epochs=5")
+        "Train, evaluate and write a report.", CONFIG, _overrides("e.g. train.epochs=5"), OFFLINE
     ),
     "resume": _command(
         "Go on with a run that was stopped, as if it had not been.",
@@ -56,7 +60,9 @@ COMMANDS = {
     ),
     "test": _command(
         "Evaluate a trained network by the published protocol.",
-        _option("source", help="a preset, a YAML file, a run directory or a checkpoint"),
+        _option(
+            "source", help="a preset, a YAML file, a run directory, a checkpoint or hf://USER/NAME"
+        ),
         _overrides("e.g. eval.boxes=gt"),
         _option("--weights", help="checkpoint to test; not needed for a run directory"),
         _option("--data-root", help="the folder laid out like COCO; same as data.root="),
@@ -65,12 +71,14 @@ COMMANDS = {
         _option("--digits", **COUNT, default=3, choices=range(1, 9), help="1 to 8; default 3"),
         _option("--batch-size", type=int, help="same as eval.batch_size="),
         _option("--workers", type=int, help="same as train.num_workers="),
+        OFFLINE,
     ),
     "predict": _command(
         "Find people in images and videos, draw them, and write them as JSON.",
         _option(
             "source",
-            help="a run directory, a checkpoint, a preset, a YAML file, or an exported NAME.onnx",
+            help="a run directory, a checkpoint, hf://USER/NAME, a preset, a YAML file, or an "
+            "exported NAME.onnx",
         ),
         _option(
             "inputs",
@@ -150,10 +158,11 @@ COMMANDS = {
             "else cpu",
         ),
         _option("--threads", **COUNT, help="on a CPU; default: as many as cores are free"),
+        OFFLINE,
     ),
     "export": _command(
         "Write a trained network as ONNX, TorchScript or torch.export.",
-        _option("source", help="a run directory, a checkpoint, a preset or a YAML file"),
+        SOURCE,
         _option("--format", choices=("onnx", "torchscript", "torch-export"), default="onnx"),
         _option("--out", type=Path, required=True, help="the file to write"),
         WEIGHTS,
@@ -165,6 +174,19 @@ COMMANDS = {
             help="weights and arithmetic of 16 bits; maps stay float32",
         ),
         _option("--opset", **COUNT, help="of ONNX; default 18"),
+        OFFLINE,
+    ),
+    "publish": _command(
+        "Upload a trained network to the Hugging Face hub, with its config and a model card.",
+        SOURCE,
+        _option("--repo", required=True, metavar="USER/NAME", help="made if there is none"),
+        WEIGHTS,
+        _option("--private", action="store_true", help="nobody else sees it"),
+        _option(
+            "--license",
+            metavar="ID",
+            help="of the weights, as the hub names it: apache-2.0, mit, cc-by-4.0 ...",
+        ),
     ),
     "init": _command(
         "Write a complete config for a COCO-format file of one's own, or from one of MMPose's.",
@@ -224,14 +246,16 @@ COMMANDS = {
             "names",
             nargs="*",
             metavar="NAME",
-            help="fetch: download these, verify their SHA-256 prefix and print their paths",
+            help="fetch: download these, verify their SHA-256 and print their paths; "
+            "`detections`: the boxes of the published top-down tests",
         ),
         _option(
             "--mirror",
             action="append",
             default=[],
             metavar="URL",
-            help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS and the publisher",
+            help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS, the Hugging Face hub and "
+            "the publisher",
         ),
     ),
 }

@@ -21,7 +21,7 @@ from pose_train.words import counted
 
 OURS = ("pose-train", "pose-backbones", "pose-codecs", "pose-data", "pose-eval")
 OTHERS = ("torch", "numpy", "opencv-python", "numba", "pycocotools", "pyyaml")
-EXTRAS = ("onnx", "onnxscript", "onnxruntime", "tensorboard", "wandb")
+EXTRAS = ("huggingface_hub", "onnx", "onnxscript", "onnxruntime", "tensorboard", "wandb")
 _RIVALS = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 

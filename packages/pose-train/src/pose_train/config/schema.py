@@ -114,7 +114,8 @@ class Model:
     heatmap_sizes: tuple[tuple[int, int], ...] = ()  # bottomup, coarse first; []: the network's
     # of pose_backbones' model, e.g. {width: 16}, or {in_channels: 1} for grey images
     options: dict[str, Any] = field(default_factory=dict)
-    weights: str | None = None  # to start from: a checkpoint, a run directory or a name in the zoo
+    # to start from: a checkpoint, a run directory, a name in the zoo, or hf://USER/NAME
+    weights: str | None = None
     reinit_head: bool = False  # load weights with other keypoints or another head, all but the head
 
     @property

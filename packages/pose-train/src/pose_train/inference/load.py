@@ -1,5 +1,6 @@
 """Load a trained network with all that is needed to use it: its config, skeleton and codec."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from pose_train.config.schema import Config, ConfigError, Data
 from pose_train.distributed import Ranks, find_device
 from pose_train.inference.evaluate import Rows
 from pose_train.inference.forward import AMP, torch_backend
+from pose_train.inference.hub import PREFIX, PUBLISHED, SKELETON, fetch_network
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
 from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file
 from pose_train.recipes import RECIPES
@@ -107,9 +109,9 @@ def load_trained(
     """Load a network to test, predict with or export.
 
     source: a run directory (its best checkpoint, else its last), a checkpoint file of ours (it
-    carries its config), a preset or a config file. weights: a file, a run directory or a name of
-    the zoo, instead of the source's own; a preset of the zoo finds its file by itself where it is
-    on this machine. overrides: of the config, `key.sub=value`. Raises ConfigError or
+    carries its config), hf://USER/NAME, a preset or a config file. weights: a file, a run
+    directory or a name of the zoo, instead of the source's own; a preset of the zoo finds its file
+    by itself (see `weights_file`). overrides: of the config, `key.sub=value`. Raises ConfigError or
     CheckpointError.
     """
     if Path(source).suffix.lower() == ".onnx":
@@ -117,6 +119,8 @@ def load_trained(
             f"{source} is an exported network, which only `pose-train predict` takes: name the run "
             "directory or the checkpoint that it was exported from"
         )
+    if str(source).startswith(PREFIX):
+        source = fetch_network(str(source))
     config, found = _config_and_weights(Path(source), overrides)
     of_zoo = str(source) if str(source) in ZOO else None
     chosen = weights or found or config.model.weights or of_zoo
@@ -168,7 +172,7 @@ def _config_and_weights(
             raise ConfigError(f"{path} is no run directory: it has no config.yaml")
         # The directory may have been moved since, and what was drawn for the run with it.
         config = replace(load_config(path / "config.yaml", overrides), out=str(path))
-        return config, path if any((path / name).is_file() for name in (BEST, LAST)) else None
+        return config, path if any((path / f).is_file() for f in (BEST, LAST, PUBLISHED)) else None
     if not path.is_file() or _is_config(path):
         return load_config(path, overrides), None
     file = read_checkpoint(path)
@@ -195,8 +199,10 @@ def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
     A checkpoint that was trained on keypoints of one's own is of little use without its names.
     """
     stored = file.content.get("skeleton")
-    if isinstance(stored, dict):
+    beside = file.path.with_name(SKELETON)  # of a published network
+    if isinstance(stored, dict) or (file.path.name == PUBLISHED and beside.is_file()):
         try:
+            stored = stored or json.loads(beside.read_text(encoding="utf-8"))
             return skeleton_from_plain(stored)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file.path}: the skeleton in it is damaged ({error})") from None

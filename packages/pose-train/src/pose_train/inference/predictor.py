@@ -34,7 +34,7 @@ class Predictor:
         compiled: bool = False,
         detector: str | Path | Detector | None = None,
     ) -> None:
-        """Load a network: a run directory, a checkpoint of ours, a preset and its weights, or ONNX.
+        """Load a network: a run directory, a checkpoint of ours, hf://USER/NAME, a preset, or ONNX.
 
         A name that ends in .onnx is a file of `pose-train export`, run without torch. A network
         that is loaded already is taken as it is. flip_test: average with the mirrored image; None
@@ -49,6 +49,7 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self._given = source, weights, overrides
         self.network = load_network(
             source,
             weights=weights,
@@ -99,6 +100,26 @@ class Predictor:
     def __repr__(self) -> str:
         flips = "with" if self.flip_test else "without"
         return f"Predictor({self.network!r}, {flips} flip test, batches of {self.batch_size})"
+
+    def push_to_hub(self, repo: str, *, private: bool = False, license: str | None = None) -> str:
+        """Publish the network as USER/NAME on the Hugging Face hub and return its URL.
+
+        Weights (safetensors), config, skeleton and a model card, for `Predictor("hf://USER/NAME")`.
+        private, license: as in `publish`. Raises ConfigError for an exported network, and what
+        `publish` raises.
+        """
+        from pose_train.inference.load import Trained, load_trained
+        from pose_train.inference.publish import publish
+
+        source, weights, overrides = self._given
+        if isinstance(source, Network) or Path(str(source)).suffix.lower() == ".onnx":
+            raise ConfigError(
+                "an exported network cannot be published: publish the run directory or the "
+                "checkpoint that it was exported from"
+            )
+        if not isinstance(source, Trained):  # as it was before its batch norms were folded
+            source = load_trained(source, weights=weights, overrides=overrides, device="cpu")
+        return publish(source, repo, private=private, license=license)
 
     @property
     def skeleton(self) -> Skeleton:

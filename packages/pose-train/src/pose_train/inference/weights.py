@@ -14,10 +14,12 @@ from pose_backbones import (
     find_weights,
     load_checkpoint,
     local_weights,
-    weights_folders,
 )
+from pose_backbones.weights import is_offline, may_download, not_here
+from pose_backbones.zoo import HUB
 from pose_data import Persons
 from pose_train.config.schema import Config, Model
+from pose_train.inference.hub import PREFIX, PUBLISHED, fetch_network
 
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"  # of a run directory
 
@@ -28,27 +30,36 @@ SMALL = 5_000_000  # parameters that they may suffice for
 def weights_file(weights: str | Path) -> Path:
     """Return the file that is meant: a file, a run directory's best or last, or one of the zoo.
 
-    A file of the zoo is verified by the SHA-256 prefix in its name. Raises CheckpointError.
+    Or that of hf://USER/NAME. A file of the zoo is verified by its SHA-256; on a terminal it is
+    fetched at its first use. Raises CheckpointError.
     """
+    if str(weights).startswith(PREFIX):
+        return fetch_network(str(weights)) / PUBLISHED
     path = Path(weights)
     if path.is_dir():
         return checkpoint_of_run(path)
     name = str(weights)
     if name not in ZOO or path.is_file():
         return path
-    if local_weights(name) is None:
-        folders = " or ".join(str(folder) for folder in weights_folders())
+    if local_weights(name) is None and not may_download():
+        advice = (
+            "name your copy"
+            if is_offline()
+            else (f"fetch it with `pose-train zoo fetch {name}`, or name your copy")
+        )
         raise CheckpointError(
-            f"{ZOO[name].file} is not in {folders}: fetch it with `pose-train zoo fetch {name}`, "
-            "or name your copy (--weights FILE; in a config, model.weights: FILE; null trains from "
-            "scratch)"
+            f"{not_here(name)}: {advice} (--weights FILE; in a config, model.weights: FILE; null "
+            "trains from scratch)"
         )
     return find_weights(name)
 
 
 def checkpoint_of_run(run_dir: Path) -> Path:
-    """Return the best checkpoint of a run directory, else the last; raises CheckpointError."""
-    for name in (BEST, LAST):
+    """Return the best checkpoint of a run directory, else the last; of a published one, its own.
+
+    Raises CheckpointError.
+    """
+    for name in (BEST, LAST, PUBLISHED):
         if (run_dir / name).is_file():
             return run_dir / name
     raise CheckpointError(f"{run_dir} holds no checkpoint: neither {BEST} nor {LAST}")
@@ -80,10 +91,16 @@ def start_from_weights(
 
 
 def zoo_row(model: Model) -> str | None:
-    """Return the row of the zoo with weights for a network, of several the one nearest in size."""
-    rows = [name for name, row in ZOO.items() if row.model == model.name]
+    """Return the row of the zoo with weights for a network, of several the one nearest in size.
+
+    Of several equally near, the hub's: the other publisher's server is down at times.
+    """
     area = math.prod(model.input_size)
-    return min(rows, key=lambda n: abs(math.prod(ZOO[n].input_size) - area), default=None)
+
+    def rank(name: str) -> tuple[int, bool]:
+        return abs(math.prod(ZOO[name].input_size) - area), ZOO[name].source != HUB
+
+    return min((n for n, row in ZOO.items() if row.model == model.name), key=rank, default=None)
 
 
 def settle_warp(config: Config, report: LoadReport | None) -> tuple[Config, list[str]]:

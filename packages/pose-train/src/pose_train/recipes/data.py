@@ -102,7 +102,9 @@ def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Person
     if not file.is_file():
         origin = ""
         if file.name == PUBLISHED_DETECTIONS:
-            origin = " (shared by the authors of HRNet; their README and MMPose's link it)"
+            origin = (
+                " (shared by the authors of HRNet; `pose-train zoo fetch detections` downloads it)"
+            )
         raise ConfigError(
             f"{file} does not exist: put the detector's boxes there{origin}, name another COCO "
             "results file with data.detections.file=FILE, or take the annotated boxes with "
