@@ -15,16 +15,7 @@ from pose_eval.analysis.sides import mirror
 from pose_eval.coco.matching import image_pairs, match_category
 from pose_eval.coco.report import Report
 from pose_eval.coco.summary import accumulate, coco_stats
-from pose_eval.coco.tables import (
-    Bools,
-    Floats,
-    GroundTruth,
-    Ints,
-    Matches,
-    Results,
-    one_line,
-    take,
-)
+from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, Matches, Results, one_line, take
 from pose_eval.settings import Settings, category_index
 
 LABELS = ("unlabelled", "good", "jitter", "inversion", "swap", "miss")

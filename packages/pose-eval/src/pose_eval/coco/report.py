@@ -8,14 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pose_eval.coco.summary import coco_stats
-from pose_eval.coco.tables import (
-    Curves,
-    GroundTruth,
-    Matches,
-    Results,
-    SettingsError,
-    did_you_mean,
-)
+from pose_eval.coco.tables import Curves, GroundTruth, Matches, Results, SettingsError, did_you_mean
 from pose_eval.render.table import number, text_table
 from pose_eval.settings import Settings
 

@@ -44,11 +44,10 @@ def _fallen(
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    files = {"A": "the results to compare with", "B": "the results that gates are about"}
-    found = options.command_parser(
+    return options.command_parser(
         "compare",
-        "Compare results B with results A on the same ground truth.",
-        {name.lower(): text for name, text in files.items()},
+        "Compare results b with results a on the same ground truth.",
+        {"a": "the results to compare with", "b": "the results that gates are about"},
         {
             **options.SETTINGS,
             "comparison": ("--fail-below", "--fail-drop", "--bootstrap", "--seed"),
@@ -56,8 +55,7 @@ def parser() -> argparse.ArgumentParser:
         },
         {
             "--format": {"choices": ("text", "json", "md", "html")},
-            "--fail-below": {"help": "exit with 3 if this number of B is lower; repeatable"},
+            "--fail-below": {"help": "exit with 3 if this number of b is lower; repeatable"},
         },
         EPILOG,
     )
-    return found

@@ -71,7 +71,7 @@ def _gates(read: Callable[[str], Any], example: str, text: str) -> dict[str, Any
 
 
 _SIGMAS = "coco, crowdpose, aic, mpii, a file, a run directory, or 0.026,0.025,... (coco)"
-_DROP = "exit with 3 if AP falls by more from A to B; NAME=0.002 for another number"
+_DROP = "exit with 3 if AP falls by more from a to b; NAME=0.002 for another number"
 _NORM = (
     "bbox (its longer side), bbox-wh (as MMPose), area (its root), or two joints: "
     "left_shoulder,right_hip is PCK by torso, head_top,neck is PCKh"

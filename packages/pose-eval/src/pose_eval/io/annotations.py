@@ -160,12 +160,7 @@ def _areas(columns: Columns, bbox: Floats, area_from: str, where: Callable[[Any]
 
 
 def _known(
-    name: str,
-    columns: Columns,
-    images: Images,
-    categories: Categories,
-    image: Ints,
-    category: Ints,
+    name: str, columns: Columns, images: Images, categories: Categories, image: Ints, category: Ints
 ) -> tuple[Bools, list[str]]:
     """Return which rows have an image and a category that are listed, and warnings."""
     warnings = []
