@@ -37,6 +37,7 @@ from pose_train.files.video import (
     video_writer,
 )
 from pose_train.inference.detect import load_detector
+from pose_train.inference.network import Usage
 from pose_train.inference.parts import Parts, PartWriter, find_parts
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
@@ -44,7 +45,7 @@ from pose_train.inference.rows import RowWriter, Summary, row_writer
 from pose_train.inference.smooth import OneEuro
 from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
 from pose_train.inference.topdown import Detector
-from pose_train.inference.track import Tracker
+from pose_train.inference.track import BYTETRACK, Tracker, TrackOptions
 from pose_train.words import counted
 
 TrackIds = NDArray[np.int64]
@@ -75,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
         network,
         flip_test=False if args.no_flip else None,
         batch_size=32 if args.batch_size is None else args.batch_size,
-        detector=None if args.detector is None else _detector(args, threads),
+        detector=None if args.detector is None else _detector(args, network.usage, threads),
     )
     messages = [f"weights: {network.origin}", *(f"note: {note}" for note in network.notes)]
     boxes = None
@@ -108,7 +109,15 @@ def main(args: argparse.Namespace) -> int:
     return 1 if summary.problems else 0
 
 
-def _detector(args: argparse.Namespace, threads: int) -> Detector:
+def _tracker(usage: Usage) -> Tracker:
+    """Return a tracker; bottom-up, half-visible people have about half the score of whole ones."""
+    options = TrackOptions(high_score=0.3, new_score=0.3) if usage.is_bottomup else BYTETRACK
+    return Tracker(usage.skeleton, options)
+
+
+def _detector(args: argparse.Namespace, usage: Usage, threads: int) -> Detector:
+    if usage.is_bottomup:
+        raise ConfigError("a bottom-up network finds people by itself: leave --detector out")
     if args.boxes is not None:
         raise ConfigError("--boxes and --detector both give the people's boxes: leave one out")
     return load_detector(
@@ -180,7 +189,7 @@ def predict_inputs(
         draw,
         min_score,
         person_score,
-        Tracker(predictor.skeleton) if track else None,
+        _tracker(usage) if track else None,
         OneEuro() if smooth else None,
     )
     target = out / "predictions.json"
