@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,19 @@ def test_maps_that_are_no_numbers_are_one_sentence(
     words = ["test", str(run_dir / "config.yaml"), "--weights", str(tmp_path / "diverged.pth")]
     assert main([*words, *overrides]) == 1
     assert "maps with NaN or infinite numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("hrnet_w32", "hrnet_w32_coco_256x192"), ("higherhrnet_w32", "higherhrnet_w32_coco_512x512")],
+)
+def test_a_model_alone_is_its_row_of_the_zoo(
+    name: str, row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSE_OFFLINE", "1")
+    monkeypatch.setenv("POSE_WEIGHTS_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=re.escape(ZOO[row].file)):
+        load_trained(name)
+    with pytest.raises(ConfigError, match="there is no config file or preset hrnet_w33"):
+        load_trained("hrnet_w33")

@@ -22,13 +22,13 @@ from pose_data import AIC, COCO, Persons, Skeleton
 from pose_data.combine import union
 from pose_data.skeleton import with_flip_pairs, with_sigmas
 from pose_train.config.load import load_config, parse_config, shipped_configs
-from pose_train.config.schema import Config, ConfigError, Data
+from pose_train.config.schema import Config, ConfigError, Data, Model
 from pose_train.distributed import Ranks, find_device
 from pose_train.inference.evaluate import Rows
 from pose_train.inference.forward import AMP, torch_backend
 from pose_train.inference.hub import PREFIX, PUBLISHED, SKELETON, fetch_network
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
-from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file
+from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file, zoo_row
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import check_images, load_boxes, load_main
 
@@ -109,9 +109,10 @@ def load_trained(
     """Load a network to test, predict with or export.
 
     source: a run directory (its best checkpoint, else its last), a checkpoint file of ours (it
-    carries its config), hf://USER/NAME, a preset or a config file. weights: a file, a run
-    directory or a name of the zoo, instead of the source's own; a preset of the zoo finds its file
-    by itself (see `weights_file`). overrides: of the config, `key.sub=value`. Raises ConfigError or
+    carries its config), hf://USER/NAME, a preset or a config file; hrnet_w32 and the like are the
+    preset of the zoo with the smallest input. weights: a file, a run directory or a name of the
+    zoo, instead of the source's own; a preset of the zoo finds its file by itself (see
+    `weights_file`). overrides: of the config, `key.sub=value`. Raises ConfigError or
     CheckpointError.
     """
     if Path(source).suffix.lower() == ".onnx":
@@ -121,6 +122,8 @@ def load_trained(
         )
     if str(source).startswith(PREFIX):
         source = fetch_network(str(source))
+    row = None if Path(source).exists() else zoo_row(Model(str(source), (1, 1)))  # the smallest
+    source = row or source
     config, found = _config_and_weights(Path(source), overrides)
     of_zoo = str(source) if str(source) in ZOO else None
     chosen = weights or found or config.model.weights or of_zoo
