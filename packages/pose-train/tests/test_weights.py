@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pose_backbones import CheckpointError, create_model
+from pose_backbones import ZOO, CheckpointError, create_model
 from pose_data import COCO, load_coco
-from pose_train import load_config
+from pose_train import ConfigError, load_config
 from pose_train.__main__ import main
 from pose_train.inference.load import load_trained
 from pose_train.inference.weights import settle_warp, start_from_weights, weights_file
