@@ -3,7 +3,7 @@
     python predict.py IMAGES ANNOTATIONS.json [--model PRESET] [--count 100]
 
 A network with drawn weights predicts the annotated boxes of real images, as the command does it:
-reading, cropping, network without flip test, decoding, rows, without drawing. Beside it, in the same
+reading, cropping, network without flip test, decoding, rows; no drawing. Beside it, in the same
 run and with as many boxes, the network alone on batches that are in memory, and float32 beside
 bfloat16. CPU, wall-clock seconds; set OMP_NUM_THREADS.
 """
