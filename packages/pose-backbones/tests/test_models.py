@@ -61,7 +61,7 @@ def test_words_of_timm():
         with pytest.raises(ValueError, match=words):
             create_model("HRNet-W32", **options)
     with pytest.raises(ValueError, match=r"write weights='FILE\.pth';"):  # none are published
-        create_model("hrnet_w48", pretrained=True)
+        create_model("hrnet_w48_ae", pretrained=True)
 
 
 def test_options_are_those_that_create_model_takes():

@@ -1,19 +1,26 @@
 """The page of a run: pose-eval's page of its evaluation, with facts, curves and config."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import cv2
 import numpy as np
 
-from pose_data import Persons
+from pose_data import DatasetError, Persons
+from pose_data.images.decode import read_picture
 from pose_eval import Report, analyse, cards, figures, line_chart, page
+from pose_eval.analysis.breakdown import worst_images
+from pose_eval.render.html import SHOWN
 from pose_train.config.schema import Config
 from pose_train.files.write import write_text
 from pose_train.report.published import is_multi_scale, published_row
 
 SPREAD = 8  # images at most, besides the worst
+WIDEST = 960  # pixels of an image
 Metrics = Sequence[Mapping[str, Any]]
 # What records of training hold and the named charts show, or nobody wants to see; whatever else a
 # recipe records gets a chart of its own.
@@ -43,30 +50,60 @@ def write_report(
     text = escape((run_dir / "config.yaml").read_text(encoding="utf-8"))
     above = [("Learning curves", curves)]
     below = [("Config", cards(("", f"<pre>{text}</pre>")))]
-    published, analysis, folder = None, None, None
     if evaluation is None or persons is None:
         facts = [*facts, ("not evaluated", "the config says eval: null")]
+        html = page(None, title=run_dir.name, facts=facts, above=above, below=below)
     else:
         facts = [*facts, ("evaluated with", _protocol(config))]
         published = published_row(config, persons.skeleton)
-        analysis, folder = analyse(evaluation, replicates=0), persons.image_dir
-        shown = _spread(analysis.categories[0].images)
-        below.insert(0, ("Images of the evaluated set", figures(analysis, shown, folder)))
         if published is not None:
-            above.insert(
-                0, ("Published numbers", f'<p class="note">{_about_published(config)}</p>')
+            note = f'<p class="note">{_about_published(config)}</p>'
+            above.insert(0, ("Published numbers", note))
+        analysis = analyse(evaluation, replicates=0)
+        with TemporaryDirectory() as images:
+            folder, rows = Path(images), analysis.categories[0].images
+            shown = _spread(rows)
+            worst = [row["image_id"] for row in worst_images(rows, SHOWN)]
+            _write_images(folder, config, persons, [*worst, *(image_id for image_id, _ in shown)])
+            below.insert(0, ("Images of the evaluated set", figures(analysis, shown, folder)))
+            html = page(
+                analysis,
+                images_dir=folder,
+                title=run_dir.name,
+                facts=facts,
+                published=published,
+                above=above,
+                below=below,
             )
-    html = page(
-        analysis,
-        images_dir=folder,
-        title=run_dir.name,
-        facts=facts,
-        published=published,
-        above=above,
-        below=below,
-    )
     write_text(run_dir / "report.html", html)
     return run_dir / "report.html"
+
+
+def _write_images(folder: Path, config: Config, persons: Persons, image_ids: Sequence[int]) -> None:
+    """Write images by their names, as the network reads them and no larger than a page needs.
+
+    Browsers show neither TIFF nor the bits that are in use of 16, and turn images by EXIF whatever
+    the annotations are of. What cannot be read is left out.
+    """
+    rows = {int(image_id): row for row, image_id in enumerate(persons.image_ids.tolist())}
+    for image_id in set(image_ids):
+        name = str(persons.file_names[rows[image_id]])
+        width, height = persons.image_sizes[rows[image_id]].tolist()
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):  # a name may lead out of its folder
+            path = folder / path.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(DatasetError):
+            image = read_picture(
+                persons.image_dir / name,
+                (width, height),
+                exif=config.data.exif,
+                bits=config.data.bits,
+            ).pixels
+            factor = min(1.0, WIDEST / max(image.shape[:2]))
+            small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 88])
+            path.write_bytes(encoded.tobytes())
 
 
 def _charts(metrics: Metrics) -> dict[str, tuple[str, dict[str, list[tuple[float, float]]]]]:
