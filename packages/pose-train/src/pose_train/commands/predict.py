@@ -45,10 +45,12 @@ from pose_train.inference.rows import RowWriter, Summary, row_writer
 from pose_train.inference.smooth import OneEuro
 from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
 from pose_train.inference.topdown import Detector
-from pose_train.inference.track import BYTETRACK, Tracker, TrackOptions
+from pose_train.inference.track import Tracker, TrackOptions
 from pose_train.words import counted
 
 TrackIds = NDArray[np.int64]
+# The scores of poses are lower than those of a detector, which the tracker expects.
+TRACKED = TrackOptions(high_score=0.3, new_score=0.3)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -107,12 +109,6 @@ def main(args: argparse.Namespace) -> int:
     # A name may hold bytes that are no text.
     print(str(summary).encode(errors="backslashreplace").decode())
     return 1 if summary.problems else 0
-
-
-def _tracker(usage: Usage) -> Tracker:
-    """Return a tracker; bottom-up, half-visible people have about half the score of whole ones."""
-    options = TrackOptions(high_score=0.3, new_score=0.3) if usage.is_bottomup else BYTETRACK
-    return Tracker(usage.skeleton, options)
 
 
 def _detector(args: argparse.Namespace, usage: Usage, threads: int) -> Detector:
@@ -189,7 +185,7 @@ def predict_inputs(
         draw,
         min_score,
         person_score,
-        _tracker(usage) if track else None,
+        Tracker(usage.skeleton, TRACKED) if track else None,
         OneEuro() if smooth else None,
     )
     target = out / "predictions.json"
