@@ -177,6 +177,8 @@ def test_predict(
         (["predict", "RUN", ".", "--out", "out"], ". holds no images"),
         (["predict", "RUN", ".", "--out", "x.jpg"], "--out x.jpg must be a folder"),
         (["predict", "gone", ".", "--out", "out"], "holds no images"),
+        (["predict", "RUN", ".", "--out", "x", "--batch-size", "0"], "--batch-size must be at"),
+        (["predict", "RUN", ".", "--out", "x", "--threads", "0"], "--threads must be at least 1"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -57,8 +57,9 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; 1 where some inputs could not be read, or not to the end."""
     if args.out.suffix.lower() in (*IMAGES, *VIDEOS) and not args.out.is_dir():
         raise ConfigError(f"--out {args.out} must be a folder: drawings and rows go into it")
-    if args.threads is not None and args.threads < 1:
-        raise ConfigError(f"--threads must be at least 1, got {args.threads}")
+    for name in ("threads", "batch_size"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.bits is not None and not 8 <= args.bits <= 16:
         raise ConfigError(f"--bits must be from 8 to 16, got {args.bits}")
     inputs = find_inputs(args.inputs, args.out)
