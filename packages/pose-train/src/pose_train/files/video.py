@@ -2,10 +2,11 @@
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -137,20 +138,23 @@ def is_cut_short(facts: VideoFacts, end: float, longest: float) -> bool:
 
 
 class VideoWriter:
-    """An MP4 of a constant rate, which is all that OpenCV writes, of frames with times.
+    """An MP4 of a constant rate, for browsers, of frames with times.
+
+    PyAV writes H.264 where it is installed (extra `video`), else OpenCV writes VP9, which takes ten
+    times as long, or MPEG-4 part 2, which browsers do not show.
 
     A frame is repeated until the time of the next, up to MOST_REPEATS, and left out where its place
     is taken. count: frames in the file; repeated: of these; left_out: frames; shortened: seconds.
 
-    MPEG-4 video has even sides: of odd frames OpenCV leaves out the last row or column. All frames
-    get the size of the first.
+    Sides are even: of odd frames the last row or column is left out. All frames get the size of the
+    first.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
         self.path, self.rate = path, rate
         self.count = self.repeated = self.left_out = 0
         self.shortened = 0.0
-        self.file = cv2.VideoWriter()
+        self.file: cv2.VideoWriter | _H264 | None = None
         self._size: tuple[int, int] | None = None
 
     def add(self, image: Image, time: float) -> None:
@@ -168,6 +172,7 @@ class VideoWriter:
         if missing > MOST_REPEATS:
             self.shortened += (missing - MOST_REPEATS) / self.rate
             missing = MOST_REPEATS
+        assert self.file is not None
         for frame in [self._last] * missing + [image]:
             self.file.write(frame)
         self._last = image
@@ -175,13 +180,63 @@ class VideoWriter:
         self.count += missing + 1
 
     def _open(self, size: tuple[int, int]) -> None:
-        self.path.touch()  # OpenCV does not say why it cannot write a file
-        self.file.open(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, size)
-        if not self.file.isOpened():
+        self.path.touch()  # neither library says well why it cannot write a file
+        if importlib.util.find_spec("av") is not None:
+            self.file = _H264.opened(self.path, self.rate, size)
+        for codec in ("vp09", "mp4v"):
+            if self.file is None:
+                fourcc = cv2.VideoWriter.fourcc(*codec)
+                file = cv2.VideoWriter(str(self.path), fourcc, self.rate, size)
+                self.file = file if file.isOpened() else None
+        if self.file is None:
             raise RunDirError(
                 f"cannot write an MP4 of {size[0]}x{size[1]} at {self.rate:g} frames per second "
                 "with this OpenCV; leave drawing out with --no-draw"
             )
+
+
+class _H264:
+    """What cv2.VideoWriter is, with PyAV."""
+
+    def __init__(self, container: Any, stream: Any, rate: Fraction) -> None:
+        self.container, self.stream, self.rate, self.count = container, stream, rate, 0
+
+    @classmethod
+    def opened(cls, path: Path, rate: float, size: tuple[int, int]) -> "_H264 | None":
+        """Return a writer of frames of a size (w, h); None where this PyAV cannot encode them."""
+        import av
+
+        exact = Fraction(rate).limit_denominator(10_000)
+        try:
+            container = av.open(str(path), "w", format="mp4")
+            stream = container.add_stream("libx264", exact)
+            stream.width, stream.height = (side // 2 * 2 for side in size)
+            stream.pix_fmt, stream.options = "yuv420p", {"preset": "veryfast", "crf": "20"}
+            stream.codec_context.open()
+        except (av.FFmpegError, ValueError):
+            return None
+        return cls(container, stream, exact)
+
+    def write(self, image: Image) -> None:
+        """Add a BGR frame."""
+        import av
+
+        even = np.ascontiguousarray(image[: self.stream.height, : self.stream.width])
+        frame = av.VideoFrame.from_ndarray(even, format="bgr24")
+        frame.pts, frame.time_base = self.count, 1 / self.rate
+        self.count += 1
+        self._mux(frame)
+
+    def release(self) -> None:
+        """Write what is left, and close the file."""
+        self._mux(None)
+        self.container.close()
+
+    def _mux(self, frame: Any) -> None:
+        import av
+
+        with suppress(av.FFmpegError):  # a full disk: the frames are counted at the end
+            self.container.mux(self.stream.encode(frame))
 
 
 @contextmanager
@@ -196,7 +251,8 @@ def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
         try:
             yield writer
         finally:
-            writer.file.release()
+            if writer.file is not None:
+                writer.file.release()
         # The writer reports nothing, a full disk neither: see what arrived. The number of frames
         # is written last, so that it is missing where anything is.
         arrived = video_facts(temporary).frames
