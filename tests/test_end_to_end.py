@@ -41,7 +41,9 @@ def test_a_run_leaves_everything(
     small = "data.synthetic={num_train: 8, num_val: 4, image_size: [128, 96]}"
     assert run(out, small, f"train.num_workers={num_workers}") == 0
 
-    last = capsys.readouterr().out.splitlines()[-1]
+    printed = capsys.readouterr()
+    last = printed.out.splitlines()[-1]
+    assert f"pose-train predict {out} IMAGE.jpg --out drawn/" in printed.err.splitlines()[-1]
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [record["kind"] for record in metrics] == ["train", "val", "train", "val"]
     assert all(0 < r["loss"] < 1 for r in metrics if r["kind"] == "train")

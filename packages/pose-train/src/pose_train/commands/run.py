@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 
 from pose_train.config.load import load_config
 from pose_train.config.schema import ConfigError
@@ -30,4 +31,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     print(outcome.evaluation.table())
     print(f"AP {outcome.evaluation.stats['AP'] or 0.0:.3f}  report {outcome.report}")
+    if (config.preset or "").startswith("demo"):
+        advice = f"to use it on an image: pose-train predict {config.out} IMAGE.jpg --out drawn/"
+        print(advice, file=sys.stderr)
     return 0
