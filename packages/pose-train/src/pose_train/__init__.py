@@ -7,6 +7,7 @@ from pose_train.config.load import load_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, RunError
 
 if TYPE_CHECKING:
+    from pose_train.inference.batch import predict_batch
     from pose_train.inference.detect import load_detector
     from pose_train.inference.people import People
     from pose_train.inference.predictor import Predictor
@@ -27,6 +28,7 @@ __all__ = [
     "RunError",
     "load_config",
     "load_detector",
+    "predict_batch",
     "run",
     "shipped_configs",
 ]
@@ -34,6 +36,7 @@ __all__ = [
 # Public names whose modules take a second to import: imported when they are asked for.
 _LATE = {
     "People": "inference.people",
+    "predict_batch": "inference.batch",
     "Predictor": "inference.predictor",
     "load_detector": "inference.detect",
     "RECIPES": "recipes",
