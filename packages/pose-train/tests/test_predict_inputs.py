@@ -137,6 +137,18 @@ def test_a_video_is_drawn_frame_by_frame(predictor: Predictor, tmp_path: Path) -
     assert [row["time"] for row in rows] == pytest.approx(times, abs=1e-3)
 
 
+def test_every_other_frame(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "walk.avi"
+    write_video(path)
+    out = tmp_path / "out"
+    summary = predict_inputs(predictor, find_inputs([str(path)]), out, every=2)
+    assert (summary.frames, summary.problems) == (3, [])
+    rows = rows_of(out)
+    assert [row["frame"] for row in rows] == [0, 2, 4]
+    assert [row["time"] for row in rows] == pytest.approx([0, 2 / 12, 4 / 12], abs=1e-3)
+    assert len(list(read_frames(out / "walk.mp4"))) == 5, "the drawing keeps the time"
+
+
 def test_people_of_a_video_are_told_apart_and_smoothed(run_dir: Path, tmp_path: Path) -> None:
     """Rows carry a number for each of two people, and keypoints move less where smoothed."""
     path, counts = tmp_path / "walk.avi", count(0)

@@ -128,6 +128,7 @@ COMMANDS = {
         _option(
             "--classes", nargs="+", default=["person"], metavar="NAME", help="names or numbers"
         ),
+        _option("--every", **COUNT, help="of videos, every N-th frame; default each"),
         _option("--track", action="store_true", help="tell people apart over a video: track_id"),
         _option("--smooth", action="store_true", help="smooth keypoints over a video (--track)"),
         _option("--no-draw", action="store_true", help="write the JSON alone"),

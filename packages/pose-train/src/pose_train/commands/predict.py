@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; 1 where some inputs could not be read, or not to the end."""
     if args.out.suffix.lower() in (*IMAGES, *VIDEOS) and not args.out.is_dir():
         raise ConfigError(f"--out {args.out} must be a folder: drawings and rows go into it")
-    for name in ("threads", "batch_size"):
+    for name in ("threads", "batch_size", "every"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.bits is not None and not 8 <= args.bits <= 16:
@@ -105,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
         person_score=args.person_score,
         track=args.track or args.smooth,
         smooth=args.smooth,
+        every=args.every or 1,
         parts=find_parts(args, [entry.name for entry in inputs], network.origin),
     )
     # A name may hold bytes that are no text.
@@ -141,6 +142,7 @@ def predict_inputs(
     person_score: float | None = None,
     track: bool = False,
     smooth: bool = False,
+    every: int = 1,
     parts: Parts | None = None,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, the drawings into `out`.
@@ -154,6 +156,7 @@ def predict_inputs(
     the network's training. min_score, person_score: keypoints and people below it are not drawn;
     None is 0, bottom-up 0.2, where a network finds many people that are none. track: rows of videos
     carry `track_id`. smooth: with it, keypoints of videos are smoothed along the tracks.
+    every: of videos, every so many-th frame.
     parts: this process does those of its own that are missing, and whoever finds all there merges
     them.
 
@@ -188,6 +191,7 @@ def predict_inputs(
         person_score,
         Tracker(usage.skeleton, TRACKED) if track else None,
         OneEuro() if smooth else None,
+        every,
     )
     target = out / "predictions.json"
     if parts is not None:
@@ -205,7 +209,7 @@ def predict_inputs(
 
 def _predict_all(job: "_Job", inputs: Sequence[Input], known: Sequence[Known | None]) -> None:
     usage = job.predictor.network.usage
-    items = read_items(inputs, known, usage.exif, usage.bits)
+    items = read_items(inputs, known, usage.exif, usage.bits, job.every)
     load = partial(_load, has_boxes=job.has_boxes)
     with background() as submit:
         results = predict_stream(job.predictor, items, load)
@@ -263,6 +267,7 @@ class _Job:
     person_score: float
     tracker: Tracker | None
     smooth: OneEuro | None
+    every: int
 
     def write(
         self, item: Item, image: Image, people: People, track_ids: TrackIds | None = None

@@ -29,11 +29,16 @@ class Item(NamedTuple):
 
 
 def read_items(
-    inputs: Sequence[Input], known: Sequence[Known | None], exif: Exif, bits: int | None
+    inputs: Sequence[Input],
+    known: Sequence[Known | None],
+    exif: Exif,
+    bits: int | None,
+    every: int = 1,
 ) -> Iterator[Item]:
     """Yield the images and the frames of videos, but for inputs of which nothing is known (None).
 
     exif: of images whose size is known, others are turned upright. bits: in use of 16-bit images.
+    every: of videos, every so many-th frame.
     An input that cannot be read is an item whose `read` raises DatasetError.
     """
     bar = tqdm(inputs, unit="file", leave=False, disable=None)
@@ -41,7 +46,9 @@ def read_items(
         if facts is None:
             continue
         try:
-            yield from _frames(entry, facts) if entry.is_video else _image(entry, facts, exif, bits)
+            yield from (
+                _frames(entry, facts, every) if entry.is_video else _image(entry, facts, exif, bits)
+            )
         except DatasetError as error:  # which is told when its turn comes
             yield Item(entry, facts, {}, partial(_raise, error))
 
@@ -61,12 +68,14 @@ def _image(entry: Input, known: Known, exif: Exif, bits: int | None) -> Iterator
     yield Item(entry, known, {"file_name": entry.name}, read)
 
 
-def _frames(entry: Input, known: Known) -> Iterator[Item]:
+def _frames(entry: Input, known: Known, every: int) -> Iterator[Item]:
     if None in known.boxes:
         raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
     frames, total = read_frames(entry.path), video_facts(entry.path).frames or None
     bar = tqdm(frames, entry.name, total, leave=False, unit="frame", disable=None)
     for number, (image, time) in enumerate(bar):
+        if number % every:
+            continue
         where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
         yield Item(entry, known, where, partial(np.asarray, image))
 
