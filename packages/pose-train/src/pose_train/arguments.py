@@ -123,14 +123,16 @@ COMMANDS = {
             help="find the people (top-down): a folder or Hugging Face name of a detector, or an "
             "ONNX file; without MODEL RT-DETR v2; extra pose-train[detect]",
         ),
-        _option("--det-score", type=float, default=0.5, help="of its boxes, least (default 0.5)"),
-        _option("--det-nms", type=float, default=0.7, help="IoU of two boxes, most (default 0.7)"),
         _option(
-            "--classes", nargs="+", default=["person"], metavar="NAME", help="names or numbers"
+            "--det-score", type=float, default=0.5, help="leave out its boxes below it; default 0.5"
         ),
+        _option(
+            "--det-nms", type=float, default=0.7, help="largest IoU of two of them; default 0.7"
+        ),
+        _option("--classes", nargs="+", default=["person"], metavar="NAME", help="default: person"),
         _option("--every", **COUNT, help="of videos, every N-th frame; default each"),
-        _option("--track", action="store_true", help="tell people apart over a video: track_id"),
-        _option("--smooth", action="store_true", help="smooth keypoints over a video (--track)"),
+        _option("--track", action="store_true", help="number people over a video (track_id)"),
+        _option("--smooth", action="store_true", help="smooth keypoints over a video; tracks"),
         _option("--no-draw", action="store_true", help="write the JSON alone"),
         _option(
             "--person-score",
