@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pose_train.config.schema import ConfigError, RunError
 from pose_train.files.images import Image
-from pose_train.inference.onnx import open_session, providers_of
+from pose_train.inference.onnx import open_on
 from pose_train.inference.topdown import Detector, check_boxes
 
 Floats = NDArray[np.float32]
@@ -243,7 +243,7 @@ def _of_onnx(path: Path, device: str, classes: Classes, threads: int | None) -> 
       the (w, h) of the image, in whose pixels the boxes are; class 0 is person.
     Without labels all boxes are people's.
     """
-    session = _session(path, device, threads)
+    session, _ = open_on(path, device, threads=threads)
     form = _onnx_form(path, session)
     outputs = [each.name for each in session.get_outputs()]
     has_labels, person = "labels" in outputs, 1 if form.sizes_type is None else 0
@@ -274,22 +274,6 @@ def resized(image: Image, size: tuple[int, int]) -> Image:
     is_smaller = size[0] <= image.shape[1] and size[1] <= image.shape[0]
     how = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
     return cv2.resize(image, size, interpolation=how)  # type: ignore[return-value]
-
-
-def _session(path: Path, device: str, threads: int | None) -> Any:
-    """Return onnxruntime's session of a file; raises ConfigError or RunError."""
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")
-    if not path.is_file():
-        raise RunError(f"{path}: there is no such file")
-    providers = providers_of(device)
-    session = open_session(path, providers, threads)
-    first = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    if device != "auto" and first not in session.get_providers():
-        raise ConfigError(
-            f"onnxruntime has {first}, but it does not start: are its libraries installed?"
-        )
-    return session
 
 
 class _OnnxForm(NamedTuple):

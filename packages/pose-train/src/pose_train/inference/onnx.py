@@ -49,12 +49,7 @@ def load_onnx(
     CPU; None leaves onnxruntime to choose. Raises ConfigError where onnxruntime or the device is
     missing, RunError for a file that cannot be used.
     """
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")
-    if not path.is_file():
-        raise RunError(f"{path}: there is no such file")
-    wanted = list(providers) if providers is not None else providers_of(device)
-    session = open_session(path, wanted, threads)
+    session, notes = open_on(path, device, providers, threads)
     usage = from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
     fixed = isinstance(session.get_inputs()[0].shape[1], int)
     if usage.is_bottomup and fixed and len(usage.multi_scale) > 1:
@@ -62,21 +57,40 @@ def load_onnx(
             f"{path} takes images of one size, but eval.multi_scale runs it at several "
             f"({', '.join(map(str, usage.multi_scale))}): export it without --input-size"
         )
-    notes = []
-    first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
-    if first not in session.get_providers():  # onnxruntime goes on with the CPU, and only logs it
-        if device != "auto" or providers is not None:
-            raise ConfigError(
-                f"onnxruntime has {first}, but it does not start: are its libraries installed?"
-            )
-        notes.append(f"onnxruntime has {first}, but it does not start: the CPU is used")
     return Network(
         usage,
         onnx_backend(session, path.name, usage),
         bottomup.find if usage.is_bottomup else topdown.find,
         f"{path}, exported from {usage.origin}",
-        tuple(notes),
+        notes,
     )
+
+
+def open_on(
+    path: Path,
+    device: str = "auto",
+    providers: Sequence[str | tuple[str, Any]] | None = None,
+    threads: int | None = None,
+) -> tuple[Any, tuple[str, ...]]:
+    """Return onnxruntime's session of a file, and notes for the user; arguments as of load_onnx.
+
+    Raises ConfigError where onnxruntime or the device is missing, RunError for a file that
+    onnxruntime cannot load.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ConfigError(f"{path} needs onnxruntime: pip install 'pose-train[export]'")
+    if not path.is_file():
+        raise RunError(f"{path}: there is no such file")
+    wanted = list(providers) if providers is not None else providers_of(device)
+    session = open_session(path, wanted, threads)
+    first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
+    if first in session.get_providers():
+        return session, ()
+    failure = f"onnxruntime has {first}, but it does not start"
+    if device != "auto" or providers is not None:
+        raise ConfigError(f"{failure}: are its libraries installed?")
+    # onnxruntime goes on with the CPU, and only logs it
+    return session, (f"{failure}: the CPU is used",)
 
 
 def providers_of(device: str) -> list[str | tuple[str, Any]]:
