@@ -5,7 +5,6 @@ or PIL.
 """
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose_backbones.hub import hub_error
+from pose_backbones.weights import is_offline
 from pose_train.config.schema import ConfigError, RunError
 from pose_train.distributed import find_device
 from pose_train.files.images import Image
@@ -182,10 +183,9 @@ def model_folder(source: str, download: bool) -> Path:
             f"detector {source} is neither a folder nor an ONNX file, nor a model of the Hugging "
             "Face hub (USER/NAME)"
         )
-    is_offline = os.environ.get("POSE_OFFLINE") == "1"
     reason = ""
     # The cache first: the hub is not asked for what is there.
-    for only_local in (True, False) if download and not is_offline else (True,):
+    for only_local in (True, False) if download and not is_offline() else (True,):
         try:
             found = snapshot_download(
                 named[1],
@@ -194,7 +194,7 @@ def model_folder(source: str, download: bool) -> Path:
                 local_files_only=only_local,
             )
         except (OSError, ValueError) as error:  # not found, no network, no access, no valid name
-            reason = " ".join(str(error).split())[:300]
+            reason = hub_error(error)
             continue
         if all(any(Path(found).glob(each)) for each in FILES):
             return Path(found)
@@ -208,6 +208,6 @@ def model_folder(source: str, download: bool) -> Path:
             f"{missing}: `hf download {named[1]}` fetches them (in Python, download=True); or "
             "give boxes of people (--boxes FILE)"
         )
-    if is_offline:
+    if is_offline():
         raise ConfigError(f"{missing}, and POSE_OFFLINE=1 forbids to download them")
     raise ConfigError(f"{missing}, and they cannot be downloaded: {reason}")
