@@ -118,7 +118,7 @@ COMMANDS = {
         _option(
             "--detector",
             nargs="?",
-            const="PekingU/rtdetr_v2_r18vd",
+            const="",  # inference.detect.DEFAULT_DETECTOR
             metavar="MODEL",
             help="find the people (top-down): a folder or Hugging Face name of a detector, or an "
             "ONNX file; without MODEL RT-DETR v2; extra pose-train[detect]",

@@ -36,7 +36,7 @@ from pose_train.files.video import (
     video_facts,
     video_writer,
 )
-from pose_train.inference.detect import load_detector
+from pose_train.inference.detect import DEFAULT_DETECTOR, load_detector
 from pose_train.inference.network import Usage
 from pose_train.inference.parts import Parts, PartWriter, find_parts
 from pose_train.inference.people import People
@@ -119,7 +119,7 @@ def _detector(args: argparse.Namespace, usage: Usage, threads: int) -> Detector:
     if args.boxes is not None:
         raise ConfigError("--boxes and --detector both give the people's boxes: leave one out")
     return load_detector(
-        args.detector,
+        args.detector or DEFAULT_DETECTOR,
         device=args.device,
         score=args.det_score,
         nms=args.det_nms,
