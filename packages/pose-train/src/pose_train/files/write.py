@@ -72,12 +72,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, if it is not there yet; raises RunDirError."""
-    with writing(path):
-        path.mkdir(exist_ok=True)
-
-
 @dataclass
 class RowFile:
     """A text file that rows are added to, and how many it has."""
