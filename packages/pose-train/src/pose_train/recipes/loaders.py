@@ -60,14 +60,9 @@ def train_loader(
     dataset: TopDown | BottomUp, batches: GroupedBatches, num_workers: int, device: torch.device
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of training batches; its workers live on from epoch to epoch."""
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
-        batch_sampler=batches,
-        num_workers=allowed_workers(num_workers),
-        persistent_workers=num_workers > 0,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=start_sampling,
-        generator=torch.Generator(),  # so that a new loader takes no number from the global one
+    persistent = num_workers > 0
+    return _loader(
+        dataset, num_workers, device, batch_sampler=batches, persistent_workers=persistent
     )
 
 
@@ -80,15 +75,8 @@ def eval_loader(
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of this process's part of a dataset, in order."""
     part = own_part(len(dataset), ranks)
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        sampler=part,
-        num_workers=allowed_workers(num_workers) if part else 0,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=start_sampling,
-        generator=torch.Generator(),
-    )
+    num_workers = num_workers if part else 0
+    return _loader(dataset, num_workers, device, sampler=part, batch_size=batch_size)
 
 
 def scene_loader(
@@ -103,14 +91,21 @@ def scene_loader(
     part: the samples to load, where several processes share the work.
     """
     batches = same_size_batches(dataset, part, batch_size)
+    num_workers = num_workers if batches else 0
+    return _loader(dataset, num_workers, device, batch_sampler=batches, collate_fn=_stack_tensors)
+
+
+def _loader(
+    dataset: TopDown | BottomUp, num_workers: int, device: torch.device, **options: Any
+) -> DataLoader[dict[str, Any]]:
+    """Return torch's loader with what all of ours have in common."""
     return DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_sampler=batches,
-        collate_fn=_stack_tensors,
-        num_workers=allowed_workers(num_workers) if batches else 0,
+        dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
+        num_workers=allowed_workers(num_workers),
         pin_memory=device.type == "cuda",
         worker_init_fn=start_sampling,
-        generator=torch.Generator(),
+        generator=torch.Generator(),  # so that a new loader takes no number from the global one
+        **options,
     )
 
 
