@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,3 +92,26 @@ def cpm_onnx(cpm: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "net.onnx"
     assert f"{path}: onnx, " in export(cpm, path, "onnx")
     return path
+
+
+@pytest.fixture
+def title_of(tmp_path: Path) -> Callable[..., str]:
+    """A function from a page, and more options of the browser, to the title that its script set."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    browser = next((found for name in names if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(names)} is installed")
+
+    def title(page: Path, *options: str) -> str:
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        done = subprocess.run(
+            [*command, f"--user-data-dir={tmp_path / 'profile'}", *options, page.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+        return done.stdout.partition("<title>")[2].partition("</title>")[0]
+
+    return title

@@ -1,11 +1,9 @@
 """The page about a run: numbers beside the published ones, curves, worst images."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,28 +148,16 @@ PROBE = (
 )
 
 
-def test_a_browser_shows_the_page(tmp_path: Path, persons: Persons) -> None:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    browser = next((found for name in names if (found := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip(f"none of {', '.join(names)} is installed")
+def test_a_browser_shows_the_page(
+    tmp_path: Path, persons: Persons, title_of: Callable[..., str]
+) -> None:
     page, text, _ = reported(tmp_path, persons, load_config(ZOO_ROW))
     for svg in page.parent.glob("curve_*.svg"):
         ElementTree.parse(svg)
     probed = tmp_path / "page.html"
     probed.write_text(text.replace("</body>", PROBE), encoding="utf-8")
     for width in (1400, 600):
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-        command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
-        done = subprocess.run(
-            [*command, probed.as_uri()],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-            env={**os.environ, "HOME": str(tmp_path)},
-        )
-        title = done.stdout.partition("<title>")[2].partition("</title>")[0]
+        title = title_of(probed, f"--window-size={width},900")
         beyond, broken, pictures, drawings = json.loads(title)
         assert beyond <= 0, f"at {width} pixels the page is {beyond} too wide"
         assert broken == 0
