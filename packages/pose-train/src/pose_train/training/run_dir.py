@@ -17,7 +17,7 @@ from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
 from pose_train.distributed import Ranks, gather
-from pose_train.files.write import write_error, write_file, write_text
+from pose_train.files.write import write_file, write_text, writing
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import LAST
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
@@ -188,11 +188,8 @@ def record(run: Run, training: Training, values: dict[str, Any]) -> None:
     if not run.ranks.is_first:
         return
     path = run.dir / "metrics.jsonl"
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-    except OSError as error:
-        raise write_error(path, error) from error
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
     for log in run.loggers:
         log(values)
 
