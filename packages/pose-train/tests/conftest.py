@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from pose_codecs import MSRAHeatmap
 from pose_data import COCO, synthesize
 from pose_train.commands.export import export
 from pose_train.config.load import load_config, to_yaml
+from pose_train.files.images import Image
 from pose_train.inference.load import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
@@ -25,6 +27,13 @@ TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_b
 def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the commands, which would choose
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """Noise (90, 120, 3) that is brightest in red and darkest in blue."""
+    noise = np.random.default_rng(0).integers(0, 100, (90, 120, 3))
+    return (noise + np.array([0, 50, 150])).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
