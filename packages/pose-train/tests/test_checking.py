@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,7 @@ def test_the_estimate_counts_what_backward_needs() -> None:
         (["data.root=gone", *SMALL], "data.root gone does not exist"),
         (["data.root=COPY", *SMALL], "1 of 2 images of"),
         (["data.root=DATA", *SMALL, "model.name=hrnet_w33"], "hrnet_w32"),
+        (["data.root=DATA", *SMALL, "log.wandb=poses"], "needs wandb, which is not installed"),
     ],
 )
 def test_check_refuses_what_a_run_would(
@@ -112,6 +114,7 @@ def test_check_refuses_what_a_run_would(
     shutil.copytree(drawn_data, copy)
     next((copy / "train2017").iterdir()).unlink()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as where it is not installed
     places = {"COPY": str(copy), "DATA": str(drawn_data)}
     settings = [text.partition("=") for text in change]
     settings = [f"{key}={places.get(value, value)}" for key, _, value in settings]

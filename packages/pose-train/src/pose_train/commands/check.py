@@ -26,11 +26,11 @@ from pose_train.config.schema import Config, ConfigError
 from pose_train.cores import settle_threads
 from pose_train.distributed import Ranks
 from pose_train.files.images import write_image
-from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import start_from_weights
 from pose_train.recipes import RECIPES
-from pose_train.recipes.data import Sets, check_images, describe, load_sets
+from pose_train.recipes.data import Sets, check_images, describe
 from pose_train.training.loop import batch_losses
+from pose_train.training.run_dir import load_given_sets
 from pose_train.words import duration
 
 SHOWN = 12  # samples on the drawn batch
@@ -62,16 +62,13 @@ def check(config: Config, image: Path) -> str:
     Returns what was found, in lines. Raises ConfigError or DatasetError for what a run would stop
     at, images that are missing among it.
     """
-    if config.data.root is None:
+    recipe = RECIPES[config.recipe]
+    sets = load_given_sets(config, recipe.unit)
+    if sets is None:
         raise ConfigError(
             "data.synthetic draws its images when it runs: there is nothing to check before"
         )
-    recipe = RECIPES[config.recipe]
-    sets = load_sets(config.data, config.eval, Path(config.data.root), recipe.unit)
     check_images(sets.train)
-    if sets.val is not None:
-        check_images(sets.val)
-        check_evaluation(sets.train.skeleton, sets.val, recipe.unit)
     net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
     config, notes = start_from_weights(net, config, sets.train)
     dataset = recipe.samples(config, sets.train, codec, _CPU, True)
