@@ -7,12 +7,8 @@ import pytest
 import torch
 from reference import Numbers, read
 
-from pose_train.recipes.losses import (
-    bottomup_loss,
-    heatmap_mse,
-    keypoint_mse,
-    tag_losses,
-)
+from pose_train.recipes.bottomup import bottomup_loss, heatmap_mse, tag_losses
+from pose_train.recipes.topdown import keypoint_mse
 from pose_train.training.optim import learning_rate
 
 

@@ -16,7 +16,8 @@ from reference import Numbers, read
 from rule_weights import Entries, bottomup_rule, draw, load, their_names, topdown_rule
 from torch import nn
 
-from pose_train.recipes.losses import BottomUpLoss, bottomup_loss, keypoint_mse
+from pose_train.recipes.bottomup import BottomUpLoss, bottomup_loss
+from pose_train.recipes.topdown import keypoint_mse
 from pose_train.training.optim import create_optimizer
 
 Arrays = dict[str, NDArray[Any]]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pose_train.recipes.losses import tag_losses
+from pose_train.recipes.bottomup import tag_losses
 
 
 def person_by_person(tags: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from pose_train.__main__ import main
 from pose_train.commands.test import beside_published
 from pose_train.config.load import load_config
 from pose_train.recipes.data import PUBLISHED_DETECTIONS
-from pose_train.report.published import departures, published_row
+from pose_train.report import departures, published_row
 
 
 def test_test(

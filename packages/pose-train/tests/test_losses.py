@@ -5,12 +5,8 @@ import math
 import pytest
 import torch
 
-from pose_train.recipes.losses import (
-    bottomup_loss,
-    heatmap_mse,
-    keypoint_mse,
-    tag_losses,
-)
+from pose_train.recipes.bottomup import bottomup_loss, heatmap_mse, tag_losses
+from pose_train.recipes.topdown import keypoint_mse
 
 
 def test_weights_count_once_and_masked_keypoints_stay_in_the_divisor() -> None:

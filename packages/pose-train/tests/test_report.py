@@ -18,8 +18,7 @@ from pose_train.config.load import load_config, to_yaml
 from pose_train.config.schema import Config
 from pose_train.files.write import RunDirError
 from pose_train.inference.evaluate import evaluate_rows
-from pose_train.report.page import write_report
-from pose_train.report.published import published_row
+from pose_train.report import published_row, write_report
 
 Rows = list[dict[str, Any]]
 ZOO_ROW = "higherhrnet_w32_coco_512x512"

@@ -7,10 +7,10 @@ from pose_train.config.load import load_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, RunError
 
 if TYPE_CHECKING:
-    from pose_train.inference.batch import predict_batch
     from pose_train.inference.detect import load_detector
     from pose_train.inference.people import People
     from pose_train.inference.predictor import Predictor
+    from pose_train.inference.stream import predict_batch
     from pose_train.recipes import RECIPES
     from pose_train.recipes.recipe import Recipe
     from pose_train.training.loop import Outcome, run
@@ -36,7 +36,7 @@ __all__ = [
 # Public names whose modules take a second to import: imported when they are asked for.
 _LATE = {
     "People": "inference.people",
-    "predict_batch": "inference.batch",
+    "predict_batch": "inference.stream",
     "Predictor": "inference.predictor",
     "load_detector": "inference.detect",
     "RECIPES": "recipes",

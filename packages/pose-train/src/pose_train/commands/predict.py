@@ -38,10 +38,9 @@ from pose_train.files.video import (
 )
 from pose_train.inference.detect import DEFAULT_DETECTOR, load_detector
 from pose_train.inference.network import Usage
-from pose_train.inference.parts import Parts, PartWriter, find_parts
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
-from pose_train.inference.rows import RowWriter, Summary, row_writer
+from pose_train.inference.rows import Parts, PartWriter, RowWriter, Summary, find_parts, row_writer
 from pose_train.inference.smooth import OneEuro
 from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
 from pose_train.inference.topdown import Detector

@@ -14,7 +14,7 @@ from pose_train.inference.load import load_tested, load_trained, predict_rows
 from pose_train.inference.people import csv_text
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import notes
-from pose_train.report.published import MULTI_SCALE, departures, published_row
+from pose_train.report import MULTI_SCALE, departures, published_row
 
 
 def main(args: argparse.Namespace) -> int:

@@ -26,9 +26,18 @@ from pose_train.config.schema import Config, ConfigError, Data, Model
 from pose_train.distributed import Ranks, find_device
 from pose_train.inference.evaluate import Rows
 from pose_train.inference.forward import AMP, torch_backend
-from pose_train.inference.hub import PREFIX, PUBLISHED, SKELETON, fetch_network
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
-from pose_train.inference.weights import BEST, LAST, settle_warp, weights_file, zoo_row
+from pose_train.inference.weights import (
+    BEST,
+    LAST,
+    PREFIX,
+    PUBLISHED,
+    SKELETON,
+    fetch_network,
+    settle_warp,
+    weights_file,
+    zoo_row,
+)
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import check_images, load_boxes, load_main
 

@@ -17,7 +17,7 @@ from pose_train import __version__
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import AnnotationSet, Config, ConfigError, Log, RunError, Train
 from pose_train.files.write import write_text
-from pose_train.inference.hub import CONFIG, INSTALL, PREFIX, PUBLISHED, SKELETON
+from pose_train.inference.weights import CONFIG, INSTALL, PREFIX, PUBLISHED, SKELETON
 
 if TYPE_CHECKING:
     from pose_train.inference.load import Trained

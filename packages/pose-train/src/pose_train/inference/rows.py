@@ -1,18 +1,34 @@
-"""The people of image after image as files: predictions.json and predictions.csv."""
+"""The people of image after image as files: predictions.json and predictions.csv.
 
+A job in parts, of several processes or machines that share a folder, or that may be killed: each
+part is a file, `parts/predictions-00003-of-00016.jsonl`, which gets its name once it is whole. No
+process waits for another: each does its own parts, skips those that are there, and whoever finds
+all of them merges them. What a killed process left undone, a later run does.
+"""
+
+import argparse
+import dataclasses
+import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pose_data import DatasetError
+import numpy as np
+
+from pose_data import DatasetError, Skeleton
+from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import PERSON, ImageId
 from pose_train.files.inputs import Input
-from pose_train.files.write import RowFile, row_file
+from pose_train.files.write import RowFile, RunDirError, row_file
 from pose_train.inference.people import CSV_COLUMNS, People, csv_rows, csv_text
 from pose_train.words import counted
+
+# Options of the command that rows do not depend on.
+FREE = ("command", "out", "threads", "device", "no_draw", "min_score", "person_score", "csv")
 
 
 @dataclass
@@ -121,3 +137,146 @@ def row_writer(path: Path, category_id: int = PERSON, csv: bool = False) -> Iter
             head = csv_text([CSV_COLUMNS])
             table = stack.enter_context(row_file(path.with_suffix(".csv"), head))
         yield RowWriter(rows, table, category_id)
+
+
+@dataclass(frozen=True)
+class PartWriter:
+    """The rows of a part: a line for each image, with or without people."""
+
+    file: RowFile
+    category_id: int
+    summary: Summary
+
+    def add(
+        self,
+        people: People,
+        image_id: ImageId | None,
+        where: Mapping[str, Any],
+        categories: Sequence[int] | None = None,
+        track_ids: Sequence[int] | None = None,
+    ) -> None:
+        """Add a line, as RowWriter.add does rows; an image_id of None is given in merging."""
+        categories = [self.category_id] * len(people) if categories is None else categories
+        rows = coco_rows(people, image_id, where, categories, track_ids)
+        line = {"where": where, "image_id": image_id, "rows": rows}
+        self.file.add(json.dumps(line) + "\n", len(rows))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a job, of which process `rank` of `world_size` does every world_size-th.
+
+    job: a fingerprint of inputs and options, which every part carries.
+    """
+
+    folder: Path
+    count: int
+    job: str
+    rank: int
+    world_size: int
+
+    def path(self, part: int) -> Path:
+        """Return the file of a part."""
+        return self.folder / f"predictions-{part:05}-of-{self.count:05}.jsonl"
+
+    def own(self, part: int, num_inputs: int) -> slice:
+        """Return which inputs are of a part."""
+        return slice(*(num_inputs * (part + i) // self.count for i in (0, 1)))
+
+    def missing(self) -> Iterator[int]:
+        """Yield the parts that this process is to do and that are not there when their turn comes.
+
+        Raises ConfigError where the folder has parts of another job, RunDirError where it cannot be
+        made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunDirError(f"cannot make {self.folder}: {error.strerror}") from error
+        for path in sorted(self.folder.glob("predictions-*-of-?????.jsonl")):
+            with path.open(encoding="utf-8", errors="surrogateescape") as file:
+                if path.stem[-5:] != f"{self.count:05}" or file.readline() != self._head():
+                    raise ConfigError(
+                        f"{path} is of a job with other inputs or options: delete the folder "
+                        f"{self.folder}, or choose another --out"
+                    )
+        for part in range(self.rank, self.count, self.world_size):
+            if not self.path(part).is_file():
+                yield part
+
+    def _head(self) -> str:
+        return json.dumps({"job": self.job}) + "\n"
+
+    @contextmanager
+    def writer(self, part: int, category_id: int, summary: Summary) -> Iterator[PartWriter]:
+        """Yield the writer of a part; summary: of it, which the part ends with."""
+        with row_file(self.path(part), self._head()) as file:
+            yield PartWriter(file, category_id, summary)
+            values = dataclasses.asdict(summary) | {"out": ""}
+            file.add(json.dumps({"summary": values}) + "\n", 0)
+
+    def merge(
+        self,
+        target: Path,
+        csv: bool,
+        skeleton: Skeleton,
+        new_ids: Iterator[int | None],
+        summary: Summary,
+    ) -> Summary:
+        """Write the rows of all parts into `target`, if all are there; return what came of them.
+
+        new_ids: for images that have none. Raises RunDirError.
+        """
+        paths = [self.path(part) for part in range(self.count)]
+        absent = sum(not path.is_file() for path in paths)
+        if absent:
+            summary.notes.append(f"{absent} of {self.count} parts are not there yet: not merged")
+            return summary
+        with row_writer(target, csv=csv) as writer:
+            for path in paths:
+                for line in _lines(path):
+                    if "summary" in line:
+                        summary.add(line["summary"])
+                        continue
+                    rows, image_id = line["rows"], line["image_id"]
+                    image_id = next(new_ids) if image_id is None else image_id
+                    rows = [row | {"image_id": image_id} for row in rows]
+                    writer.add_rows(rows, _people(rows, skeleton), line["where"])
+        return summary
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a part but the first; raises RunDirError for one that is damaged."""
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        next(file)
+        try:
+            yield from map(json.loads, file)
+        except ValueError as error:
+            raise RunDirError(f"{path} is damaged: delete it, and predict again") from error
+
+
+def _people(rows: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> People:
+    """Return the people whose rows these are, as the table needs them."""
+    poses = np.array([row["keypoints"] for row in rows], np.float32)
+    poses = poses.reshape(len(rows), skeleton.num_keypoints, 3)
+    scores = np.array([row["score"] for row in rows], np.float32)
+    boxes = np.array([row["bbox"] for row in rows], np.float32).reshape(-1, 4)
+    return People(poses[..., :2], poses[..., 2], scores, boxes, skeleton)
+
+
+def find_parts(args: argparse.Namespace, names: Sequence[str], origin: str) -> Parts | None:
+    """Return the parts of a command that asks for some, or that torchrun started several times.
+
+    names: of the inputs. origin: of the weights.
+    """
+    rank, world_size = (int(os.environ.get(k, v)) for k, v in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    count = args.parts
+    if count is None and world_size == 1:
+        return None
+    count = 4 * world_size if count is None else count
+    if count < 1:
+        raise ConfigError(f"--parts must be at least 1, got {count}")
+    options = {key: str(value) for key, value in vars(args).items() if key not in FREE}
+    text = json.dumps([sorted(options.items()), list(names), origin, count])
+    job = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+    return Parts(args.out / "parts", min(count, max(1, len(names))), job, rank, world_size)

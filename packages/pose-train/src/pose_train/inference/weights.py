@@ -1,6 +1,7 @@
 """Weights to start from or to use: which file they are in, and what follows from their origin."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,17 @@ from pose_backbones import (
     load_checkpoint,
     local_weights,
 )
+from pose_backbones.hub import hub_error
 from pose_backbones.weights import is_offline, may_download, not_here
 from pose_backbones.zoo import HUB
 from pose_data import Persons
-from pose_train.config.schema import Config, Model
-from pose_train.inference.hub import PREFIX, PUBLISHED, fetch_network
+from pose_train.config.schema import Config, ConfigError, Model
+
+# Trained networks on the Hugging Face hub, hf://USER/NAME; they need the extra `hub`.
+PREFIX = "hf://"
+# What a published network consists of, besides its model card.
+CONFIG, SKELETON, PUBLISHED = "config.yaml", "skeleton.json", "model.safetensors"
+INSTALL = "huggingface_hub is not installed: pip install 'pose-train[hub]'"
 
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best.pth"  # of a run directory
 
@@ -118,3 +125,33 @@ def settle_warp(config: Config, report: LoadReport | None) -> tuple[Config, list
             "tested with OpenCV 4's rounding, opencv4, and some keypoints will move by pixels"
         )
     return replace(config, data=replace(config.data, warp=warp)), notes
+
+
+def fetch_network(name: str) -> Path:
+    """Return the folder with the files of hf://USER/NAME, or of hf://USER/NAME@REVISION.
+
+    They are in the hub's cache, fetched if they are not there yet or have changed; with
+    POSE_OFFLINE they must be there. Raises ConfigError for a name of another form or without the
+    extra, CheckpointError where they cannot be fetched.
+    """
+    match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name)
+    if match is None:
+        raise ConfigError(f"{name} must look like hf://USER/NAME or hf://USER/NAME@REVISION")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise ConfigError(f"{name}: {INSTALL}") from None
+    files = [CONFIG, SKELETON, PUBLISHED]
+    try:
+        folder = snapshot_download(
+            match[1], revision=match[2], allow_patterns=files, local_files_only=is_offline()
+        )
+    except Exception as error:  # of httpx, of requests, or its own, by its version
+        reason = "it is not in the hub's cache, and POSE_OFFLINE forbids downloads"
+        reason = reason if is_offline() else hub_error(error)
+        raise CheckpointError(f"{name}: {reason}") from error
+    if lacking := [file for file in files if not Path(folder, file).is_file()]:
+        raise CheckpointError(
+            f"{name} lacks {', '.join(lacking)}: `pose-train publish` did not write it"
+        )
+    return Path(folder)

@@ -17,7 +17,6 @@ from pose_train.inference.evaluate import Rows, kept_keypoints
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.topdown import find, join_poses, predict_poses, result_rows
 from pose_train.recipes.loaders import eval_loader, make_batches, progress_bar
-from pose_train.recipes.losses import keypoint_mse
 from pose_train.recipes.recipe import Batch, Recipe, create_net
 
 Floats = NDArray[np.float32]
@@ -99,13 +98,38 @@ def batches(config: Config, crops: TopDown, ranks: Ranks) -> GroupedBatches:
 def loss(config: Config, codec: Heatmap, output: PoseOutput, batch: Batch) -> dict[str, Tensor]:
     """Return the loss of the stages' heatmaps (B, K, h, w)."""
     device = output.heatmaps[0].device
-    targets = batch["heatmaps"].to(device, non_blocking=True)  # (B, K, h, w), or (B, K, 2)
+    targets = batch["heatmaps"].to(device, non_blocking=True)  # (B, K, h, w)
     weights = batch["weights"].to(device, non_blocking=True)  # (B, K)
-    if isinstance(codec, MSRAHeatmap) and _encodes_on(device, codec):
+    if isinstance(codec, MSRAHeatmap) and targets.ndim == 3:  # keypoints (B, K, 2)
         targets, weights = encode_msra(codec, targets, weights)  # (B, K, h, w), (B, K)
     # Every stage learns the same target: intermediate supervision.
     stages = [keypoint_mse(heatmaps, targets, weights) for heatmaps in output.heatmaps]
     return {"loss": torch.stack(stages).sum()}
+
+
+def keypoint_mse(
+    heatmaps: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    mask: Tensor | None = None,
+    skip_empty: bool = False,
+) -> Tensor:
+    """Return the weighted mean squared error of heatmaps (B, K, H, W), a scalar.
+
+    weights (B, K) or (B, K, H, W) and mask (B or 1, K or 1, H, W) multiply the squared error; the
+    divisor is always B * K * H * W (MMPose 1.x's KeypointMSELoss; 0.x multiplied prediction and
+    target, which is the same for weights 0 and 1). `skip_empty` ignores maps whose target is 0
+    everywhere.
+    """
+    exact = torch.promote_types(heatmaps.dtype, torch.float32)  # autocast may give less
+    squared = (heatmaps.to(exact) - targets.to(exact)).square()  # (B, K, H, W)
+    if weights is not None:
+        squared = squared * (weights[..., None, None] if weights.ndim == 2 else weights)
+    if mask is not None:
+        squared = squared * mask
+    if skip_empty:
+        squared = squared * (targets != 0).any(dim=(2, 3), keepdim=True)
+    return squared.mean()
 
 
 def predict(

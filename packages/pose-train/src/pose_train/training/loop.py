@@ -25,7 +25,7 @@ from pose_train.inference.weights import BEST, start_from_weights
 from pose_train.recipes import RECIPES
 from pose_train.recipes.loaders import eval_loader, progress_bar, train_loader
 from pose_train.recipes.recipe import Batch
-from pose_train.report.page import write_report
+from pose_train.report import write_report
 from pose_train.training.checkpoints import Progress, Training
 from pose_train.training.optim import set_training
 from pose_train.training.prepare import begin, step_learning_rate, total_steps, unfreeze
