@@ -74,9 +74,9 @@ def test_import_stays_light(package: str, heavy: set[str]) -> None:
     assert loaded.split() == []
 
 
-# The folders of pose-train, report.py, and which others each may import; commands/ may import all. inference/
-# knows nothing of training, so that who predicts loads no optimizers and process groups; only its
-# load.py knows recipes, because a checkpoint names one.
+# The folders of pose-train, report.py, and which others each may import; commands/ may import all.
+# inference/ knows nothing of training, so that who predicts loads no optimizers and process groups;
+# only its load.py knows recipes, because a checkpoint names one.
 FOLDERS = {
     "config": set[str](),
     "files": {"config"},

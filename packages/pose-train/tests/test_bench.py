@@ -1,6 +1,10 @@
-"""The bench command measures all three parts of a run."""
+"""The bench command measures all three parts of a run; its suite all there is to know of a GPU."""
+
+import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from pose_train.__main__ import main
 
@@ -23,3 +27,44 @@ def test_bench(capsys: pytest.CaptureFixture[str], overrides: list[str]) -> None
     assert all(speed > 0 for speed in speeds.values())
     slower = "loader" if speeds["loader"] < speeds["step"] else "step"
     assert lines[3] == f"the {slower} is the bottleneck"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it takes twenty minutes")
+def test_suite_runs_every_part_without_a_gpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--suite", "gpu", "--out", str(tmp_path)]) == 0
+    (file,) = tmp_path.glob("gpu-suite-*.json")
+    tables = json.loads(file.read_text())
+    rows = [row for table in tables.values() for row in table]
+    assert len(tables) == 6
+    assert not any("error" in row for row in rows)
+    assert all(row["step, images/s"] > 0 for row in tables["Training step"])
+    page = file.with_suffix(".md").read_text()
+    assert page in capsys.readouterr().out
+    assert "No GPU" in page
+    for title in tables:
+        assert f"## {title}" in page
+
+
+def test_a_part_that_fails_stands_in_its_row() -> None:
+    from pose_train.commands.suite import _tried
+
+    def work() -> dict[str, int]:
+        raise RuntimeError("out of memory\nmore")
+
+    assert _tried({"network": "x"}, work) == {
+        "network": "x",
+        "error": "RuntimeError: out of memory",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"), [([], "needs a config"), (["demo"], "leave demo out")]
+)
+def test_bench_takes_a_config_or_the_suite(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--suite", "gpu"] if words else []
+    assert main(["bench", *words, *options]) == 2
+    assert reason in capsys.readouterr().err

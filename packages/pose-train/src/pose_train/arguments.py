@@ -234,9 +234,22 @@ COMMANDS = {
     ),
     "bench": _command(
         "Measure the speed of the loader, of the training step, and of both together.",
-        CONFIG,
+        _option("config", nargs="?", help="a YAML file or the name of a shipped preset"),
         _overrides("e.g. train.amp=bf16"),
         _option("--seconds", type=float, default=10.0, help="for each of the three; default 10"),
+        _option(
+            "--suite",
+            choices=("gpu",),
+            help="instead of a config: all about this machine's GPU in some 20 minutes, with "
+            "nothing to download; without a GPU, small, in one",
+        ),
+        _option(
+            "--out",
+            type=Path,
+            default=Path("."),
+            metavar="DIR",
+            help="the suite's page and JSON go there; default the current folder",
+        ),
     ),
     "doctor": _command(
         "Say what is installed, which devices there are, and what commonly goes wrong."

@@ -28,6 +28,14 @@ WARM_UP = 3  # steps: memory is allocated, kernels are chosen or compiled
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; under torchrun the first process prints for all of them."""
+    if args.suite is not None:
+        from pose_train.commands.suite import suite
+
+        if args.config is not None:
+            raise ConfigError(f"--suite has networks of its own: leave {args.config} out")
+        return suite(args)
+    if args.config is None:
+        raise ConfigError("bench needs a config, or --suite gpu")
     config = load_config(args.config, args.overrides)
     if not args.seconds > 0:
         raise ConfigError(f"--seconds must be above 0, got {args.seconds}")
