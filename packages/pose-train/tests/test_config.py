@@ -94,7 +94,7 @@ def test_default_run_directory_is_the_next_free_one(
         ("train.epochs", "must look like key.sub=value"),
         ("seed.x=3", "seed is not a section"),
         ("train.optimizer=lion", "train.optimizer must be one of adam, adamw, sgd, got 'lion'"),
-        ("train.amp=true", "train.amp must be one of off, bf16, fp16, got True"),
+        ("train.amp=true", "train.amp must be one of off, bf16, fp16, auto, got True"),
         ("train.ema=1.5", "train.ema must be above 0 and below 1, got 1.5"),
         ("train.accumulate=0", "train.accumulate must be at least 1, got 0"),
         ("train.base_batch_size=-1", "train.base_batch_size must be at least 1, got -1"),

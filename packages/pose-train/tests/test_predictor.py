@@ -24,7 +24,7 @@ from pose_train.files.images import Image
 from pose_train.files.inputs import find_inputs
 from pose_train.inference.bottomup import extent
 from pose_train.inference.evaluate import evaluate_rows
-from pose_train.inference.forward import torch_backend
+from pose_train.inference.forward import autocast, torch_backend
 from pose_train.inference.load import Trained, load_tested, load_trained, predict_rows
 from pose_train.inference.people import People
 from pose_train.inference.predictor import load_network
@@ -375,7 +375,21 @@ def test_16_bits_and_compiling_where_asked(
     assert coarse.dtype == np.float32
     assert 1e-4 < np.abs(coarse - maps).max() / np.abs(maps).max() < 0.1  # over 60 layers
     np.testing.assert_array_equal(predict_heatmaps(compiled, images, None), maps)
-    with pytest.raises(ConfigError, match="amp must be one of off, bf16, fp16, got 'half'"):
+    with pytest.raises(ConfigError, match="amp must be one of off, bf16, fp16 or auto, got 'half'"):
         Predictor(run_dir, amp="half")
     with pytest.raises(ConfigError, match="computes as it was exported: leave amp and compile out"):
         Predictor(tmp_path / "net.onnx", amp="bf16")
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_auto_is_bf16_where_the_cpu_has_it(
+    run_dir: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: fast, raising=False)
+    cpu = torch.device("cpu")
+    with autocast(cpu, "auto"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if fast else torch.float32)
+    notes = load_network(str(run_dir), device="cpu", amp="auto").notes
+    assert f"amp auto is {'bf16' if fast else 'off'} on cpu" in notes

@@ -149,9 +149,9 @@ COMMANDS = {
         ),
         _option(
             "--amp",
-            choices=("off", "bf16", "fp16"),
+            choices=("off", "bf16", "fp16", "auto"),
             default="off",
-            help="compute with 16 bits: faster where the hardware has them",
+            help="compute with 16 bits: faster where the hardware has them, which auto finds out",
         ),
         _option("--compile", action="store_true", help="by torch.compile, for many inputs"),
         _option(

@@ -133,7 +133,7 @@ def measure(net: nn.Module, loss: Loss, samples: list[dict[str, Any]]) -> Estima
 def _estimate_lines(config: Config, estimate: Estimate, samples: int) -> list[str]:
     """Return an estimate in words; samples: of an epoch."""
     settings = config.train
-    half = 0.55 if settings.amp != "off" else 1.0  # what autocast keeps is mostly 16 bit
+    half = 0.55 if settings.amp in ("bf16", "fp16") else 1.0  # what autocast keeps is mostly 16 bit
     needed = estimate.fixed + half * estimate.per_sample * settings.batch_size
     steps = math.ceil(samples / settings.batch_size)
     lines = [

@@ -187,7 +187,8 @@ class Train:
     freeze_bn: bool = False  # batch norms keep their statistics, their parameters still train
     # factors of the learning rate, by patterns as in freeze, e.g. {backbone: 0.1}
     lr_mult: dict[str, float] = field(default_factory=dict, metadata=between(0))
-    amp: Literal["off", "bf16", "fp16"] = "off"  # mixed precision
+    # mixed precision; auto: bf16 where the device computes with it, else off
+    amp: Literal["off", "bf16", "fp16", "auto"] = "off"
     compile: bool = False  # torch.compile
     channels_last: bool = True  # faster on CPU and GPU
     sync_bn: bool = False  # batch norm statistics over all processes

@@ -25,7 +25,7 @@ from pose_train.config.load import load_config, parse_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, Data, Model
 from pose_train.distributed import Ranks, find_device
 from pose_train.inference.evaluate import Rows
-from pose_train.inference.forward import AMP, torch_backend
+from pose_train.inference.forward import AMP, fastest_amp, torch_backend
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain
 from pose_train.inference.weights import (
     BEST,
@@ -95,17 +95,22 @@ def usage_of(trained: Trained) -> Usage:
 def as_network(trained: Trained, amp: str = "off", compiled: bool = False) -> Network:
     """Return the network for a Predictor, its batch norms folded into the convolutions.
 
-    amp: of autocast, "off", "bf16" or "fp16". compiled: by torch.compile, at its first batch and
-    again for other shapes. Raises ConfigError for another amp.
+    amp: of autocast, "off", "bf16" or "fp16", or "auto", see fastest_amp. compiled: by
+    torch.compile, at its first batch and again for other shapes. Raises ConfigError for another
+    amp.
     """
-    if amp not in AMP:
-        raise ConfigError(f"amp must be one of {', '.join(AMP)}, got {amp!r}")
+    if amp not in (*AMP, "auto"):
+        raise ConfigError(f"amp must be one of {', '.join(AMP)} or auto, got {amp!r}")
+    notes = trained.notes
+    if amp == "auto":
+        amp = fastest_amp(trained.device)
+        notes += (f"amp auto is {amp} on {trained.device.type}",)
     usage, find = usage_of(trained), RECIPES[trained.config.recipe].find
     net = fuse(trained.net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled:
         net.compile()
     backend = torch_backend(net, trained.device, amp)
-    return Network(usage, backend, find, usage.origin, trained.notes)
+    return Network(usage, backend, find, usage.origin, notes)
 
 
 def load_trained(

@@ -41,7 +41,8 @@ class Predictor:
         is as in the config. batch_size: boxes that go through the network at once. device: as in
         `load_trained`; of an ONNX file as in `load_onnx`. overrides: of the config,
         `key.sub=value`. amp: "bf16" or "fp16" computes with 16 bits, which is faster where the
-        hardware has them and moves keypoints by a fraction of a pixel. compiled: by torch.compile.
+        hardware has them (there, "auto" is bf16) and moves keypoints by a fraction of a pixel.
+        compiled: by torch.compile.
 
         detector: finds the people for a top-down network where a call gives no boxes: what
         `load_detector` loads by its defaults, or a function, such as one that it has returned,

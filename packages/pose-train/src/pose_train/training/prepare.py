@@ -9,6 +9,7 @@ from torch import nn
 
 from pose_train.config.schema import Config, ConfigError, Train
 from pose_train.distributed import Ranks, print_notes, share_gradients
+from pose_train.inference.forward import fastest_amp
 from pose_train.training.checkpoints import Progress, Training, read_last, restore_checkpoint
 from pose_train.training.optim import (
     Ema,
@@ -54,7 +55,7 @@ def prepare_training(
         decide(net, settings.lr_mult)
     except ValueError as error:
         raise ConfigError(f"train.lr_mult: {error}") from error
-    print_notes(_about_layers(config, net, epoch) + _about_rates(config, ranks), ranks)
+    print_notes(_about_layers(config, net, epoch) + _about_steps(config, ranks, device), ranks)
     if settings.sync_bn and device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     elif settings.sync_bn:
@@ -165,8 +166,11 @@ def _count(sizes: dict[str, int], decided: dict[str, str], pattern: str) -> int:
     return sum(sizes[name] for name, found in decided.items() if found == pattern)
 
 
-def _about_rates(config: Config, ranks: Ranks) -> list[str]:
+def _about_steps(config: Config, ranks: Ranks, device: torch.device) -> list[str]:
+    """Return how steps are computed, where the config leaves it open, and odd learning rates."""
     settings, lines = config.train, []
+    if settings.amp == "auto":
+        lines.append(f"train.amp auto is {fastest_amp(device)} on {device.type}")
     if settings.base_batch_size is not None:
         per_step = settings.batch_size * settings.accumulate * ranks.world_size
         lr = scaled_learning_rate(settings.lr, per_step, settings.base_batch_size)
