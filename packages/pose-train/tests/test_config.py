@@ -234,6 +234,16 @@ def test_not_a_config(tmp_path: Path, text: str) -> None:
         load_config(file)
 
 
+def test_a_few_lines_cannot_stand_for_billions_of_values() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    for text in ("\n".join([*lines, "seed: *a11"]), "seed: &a [*a]", "model: &m {options: *m}"):
+        with pytest.raises(ConfigError, match=r"x: its aliases .* stand for too many values, or"):
+            parse_config(text, "x")
+    with pytest.raises(ConfigError, match="x is nested too deeply"):
+        parse_config("seed: " + "[" * 50000, "x")
+
+
 def test_base_names_a_preset_and_is_merged(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
