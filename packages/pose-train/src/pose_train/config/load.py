@@ -137,26 +137,18 @@ def _parse_yaml(text: str, name: str) -> dict[str, Any]:
         raise ConfigError(f"{name} is nested too deeply") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{name} must hold `key: value` lines")
-    if _count_values(content, {}) > MOST_VALUES:
-        raise ConfigError(
-            f"{name}: its aliases (*name) stand for too many values, or for themselves"
-        )
+    # A few lines of aliases can stand for billions of values, and checkpoints hold configs.
+    values, count = list[Any]([content]), 0
+    while values:
+        value = values.pop()
+        if isinstance(value, dict | list):
+            values += value.values() if isinstance(value, dict) else value
+        count += 1
+        if count > MOST_VALUES:
+            raise ConfigError(
+                f"{name}: its aliases (*name) stand for too many values, or for themselves"
+            )
     return content
-
-
-def _count_values(value: Any, counts: dict[int, int]) -> int:
-    """Return how many values there are, those behind an alias as often as it is used.
-
-    counts: of the objects that were looked at, by id. A few lines of aliases can stand for billions
-    of values, and checkpoints of strangers have a config in them.
-    """
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) not in counts:
-        counts[id(value)] = MOST_VALUES + 1  # while it is open: it must not be in itself
-        parts = value.values() if isinstance(value, dict) else value
-        counts[id(value)] = 1 + sum(_count_values(part, counts) for part in parts)
-    return counts[id(value)]
 
 
 def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
