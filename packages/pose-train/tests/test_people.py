@@ -23,6 +23,7 @@ from pose_train.inference.bottomup import (
 )
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.network import Backend
+from pose_train.recipes.bottomup import stack_tensors
 from pose_train.recipes.loaders import same_size_batches, scene_loader
 
 CPU = torch.device("cpu")
@@ -131,7 +132,7 @@ def test_batches_hold_pictures_of_one_size_and_order_does_not_matter(tmp_path: P
     several, single = (
         find_scenes(
             PAINTED,
-            scene_loader(dataset, range(5), batch_size, 0, CPU),
+            scene_loader(dataset, range(5), batch_size, 0, CPU, stack_tensors),
             Decoding(codec, [1.0]),
             None,
             threads,

@@ -17,7 +17,13 @@ from pose_data.combine import draw_rows
 from pose_data.persons import sources_of
 from pose_train.config.schema import Config, ConfigError
 from pose_train.distributed import Ranks, gather
-from pose_train.inference.bottomup import Decoding, find, find_scenes, scene_rows
+from pose_train.inference.bottomup import (
+    Decoding,
+    find,
+    find_scenes,
+    scene_rows,
+    stack_samples,
+)
 from pose_train.inference.evaluate import Rows, kept_keypoints
 from pose_train.inference.forward import torch_backend
 from pose_train.recipes.loaders import make_batches, own_part, progress_bar, scene_loader
@@ -301,7 +307,7 @@ def predict(
     settings = config.chosen_eval
     images = _images(config, val, scale_factors=settings.multi_scale)
     part, workers = own_part(len(images), ranks), config.train.num_workers
-    loader = scene_loader(images, part, settings.batch_size, workers, device)
+    loader = scene_loader(images, part, settings.batch_size, workers, device, stack_tensors)
     scenes = find_scenes(
         torch_backend(net, device, config.train.amp),
         progress_bar(loader, ranks),
@@ -318,6 +324,12 @@ def predict(
             for scene in everyone
         ]
     return scene_rows(everyone, val.categories[0].id)
+
+
+def stack_tensors(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Make a batch of test samples of one size, as stack_samples does, with tensors of pixels."""
+    batch = stack_samples(samples)
+    return batch | {"images": [torch.from_numpy(images) for images in batch["images"]]}
 
 
 BOTTOM_UP = Recipe("images", build, samples, batches, loss, predict, find)

@@ -19,7 +19,6 @@ from pose_data.samples.scene import resize_for_test
 from pose_train.config.schema import Config, ConfigError
 from pose_train.cores import allowed_workers
 from pose_train.distributed import Ranks
-from pose_train.inference.bottomup import stack_samples
 
 GRACE = 15.0  # seconds
 Batches = Iterable[dict[str, Any]]
@@ -85,14 +84,15 @@ def scene_loader(
     batch_size: int,
     num_workers: int,
     device: torch.device,
+    stack: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
 ) -> DataLoader[dict[str, Any]]:
     """Return a loader of test samples whose batches hold images of one size.
 
-    part: the samples to load, where several processes share the work.
+    part: the samples to load, where several processes share the work. stack: makes a batch of them.
     """
     batches = same_size_batches(dataset, part, batch_size)
     num_workers = num_workers if batches else 0
-    return _loader(dataset, num_workers, device, batch_sampler=batches, collate_fn=_stack_tensors)
+    return _loader(dataset, num_workers, device, batch_sampler=batches, collate_fn=stack)
 
 
 def _loader(
@@ -126,11 +126,6 @@ def same_size_batches(dataset: BottomUp, part: Iterable[int], batch_size: int) -
         for group in groups.values()
         for start in range(0, len(group), batch_size)
     ]
-
-
-def _stack_tensors(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    batch = stack_samples(samples)
-    return batch | {"images": [torch.from_numpy(images) for images in batch["images"]]}
 
 
 def own_part(count: int, ranks: Ranks) -> range:
