@@ -58,11 +58,9 @@ def annotated_images(
             trained = trained_pixels(persons.regions, rows, (w, h))  # (H, W), 0 or 255
             _tint(canvas, cv2.resize(trained, size, interpolation=cv2.INTER_NEAREST) == 0)
         who = np.flatnonzero(persons.image_index == row)
-        for x1, y1, x2, y2 in np.rint(persons.bbox_xyxy[who] * scale).astype(int).tolist():
-            for grey, thick in ((0, 3), (255, 1)):  # seen on any ground
-                cv2.rectangle(canvas, (x1, y1), (x2, y2), (grey, grey, grey), thick)
         points = (persons.keypoints[who] + 0.5) * np.float32(scale) - np.float32(0.5)
-        canvas = draw_people(canvas, points, persons.visible[who], persons.skeleton, names=names)
+        visible, boxes = persons.visible[who], persons.bbox_xyxy[who] * np.float32(scale)
+        canvas = draw_people(canvas, points, visible, persons.skeleton, names=names, boxes=boxes)
         plural = "s" * (len(who) != 1)
         shown.append(Shown(canvas, f"{persons.file_names[row]}, {len(who)} person{plural}"))
     return shown
