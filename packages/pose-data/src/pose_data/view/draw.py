@@ -80,7 +80,7 @@ def draw_people(
         if len(shown) and names:
             places = np.rint(points[shown] + radius + 2).astype(int).tolist()
             _write_names(canvas, places, [texts[k] for k in shown], zoom)
-        if labels is not None:
+        if labels is not None and labels[i]:
             corner = points[shown].min(axis=0) if boxes is None else boxes[i, :2]
             _write_label(canvas, labels[i], corner, zoom, own)
     return canvas

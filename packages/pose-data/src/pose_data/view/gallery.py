@@ -130,7 +130,7 @@ def sheet(groups: Sequence[tuple[str, Sequence[Shown]]], key: Key, width: int = 
     """Lay images and captions out in rows as wide as fit, below a key; each group begins a row."""
     if not any(shown for _, shown in groups):
         raise DatasetError("there is nothing to show")
-    rows: list[list[Image]] = [[_line(text, colour=colour) for colour, text in key]]
+    rows: list[list[Image]] = [[_line(text, colour=colour) for colour, text in key]] if key else []
     for heading, shown in groups:
         rows += [[_line(heading)]] if heading else []
         room = 0
