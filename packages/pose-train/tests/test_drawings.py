@@ -52,6 +52,10 @@ def test_the_sheet_has_all_that_was_drawn(
     assert is_in(sheet, "#fa00fa")
     first = cv2.imread(str(out / images[0].name))
     assert np.abs(sheet[8 : 8 + 96, 8 : 8 + 128].astype(int) - first).mean() < 5
+    whole = (out / "contact-sheet.jpg").read_bytes()
+    words[words.index("--out") + 1] = str(tmp_path / "parts")
+    assert main([*words, "--parts", "2"]) == 1
+    assert (tmp_path / "parts" / "contact-sheet.jpg").read_bytes() == whole
     assert main([*words, "--no-draw"]) == 2
     assert "--contact-sheet shows the drawings: leave --no-draw out" in capsys.readouterr().err
 
