@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -204,10 +204,14 @@ def predict_inputs(
     options = (
         boxes is not None,
         draw,
-        min_score,
-        person_score,
-        colours,
-        draw_boxes,
+        partial(
+            People.plot,
+            min_score=min_score,
+            person_score=person_score,
+            colours=colours,
+            boxes=draw_boxes,
+            scores=draw_boxes,
+        ),
         Tracker(usage.skeleton, TRACKED) if track else None,
         OneEuro() if smooth else None,
         every,
@@ -268,10 +272,7 @@ class _Job:
     new_ids: Iterator[int | None]
     has_boxes: bool
     draw: bool
-    min_score: float
-    person_score: float
-    colours: Colours | None
-    draw_boxes: bool
+    plot: Callable[..., Image]
     tracker: Tracker | None
     smooth: OneEuro | None
     every: int
@@ -293,15 +294,7 @@ class _Job:
 
     def drawing(self, image: Image, people: People, track_ids: TrackIds | None = None) -> Image:
         """Return the image with its people drawn over it, and their numbers in a tracked video."""
-        return people.plot(
-            image,
-            self.min_score,
-            person_score=self.person_score,
-            colours=self.colours,
-            boxes=self.draw_boxes,
-            scores=self.draw_boxes,
-            ids=None if track_ids is None else track_ids.tolist(),
-        )
+        return self.plot(people, image, ids=None if track_ids is None else track_ids.tolist())
 
 
 def _take_image(job: _Job, result: Predicted[Item], submit: Submit) -> None:
