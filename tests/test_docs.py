@@ -41,6 +41,19 @@ def test_names_and_links(page: Path) -> None:
             pages.check_command(line)
 
 
+@pytest.mark.filterwarnings("default")  # Ray warns of its own options
+def test_many_images_with_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="the development environment has no Ray")
+    monkeypatch.chdir(tmp_path)
+    compare = """
+names = [sorted(row["file_name"] for row in found) for found in (rows, by_ray)]
+assert names[0] == names[1]
+ray.shutdown()
+"""
+    text = text_of("many-images.md") + f"\n```py\n{compare}```\n"
+    pages.run_page(text.replace("```py\n", "```python\n"))
+
+
 def test_the_smallest_annotation_file(tmp_path: Path) -> None:
     content = json.loads(pages.blocks(text_of("your-own-data.md"), "json")[0])
     (tmp_path / "mice.json").write_text(json.dumps(content))

@@ -5,8 +5,18 @@ import pytest
 import torch
 from torch import nn
 
-from pose_backbones import CheckpointError, HRNet, create_model, identify, load_checkpoint
-from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
+from pose_backbones import (
+    GREY_MEAN,
+    GREY_STD,
+    MEAN,
+    STD,
+    CheckpointError,
+    HRNet,
+    create_model,
+    identify,
+    load_checkpoint,
+)
+from pose_backbones.__main__ import main
 
 HRNET = {"width": 8, "stem_channels": 8, "num_modules": (1, 1, 1), "num_blocks": 1}
 NETWORKS = {
@@ -152,3 +162,13 @@ def test_weights_of_one_channel(tmp_path):
     message = r"backbone.conv1.weight \[8, 1, 3, 3\], model \[8, 3, 3, 3\]"
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(create_model("hrnet", **HRNET), path)
+
+
+@pytest.mark.parametrize(("channels", "input_"), [(1, "grey"), (3, "RGB")])
+def test_info_of_a_file_says_how_its_input_is_normalised(channels, input_, tmp_path, capsys):
+    net = create_model("hrnet", in_channels=channels, **HRNET)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    assert main(["info", str(tmp_path / "net.pth")]) == 0
+    mean, std = (GREY_MEAN[0], GREY_STD[0]) if channels == 1 else (MEAN, STD)
+    expected = f"input: {input_} in 0..255, minus mean {mean}, divided by standard deviation {std}"
+    assert expected in capsys.readouterr().out.splitlines()

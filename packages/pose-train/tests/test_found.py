@@ -48,6 +48,34 @@ def test_the_plot_is_what_predict_draws(tmp_path: Path) -> None:
     np.testing.assert_array_equal(NOBODY.plot(image), image)
 
 
+def test_the_plot_has_colours_boxes_scores_and_numbers_on_request() -> None:
+    image = np.full((100, 100, 3), 90, np.uint8)
+    with_ids = draw_people(
+        image,
+        PEOPLE.keypoints,
+        PEOPLE.scores,
+        COCO,
+        colours="identity",
+        ids=[7, -1],
+        labels=["7", ""],
+    )
+    np.testing.assert_array_equal(PEOPLE.plot(image, ids=[7, -1]), with_ids)
+    by_side = PEOPLE.plot(image, colours="side", ids=[7, -1])
+    assert (by_side != with_ids).any()
+    first = draw_people(
+        image,
+        PEOPLE.keypoints[:1],
+        PEOPLE.scores[:1],
+        COCO,
+        colours="identity",
+        ids=[5],
+        boxes=PEOPLE.bboxes[:1],
+        labels=["5  0.75"],
+    )
+    plot = PEOPLE.plot(image, person_score=0.6, ids=[5, 8], boxes=True, scores=True)
+    np.testing.assert_array_equal(plot, first)
+
+
 def test_rows_of_coco() -> None:
     rows = PEOPLE.to_coco(139, 7)
     assert [row["bbox"] for row in rows] == [[10, 20, 30, 60], [0, 0, 90, 90.5]]

@@ -8,7 +8,7 @@ from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint
 from pose_backbones.convert import convert
 from pose_backbones.cpm import CPM
 from pose_backbones.fusion import fuse
-from pose_backbones.grey import MEAN, STD
+from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
 from pose_backbones.higherhrnet import HigherHead
 from pose_backbones.hourglass import Hourglass
 from pose_backbones.hourglass_ae import HourglassAE
@@ -23,6 +23,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CPM",
+    "GREY_MEAN",
+    "GREY_STD",
     "MEAN",
     "STD",
     "ZOO",

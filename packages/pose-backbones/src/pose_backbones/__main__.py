@@ -14,7 +14,14 @@ from pose_backbones.convert import TARGETS, convert
 from pose_backbones.models import MODELS, find_model, identify, list_models
 from pose_backbones.names import unknown
 from pose_backbones.pickles import CheckpointError
-from pose_backbones.table import describe, describe_weights, models_table, zoo_table
+from pose_backbones.table import (
+    GREY_NORMALIZATION,
+    NORMALIZATION,
+    describe,
+    describe_weights,
+    models_table,
+    zoo_table,
+)
 from pose_backbones.weights import find_weights, log_line, progress_line
 from pose_backbones.zoo import ZOO
 
@@ -79,7 +86,10 @@ def _info(args: argparse.Namespace) -> str:
     file = read_checkpoint(args.name)
     names = our_names(file.tensors, file.metadata)
     state = names.state(file.tensors)
-    models = " or ".join(map(str, identify(state)))
+    networks = identify(state)
+    models = " or ".join(map(str, networks))
+    channels = {network.options.get("in_channels", 3) for network in networks}
+    inputs = {3: f"input: {NORMALIZATION}", 1: f"input: {GREY_NORMALIZATION}"}
     if not models and all(name.startswith("backbone.") for name in state):
         models = "a backbone without a head"
     values = sum(tensor.numel() for tensor in state.values())
@@ -87,6 +97,7 @@ def _info(args: argparse.Namespace) -> str:
         [
             f"format: {names.format}",
             f"model: {models or 'unknown'}",
+            *(inputs[number] for number in sorted(channels) if number in inputs),
             f"{len(state)} tensors, {values} values",
             *(f"note: {text}" for text in (*file.notes, *names.notes)),
         ]

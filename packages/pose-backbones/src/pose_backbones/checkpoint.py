@@ -105,7 +105,7 @@ def load_checkpoint(
     the whole head where the file has another kind of it.
 
     A model of one channel (in_channels=1) takes weights of three, for grey images normalised by
-    GREY_MEAN and GREY_STD of `pose_backbones.grey`; the report has a note of it.
+    GREY_MEAN and GREY_STD; the report has a note of it.
     """
     file = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     names = our_names(file.tensors, file.metadata)

@@ -121,11 +121,12 @@ def create_model(
     """Build the model `name`, with freshly drawn weights unless `weights` says which.
 
     `name` is one of `list_models()`, in any case and with spaces, hyphens or underscores. The model
-    takes images (B, 3, H, W), RGB in 0..255 less MEAN, divided by STD, and has `num_keypoints`
-    heatmaps. `weights` is a name of the zoo (see `find_weights`, also for `download`) or the path
-    of a file (see `load_checkpoint`, also for `reinit_head`). `options` are `model_options(name)`,
-    explained at the classes (`help(pose_backbones.HRNet)`). Raises ValueError for an unknown name
-    or option, with the nearest valid ones.
+    takes images (B, 3, H, W), RGB in 0..255 less MEAN, divided by STD (with `in_channels=1` grey
+    ones by GREY_MEAN and GREY_STD), and has `num_keypoints` heatmaps. `weights` is a name of the
+    zoo (see `find_weights`, also for `download`) or the path of a file (see `load_checkpoint`, also
+    for `reinit_head`). `options` are `model_options(name)`, explained at the classes
+    (`help(pose_backbones.HRNet)`). Raises ValueError for an unknown name or option, with the
+    nearest valid ones.
     """
     name = _known_model(name)
     defaults = model_options(name)

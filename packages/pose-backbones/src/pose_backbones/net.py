@@ -29,7 +29,7 @@ class PoseNet(nn.Module):
     """Join a backbone that returns a list of feature maps with a head that turns it into maps.
 
     Any module with `(B, C, H, W) -> list of (B, Ci, Hi, Wi)` fits as a backbone. Published weights
-    expect images in RGB, 0..255, less MEAN, divided by STD.
+    expect images in RGB, 0..255, less MEAN, divided by STD; grey ones GREY_MEAN and GREY_STD.
     """
 
     if TYPE_CHECKING:  # what nn.Module's own returns is Any

@@ -6,12 +6,15 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pose_backbones.grey import MEAN, STD
+from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
 from pose_backbones.models import create_model, family_of, list_models, model_options
 from pose_backbones.weights import local_weights, places
 from pose_backbones.zoo import HUB, ZOO, Weights
 
 NORMALIZATION = f"RGB in 0..255, minus mean {MEAN}, divided by standard deviation {STD}"
+GREY_NORMALIZATION = (
+    f"grey in 0..255, minus mean {GREY_MEAN[0]}, divided by standard deviation {GREY_STD[0]}"
+)
 
 
 def measure(name: str, input_size: tuple[int, int]) -> tuple[int, float]:
@@ -47,6 +50,7 @@ def describe(name: str) -> str:
     lines = [
         f"{name}: {family.kind}, {parts}" + (f" with {_words(settled)}" * bool(settled)),
         f"input: (B, 3, H, W), {NORMALIZATION}",
+        f"input with in_channels=1: (B, 1, H, W), {GREY_NORMALIZATION}",
         f"options: {_words(options)}",
     ]
     for width, height in _sizes(name):

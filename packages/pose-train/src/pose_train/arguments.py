@@ -139,6 +139,18 @@ COMMANDS = {
             type=float,
             help="draw people from this score on; default 0, bottom-up 0.2",
         ),
+        _option(
+            "--colours",
+            choices=("side", "identity"),
+            help="of drawings: by side, or one for each person; default side, in tracked videos "
+            "identity",
+        ),
+        _option("--draw-boxes", action="store_true", help="draw people's boxes and scores, too"),
+        _option(
+            "--contact-sheet",
+            action="store_true",
+            help="write contact-sheet.jpg: up to 100 of the drawings, small, evenly spaced",
+        ),
         _option("--no-flip", action="store_true", help="without the flip test"),
         _option("--batch-size", **COUNT, help="boxes at once; default 32"),
         _option(

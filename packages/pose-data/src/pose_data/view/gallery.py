@@ -58,11 +58,9 @@ def annotated_images(
             trained = trained_pixels(persons.regions, rows, (w, h))  # (H, W), 0 or 255
             _tint(canvas, cv2.resize(trained, size, interpolation=cv2.INTER_NEAREST) == 0)
         who = np.flatnonzero(persons.image_index == row)
-        for x1, y1, x2, y2 in np.rint(persons.bbox_xyxy[who] * scale).astype(int).tolist():
-            for grey, thick in ((0, 3), (255, 1)):  # seen on any ground
-                cv2.rectangle(canvas, (x1, y1), (x2, y2), (grey, grey, grey), thick)
         points = (persons.keypoints[who] + 0.5) * np.float32(scale) - np.float32(0.5)
-        canvas = draw_people(canvas, points, persons.visible[who], persons.skeleton, names=names)
+        visible, boxes = persons.visible[who], persons.bbox_xyxy[who] * np.float32(scale)
+        canvas = draw_people(canvas, points, visible, persons.skeleton, names=names, boxes=boxes)
         plural = "s" * (len(who) != 1)
         shown.append(Shown(canvas, f"{persons.file_names[row]}, {len(who)} person{plural}"))
     return shown
@@ -132,7 +130,7 @@ def sheet(groups: Sequence[tuple[str, Sequence[Shown]]], key: Key, width: int = 
     """Lay images and captions out in rows as wide as fit, below a key; each group begins a row."""
     if not any(shown for _, shown in groups):
         raise DatasetError("there is nothing to show")
-    rows: list[list[Image]] = [[_line(text, colour=colour) for colour, text in key]]
+    rows: list[list[Image]] = [[_line(text, colour=colour) for colour, text in key]] if key else []
     for heading, shown in groups:
         rows += [[_line(heading)]] if heading else []
         room = 0

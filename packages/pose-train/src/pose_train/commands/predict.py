@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data import draw_people
-from pose_data.view.draw import write_text
+from pose_data.view.draw import Colours
 from pose_train.config.schema import ConfigError
 from pose_train.cores import choose_threads
 from pose_train.files.boxes import (
@@ -26,8 +25,16 @@ from pose_train.files.boxes import (
     read_boxes,
     read_ids,
 )
+from pose_train.files.contact_sheet import check_contact_sheet, write_contact_sheet
 from pose_train.files.images import Image, write_image
-from pose_train.files.inputs import IMAGES, VIDEOS, Input, find_inputs
+from pose_train.files.inputs import (
+    IMAGES,
+    VIDEOS,
+    Input,
+    check_targets,
+    find_inputs,
+    target_of,
+)
 from pose_train.files.items import Item, boxes_inside, read_items
 from pose_train.files.video import (
     VideoWriter,
@@ -62,6 +69,8 @@ def main(args: argparse.Namespace) -> int:
     if args.bits is not None and not 8 <= args.bits <= 16:
         raise ConfigError(f"--bits must be from 8 to 16, got {args.bits}")
     inputs = find_inputs(args.inputs, args.out)
+    if args.contact_sheet:
+        check_contact_sheet(inputs, args.no_draw)
     gt = None if args.gt is None else read_ids(args.gt)
     threads = choose_threads(args.threads, to=sys.stderr)
     network = load_network(
@@ -92,6 +101,7 @@ def main(args: argparse.Namespace) -> int:
         )
     if os.environ.get("RANK", "0") == "0":
         print("\n".join(messages), file=sys.stderr)
+    parts = find_parts(args, [entry.name for entry in inputs], network.origin)
     summary = predict_inputs(
         predictor,
         inputs,
@@ -102,11 +112,15 @@ def main(args: argparse.Namespace) -> int:
         csv=args.csv,
         min_score=args.min_score,
         person_score=args.person_score,
+        colours=args.colours,
+        draw_boxes=args.draw_boxes,
         track=args.track or args.smooth,
         smooth=args.smooth,
         every=args.every or 1,
-        parts=find_parts(args, [entry.name for entry in inputs], network.origin),
+        parts=parts,
     )
+    if args.contact_sheet and (parts is None or parts.are_there()):
+        write_contact_sheet(inputs, args.out)
     # A name may hold bytes that are no text.
     print(str(summary).encode(errors="backslashreplace").decode())
     return 1 if summary.problems else 0
@@ -139,6 +153,8 @@ def predict_inputs(
     csv: bool = False,
     min_score: float = 0.2,
     person_score: float | None = None,
+    colours: Colours | None = None,
+    draw_boxes: bool = False,
     track: bool = False,
     smooth: bool = False,
     every: int = 1,
@@ -153,8 +169,9 @@ def predict_inputs(
     `time`, in seconds. Boxes outside of their image are left out. Images are turned upright by
     their EXIF orientation, those that an annotation file gives a size for as `data.exif` says of
     the network's training. min_score, person_score: keypoints and people below it are not drawn;
-    None is 0, bottom-up 0.2, where a network finds many people that are none. track: rows of videos
-    carry `track_id`. smooth: with it, keypoints of videos are smoothed along the tracks.
+    None is 0, bottom-up 0.2, where a network finds many people that are none. colours: as of
+    `People.plot`, with track ids. draw_boxes: with scores. track: rows of videos carry `track_id`.
+    smooth: with it, keypoints of videos are smoothed along the tracks.
     every: of videos, every so many-th frame.
     parts: this process does those of its own that are missing, and whoever finds all there merges
     them.
@@ -173,7 +190,7 @@ def predict_inputs(
     except OSError as error:
         raise ConfigError(f"cannot make the folder {out}: {error.strerror}") from error
     if draw:
-        _check_targets(inputs, out)
+        check_targets(inputs, out)
     summary = Summary(out, not_in_gt=known.count(None))
     if boxes is not None:
         summary.notes += check_corners(boxes, inputs, known)
@@ -186,8 +203,14 @@ def predict_inputs(
     options = (
         boxes is not None,
         draw,
-        min_score,
-        person_score,
+        partial(
+            People.plot,
+            min_score=min_score,
+            person_score=person_score,
+            colours=colours,
+            boxes=draw_boxes,
+            scores=draw_boxes,
+        ),
         Tracker(usage.skeleton, TRACKED) if track else None,
         OneEuro() if smooth else None,
         every,
@@ -233,20 +256,6 @@ def _known(
     ]
 
 
-def _check_targets(inputs: Sequence[Input], out: Path) -> None:
-    """Raise ConfigError where a drawing would take an input's place."""
-    files = {(stat.st_dev, stat.st_ino) for stat in (entry.path.stat() for entry in inputs)}
-    for entry in inputs:
-        target = _target(entry, out)
-        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in files:
-            raise ConfigError(f"--out {out} would overwrite {target}: choose another folder")
-
-
-def _target(entry: Input, out: Path) -> Path:
-    is_png = entry.path.suffix.lower() == ".png"
-    return out / (entry.drawn + (".mp4" if entry.is_video else ".png" if is_png else ".jpg"))
-
-
 def _load(item: Item, *, has_boxes: bool) -> Loaded:
     image = item.read()
     return Loaded(image, boxes_inside(item, image)[:, :5] if has_boxes else None)
@@ -262,8 +271,7 @@ class _Job:
     new_ids: Iterator[int | None]
     has_boxes: bool
     draw: bool
-    min_score: float
-    person_score: float
+    plot: Callable[..., Image]
     tracker: Tracker | None
     smooth: OneEuro | None
     every: int
@@ -285,15 +293,7 @@ class _Job:
 
     def drawing(self, image: Image, people: People, track_ids: TrackIds | None = None) -> Image:
         """Return the image with its people drawn over it, and their numbers in a tracked video."""
-        skeleton, shown = self.predictor.skeleton, people.person_scores >= self.person_score
-        points, scores = people.keypoints[shown], people.scores[shown]
-        drawn = draw_people(image, points, scores, skeleton, min_score=self.min_score)
-        if track_ids is not None:
-            corners = people.bboxes[shown, :2].astype(int).tolist()
-            for (x, y), number in zip(corners, track_ids[shown].tolist(), strict=True):
-                if number >= 0:
-                    write_text(drawn, str(number), max(0, x), max(12, y))
-        return drawn
+        return self.plot(people, image, ids=None if track_ids is None else track_ids.tolist())
 
 
 def _take_image(job: _Job, result: Predicted[Item], submit: Submit) -> None:
@@ -306,7 +306,7 @@ def _take_image(job: _Job, result: Predicted[Item], submit: Submit) -> None:
     job.write(item, image, people)
     job.summary.images += 1
     if job.draw:
-        target = _target(item.entry, job.summary.out)
+        target = target_of(item.entry, job.summary.out)
         submit(lambda: write_image(target, job.drawing(image, people)))
 
 
@@ -332,7 +332,7 @@ def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> No
             summary.frames += 1
             longest, last = max(longest, time - last), time
             if job.draw and drawn is None:
-                file = video_writer(_target(entry, summary.out), constant_rate(entry.path))
+                file = video_writer(target_of(entry, summary.out), constant_rate(entry.path))
                 drawn = stack.enter_context(file)
                 submit = stack.enter_context(background())  # which ends before the file
             if drawn is not None:

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,3 +91,18 @@ def without_suffix(name: str) -> str:
     """Return a name without the suffix of an image or video, if it has one."""
     path = Path(name)
     return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGES + VIDEOS else name
+
+
+def check_targets(inputs: Sequence[Input], out: Path) -> None:
+    """Raise ConfigError where a drawing would take an input's place."""
+    files = {(stat.st_dev, stat.st_ino) for stat in (entry.path.stat() for entry in inputs)}
+    for entry in inputs:
+        target = target_of(entry, out)
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in files:
+            raise ConfigError(f"--out {out} would overwrite {target}: choose another folder")
+
+
+def target_of(entry: Input, out: Path) -> Path:
+    """Return the file of a drawing."""
+    is_png = entry.path.suffix.lower() == ".png"
+    return out / (entry.drawn + (".mp4" if entry.is_video else ".png" if is_png else ".jpg"))

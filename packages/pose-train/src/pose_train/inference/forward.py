@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import pose_codecs.torch
-from pose_backbones import PoseOutput
-from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
+from pose_backbones import GREY_MEAN, GREY_STD, MEAN, STD, PoseOutput
 from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import decode_people
 from pose_train.inference.network import Backend, Maps

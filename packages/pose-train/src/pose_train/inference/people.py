@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import Skeleton, draw_people
+from pose_data.view.draw import Colours
 from pose_train.files.images import Image, read_pixels
 
 Floats = NDArray[np.float32]
@@ -65,15 +66,46 @@ class People:
     def __iter__(self) -> Iterator[Person]:
         return (self[index] for index in range(len(self)))
 
-    def plot(self, image: Any, min_score: float = 0.2, bits: int | None = None) -> Image:
+    def plot(
+        self,
+        image: Any,
+        min_score: float = 0.2,
+        bits: int | None = None,
+        *,
+        person_score: float = 0.0,
+        colours: Colours | None = None,
+        boxes: bool = False,
+        scores: bool = False,
+        ids: Sequence[int] | None = None,
+    ) -> Image:
         """Return the image (H, W, 3) BGR with the people drawn into a copy of it.
 
         image: in any form that a Predictor takes; people do not keep the one they were found in.
-        min_score: keypoints below it are left out. bits: in use of a 16-bit image. Raises as
-        `read_pixels` does.
+        min_score, person_score: keypoints and people below it are left out. bits: in use of a
+        16-bit image. ids: numbers of the people, such as a tracker's, -1 for none, which are
+        written. colours: by `side`, or by `identity` one for each person, by its number in ids;
+        None is side, with ids identity. boxes, scores: draw boxes, write scores of people. Raises
+        as `read_pixels` does.
         """
-        pixels = read_pixels(image, bits)
-        return draw_people(pixels, self.keypoints, self.scores, self.skeleton, min_score=min_score)
+        who = np.flatnonzero(self.person_scores >= person_score).tolist()
+        numbers = None if ids is None else [ids[i] for i in who]
+        labels = [f"{self.person_scores[i]:.2f}" if scores else "" for i in who]
+        if numbers is not None:
+            labels = [
+                f"{number}  {label}".strip() if number >= 0 else label
+                for number, label in zip(numbers, labels, strict=True)
+            ]
+        return draw_people(
+            read_pixels(image, bits),
+            self.keypoints[who],
+            self.scores[who],
+            self.skeleton,
+            min_score=min_score,
+            colours=colours or ("side" if ids is None else "identity"),
+            ids=numbers,
+            boxes=self.bboxes[who] if boxes else None,
+            labels=labels,
+        )
 
     def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
         """Return a COCO result row for each person, as pose-eval reads them; bbox is x, y, w, h."""

@@ -28,7 +28,8 @@ from pose_train.inference.people import CSV_COLUMNS, People, csv_rows, csv_text
 from pose_train.words import counted
 
 # Options of the command that rows do not depend on.
-FREE = ("command", "out", "threads", "device", "no_draw", "min_score", "person_score", "csv")
+FREE = {"command", "out", "threads", "device", "csv", "no_draw", "min_score", "person_score"}
+FREE |= {"colours", "draw_boxes", "contact_sheet"}
 
 
 @dataclass
@@ -178,6 +179,10 @@ class Parts:
     def path(self, part: int) -> Path:
         """Return the file of a part."""
         return self.folder / f"predictions-{part:05}-of-{self.count:05}.jsonl"
+
+    def are_there(self) -> bool:
+        """Tell whether all parts are whole, of whichever process."""
+        return all(self.path(part).is_file() for part in range(self.count))
 
     def own(self, part: int, num_inputs: int) -> slice:
         """Return which inputs are of a part."""

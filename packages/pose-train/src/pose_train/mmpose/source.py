@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pose_backbones.grey import GREY_MEAN, GREY_STD
+from pose_backbones import GREY_MEAN, GREY_STD, MEAN, STD
 from pose_train.config.schema import ConfigError
 
 # What has an effect; other names at the top are parts of these, or about logs and devices.
@@ -57,13 +57,13 @@ FIXED |= {
     "*.keypoint_score_thr": 0.2,
     "*.loss*.loss_weight": 1.0,
     "*.loss*.type": ("KeypointMSELoss", "JointsMSELoss", "MultiLossFactory"),
-    "*.mean": ([123.675, 116.28, 103.53], [0.485, 0.456, 0.406]),
+    "*.mean": (list(MEAN), [0.485, 0.456, 0.406]),
     "*.nms_padding": 2,
     "*.norm_type": 2,
     "*.padding": (1.25, 1.5),
     "*.score_mode": "bbox_keypoint",
     "*.start_factor": 0.001,
-    "*.std": ([58.395, 57.12, 57.375], [0.229, 0.224, 0.225]),
+    "*.std": (list(STD), [0.229, 0.224, 0.225]),
     "*.vis_thr": 0.2,
     "*.warmup_ratio": 0.001,
     "model.data_preprocessor.type": "PoseDataPreprocessor",
