@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from pose_data import COCO, synthesize
 from pose_train.commands.export import export
 from pose_train.config.load import load_config, to_yaml
 from pose_train.files.images import Image
+from pose_train.inference import detect
 from pose_train.inference.load import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
@@ -27,6 +28,15 @@ TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_b
 def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the commands, which would choose
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_default_detector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whole images are taken, whatever this machine has in the hub's cache, and by processes, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("empty")))
+        patch.setattr(detect, "DEFAULT_DETECTOR", "none")
+        yield
 
 
 @pytest.fixture(scope="session")

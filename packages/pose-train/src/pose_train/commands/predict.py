@@ -1,9 +1,9 @@
-"""predict: images and videos in a row; memory does not grow with their number."""
+"""predict: images, videos, a camera or a stream; memory does not grow with their number."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,29 +22,43 @@ from pose_train.files.boxes import (
     ImageFile,
     Known,
     check_corners,
-    known_of,
+    find_known,
     read_boxes,
     read_ids,
 )
 from pose_train.files.images import Image, write_image
-from pose_train.files.inputs import IMAGES, VIDEOS, Input, find_inputs
-from pose_train.files.items import Item, boxes_inside, read_items
+from pose_train.files.inputs import (
+    IMAGES,
+    VIDEOS,
+    Input,
+    check_targets,
+    find_inputs,
+    target_of,
+)
+from pose_train.files.items import Item, boxes_inside, live_items, read_items
+from pose_train.files.live import LiveSource, Window
 from pose_train.files.video import (
+    VideoFacts,
     VideoWriter,
     constant_rate,
     is_cut_short,
     video_facts,
     video_writer,
 )
-from pose_train.inference.detect import DEFAULT_DETECTOR, load_detector
-from pose_train.inference.network import Usage
+from pose_train.inference.detect import WHOLE, find_detector
 from pose_train.inference.parts import Parts, PartWriter, find_parts
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
 from pose_train.inference.rows import RowWriter, Summary, row_writer
 from pose_train.inference.smooth import OneEuro
-from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
-from pose_train.inference.topdown import Detector
+from pose_train.inference.stream import (
+    Loaded,
+    Predicted,
+    Submit,
+    background,
+    predict_each,
+    predict_stream,
+)
 from pose_train.inference.track import Tracker, TrackOptions
 from pose_train.words import counted
 
@@ -62,7 +76,10 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.bits is not None and not 8 <= args.bits <= 16:
         raise ConfigError(f"--bits must be from 8 to 16, got {args.bits}")
-    inputs = find_inputs(args.inputs, args.out)
+    inputs = find_inputs(args.inputs, args.out, allow_download=args.allow_download)
+    if args.show or args.live or any(entry.is_live for entry in inputs):
+        _check_live(args, inputs)
+    window = Window() if args.show else None
     gt = None if args.gt is None else read_ids(args.gt)
     threads = choose_threads(args.threads, to=sys.stderr)
     network = load_network(
@@ -75,22 +92,25 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.bits is not None:
         network = replace(network, usage=replace(network.usage, bits=args.bits))
+    messages = [f"weights: {network.origin}", *(f"note: {note}" for note in network.notes)]
+    boxes = detector = None
+    if args.boxes is not None:
+        boxes = read_boxes(args.boxes, args.box_score, gt, network.usage.skeleton.num_keypoints)
+        messages += boxes.notices
+    if args.detector is not None or args.whole_image or (network.of_people and boxes is None):
+        detector, found = find_detector(args, network, threads)
+        messages += found
+    elif boxes is None and not network.usage.is_bottomup:
+        messages.append(
+            f"{WHOLE}; for several, or small ones, let a detector find them (--detector), or give "
+            "its boxes: --boxes FILE"
+        )
     predictor = Predictor(
         network,
         flip_test=False if args.no_flip else None,
         batch_size=32 if args.batch_size is None else args.batch_size,
-        detector=None if args.detector is None else _detector(args, network.usage, threads),
+        detector=detector,
     )
-    messages = [f"weights: {network.origin}", *(f"note: {note}" for note in network.notes)]
-    boxes = None
-    if args.boxes is not None:
-        boxes = read_boxes(args.boxes, args.box_score, gt, predictor.skeleton.num_keypoints)
-        messages += boxes.notices
-    elif predictor.detector is None and not network.usage.is_bottomup:
-        messages.append(
-            "note: the whole image is taken for one person; for several, or small ones, let a "
-            "detector find them (--detector), or give its boxes: --boxes FILE"
-        )
     if os.environ.get("RANK", "0") == "0":
         print("\n".join(messages), file=sys.stderr)
     summary = predict_inputs(
@@ -106,27 +126,28 @@ def main(args: argparse.Namespace) -> int:
         track=args.track or args.smooth,
         smooth=args.smooth,
         every=args.every or 1,
-        parts=find_parts(args, [entry.name for entry in inputs], network.origin),
+        parts=find_parts(
+            args, [entry.name for entry in inputs], network.origin + ", detected" * bool(detector)
+        ),
+        live=args.live,
+        window=window,
     )
     # A name may hold bytes that are no text.
-    print(str(summary).encode(errors="backslashreplace").decode())
+    print(str(summary).encode(errors="backslashreplace").decode(), flush=True)
+    if window is not None and summary.images:
+        window.wait()
     return 1 if summary.problems else 0
 
 
-def _detector(args: argparse.Namespace, usage: Usage, threads: int) -> Detector:
-    if usage.is_bottomup:
-        raise ConfigError("a bottom-up network finds people by itself: leave --detector out")
-    if args.boxes is not None:
-        raise ConfigError("--boxes and --detector both give the people's boxes: leave one out")
-    return load_detector(
-        args.detector or DEFAULT_DETECTOR,
-        device=args.device,
-        score=args.det_score,
-        nms=args.det_nms,
-        classes=args.classes,
-        download=sys.stderr.isatty(),
-        threads=threads,
-    )
+def _check_live(args: argparse.Namespace, inputs: Sequence[Input]) -> None:
+    """Raise ConfigError for options that do not go with a camera, a stream, --show or --live."""
+    if args.parts is not None or os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "a camera, a stream, --show and --live are for one process: leave --parts and torchrun "
+            "out"
+        )
+    if inputs[0].is_live and not args.boxes is args.gt is None:
+        raise ConfigError(f"no file knows the frames of {inputs[0].name}: leave --boxes, --gt out")
 
 
 def predict_inputs(
@@ -144,6 +165,8 @@ def predict_inputs(
     smooth: bool = False,
     every: int = 1,
     parts: Parts | None = None,
+    live: bool = False,
+    window: Window | None = None,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, the drawings into `out`.
 
@@ -158,7 +181,8 @@ def predict_inputs(
     carry `track_id`. smooth: with it, keypoints of videos are smoothed along the tracks.
     every: of videos, every so many-th frame.
     parts: this process does those of its own that are missing, and whoever finds all there merges
-    them.
+    them. live: write predictions.jsonl, too, as rows come. window: shows what is drawn. A camera or
+    a stream goes on until Ctrl-C, which ends it well, and frames that come too fast are left out.
 
     What cannot be read is listed and left out. Each file is written to a temporary name and
     renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
@@ -168,13 +192,13 @@ def predict_inputs(
     usage = predictor.network.usage
     if boxes is not None and usage.is_bottomup:
         raise ConfigError("a bottom-up network finds people by itself: leave --boxes out")
-    known = _known(inputs, boxes, gt)
+    known = find_known(inputs, boxes, gt)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make the folder {out}: {error.strerror}") from error
     if draw:
-        _check_targets(inputs, out)
+        check_targets(inputs, out)
     summary = Summary(out, not_in_gt=known.count(None))
     if boxes is not None:
         summary.notes += check_corners(boxes, inputs, known)
@@ -192,6 +216,7 @@ def predict_inputs(
         Tracker(usage.skeleton, TRACKED) if track else None,
         OneEuro() if smooth else None,
         every,
+        window,
     )
     target = out / "predictions.json"
     if parts is not None:
@@ -201,7 +226,7 @@ def predict_inputs(
                 job = _Job(predictor, writer, writer.summary, repeat(None), *options)
                 _predict_all(job, inputs[own], known[own])
         return parts.merge(target, csv, predictor.skeleton, new_ids, summary)
-    with row_writer(target, category, csv) as writer:
+    with row_writer(target, category, csv, live) as writer:
         job = _Job(predictor, writer, summary, new_ids, *options)
         _predict_all(job, inputs, known)
     return summary
@@ -209,8 +234,10 @@ def predict_inputs(
 
 def _predict_all(job: "_Job", inputs: Sequence[Input], known: Sequence[Known | None]) -> None:
     usage = job.predictor.network.usage
-    items = read_items(inputs, known, usage.exif, usage.bits, job.every)
     load = partial(_load, has_boxes=job.has_boxes)
+    if inputs and inputs[0].is_live:
+        return _predict_live(job, inputs[0], load)
+    items = read_items(inputs, known, usage.exif, usage.bits, job.every)
     with background() as submit:
         results = predict_stream(job.predictor, items, load)
         for entry, group in groupby(results, lambda result: result.item.entry):
@@ -220,32 +247,17 @@ def _predict_all(job: "_Job", inputs: Sequence[Input], known: Sequence[Known | N
                 _take_image(job, next(group), submit)
 
 
-def _known(
-    inputs: Sequence[Input], boxes: ImageFile | None, gt: ImageFile | None
-) -> list[Known | None]:
-    """Return what the files hold about each input; None for those that gt does not name."""
-    nothing: list[Known | None] = [None] * len(inputs)
-    own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
-    if gt is None:
-        return [*own]
-    return [
-        None if listed is None else listed._replace(boxes=boxed.boxes)
-        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
-    ]
+def _predict_live(job: "_Job", entry: Input, load: Callable[[Item], Loaded]) -> None:
+    """Predict the newest frame again and again, until a camera or stream ends, or Ctrl-C."""
+    from pose_train.training.progress import stop_requests
 
-
-def _check_targets(inputs: Sequence[Input], out: Path) -> None:
-    """Raise ConfigError where a drawing would take an input's place."""
-    files = {(stat.st_dev, stat.st_ino) for stat in (entry.path.stat() for entry in inputs)}
-    for entry in inputs:
-        target = _target(entry, out)
-        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in files:
-            raise ConfigError(f"--out {out} would overwrite {target}: choose another folder")
-
-
-def _target(entry: Input, out: Path) -> Path:
-    is_png = entry.path.suffix.lower() == ".png"
-    return out / (entry.drawn + (".mp4" if entry.is_video else ".png" if is_png else ".jpg"))
+    with stop_requests(tell=False) as stop:
+        source = LiveSource(entry.address or "", entry.name, job.every)
+        print(f"{entry.name} is open; Ctrl-C ends", file=sys.stderr)
+        items = live_items(entry, source, lambda: stop.asked)
+        _take_video(job, entry, predict_each(job.predictor, items, load), source.rate)
+    job.summary.notes.append(str(source))
+    job.summary.problems += [source.problem] if source.problem else []
 
 
 def _load(item: Item, *, has_boxes: bool) -> Loaded:
@@ -268,6 +280,7 @@ class _Job:
     tracker: Tracker | None
     smooth: OneEuro | None
     every: int
+    window: Window | None
 
     def write(
         self, item: Item, image: Image, people: People, track_ids: TrackIds | None = None
@@ -306,14 +319,22 @@ def _take_image(job: _Job, result: Predicted[Item], submit: Submit) -> None:
         return
     job.write(item, image, people)
     job.summary.images += 1
+    if job.window is not None:
+        job.window.show(job.drawing(image, people))
     if job.draw:
-        target = _target(item.entry, job.summary.out)
+        target = target_of(item.entry, job.summary.out)
         submit(lambda: write_image(target, job.drawing(image, people)))
 
 
-def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> None:
-    """Write the rows of a video's frames, and the drawn video."""
-    facts, summary, drawn = video_facts(entry.path), job.summary, None
+def _take_video(
+    job: _Job, entry: Input, group: Iterable[Predicted[Item]], live_rate: float | None = None
+) -> None:
+    """Write the rows of a video's frames, and the drawn video.
+
+    live_rate: frames per second of a camera or stream; None for a recorded video.
+    """
+    source, summary, drawn = entry.address or entry.path, job.summary, None
+    facts = VideoFacts(0, 0.0, live_rate) if live_rate else video_facts(source)
     number, last, longest, track_ids = -1, 0.0, 0.0, None
     for each in (job.tracker, job.smooth):
         if each is not None:
@@ -331,16 +352,18 @@ def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> No
                 people = people if job.smooth is None else job.smooth(people, track_ids, time)
             job.write(item, image, people, track_ids)
             summary.frames += 1
+            if job.window is not None:
+                job.window.show(job.drawing(image, people, track_ids))
             longest, last = max(longest, time - last), time
             if job.draw and drawn is None:
-                file = video_writer(_target(entry, summary.out), constant_rate(entry.path))
-                drawn = stack.enter_context(file)
+                rate = live_rate or constant_rate(source)
+                drawn = stack.enter_context(video_writer(target_of(entry, summary.out), rate))
                 submit = stack.enter_context(background())  # which ends before the file
             if drawn is not None:
                 submit(partial(_draw_frame, job, drawn, image, people, track_ids, time))
     if number < 0:
         return
-    if drawn is not None and (drawn.repeated or drawn.left_out):
+    if drawn is not None and not live_rate and (drawn.repeated or drawn.left_out):
         summary.notes.append(
             f"{entry.name}: the times of its frames are uneven; drawn with {drawn.rate:.4g} frames "
             f"per second: {drawn.repeated} repeated, {drawn.left_out} left out"
@@ -352,7 +375,7 @@ def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> No
         )
     if is_cut_short(facts, last, longest):
         summary.problems.append(
-            f"video {entry.path} is cut short or damaged: frame {number} at {last:.2f} s is the "
+            f"video {source} is cut short or damaged: frame {number} at {last:.2f} s is the "
             f"last that can be read, of {facts.seconds:.2f} s"
         )
 

@@ -265,6 +265,8 @@ def check_corners(
 
 def _size(entry: Input) -> Size:
     """Return the upright (w, h) of an input, without bounds where it cannot be read."""
+    if entry.address is not None:  # it is not downloaded twice
+        return 2**31, 2**31
     try:
         if not entry.is_video:
             return upright_size(read_header(entry.path))
@@ -293,11 +295,25 @@ def known_of(file: ImageFile, inputs: Sequence[Input]) -> list[Known | None]:
     return known
 
 
+def find_known(
+    inputs: Sequence[Input], boxes: ImageFile | None, gt: ImageFile | None
+) -> list[Known | None]:
+    """Return what the files hold about each input; None for those that gt does not name."""
+    nothing: list[Known | None] = [None] * len(inputs)
+    own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
+    if gt is None:
+        return [*own]
+    return [
+        None if listed is None else listed._replace(boxes=boxed.boxes)
+        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
+    ]
+
+
 def _match(names: Iterable[str], inputs: Sequence[Input], path: Path) -> dict[int, str]:
     """Return the name of each input, by its index; those without one are left out."""
     same_key: dict[str, list[int]] = defaultdict(list)
     for i, entry in enumerate(inputs):
-        same_key[key_of(entry.path.name)].append(i)
+        same_key[key_of(entry.name)].append(i)
     names_of: dict[int, list[str]] = defaultdict(list)
     for name in names:
         best = _best({i: _agreement(name, inputs[i]) for i in same_key.get(key_of(name), [])})

@@ -80,6 +80,14 @@ def predict_stream(
         pool.shutdown(cancel_futures=True)
 
 
+def predict_each(
+    predictor: Predictor, items: Iterable[T], read: Callable[[T], Loaded]
+) -> Iterator[Predicted[T]]:
+    """Yield what is found in each item, each by itself: none is asked for before its turn."""
+    for item in items:
+        yield from _predict(predictor, [(item, read(item))])
+
+
 def _predict(
     predictor: Predictor, group: Sequence[tuple[T, Loaded | DatasetError]]
 ) -> Iterator[Predicted[T]]:
