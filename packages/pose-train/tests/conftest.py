@@ -32,9 +32,10 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_default_detector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whole images are taken, whatever this machine has in the hub's cache, and by processes, too."""
+    """Take whole images, whatever this machine has in the hub's cache; in subprocesses, too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("empty")))
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("empty")))
+        patch.delenv("HF_HUB_CACHE", raising=False)
         patch.setattr(detect, "DEFAULT_DETECTOR", "none")
         yield
 

@@ -120,6 +120,8 @@ class LiveSource:
                     attempts += 1
                     self._video.release()
                     self._video = self._opened()
+        except cv2.error as error:
+            self.problem = f"{self.name} cannot be read any more: {error}"
         finally:
             self._video.release()
             with self._changed:

@@ -114,8 +114,8 @@ def find_detector(
 def lacks_default() -> str | None:
     """Return why the default detector cannot be used here; None if it can.
 
-    Its files must be in the hub's cache; where weights of the zoo may be fetched, on a terminal, so
-    are they, with a line on stderr.
+    Its files must be in the hub's cache; where weights of the zoo may be fetched, on a terminal,
+    they are fetched, too, with a line on stderr.
     """
     if importlib.util.find_spec("transformers") is None:
         return "the detector of people needs transformers: pip install 'pose-train[detect]'"
@@ -124,15 +124,19 @@ def lacks_default() -> str | None:
 
     try:
         model_folder(DEFAULT_DETECTOR, download=False)
-    except ConfigError as error:
+        return None
+    except ConfigError:
         if not may_download():
-            return str(error)
-        log_line(f"fetching the detector {DEFAULT_DETECTOR} from the Hugging Face hub")
-        try:
-            model_folder(DEFAULT_DETECTOR, download=True)
-        except ConfigError as error:
-            return str(error)
-    return None
+            return (
+                f"the detector {DEFAULT_DETECTOR} is not in the Hugging Face cache; `hf download "
+                f"{DEFAULT_DETECTOR}` fetches it"
+            )
+    log_line(f"fetching the detector {DEFAULT_DETECTOR} from the Hugging Face hub")
+    try:
+        model_folder(DEFAULT_DETECTOR, download=True)
+        return None
+    except ConfigError as error:
+        return str(error)
 
 
 def _detect(
