@@ -42,7 +42,7 @@ def of_others(run_dir: Path) -> Iterator[tuple[str, Any]]:
     """Yield networks that a detector of people is of no use to, and why."""
     trained = load_trained(run_dir)
     data = trained.config.data
-    drawn = replace(trained.config, data=replace(data, root=None, synthetic=Synthetic()))
+    drawn = replace(trained.config, data=replace(data, root=None, synthetic=Synthetic(2, 2)))
     yield "drawn people", replace(trained, config=drawn)
     names = tuple(f"mouse {name}" for name in trained.skeleton.keypoints)
     yield "mice", replace(trained, skeleton=replace(trained.skeleton, keypoints=names))

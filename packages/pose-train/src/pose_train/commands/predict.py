@@ -22,7 +22,6 @@ from pose_train.files.boxes import (
     ImageFile,
     Known,
     check_corners,
-    find_known,
     read_boxes,
     read_ids,
 )
@@ -35,7 +34,7 @@ from pose_train.files.inputs import (
     find_inputs,
     target_of,
 )
-from pose_train.files.items import Item, boxes_inside, live_items, read_items
+from pose_train.files.items import Item, boxes_inside, find_known, live_items, read_items
 from pose_train.files.live import LiveSource, Window
 from pose_train.files.video import (
     VideoFacts,

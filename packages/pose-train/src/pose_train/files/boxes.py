@@ -295,20 +295,6 @@ def known_of(file: ImageFile, inputs: Sequence[Input]) -> list[Known | None]:
     return known
 
 
-def find_known(
-    inputs: Sequence[Input], boxes: ImageFile | None, gt: ImageFile | None
-) -> list[Known | None]:
-    """Return what the files hold about each input; None for those that gt does not name."""
-    nothing: list[Known | None] = [None] * len(inputs)
-    own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
-    if gt is None:
-        return [*own]
-    return [
-        None if listed is None else listed._replace(boxes=boxed.boxes)
-        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
-    ]
-
-
 def _match(names: Iterable[str], inputs: Sequence[Input], path: Path) -> dict[int, str]:
     """Return the name of each input, by its index; those without one are left out."""
     same_key: dict[str, list[int]] = defaultdict(list)

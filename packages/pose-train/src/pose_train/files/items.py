@@ -10,7 +10,7 @@ from tqdm import tqdm
 from pose_data import DatasetError
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.headers import Exif
-from pose_train.files.boxes import Boxes, Known
+from pose_train.files.boxes import Boxes, ImageFile, Known, known_of
 from pose_train.files.images import Image, download
 from pose_train.files.inputs import Input
 from pose_train.files.live import LiveSource
@@ -27,6 +27,20 @@ class Item(NamedTuple):
     known: Known
     where: dict[str, Any]
     read: Callable[[], Image]
+
+
+def find_known(
+    inputs: Sequence[Input], boxes: ImageFile | None, gt: ImageFile | None
+) -> list[Known | None]:
+    """Return what the files hold about each input; None for those that gt does not name."""
+    nothing: list[Known | None] = [None] * len(inputs)
+    own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
+    if gt is None:
+        return [*own]
+    return [
+        None if listed is None else listed._replace(boxes=boxed.boxes)
+        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
+    ]
 
 
 def read_items(
