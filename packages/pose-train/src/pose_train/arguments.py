@@ -137,7 +137,7 @@ COMMANDS = {
             "--det-nms", type=float, default=0.7, help="largest IoU of two of them; default 0.7"
         ),
         _option("--classes", nargs="+", default=["person"], metavar="NAME", help="default: person"),
-        _option("--every", **COUNT, help="of videos, every N-th frame; default each"),
+        _option("--every", **COUNT, help="of videos and cameras, every N-th frame; default each"),
         _option("--track", action="store_true", help="number people over a video (track_id)"),
         _option("--smooth", action="store_true", help="smooth keypoints over a video; tracks"),
         _option("--no-draw", action="store_true", help="write the JSON alone"),

@@ -98,17 +98,16 @@ def _at_address(text: str, allow_download: bool) -> Input:
     if text.isdecimal():
         name = f"camera {int(text)}"
         return Input(Path(name), name, f"camera-{int(text)}", text, is_live=True)
+    name = re.sub("//[^/]*@", "//", text)  # a password is not for rows and messages
     try:
         url = urlsplit(text)
         host = url.hostname
     except ValueError as error:
-        raise ConfigError(f"{text} is no address: {error}") from None
+        raise ConfigError(f"{name} is no address: {error}") from None
     if url.scheme not in STREAMS or not host:
         raise ConfigError(
-            f"{text} is no address of a stream: it would begin with {', '.join(STREAMS)}, and ://"
+            f"{name} is no address of a stream: it would begin with {', '.join(STREAMS)}, and ://"
         )
-    # A password is for the camera alone, not for rows and messages.
-    name = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
     # Nothing of an address becomes a folder, or a name that a file system does not take.
     last = url.path.rstrip("/").rpartition("/")[2] or host
     safe = re.sub(r"[^\w.-]", "_", last).strip(".")[:80] or "_"

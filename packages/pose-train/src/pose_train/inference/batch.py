@@ -26,8 +26,9 @@ def predict_batch(
     Its arguments are plain values, so that it can be sent to other processes and machines: to a
     process pool, Ray's `map_batches` or Spark's `mapPartitions`. A process loads the network at its
     first call and keeps the last one. source, device, flip_test, batch_size, amp, detector: as of
-    Predictor. `image_id` and `file_name` of a row are the path as it was given. Raises what
-    Predictor does, and DatasetError for an image that cannot be read.
+    Predictor, but that whole images are taken by default, so that all machines do the same.
+    `image_id` and `file_name` of a row are the path as it was given. Raises what Predictor does,
+    and DatasetError for an image that cannot be read.
     """
     predictor = _predictor(source, device, flip_test, batch_size, amp, detector)
     bits = predictor.network.usage.bits
