@@ -254,7 +254,7 @@ def test_a_stream_that_is_lost(
     numbers, times = ([row[key] for row in rows] for key in ("frame", "time"))
     assert numbers == sorted(set(numbers))
     assert times == sorted(set(times))
-    assert (numbers[0], times[0]) == (0, 0.0)
+    assert 0 <= times[0] < times[-1] < 60
     frames = list(read_frames(tmp_path / "stream.mp4"))
     assert frames[-1].time == pytest.approx(times[-1], abs=0.1), "at the speed at which it came"
 
@@ -324,7 +324,6 @@ def came(source: LiveSource, count: int) -> None:
     while source.arrived < wanted and time.monotonic() < end:
         time.sleep(0.001)
     assert source.arrived == wanted
-    time.sleep(0.01)
 
 
 def test_frames_are_dropped_while_nobody_asks(camera: type[FakeCamera]) -> None:

@@ -129,14 +129,13 @@ class LiveSource:
                 self._changed.notify()
 
     def _keep(self, image: Image) -> None:
-        number = self.arrived
-        self.arrived += 1
-        if number % self.every:
-            return
         with self._changed:
-            self.dropped += self._newest is not None
-            self._newest = LiveFrame(number, image, self.seconds)
-            self._changed.notify()
+            number = self.arrived
+            self.arrived += 1
+            if number % self.every == 0:
+                self.dropped += self._newest is not None
+                self._newest = LiveFrame(number, image, self.seconds)
+                self._changed.notify()
 
 
 class Window:
