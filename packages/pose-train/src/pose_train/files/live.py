@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -85,8 +85,9 @@ class LiveSource:
         )
 
     def _opened(self) -> cv2.VideoCapture:
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(0)  # our sentence is enough
+        log: Any = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and 4
+        level = log.getLogLevel()
+        log.setLogLevel(0)  # our sentence is enough
         try:
             if self.address.isdecimal():
                 return cv2.VideoCapture(int(self.address))
@@ -94,7 +95,7 @@ class LiveSource:
             options = [value for each in limits for value in (each, int(1000 * TIMEOUT))]
             return cv2.VideoCapture(self.address, cv2.CAP_FFMPEG, options)
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            log.setLogLevel(level)
 
     def _read(self) -> None:
         """Read until the end; after a loss open it again, some times in a row."""
