@@ -27,6 +27,7 @@ from pose_backbones import (
 )
 from pose_backbones.zoo import DETECTIONS
 from pose_train.__main__ import main
+from pose_train.inference import detect
 from pose_train.inference.weights import weights_file
 
 ROW = "hrnet_w32_coco_256x192"
@@ -251,3 +252,34 @@ def test_the_wrapped_file_is_read_as_the_official_one(
     other = create_model("hrnet", weights=ROW, download=True, **options)
     own = other.state_dict()
     assert all(torch.equal(own[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_the_default_detector_is_fetched_on_a_terminal_alone(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with a line; then it comes from the cache."""
+    pytest.importorskip("transformers", reason="transformers comes with pose-train[detect]")
+    name = "user/detector"
+    monkeypatch.setattr(detect, "DEFAULT_DETECTOR", name)
+    files = ("config.json", "preprocessor_config.json", "model.safetensors")
+    hub.repos[name] = dict.fromkeys(files, b"{}")
+    lacking = (
+        f"the detector {name} is not in the Hugging Face cache; `hf download {name}` fetches it"
+    )
+    assert detect.lacks_default() == lacking
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("POSE_OFFLINE", "1")
+    assert detect.lacks_default() == lacking
+    assert hub.requests == []
+    monkeypatch.setenv("POSE_OFFLINE", "")
+    assert detect.lacks_default() is None
+    fetching = f"fetching the detector {name} from the Hugging Face hub\n"
+    assert capsys.readouterr().err.startswith(fetching)
+    count = len(hub.requests)
+    assert detect.lacks_default() is None
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    assert detect.lacks_default() is None
+    assert len(hub.requests) == count
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(detect, "DEFAULT_DETECTOR", "user/gone")
+    assert "cannot be downloaded: HTTP 404" in (detect.lacks_default() or "")

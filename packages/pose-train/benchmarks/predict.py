@@ -43,7 +43,7 @@ def main() -> None:
     inputs = find_inputs([str(args.images)])[: args.count]
     print(f"{len(inputs)} images, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for amp in ("off", "bf16"):
-        predictor = Predictor(as_network(trained, amp), flip_test=False)
+        predictor = Predictor(as_network(trained, amp), flip_test=False, detector=None)
         with tempfile.TemporaryDirectory() as folder:
             predict_inputs(predictor, inputs[:4], Path(folder) / "warm", boxes, draw=False)
             started = time.perf_counter()

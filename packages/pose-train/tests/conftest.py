@@ -1,12 +1,17 @@
 """Tests train tiny networks, whose threads would only wait for each other."""
 
 import dataclasses
+import http.server
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,15 +23,28 @@ from pose_data import COCO, synthesize
 from pose_train.commands.export import export
 from pose_train.config.load import load_config, to_yaml
 from pose_train.files.images import Image
+from pose_train.inference import detect
 from pose_train.inference.load import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
+PICTURE = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+PNG = cv2.imencode(".png", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the commands, which would choose
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_default_detector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take whole images, whatever this machine has in the hub's cache; in subprocesses, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("empty")))
+        patch.delenv("HF_HUB_CACHE", raising=False)
+        patch.setattr(detect, "DEFAULT_DETECTOR", "none")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -124,3 +142,70 @@ def title_of(tmp_path: Path) -> Callable[..., str]:
         return done.stdout.partition("<title>")[2].partition("</title>")[0]
 
     return title
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serve what the routes of a Handler say. left: streams that are still given, then 404."""
+
+    daemon_threads = True
+    picture = PICTURE
+    film = b""
+    left = 1
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith("/stream") and self.server.left:
+            self.server.left -= 1
+            return self.stream(12 if path == "/stream" else 10_000)
+        kind, content, *headers = {
+            "/a/photo.jpg": ("image/jpeg", PICTURE),
+            "/b/photo.jpg": ("image/jpeg", PICTURE),
+            "/snapshot": ("image/png", PNG),
+            "/cut.jpg": ("image/jpeg", PICTURE, ("Content-Length", str(len(PICTURE) + 10))),
+            "/large.jpg": ("image/jpeg", PICTURE * 20),
+            "/moved.jpg": ("", b"", ("Location", "/a/photo.jpg")),
+            "/ftp.jpg": ("", b"", ("Location", "ftp://127.0.0.1/photo.jpg")),
+            "/file.jpg": ("", b"", ("Location", "file:///etc/hostname")),
+            "/page": ("text/html", b"<html>"),
+            "/film.mp4": ("video/mp4", self.server.film),
+            "/film": ("video/mp4", self.server.film),
+        }.get(path, ("", b""))
+        self.send_response(200 if kind else 302 if headers else 404)
+        self.send_header("Content-Type", kind)
+        for header in headers or [("Content-Length", str(len(content)))]:
+            self.send_header(*header)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def stream(self, count: int) -> None:
+        """Send JPEGs as cameras do, 100 a second."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(PICTURE)}\r\n\r\n"
+        try:
+            for _ in range(count):
+                self.wfile.write(head.encode() + PICTURE + b"\r\n")
+                time.sleep(0.01)
+        except OSError:
+            pass  # who looked has gone
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pose_data import synthesize_image
-from pose_train import ConfigError, RunError, load_detector
+from pose_train import ConfigError, Predictor, RunError, load_detector
 from pose_train.files.images import Image
+from pose_train.inference import detect, predictor
 from pose_train.inference.detect import choose_boxes
 from pose_train.inference.detr import fitted, prepare, read_preparation
 
@@ -310,3 +311,16 @@ def test_models_of_the_hub_come_from_its_cache(
     (tmp_path / "net.pth").touch()
     with pytest.raises(ConfigError, match=r"net\.pth must be a folder or an ONNX file"):
         load_detector(tmp_path / "net.pth")
+
+
+def test_a_predictor_takes_the_default_detector(
+    run_dir: Path, folders: Mapping[str, Path], image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose files are here; nothing else is said."""
+    folder = str(folders["RT-DETR v2"])
+    for module in (detect, predictor):
+        monkeypatch.setattr(module, "DEFAULT_DETECTOR", folder)
+    expected = np.asarray(load_detector(folder)(image))
+    assert len(expected) > 1
+    found = Predictor(run_dir)(image)
+    np.testing.assert_allclose(found.bboxes, expected[:, :4], rtol=1e-6)

@@ -48,9 +48,8 @@ def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
-    for name in ("0", "rtsp://host/stream", "/dev/null"):
-        with pytest.raises(ConfigError, match=r"does not exist|is no file: record"):
-            find_inputs([name])
+    with pytest.raises(ConfigError, match="/dev/null is no file, folder or address of a camera"):
+        find_inputs(["/dev/null"])
     with pytest.raises(ConfigError, match="gone does not exist"):
         find_inputs([str(tmp_path / "gone")])
     (tmp_path / "empty").mkdir()

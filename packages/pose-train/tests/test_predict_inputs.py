@@ -401,7 +401,7 @@ def test_a_detector_finds_the_people(
     command = ["predict", str(run_dir), images, "--out", str(tmp_path / "x")]
     boxes = str(drawn_data / "annotations/person_keypoints_val2017.json")
     assert pose_train([*command, "--boxes", boxes, "--detector", "net.onnx"]) == 2
-    assert "--boxes and --detector both give the people's boxes" in capsys.readouterr().err
+    assert "--boxes and --detector both say where people are" in capsys.readouterr().err
     assert pose_train([*command, "--detector", str(tmp_path / "net.onnx")]) in (1, 2)
     assert "net.onnx" in capsys.readouterr().err
 

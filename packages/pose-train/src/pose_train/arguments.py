@@ -83,13 +83,12 @@ COMMANDS = {
         _option(
             "inputs",
             nargs="+",
-            help="images, videos, folders of images, or patterns such as '*.jpg'",
+            help="images, videos, folders with all below them, patterns such as 'a/**/*.jpg', the "
+            "number of a camera, rtsp:// and http:// addresses, or - for a list of these on stdin",
         ),
         _option("--out", type=Path, required=True, help="folder for drawings and JSON"),
         WEIGHTS,
-        _option(
-            "--boxes", type=Path, help="JSON of the persons' boxes (top-down); else whole images"
-        ),
+        _option("--boxes", type=Path, help="JSON of the persons' boxes (top-down)"),
         _option(
             "--gt",
             type=Path,
@@ -121,7 +120,15 @@ COMMANDS = {
             const="",  # inference.detect.DEFAULT_DETECTOR
             metavar="MODEL",
             help="find the people (top-down): a folder or Hugging Face name of a detector, or an "
-            "ONNX file; without MODEL RT-DETR v2; extra pose-train[detect]",
+            "ONNX file; without MODEL RT-DETR v2; extra pose-train[detect]. A network of COCO's "
+            "keypoints that was trained on photographs does so without being asked to, where the "
+            "extra is installed and the files are in the hub's cache, or can be fetched: on a "
+            "terminal, without --offline",
+        ),
+        _option(
+            "--whole-image",
+            action="store_true",
+            help="take each image for one person, as is done where nothing finds people",
         ),
         _option(
             "--det-score", type=float, default=0.5, help="leave out its boxes below it; default 0.5"
@@ -130,10 +137,21 @@ COMMANDS = {
             "--det-nms", type=float, default=0.7, help="largest IoU of two of them; default 0.7"
         ),
         _option("--classes", nargs="+", default=["person"], metavar="NAME", help="default: person"),
-        _option("--every", **COUNT, help="of videos, every N-th frame; default each"),
+        _option("--every", **COUNT, help="of videos and cameras, every N-th frame; default each"),
         _option("--track", action="store_true", help="number people over a video (track_id)"),
         _option("--smooth", action="store_true", help="smooth keypoints over a video; tracks"),
         _option("--no-draw", action="store_true", help="write the JSON alone"),
+        _option("--show", action="store_true", help="show drawings in a window; q or Esc ends"),
+        _option(
+            "--live",
+            action="store_true",
+            help="write predictions.jsonl, too: a row a line, as they come",
+        ),
+        _option(
+            "--allow-download",
+            action="store_true",
+            help="take images and recorded videos at http(s) addresses",
+        ),
         _option(
             "--person-score",
             type=float,

@@ -1,4 +1,4 @@
-"""predict: images and videos in a row; memory does not grow with their number."""
+"""predict: images, videos, a camera or a stream; memory does not grow with their number."""
 
 import argparse
 import os
@@ -21,7 +21,6 @@ from pose_train.files.boxes import (
     ImageFile,
     Known,
     check_corners,
-    known_of,
     read_boxes,
     read_ids,
 )
@@ -35,22 +34,29 @@ from pose_train.files.inputs import (
     find_inputs,
     target_of,
 )
-from pose_train.files.items import Item, boxes_inside, read_items
+from pose_train.files.items import Item, boxes_inside, find_known, live_items, read_items
+from pose_train.files.live import LiveSource, Window
 from pose_train.files.video import (
+    VideoFacts,
     VideoWriter,
     constant_rate,
     is_cut_short,
     video_facts,
     video_writer,
 )
-from pose_train.inference.detect import DEFAULT_DETECTOR, load_detector
-from pose_train.inference.network import Usage
+from pose_train.inference.detect import WHOLE, find_detector
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
 from pose_train.inference.rows import Parts, PartWriter, RowWriter, Summary, find_parts, row_writer
 from pose_train.inference.smooth import OneEuro
-from pose_train.inference.stream import Loaded, Predicted, Submit, background, predict_stream
-from pose_train.inference.topdown import Detector
+from pose_train.inference.stream import (
+    Loaded,
+    Predicted,
+    Submit,
+    background,
+    predict_each,
+    predict_stream,
+)
 from pose_train.inference.track import Tracker, TrackOptions
 from pose_train.words import counted
 
@@ -68,9 +74,12 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.bits is not None and not 8 <= args.bits <= 16:
         raise ConfigError(f"--bits must be from 8 to 16, got {args.bits}")
-    inputs = find_inputs(args.inputs, args.out)
+    inputs = find_inputs(args.inputs, args.out, allow_download=args.allow_download)
+    if args.show or args.live or any(entry.is_live for entry in inputs):
+        _check_live(args, inputs)
     if args.contact_sheet:
         check_contact_sheet(inputs, args.no_draw)
+    window = Window() if args.show else None
     gt = None if args.gt is None else read_ids(args.gt)
     threads = choose_threads(args.threads, to=sys.stderr)
     network = load_network(
@@ -83,25 +92,29 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.bits is not None:
         network = replace(network, usage=replace(network.usage, bits=args.bits))
+    messages = [f"weights: {network.origin}", *(f"note: {note}" for note in network.notes)]
+    boxes = detector = None
+    if args.boxes is not None:
+        boxes = read_boxes(args.boxes, args.box_score, gt, network.usage.skeleton.num_keypoints)
+        messages += boxes.notices
+    if args.detector is not None or args.whole_image or (network.of_people and boxes is None):
+        detector, found = find_detector(args, network, threads)
+        messages += found
+    elif boxes is None and not network.usage.is_bottomup:
+        messages.append(
+            f"{WHOLE}; for several, or small ones, let a detector find them (--detector), or give "
+            "its boxes: --boxes FILE"
+        )
     predictor = Predictor(
         network,
         flip_test=False if args.no_flip else None,
         batch_size=32 if args.batch_size is None else args.batch_size,
-        detector=None if args.detector is None else _detector(args, network.usage, threads),
+        detector=detector,
     )
-    messages = [f"weights: {network.origin}", *(f"note: {note}" for note in network.notes)]
-    boxes = None
-    if args.boxes is not None:
-        boxes = read_boxes(args.boxes, args.box_score, gt, predictor.skeleton.num_keypoints)
-        messages += boxes.notices
-    elif predictor.detector is None and not network.usage.is_bottomup:
-        messages.append(
-            "note: the whole image is taken for one person; for several, or small ones, let a "
-            "detector find them (--detector), or give its boxes: --boxes FILE"
-        )
     if os.environ.get("RANK", "0") == "0":
         print("\n".join(messages), file=sys.stderr)
-    parts = find_parts(args, [entry.name for entry in inputs], network.origin)
+    origin = network.origin + ", detected" * bool(detector)
+    parts = find_parts(args, [entry.name for entry in inputs], origin)
     summary = predict_inputs(
         predictor,
         inputs,
@@ -118,28 +131,27 @@ def main(args: argparse.Namespace) -> int:
         smooth=args.smooth,
         every=args.every or 1,
         parts=parts,
+        live=args.live,
+        window=window,
     )
     if args.contact_sheet and (parts is None or parts.are_there()):
         write_contact_sheet(inputs, args.out)
     # A name may hold bytes that are no text.
-    print(str(summary).encode(errors="backslashreplace").decode())
+    print(str(summary).encode(errors="backslashreplace").decode(), flush=True)
+    if window is not None and summary.images:
+        window.wait()
     return 1 if summary.problems else 0
 
 
-def _detector(args: argparse.Namespace, usage: Usage, threads: int) -> Detector:
-    if usage.is_bottomup:
-        raise ConfigError("a bottom-up network finds people by itself: leave --detector out")
-    if args.boxes is not None:
-        raise ConfigError("--boxes and --detector both give the people's boxes: leave one out")
-    return load_detector(
-        args.detector or DEFAULT_DETECTOR,
-        device=args.device,
-        score=args.det_score,
-        nms=args.det_nms,
-        classes=args.classes,
-        download=sys.stderr.isatty(),
-        threads=threads,
-    )
+def _check_live(args: argparse.Namespace, inputs: Sequence[Input]) -> None:
+    """Raise ConfigError for options that do not go with a camera, a stream, --show or --live."""
+    if args.parts is not None or os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "a camera, a stream, --show and --live are for one process: leave --parts and torchrun "
+            "out"
+        )
+    if inputs[0].is_live and not args.boxes is args.gt is None:
+        raise ConfigError(f"no file knows the frames of {inputs[0].name}: leave --boxes, --gt out")
 
 
 def predict_inputs(
@@ -159,6 +171,8 @@ def predict_inputs(
     smooth: bool = False,
     every: int = 1,
     parts: Parts | None = None,
+    live: bool = False,
+    window: Window | None = None,
 ) -> Summary:
     """Predict every input; write predictions.json and, with `draw`, the drawings into `out`.
 
@@ -174,7 +188,8 @@ def predict_inputs(
     smooth: with it, keypoints of videos are smoothed along the tracks.
     every: of videos, every so many-th frame.
     parts: this process does those of its own that are missing, and whoever finds all there merges
-    them.
+    them. live: write predictions.jsonl, too, as rows come. window: shows what is drawn. A camera or
+    a stream goes on until Ctrl-C, which ends it well, and frames that come too fast are left out.
 
     What cannot be read is listed and left out. Each file is written to a temporary name and
     renamed. Raises ConfigError where `out` cannot be written or would overwrite inputs, where names
@@ -184,7 +199,7 @@ def predict_inputs(
     usage = predictor.network.usage
     if boxes is not None and usage.is_bottomup:
         raise ConfigError("a bottom-up network finds people by itself: leave --boxes out")
-    known = _known(inputs, boxes, gt)
+    known = find_known(inputs, boxes, gt)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -214,6 +229,7 @@ def predict_inputs(
         Tracker(usage.skeleton, TRACKED) if track else None,
         OneEuro() if smooth else None,
         every,
+        window,
     )
     target = out / "predictions.json"
     if parts is not None:
@@ -223,7 +239,7 @@ def predict_inputs(
                 job = _Job(predictor, writer, writer.summary, repeat(None), *options)
                 _predict_all(job, inputs[own], known[own])
         return parts.merge(target, csv, predictor.skeleton, new_ids, summary)
-    with row_writer(target, category, csv) as writer:
+    with row_writer(target, category, csv, live) as writer:
         job = _Job(predictor, writer, summary, new_ids, *options)
         _predict_all(job, inputs, known)
     return summary
@@ -231,8 +247,10 @@ def predict_inputs(
 
 def _predict_all(job: "_Job", inputs: Sequence[Input], known: Sequence[Known | None]) -> None:
     usage = job.predictor.network.usage
-    items = read_items(inputs, known, usage.exif, usage.bits, job.every)
     load = partial(_load, has_boxes=job.has_boxes)
+    if inputs and inputs[0].is_live:
+        return _predict_live(job, inputs[0], load)
+    items = read_items(inputs, known, usage.exif, usage.bits, job.every)
     with background() as submit:
         results = predict_stream(job.predictor, items, load)
         for entry, group in groupby(results, lambda result: result.item.entry):
@@ -242,18 +260,17 @@ def _predict_all(job: "_Job", inputs: Sequence[Input], known: Sequence[Known | N
                 _take_image(job, next(group), submit)
 
 
-def _known(
-    inputs: Sequence[Input], boxes: ImageFile | None, gt: ImageFile | None
-) -> list[Known | None]:
-    """Return what the files hold about each input; None for those that gt does not name."""
-    nothing: list[Known | None] = [None] * len(inputs)
-    own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
-    if gt is None:
-        return [*own]
-    return [
-        None if listed is None else listed._replace(boxes=boxed.boxes)
-        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
-    ]
+def _predict_live(job: "_Job", entry: Input, load: Callable[[Item], Loaded]) -> None:
+    """Predict the newest frame again and again, until a camera or stream ends, or Ctrl-C."""
+    from pose_train.training.progress import stop_requests
+
+    with stop_requests(tell=False) as stop:
+        source = LiveSource(entry.address or "", entry.name, job.every)
+        print(f"{entry.name} is open; Ctrl-C ends", file=sys.stderr)
+        items = live_items(entry, source, lambda: stop.asked)
+        _take_video(job, entry, predict_each(job.predictor, items, load), source.rate)
+    job.summary.notes.append(str(source))
+    job.summary.problems += [source.problem] if source.problem else []
 
 
 def _load(item: Item, *, has_boxes: bool) -> Loaded:
@@ -275,6 +292,7 @@ class _Job:
     tracker: Tracker | None
     smooth: OneEuro | None
     every: int
+    window: Window | None
 
     def write(
         self, item: Item, image: Image, people: People, track_ids: TrackIds | None = None
@@ -305,14 +323,22 @@ def _take_image(job: _Job, result: Predicted[Item], submit: Submit) -> None:
         return
     job.write(item, image, people)
     job.summary.images += 1
+    if job.window is not None:
+        job.window.show(job.drawing(image, people))
     if job.draw:
         target = target_of(item.entry, job.summary.out)
         submit(lambda: write_image(target, job.drawing(image, people)))
 
 
-def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> None:
-    """Write the rows of a video's frames, and the drawn video."""
-    facts, summary, drawn = video_facts(entry.path), job.summary, None
+def _take_video(
+    job: _Job, entry: Input, group: Iterable[Predicted[Item]], live_rate: float | None = None
+) -> None:
+    """Write the rows of a video's frames, and the drawn video.
+
+    live_rate: frames per second of a camera or stream; None for a recorded video.
+    """
+    source, summary, drawn = entry.address or entry.path, job.summary, None
+    facts = VideoFacts(0, 0.0, live_rate) if live_rate else video_facts(source)
     number, last, longest, track_ids = -1, 0.0, 0.0, None
     for each in (job.tracker, job.smooth):
         if each is not None:
@@ -330,16 +356,18 @@ def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> No
                 people = people if job.smooth is None else job.smooth(people, track_ids, time)
             job.write(item, image, people, track_ids)
             summary.frames += 1
+            if job.window is not None:
+                job.window.show(job.drawing(image, people, track_ids))
             longest, last = max(longest, time - last), time
             if job.draw and drawn is None:
-                file = video_writer(target_of(entry, summary.out), constant_rate(entry.path))
-                drawn = stack.enter_context(file)
+                rate = live_rate or constant_rate(source)
+                drawn = stack.enter_context(video_writer(target_of(entry, summary.out), rate))
                 submit = stack.enter_context(background())  # which ends before the file
             if drawn is not None:
                 submit(partial(_draw_frame, job, drawn, image, people, track_ids, time))
     if number < 0:
         return
-    if drawn is not None and (drawn.repeated or drawn.left_out):
+    if drawn is not None and not live_rate and (drawn.repeated or drawn.left_out):
         summary.notes.append(
             f"{entry.name}: the times of its frames are uneven; drawn with {drawn.rate:.4g} frames "
             f"per second: {drawn.repeated} repeated, {drawn.left_out} left out"
@@ -351,7 +379,7 @@ def _take_video(job: _Job, entry: Input, group: Iterable[Predicted[Item]]) -> No
         )
     if is_cut_short(facts, last, longest):
         summary.problems.append(
-            f"video {entry.path} is cut short or damaged: frame {number} at {last:.2f} s is the "
+            f"video {source} is cut short or damaged: frame {number} at {last:.2f} s is the "
             f"last that can be read, of {facts.seconds:.2f} s"
         )
 

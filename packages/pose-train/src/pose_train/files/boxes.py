@@ -265,6 +265,8 @@ def check_corners(
 
 def _size(entry: Input) -> Size:
     """Return the upright (w, h) of an input, without bounds where it cannot be read."""
+    if entry.address is not None:  # it is not downloaded twice
+        return 2**31, 2**31
     try:
         if not entry.is_video:
             return upright_size(read_header(entry.path))
@@ -297,7 +299,7 @@ def _match(names: Iterable[str], inputs: Sequence[Input], path: Path) -> dict[in
     """Return the name of each input, by its index; those without one are left out."""
     same_key: dict[str, list[int]] = defaultdict(list)
     for i, entry in enumerate(inputs):
-        same_key[key_of(entry.path.name)].append(i)
+        same_key[key_of(entry.name)].append(i)
     names_of: dict[int, list[str]] = defaultdict(list)
     for name in names:
         best = _best({i: _agreement(name, inputs[i]) for i in same_key.get(key_of(name), [])})

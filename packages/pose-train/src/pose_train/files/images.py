@@ -1,7 +1,13 @@
-"""An image in any form that Python programs hold one in, as the pixels that networks are given."""
+"""An image in any form that Python programs hold one in, as the pixels that networks are given.
+
+And images at URLs, as bytes.
+"""
 
 import os
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,11 @@ from pose_train.files.write import whole_file
 Image = NDArray[np.uint8]
 
 _ORIENTATION = 0x0112  # EXIF's tag
+
+# Of a download.
+TIMEOUT = 30.0  # seconds without an answer
+MOST_SECONDS = 120.0
+MOST_BYTES = 64 * 2**20
 
 
 def read_pixels(image: Any, bits: int | None = None) -> Image:
@@ -109,3 +120,54 @@ def write_image(path: Path, image: Image) -> None:
     with whole_file(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+
+
+def url_type(url: str) -> tuple[str, bool]:
+    """Return the media type at a URL, and whether its length is known; raises DatasetError."""
+    with _opened(url) as response:
+        return response.headers.get_content_type(), "Content-Length" in response.headers
+
+
+def download(url: str) -> bytes:
+    """Return what is at a URL of http or https; raises DatasetError, with the reason alone."""
+    content, end = bytearray(), time.monotonic() + MOST_SECONDS
+    with _opened(url) as response:
+        while chunk := response.read1(1 << 20):
+            content += chunk
+            if len(content) > MOST_BYTES:
+                raise DatasetError(f"it is larger than {MOST_BYTES >> 20} MiB")
+            if time.monotonic() > end:
+                raise DatasetError(f"it takes longer than {MOST_SECONDS:g} seconds")
+        if response.length:  # what is missing, where the server has said how much there is
+            raise DatasetError(f"the download is cut short, {response.length} bytes are missing")
+    return bytes(content)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Any]:
+    """Yield the answer of a server; redirects lead to http and https alone.
+
+    What goes wrong, also while it is read, is a DatasetError.
+    """
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+    from urllib.parse import quote
+
+    opener = urllib.request.OpenerDirector()  # build_opener's would also open ftp: and file:
+    for name in ("Proxy", "HTTP", "HTTPS", "HTTPDefaultError", "HTTPRedirect", "Unknown"):
+        opener.add_handler(getattr(urllib.request, f"{name}Handler")())
+    opener.add_handler(urllib.request.HTTPErrorProcessor())
+    opener.addheaders = [("User-Agent", "pose-train")]  # some servers refuse Python's own
+    try:
+        with opener.open(quote(url, safe="%/:?#[]@!$&'()*+,;=~"), timeout=TIMEOUT) as response:
+            yield response
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise DatasetError(f"HTTP {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise DatasetError(f"it cannot be downloaded: {error.reason}") from error
+    except TimeoutError as error:
+        raise DatasetError(f"the server has not answered for {TIMEOUT:g} seconds") from error
+    except (OSError, HTTPException) as error:
+        raise DatasetError(f"the download broke off: {type(error).__name__}: {error}") from error

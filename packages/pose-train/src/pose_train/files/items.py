@@ -8,11 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from pose_data import DatasetError
-from pose_data.images.decode import read_picture
+from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.headers import Exif
-from pose_train.files.boxes import Boxes, Known
-from pose_train.files.images import Image
+from pose_train.files.boxes import Boxes, ImageFile, Known, known_of
+from pose_train.files.images import Image, download
 from pose_train.files.inputs import Input
+from pose_train.files.live import LiveSource
 from pose_train.files.video import read_frames, video_facts
 
 
@@ -26,6 +27,20 @@ class Item(NamedTuple):
     known: Known
     where: dict[str, Any]
     read: Callable[[], Image]
+
+
+def find_known(
+    inputs: Sequence[Input], boxes: ImageFile | None, gt: ImageFile | None
+) -> list[Known | None]:
+    """Return what the files hold about each input; None for those that gt does not name."""
+    nothing: list[Known | None] = [None] * len(inputs)
+    own = [each or Known() for each in (known_of(boxes, inputs) if boxes else nothing)]
+    if gt is None:
+        return [*own]
+    return [
+        None if listed is None else listed._replace(boxes=boxed.boxes)
+        for listed, boxed in zip(known_of(gt, inputs), own, strict=True)
+    ]
 
 
 def read_items(
@@ -63,6 +78,9 @@ def _image(entry: Input, known: Known, exif: Exif, bits: int | None) -> Iterator
 
     def read() -> Image:
         turned = "apply" if known.size is None else exif
+        if entry.address is not None:
+            data, where = download(entry.address), f"image {entry.name}"
+            return decode_picture(data, where, known.size, exif=turned, bits=bits).pixels
         return read_picture(entry.path, known.size, exif=turned, bits=bits).pixels
 
     yield Item(entry, known, {"file_name": entry.name}, read)
@@ -71,13 +89,22 @@ def _image(entry: Input, known: Known, exif: Exif, bits: int | None) -> Iterator
 def _frames(entry: Input, known: Known, every: int) -> Iterator[Item]:
     if None in known.boxes:
         raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
-    frames, total = read_frames(entry.path), video_facts(entry.path).frames or None
+    source = entry.address or entry.path
+    frames, total = read_frames(source), video_facts(source).frames or None
     bar = tqdm(frames, entry.name, total, leave=False, unit="frame", disable=None)
     for number, (image, time) in enumerate(bar):
         if number % every:
             continue
         where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
         yield Item(entry, known, where, partial(np.asarray, image))
+
+
+def live_items(entry: Input, source: LiveSource, is_stopped: Callable[[], bool]) -> Iterator[Item]:
+    """Yield the newest frame of a camera or stream whenever one is asked for."""
+    bar = tqdm(source.frames(is_stopped), entry.name, leave=False, unit="frame", disable=None)
+    for number, image, time in bar:
+        where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
+        yield Item(entry, Known(), where, partial(np.asarray, image))
 
 
 def boxes_inside(item: Item, image: Image) -> Boxes:

@@ -37,8 +37,8 @@ class VideoFacts(NamedTuple):
     rate: float
 
 
-def video_facts(path: Path) -> VideoFacts:
-    """Read the header of a video; all of it may be estimates."""
+def video_facts(path: Path | str) -> VideoFacts:
+    """Read the header of a video, a file or at a URL; all of it may be estimates."""
     video = cv2.VideoCapture(str(path))
     try:
         count, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
@@ -56,7 +56,7 @@ def usable_rate(rate: float) -> float:
     return rate if 0 < rate < 1000 else 25.0  # WebM without a rate states 1000
 
 
-def read_frames(path: Path) -> Iterator[Frame]:
+def read_frames(path: Path | str) -> Iterator[Frame]:
     """Yield the frames of a video, timed from its start by the container's time stamps.
 
     Times rise: where a stamp is missing or goes back, by the frame rate. What OpenCV cannot decode,
@@ -77,7 +77,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
         yield Frame(image, last)
 
 
-def _with_opencv(path: Path) -> Iterator[Frame]:
+def _with_opencv(path: Path | str) -> Iterator[Frame]:
     video = cv2.VideoCapture(str(path))
     try:
         read, frame = video.read()
@@ -89,7 +89,7 @@ def _with_opencv(path: Path) -> Iterator[Frame]:
         video.release()
 
 
-def _with_pyav(path: Path) -> Iterator[Frame]:
+def _with_pyav(path: Path | str) -> Iterator[Frame]:
     if importlib.util.find_spec("av") is None:
         raise DatasetError(
             f"video {path} cannot be read: no video, damaged, empty, or of a kind that OpenCV does "
@@ -111,7 +111,7 @@ def _with_pyav(path: Path) -> Iterator[Frame]:
         return
 
 
-def constant_rate(path: Path) -> float:
+def constant_rate(path: Path | str) -> float:
     """Return the rate to write a video's frames at: its own, if its first frames keep one.
 
     Else one at which the first frames all have a place, up to FASTEST.

@@ -79,12 +79,27 @@ class RowFile:
     path: Path
     file: TextIO
     count: int = 0
+    is_live: bool = False
 
     def add(self, text: str, count: int) -> None:
-        """Add the text of `count` rows; raises RunDirError."""
+        """Add the text of `count` rows, on the disk at once if it is live; raises RunDirError."""
         with writing(self.path):
             self.file.write(text)
+            if self.is_live:
+                self.file.flush()
         self.count += count
+
+
+@contextmanager
+def line_file(path: Path) -> Iterator[RowFile]:
+    """Yield a file for lines that are there as soon as they are added; raises RunDirError."""
+    with writing(path):
+        file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    try:
+        yield RowFile(path, file, is_live=True)
+    finally:
+        with suppress(OSError):  # an error has been raised where lines were added
+            file.close()
 
 
 @contextmanager

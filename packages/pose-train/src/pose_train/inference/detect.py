@@ -5,8 +5,10 @@ of the image, score. `load_detector` makes one of a model of transformers or tor
 file or of another function; the last two without torch.
 """
 
+import argparse
 import difflib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from pose_train.config.schema import ConfigError, RunError
 from pose_train.files.images import Image
+from pose_train.inference.network import Network
 from pose_train.inference.onnx import open_on
 from pose_train.inference.topdown import Detector, check_boxes
 
@@ -27,6 +30,7 @@ Detect = Callable[[Image], tuple[Floats, Floats]]
 
 DEFAULT_DETECTOR = "PekingU/rtdetr_v2_r18vd"  # RT-DETRv2-S: 20 million parameters, Apache-2.0
 PERSON = ("person",)
+WHOLE = "note: the whole image is taken for one person"
 
 SIZES = "orig_target_sizes"  # an input of RT-DETR's and D-FINE's own exports
 FLOATS: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -74,6 +78,65 @@ def load_detector(
         return choose_boxes(boxes, scores, (image.shape[1], image.shape[0]), score, nms)
 
     return detector
+
+
+def find_detector(
+    args: argparse.Namespace, network: Network, threads: int
+) -> tuple[Detector | None, list[str]]:
+    """Return what finds the people of a command, None for whole images, and lines about it.
+
+    Raises ConfigError.
+    """
+    options = ("--boxes", "--detector", "--whole-image")
+    values = (args.boxes, args.detector, args.whole_image or None)
+    given = [each for each, value in zip(options, values, strict=True) if value is not None]
+    if network.usage.is_bottomup:
+        raise ConfigError(f"a bottom-up network finds people by itself: leave {given[-1]} out")
+    if len(given) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]} both say where people are: leave one out")
+    if args.whole_image:
+        return None, []
+    if args.detector is None and (reason := lacks_default()):
+        return None, [f"{WHOLE}: {reason}"]
+    lines = [f"people are found by {DEFAULT_DETECTOR}; --whole-image takes each image for a person"]
+    detector = load_detector(
+        args.detector or DEFAULT_DETECTOR,
+        device=args.device,
+        score=args.det_score,
+        nms=args.det_nms,
+        classes=args.classes,
+        download=sys.stderr.isatty(),
+        threads=threads,
+    )
+    return detector, lines if args.detector is None else []
+
+
+def lacks_default() -> str | None:
+    """Return why the default detector cannot be used here; None if it can.
+
+    Its files must be in the hub's cache; where weights of the zoo may be fetched, on a terminal,
+    they are fetched, too, with a line on stderr.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        return "the detector of people needs transformers: pip install 'pose-train[detect]'"
+    from pose_backbones.weights import log_line, may_download
+    from pose_train.inference.detr import model_folder
+
+    try:
+        model_folder(DEFAULT_DETECTOR, download=False)
+        return None
+    except ConfigError:
+        if not may_download():
+            return (
+                f"the detector {DEFAULT_DETECTOR} is not in the Hugging Face cache; `hf download "
+                f"{DEFAULT_DETECTOR}` fetches it"
+            )
+    log_line(f"fetching the detector {DEFAULT_DETECTOR} from the Hugging Face hub")
+    try:
+        model_folder(DEFAULT_DETECTOR, download=True)
+        return None
+    except ConfigError as error:
+        return str(error)
 
 
 def _detect(

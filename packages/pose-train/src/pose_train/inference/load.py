@@ -110,7 +110,12 @@ def as_network(trained: Trained, amp: str = "off", compiled: bool = False) -> Ne
     if compiled:
         net.compile()
     backend = torch_backend(net, trained.device, amp)
-    return Network(usage, backend, find, usage.origin, notes)
+    of_people = (
+        set(COCO.keypoints) <= set(usage.skeleton.keypoints)
+        and trained.config.data.synthetic is None  # a detector does not know our drawn people
+        and not usage.is_bottomup
+    )
+    return Network(usage, backend, find, usage.origin, notes, of_people)
 
 
 def load_trained(

@@ -98,7 +98,8 @@ class Network:
     """A network that is ready to predict.
 
     find: `find` of topdown.py or bottomup.py. origin: which weights these are. notes: what was
-    chosen in loading it that a user should know.
+    chosen in loading it that a user should know. of_people: it wants boxes of people, in
+    photographs, so that a detector of people is of use.
     """
 
     usage: Usage
@@ -106,6 +107,7 @@ class Network:
     find: Callable[..., list[Any]]
     origin: str
     notes: tuple[str, ...] = ()
+    of_people: bool = False
 
     def __repr__(self) -> str:
         return f"Network({self.usage.skeleton.num_keypoints} keypoints, {self.origin})"

@@ -1,5 +1,6 @@
 """Images to people, in three lines of Python."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -8,7 +9,12 @@ from numpy.typing import ArrayLike
 
 from pose_data import Skeleton
 from pose_train.config.schema import ConfigError
-from pose_train.inference.detect import is_module, load_detector
+from pose_train.inference.detect import (
+    DEFAULT_DETECTOR,
+    is_module,
+    lacks_default,
+    load_detector,
+)
 from pose_train.inference.network import Network
 from pose_train.inference.onnx import load_onnx
 from pose_train.inference.people import People
@@ -16,6 +22,9 @@ from pose_train.inference.topdown import Boxes, Detector
 
 if TYPE_CHECKING:
     from pose_train.inference.load import Trained
+
+
+_log = logging.getLogger("pose_train")
 
 
 class Predictor:
@@ -32,7 +41,7 @@ class Predictor:
         overrides: Sequence[str] = (),
         amp: str = "off",
         compiled: bool = False,
-        detector: str | Path | Detector | None = None,
+        detector: str | Path | Detector | None = "auto",
     ) -> None:
         """Load a network: a run directory, a checkpoint of ours, hf://USER/NAME, a preset, or ONNX.
 
@@ -46,7 +55,11 @@ class Predictor:
 
         detector: finds the people for a top-down network where a call gives no boxes: what
         `load_detector` loads by its defaults, or a function, such as one that it has returned,
-        which is called as it is. Raises ConfigError, RunError or CheckpointError.
+        which is called as it is. None takes the whole image for one person. "auto" does so, too,
+        unless the network is `of_people` and the default detector can be used (`lacks_default`);
+        it is loaded when it is first needed, and a line of logging says what was chosen.
+
+        Raises ConfigError, RunError or CheckpointError.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -60,7 +73,9 @@ class Predictor:
             compiled=compiled,
         )
         self.detector: Detector | None = None
-        if detector is not None:
+        self._is_undecided = detector == "auto" and self.network.of_people
+        self._device = device
+        if detector is not None and detector != "auto":
             if self.network.usage.is_bottomup:
                 raise ConfigError("a bottom-up network finds people by itself: leave detector out")
             if isinstance(detector, str | Path) or is_module(detector):
@@ -167,6 +182,8 @@ class Predictor:
         boxes = [bboxes] * len(images) if is_shared else list(bboxes)
         if len(boxes) != len(images):
             raise ValueError(f"{len(images)} images need as many bboxes, got {len(boxes)}")
+        if self._is_undecided and any(own is None for own in boxes):
+            self._choose_detector()
         if self.detector is not None:
             boxes = [self.detector if own is None else own for own in boxes]
         found: list[People] = self.network.find(
@@ -178,6 +195,15 @@ class Predictor:
             keep_maps=heatmaps,
         )
         return found if is_list else found[0]
+
+    def _choose_detector(self) -> None:
+        """Take the default detector if it can be used, and say so."""
+        self._is_undecided, reason = False, lacks_default()
+        if reason is None:
+            self.detector = load_detector(DEFAULT_DETECTOR, device=self._device)
+            _log.info("people are found by %s; detector=None: whole images", DEFAULT_DETECTOR)
+        else:
+            _log.warning("whole images are taken for one person (detector=None): %s", reason)
 
 
 def load_network(

@@ -1,4 +1,4 @@
-"""The people of image after image as files: predictions.json and predictions.csv.
+"""The people of image after image as files: predictions.json, .csv, and .jsonl as they come.
 
 A job in parts, of several processes or machines that share a folder, or that may be killed: each
 part is a file, `parts/predictions-00003-of-00016.jsonl`, which gets its name once it is whole. No
@@ -23,7 +23,7 @@ from pose_data import DatasetError, Skeleton
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import PERSON, ImageId
 from pose_train.files.inputs import Input
-from pose_train.files.write import RowFile, RunDirError, row_file
+from pose_train.files.write import RowFile, RunDirError, line_file, row_file
 from pose_train.inference.people import CSV_COLUMNS, People, csv_rows, csv_text
 from pose_train.words import counted
 
@@ -47,8 +47,8 @@ class Summary:
 
     def add_problem(self, entry: Input, error: DatasetError) -> None:
         """Add why an input was not read, or not to the end; of a video once."""
-        is_named = str(entry.path) in str(error)
-        problem = str(error) if is_named else f"{entry.path}: {error}"
+        name = str(entry.path) if entry.address is None else entry.name
+        problem = str(error) if name in str(error) else f"{name}: {error}"
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -79,12 +79,14 @@ class Summary:
 class RowWriter:
     """COCO result rows in JSON, as pose-eval and pycocotools read them, and keypoints in CSV.
 
-    The JSON is a plain list of results; the names of the keypoints are in the table alone.
+    The JSON is a plain list of results; the names of the keypoints are in the table alone. live:
+    the same rows, one a line, those of an image at once, for those who read along.
     """
 
     json: RowFile
     csv: RowFile | None
     category_id: int
+    live: RowFile | None = None
 
     def add(
         self,
@@ -102,9 +104,12 @@ class RowWriter:
         self, rows: Sequence[dict[str, Any]], people: People, where: Mapping[str, Any]
     ) -> None:
         """Add the rows of an image's people, which coco_rows made."""
-        for row in rows:
+        lines = [json.dumps(row) for row in rows]
+        for line in lines:
             comma = "," if self.json.count else ""
-            self.json.add(f"{comma}\n{json.dumps(row)}", 1)
+            self.json.add(f"{comma}\n{line}", 1)
+        if self.live is not None:
+            self.live.add("".join(f"{line}\n" for line in lines), len(lines))
         if self.csv is not None:
             table = csv_rows(people, where["file_name"], where.get("frame"), where.get("time"))
             self.csv.add(csv_text(table), len(table))
@@ -130,14 +135,20 @@ def coco_rows(
 
 
 @contextmanager
-def row_writer(path: Path, category_id: int = PERSON, csv: bool = False) -> Iterator[RowWriter]:
-    """Yield a writer of the JSON file `path` and, with `csv`, of a table beside it."""
+def row_writer(
+    path: Path, category_id: int = PERSON, csv: bool = False, live: bool = False
+) -> Iterator[RowWriter]:
+    """Yield a writer of the JSON file `path` and, with `csv`, of a table beside it.
+
+    live: and of a file of lines, which has its name from the start.
+    """
     with ExitStack() as stack:
         rows, table = stack.enter_context(row_file(path, "[", "\n]\n")), None
         if csv:
             head = csv_text([CSV_COLUMNS])
             table = stack.enter_context(row_file(path.with_suffix(".csv"), head))
-        yield RowWriter(rows, table, category_id)
+        lines = stack.enter_context(line_file(path.with_suffix(".jsonl"))) if live else None
+        yield RowWriter(rows, table, category_id, lines)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,14 @@ def predict_stream(
         pool.shutdown(cancel_futures=True)
 
 
+def predict_each(
+    predictor: Predictor, items: Iterable[T], read: Callable[[T], Loaded]
+) -> Iterator[Predicted[T]]:
+    """Yield what is found in each item, each by itself: none is asked for before its turn."""
+    for item in items:
+        yield from _predict(predictor, [(item, read(item))])
+
+
 def _predict(
     predictor: Predictor, group: Sequence[tuple[T, Loaded | DatasetError]]
 ) -> Iterator[Predicted[T]]:
@@ -153,8 +161,9 @@ def predict_batch(
     Its arguments are plain values, so that it can be sent to other processes and machines: to a
     process pool, Ray's `map_batches` or Spark's `mapPartitions`. A process loads the network at its
     first call and keeps the last one. source, device, flip_test, batch_size, amp, detector: as of
-    Predictor. `image_id` and `file_name` of a row are the path as it was given. Raises what
-    Predictor does, and DatasetError for an image that cannot be read.
+    Predictor, but that whole images are taken by default, so that all machines do the same.
+    `image_id` and `file_name` of a row are the path as it was given. Raises what Predictor does,
+    and DatasetError for an image that cannot be read.
     """
     predictor = _predictor(source, device, flip_test, batch_size, amp, detector)
     bits = predictor.network.usage.bits

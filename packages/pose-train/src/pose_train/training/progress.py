@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from tqdm import tqdm
 
 from pose_train.words import duration
+
+if TYPE_CHECKING:
+    import torch
 
 SLOW_SHARE = 0.3  # of the time spent waiting for data, above which the loader is the bottleneck
 SLOW_SECONDS = 30.0  # of training before that is said
@@ -80,7 +82,7 @@ class ProgressLine:
     """
 
     def __init__(
-        self, title: str, batches: int, done: int, show: bool, device: torch.device
+        self, title: str, batches: int, done: int, show: bool, device: "torch.device"
     ) -> None:
         self.device, self.total = device, batches
         self.images = 0
@@ -111,6 +113,8 @@ class ProgressLine:
     def _moment(self) -> Any:
         if self.device.type != "cuda":
             return time.perf_counter()
+        import torch
+
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return event
