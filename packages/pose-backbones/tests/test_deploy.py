@@ -17,6 +17,7 @@ from pose_backbones import (
     MapsHead,
     PoseNet,
     StagesHead,
+    create_model,
     fuse,
 )
 from pose_backbones.higherhrnet import HigherHead
@@ -101,6 +102,18 @@ def test_channels_last_changes_nothing(model, images):
     expected = maps(model(images))
     model = model.to(memory_format=torch.channels_last)
     assert_same(maps(model(images.to(memory_format=torch.channels_last))), expected)
+
+
+@pytest.mark.parametrize("name", ["hrnet", "hourglass", "higherhrnet"])
+def test_maps_are_float32_under_autocast(name):
+    """Between the neighbours of a maximum, 16 bits make no difference; decoding needs one."""
+    options = {} if name == "hourglass" else {"width": 4, "stem_channels": 8}
+    net = create_model(name, **options).eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        output = net(torch.zeros(1, 3, 64, 64))
+        features = net.backbone(torch.zeros(1, 3, 64, 64))
+    assert {maps.dtype for maps in (*output.heatmaps, *output.tags)} == {torch.float32}
+    assert features[0].dtype == torch.bfloat16
 
 
 @torch.no_grad()

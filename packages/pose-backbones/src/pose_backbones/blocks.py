@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -29,6 +30,19 @@ class Conv2d(nn.Conv2d):
             nn.init.normal_(self.weight, std=0.001)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+class MapsConv(Conv2d):
+    """Convolve features into maps, under autocast in float32.
+
+    Maps are decoded to fractions of a pixel, and 16 bits make neighbours of a maximum equal.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
 
 
 class ConvBN(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pose_backbones.blocks import (
     BasicBlock,
-    Conv2d,
+    MapsConv,
     Networks,
     Shapes,
     check_buildable,
@@ -45,7 +45,7 @@ class HigherHead(nn.Module):
         self.num_keypoints = num_keypoints
         num_maps = num_keypoints + num_tags
         self.final_layers = nn.ModuleList(
-            [Conv2d(in_channels, num_maps, 1), Conv2d(fine, num_keypoints, 1)]
+            [MapsConv(in_channels, num_maps, 1), MapsConv(fine, num_keypoints, 1)]
         )
         double = nn.ConvTranspose2d(in_channels + num_maps, fine, 4, 2, padding=1, bias=False)
         nn.init.normal_(double.weight, std=0.001)

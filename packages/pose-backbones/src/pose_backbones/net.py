@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
-from pose_backbones.blocks import Conv2d
+from pose_backbones.blocks import MapsConv
 
 
 class Feature(NamedTuple):
@@ -62,7 +62,7 @@ class HeatmapHead(nn.Module):
         super().__init__()
         self.num_keypoints = num_keypoints
         self.index = index
-        self.final_layer = Conv2d(in_channels, num_keypoints + num_tags, 1)
+        self.final_layer = MapsConv(in_channels, num_keypoints + num_tags, 1)
 
     def forward(self, features: list[Tensor]) -> PoseOutput:
         return split_maps([self.final_layer(features[self.index])], self.num_keypoints)
@@ -78,7 +78,7 @@ class StagesHead(nn.Module):
         super().__init__()
         self.num_keypoints = num_keypoints
         self.multi_final_layers = nn.ModuleList(
-            Conv2d(in_channels, num_keypoints, 1) for _ in range(num_stages)
+            MapsConv(in_channels, num_keypoints, 1) for _ in range(num_stages)
         )
 
     def forward(self, features: list[Tensor]) -> PoseOutput:
