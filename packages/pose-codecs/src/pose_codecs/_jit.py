@@ -1,7 +1,9 @@
 """How every kernel of this package is compiled, and the types of its arrays."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
+from itertools import count
 from threading import Lock
 from typing import TypeVar, cast
 
@@ -22,10 +24,25 @@ def jit(kernel: Kernel) -> Kernel:
     Only then is numba imported, which takes half a second. Kernels are plain loops over memory they
     are given: an array expression or a reduction takes the compiler a second or more.
     """
-    names = kernel.__globals__
+    return _lazily(kernel, 0)
+
+
+def jit_later(kernel: Kernel) -> Kernel:
+    """Compile a kernel once it is called often; the first 100 calls take it as Python.
+
+    For kernels whose work is small: whoever decodes a few images does not wait for numba. What
+    Python computes must be the same, to the bit. Where numba is loaded it compiles at once.
+    """
+    return _lazily(kernel, 100)
+
+
+def _lazily(kernel: Kernel, calls_before: int) -> Kernel:
+    names, calls = kernel.__globals__, count(1)
 
     @wraps(kernel)
     def first_call(*args: object) -> object:
+        if next(calls) <= calls_before and "numba" not in sys.modules:
+            return kernel(*args)
         with _LOCK:
             if names[kernel.__name__] is first_call:
                 # All kernels of the file at once: they call each other by these names.
