@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 from pose_train.arguments import parse
-from pose_train.config.schema import ConfigError, RunError
 
 # The file in `commands/` of those that share one with another command.
 FILES = {"resume": "run", "configs": "zoo"}
@@ -52,6 +51,7 @@ def _exit_code(error: ValueError) -> int | None:
     """Return the code for what the user can cause and mend; our bugs show their traceback."""
     from pose_data import DatasetError
     from pose_eval import ResultsError, SettingsError
+    from pose_train.config.schema import ConfigError, RunError
 
     if isinstance(error, (DatasetError, ResultsError, RunError)):
         return 1
