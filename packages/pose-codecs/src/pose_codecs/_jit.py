@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from itertools import count
 from threading import Lock
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def _compiled(kernel: Callable[..., object]) -> Callable[..., object]:
     """
     from numba import njit
 
-    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return cast(Callable[..., object], njit(cache=True, **options)(kernel))
     except RuntimeError:

@@ -45,7 +45,7 @@ def tag_ranges(tags: F32) -> F32:
     height, width, length = tags.shape
     ranges = np.empty((2, length, -(-height // BLOCK), -(-width // BLOCK)), np.float32)
     low, high, poison = (np.zeros(width * length, np.float32) for _ in range(3))
-    _block_ranges(tags.reshape(height, -1), *ranges, low, high, poison)
+    _block_ranges(tags.reshape(height, -1), ranges[0], ranges[1], low, high, poison)
     if np.isnan(poison).any():
         raise ValueError("tags must be finite, got NaN or inf")
     return ranges.reshape(2, length, -1)
@@ -81,9 +81,7 @@ def _block_maxima(heatmaps: F32, maxima: F32, high: F32, poison: F32) -> None:
 
 
 @jit
-def _block_ranges(
-    tags: F32, lowest: F32, highest: F32, low: F32, high: F32, poison: F32
-) -> None:
+def _block_ranges(tags: F32, lowest: F32, highest: F32, low: F32, high: F32, poison: F32) -> None:
     """Fill the ranges (L, down, across) of tags (H, W * L), and poison as _block_maxima."""
     height, size = tags.shape
     length, down, across = lowest.shape

@@ -169,9 +169,7 @@ def _suppressed(heatmap: F32, x: int, y: int, radius: int) -> np.float32:
 
 
 @jit
-def _sift(
-    heap: F32, indices: I64, size: int, hole: int, value: np.float32, index: int
-) -> None:
+def _sift(heap: F32, indices: I64, size: int, hole: int, value: np.float32, index: int) -> None:
     """Put a value into a heap of `size` with the lowest at its root, from a hole downwards.
 
     The hole sinks to a leaf along the lower children (the right one of two equal ones), then the

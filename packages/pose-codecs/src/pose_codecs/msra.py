@@ -174,10 +174,10 @@ def _read_maxima(heatmaps: F32, best: I64, quarter: bool, points: F32, scores: F
             points[m, 0], points[m, 1] = -1, -1
             continue
         points[m, 0], points[m, 1] = x, y
-        if quarter and 1 < x < width - 1 and 0 < y:
+        if quarter and 1 < x < width - 1 and y > 0:
             left, right = heatmaps[m, y, x - 1], heatmaps[m, y, x + 1]
             points[m, 0] += np.float32(0.25) * (int(right > left) - int(right < left))
-        if quarter and 1 < y < height - 1 and 0 < x:
+        if quarter and 1 < y < height - 1 and x > 0:
             above, below = heatmaps[m, y - 1, x], heatmaps[m, y + 1, x]
             points[m, 1] += np.float32(0.25) * (int(below > above) - int(below < above))
 

@@ -14,7 +14,6 @@ from pose_codecs._jit import F32, I64, Bools, jit
 from pose_codecs.blocks import BLOCK, at_least_a_block, block_maxima, tag_ranges
 from pose_codecs.candidates import check_maps
 
-
 STEP = 64  # blocks that are bounded at a time
 
 
@@ -51,16 +50,20 @@ def refine(
     pixels = np.empty(len(people), np.int64)
     ends = np.searchsorted(channels, np.arange(len(maps) + 1))
     whole, whole_tags = at_least_a_block(maps[..., None])[..., 0], at_least_a_block(tag_maps)
-    # The hottest blocks of one channel, copied when they are first needed: heat, then each tag.
-    copies = np.empty((maxima.shape[1], 1 + tag_maps.shape[3], BLOCK * BLOCK), np.float32)
-    work = np.empty(maxima.shape[1], np.bool_), np.empty(maxima.shape[1], np.float32), np.empty(copies[0].size, np.float32)
+    size = maxima.shape[1]
+    # Blocks of one channel, copied when they are first needed: heat, then each tag.
+    blocks = np.empty((size, 1 + tag_maps.shape[3], BLOCK * BLOCK), np.float32)
+    work = blocks, np.empty(size, np.bool_), np.empty(size, np.float32)
+    values = np.empty(blocks[0].size, np.float32)
     for k, heatmap in enumerate(whole):
         part = slice(ends[k], ends[k + 1])
-        if part.start < part.stop:
-            tag_map, order = whole_tags[k if len(tag_maps) > 1 else 0], np.argsort(-maxima[k])
-            low, high = np.take(tag_ranges(tag_map), order, axis=2)
-            bounded = order, maxima[k][order], low, high
-            _best_pixels(heatmap, tag_map.reshape(len(heatmap), -1), *bounded, means[people[part]], copies, *work, pixels[part])
+        if part.start == part.stop:
+            continue
+        tag_map, order = whole_tags[k if len(tag_maps) > 1 else 0], np.argsort(-maxima[k])
+        low, high = np.take(tag_ranges(tag_map), order, axis=2)
+        bounded = order, maxima[k][order], low, high, means[people[part]]
+        rows = tag_map.reshape(len(heatmap), -1)  # (H, W * L)
+        _best_pixels(heatmap, rows, *bounded, *work, values, pixels[part])
     y, x = np.divmod(pixels, whole.shape[2])
     heat = maps[channels, y, x]
     points = np.stack([x, y], axis=1) + _quarter_shifts(maps, channels, x, y)  # (M, 2)
