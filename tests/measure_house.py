@@ -3,10 +3,10 @@
     python tests/measure_house.py [--walk]
 
 A path runs in a process of its own, under a profiler that notes every function of ours that is
-entered, in any thread. Module and class bodies, lambdas, comprehensions, compiled kernels, generated
-`__init__`s and what a package does to import a name at its first use do not count. With --walk, the
-files of each path are listed in the order in which they are first entered, as ARCHITECTURE.md has
-them; `test_house.py` holds the figures to their budgets.
+entered, in any thread. Module and class bodies, lambdas, comprehensions, compiled kernels,
+generated `__init__`s and what a package does to import a name at its first use do not count. With
+--walk, the files of each path are listed in the order in which they are first entered, as
+ARCHITECTURE.md has them; `test_house.py` holds the figures to their budgets.
 """
 
 import argparse
