@@ -117,8 +117,10 @@ def _paste(maps: F32, points: F32, weights: F32, stride: F32, patch: F32) -> Non
             continue
         left, right = max(0, x - radius), min(width, x + radius + 1)
         for row in range(max(0, y - radius), min(height, y + radius + 1)):
-            source = patch[row - y + radius, left - x + radius : right - x + radius]
-            maps[m, row, left:right] = source
+            target = maps[m, row, left:right]
+            source = patch[row - y + radius, left - x + radius :]
+            for i in range(len(target)):  # contiguous, so LLVM copies several at a time
+                target[i] = source[i]
 
 
 @jit
