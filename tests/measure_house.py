@@ -3,10 +3,10 @@
     python tests/measure_house.py [--walk]
 
 A path runs in a process of its own, under a profiler that notes every function of ours that is
-entered, in any thread. Module and class bodies, lambdas, comprehensions, compiled kernels and
-generated `__init__`s do not count. With --walk, the files of each path are listed in the order in
-which they are first entered, as ARCHITECTURE.md has them; `test_house.py` holds the figures to
-their budgets.
+entered, in any thread. Module and class bodies, lambdas, comprehensions, compiled kernels,
+generated `__init__`s and what a package does to import a name at its first use do not count. With
+--walk, the files of each path are listed in the order in which they are first entered, as
+ARCHITECTURE.md has them; `test_house.py` holds the figures to their budgets.
 """
 
 import argparse
@@ -30,6 +30,7 @@ TINY = (
     *("data.synthetic.num_train=8", "data.synthetic.num_val=2", "train.epochs=1"),
     *("train.lr_steps=[]", "train.num_workers=0", "train.batch_size=4", "train.num_threads=1"),
 )
+IMPORTING = ("__getattr__", "__setattr__")  # of packages
 Walk = dict[str, list[str]]  # functions by file, both in the order in which they are entered
 
 
@@ -91,6 +92,8 @@ def follow(work: Callable[[], Any], last: str = "") -> Walk:
 
     last: the function that ends the path when it returns.
     """
+    import numba  # noqa: F401  # kernels are compiled at once
+
     seen: dict[CodeType, None] = {}
 
     def note(frame: FrameType, event: str, _: Any) -> None:
@@ -110,6 +113,8 @@ def follow(work: Callable[[], Any], last: str = "") -> Walk:
     walk: Walk = {}
     for code in seen:
         is_function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
+        if code.co_name in IMPORTING or "jit" in Path(code.co_filename).stem:
+            continue
         if is_function and code.co_filename.startswith(str(PACKAGES)):
             file = "/".join(Path(code.co_filename).relative_to(PACKAGES).parts[2:])
             walk.setdefault(file, []).append(code.co_qualname)
@@ -127,8 +132,10 @@ def predict_walk(folder: Path) -> Walk:
 
 def start_walk(folder: Path) -> Walk:
     """Follow `pose-train run demo` to its first loss; pose-data draws the images before."""
+    from pose_train import load_config
     from pose_train.__main__ import main
 
+    load_config("demo")  # what its modules do when they are imported is not of the path
     run = ["run", "demo", f"out={folder / 'run'}", *TINY]
     return follow(lambda: main(run), last="keypoint_mse")
 

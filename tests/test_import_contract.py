@@ -60,10 +60,10 @@ def test_imports_only_what_it_may(package: str) -> None:
     ("package", "heavy"),
     [
         ("pose_eval", {"torch", "cv2", "numba"}),
-        ("pose_data", {"torch", "numba"}),
-        ("pose_codecs", {"torch", "cv2"}),
-        ("pose_backbones", {"cv2", "numba"}),
-        ("pose_train.__main__", {"torch"}),
+        ("pose_data", {"torch", "numba", "cv2"}),
+        ("pose_codecs", {"torch", "cv2", "numba", "numpy"}),
+        ("pose_backbones", {"cv2", "numba", "torch"}),
+        ("pose_train.__main__", {"torch", "numpy"}),
     ],
 )
 def test_import_stays_light(package: str, heavy: set[str]) -> None:
@@ -72,6 +72,35 @@ def test_import_stays_light(package: str, heavy: set[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert loaded.split() == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pose_backbones --help",
+        "pose_backbones zoo --help",
+        "pose_backbones list",
+        "pose_codecs --help",
+        "pose_codecs warmup --help",
+        "pose_data --help",
+        "pose_train --help",
+        "pose_train run --help",
+        "pose_train predict --help",
+    ],
+)
+def test_help_waits_for_no_heavy_import(command: str) -> None:
+    code = f"""
+import runpy, sys
+sys.argv = ["", *{command.split()[1:]!r}]
+try:
+    runpy.run_module({command.split()[0]!r}, run_name="__main__")
+except SystemExit as done:
+    assert not done.code
+print()
+print(*({{"torch", "numpy", "numba", "cv2", "yaml", "huggingface_hub"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
 
 
 # The folders of pose-train, report.py, and which others each may import; commands/ may import all.

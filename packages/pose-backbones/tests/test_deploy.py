@@ -104,14 +104,14 @@ def test_channels_last_changes_nothing(model, images):
     assert_same(maps(model(images.to(memory_format=torch.channels_last))), expected)
 
 
-@pytest.mark.parametrize("name", ["hrnet", "hourglass", "higherhrnet"])
+@pytest.mark.parametrize("name", ["hrnet", "hourglass52", "higherhrnet"])
 def test_maps_are_float32_under_autocast(name):
     """Between the neighbours of a maximum, 16 bits make no difference; decoding needs one."""
-    options = {} if name == "hourglass" else {"width": 4, "stem_channels": 8}
+    options = {} if name == "hourglass52" else {"width": 4, "stem_channels": 8}
     net = create_model(name, **options).eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        output = net(torch.zeros(1, 3, 64, 64))
-        features = net.backbone(torch.zeros(1, 3, 64, 64))
+        images = torch.zeros(1, 3, 128, 128)
+        output, features = net(images), net.backbone(images)
     assert {maps.dtype for maps in (*output.heatmaps, *output.tags)} == {torch.float32}
     assert features[0].dtype == torch.bfloat16
 

@@ -5,8 +5,13 @@ import torch
 
 import pose_backbones
 from pose_backbones import create_model, list_models, model_options
+from pose_backbones.models import FAMILIES, SIZES
 
 TINY = {"width": 4, "stem_channels": 4, "num_modules": (1, 1, 1), "num_blocks": 1}
+
+
+def test_the_list_of_names_is_complete():
+    assert list_models() == sorted(FAMILIES.keys() | SIZES.keys())
 
 
 def test_list_models_filters():

@@ -1,13 +1,19 @@
-"""Time the codecs against plain numpy: python codecs.py [--quick]. Prints Markdown tables.
+"""Time the codecs against plain numpy: python codecs.py [--quick | --first]. Prints Markdown.
 
-One thread. Times are the least CPU time of several runs, because the machine may be shared.
+One thread. Times are the least CPU time of several runs, because the machine may be shared. --first
+times the first call of each function in a process of its own instead: with an empty cache of
+kernels, then with the one that this left.
 """
 
 import argparse
+import os
 import platform
+import subprocess
+import sys
+import tempfile
 import time
+from importlib.metadata import version
 
-import numba
 import numpy as np
 import plain
 
@@ -69,6 +75,18 @@ def time_topdown(runs):
             74,
         ),
         (
+            "decode, one by one",
+            least(lambda: [codec.decode(h) for h in heatmaps], runs, 3) / 32,
+            least(lambda: [plain.decode_msra(h, stride) for h in heatmaps], runs) / 32,
+            74,
+        ),
+        (
+            "`maps.max()`, batch of 32",
+            least(lambda: heatmaps.max(), runs, 3) / 32,
+            0,
+            0,
+        ),
+        (
             "DARK decode, batch of 32",
             least(lambda: dark.decode(heatmaps), runs, 3) / 32,
             least(lambda: [plain.decode_dark(h, stride) for h in heatmaps[:4]], runs) / 4,
@@ -78,8 +96,8 @@ def time_topdown(runs):
     print("| 17 keypoints, 48x64, sigma 2 | us/sample | plain numpy | ratio | MMPose 1.3.2 us |")
     print("|---|---|---|---|---|")
     for name, ours, theirs, published in rows:
-        cells = f"{ours * 1e3:.1f} | {theirs * 1e3:.0f} | {theirs / ours:.1f} | {published}"
-        print(f"| {name} | {cells} |")
+        cells = f"{theirs * 1e3:.0f} | {theirs / ours:.1f} | {published}" if theirs else "- | - | -"
+        print(f"| {name} | {ours * 1e3:.1f} | {cells} |")
 
 
 def time_people(people, size, length, runs, with_plain):
@@ -110,14 +128,71 @@ def time_people(people, size, length, runs, with_plain):
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
+# The start of a process, and the first call in it.
+SETUP = """
+import time
+import numpy as np
+begin = time.process_time()
+import pose_codecs
+from pose_codecs import *
+imported = time.process_time()
+points, visible = np.full((1, 17, 2), 100.25), np.ones((1, 17))
+sizes = (192, 256), (48, 64)
+rng = np.random.default_rng(0)
+heatmaps, tags = rng.random((17, 64, 48), np.float32), rng.random((17, 64, 48, 2), np.float32)
+codec = AssociativeEmbedding((256, 256), [(64, 64)])
+start = time.process_time()
+{call}
+print(imported - begin, time.process_time() - start)
+"""
+FIRST = {
+    "`MSRAHeatmap.encode`": "MSRAHeatmap(*sizes).encode(points, visible)",
+    "`MSRAHeatmap.decode`": "MSRAHeatmap(*sizes).decode(heatmaps)",
+    "`MSRAHeatmap.encode`, unbiased": "MSRAHeatmap(*sizes, unbiased=True).encode(points, visible)",
+    '`MSRAHeatmap.decode`, `refine="dark"`': 'MSRAHeatmap(*sizes, refine="dark").decode(heatmaps)',
+    "`UDPHeatmap.encode`": "UDPHeatmap(*sizes).encode(points, visible)",
+    "`UDPHeatmap.decode`": "UDPHeatmap(*sizes).decode(heatmaps)",
+    "`flip_heatmaps`, `flip_tags`": "flip_heatmaps(heatmaps, range(17))",
+    "`resize`, `aggregate`": "aggregate([heatmaps, heatmaps], (96, 128))",
+    "`AssociativeEmbedding.encode`, `encode_people`": "codec.encode(points, visible)",
+    "`keypoint_indices`": "keypoint_indices(points, visible, (64, 64))",
+    "`AssociativeEmbedding.decode`": "codec.decode(heatmaps, tags)",
+    "`find_candidates`": "find_candidates(heatmaps, tags, floor=0.1)",
+    "`assign`, in `group`": "assign(rng.random((5, 5)))",
+    "`adjust`": "adjust(points.astype(np.float32) / 4, np.float32(visible), heatmaps)",
+    "`refine`": "refine(np.float32([[[9, 9]] * 17]), np.float32([[1] + [0] * 16]), heatmaps, tags)",
+    "`warmup`": "pose_codecs.warmup()",
+}
+
+
+def time_first_calls(runs):
+    print("| first call of | import, ms | nothing cached, ms | cached, ms |\n|---|---|---|---|")
+    for name, call in FIRST.items():
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+            command = [sys.executable, "-c", SETUP.format(call=call)]
+            times = []
+            for _ in range(1 + runs):
+                done = subprocess.run(
+                    command, env=environment, capture_output=True, text=True, check=True
+                )
+                times.append([1e3 * float(word) for word in done.stdout.split()])
+        imported, cached = np.min(times[1:], axis=0)
+        print(f"| {name} | {imported:.0f} | {times[0][1]:.1f} | {cached:.1f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs, no plain AE decode")
-    quick = parser.parse_args().quick
-    runs = 3 if quick else 9
-    pose_codecs.warmup()
+    parser.add_argument("--first", action="store_true", help="first calls, in new processes")
+    args = parser.parse_args()
+    quick, runs = args.quick, 3 if args.quick else 9
     versions = f"pose-codecs {pose_codecs.__version__}, numpy {np.__version__}"
-    print(f"{versions}, numba {numba.__version__}, Python {platform.python_version()}\n")
+    print(f"{versions}, numba {version('numba')}, Python {platform.python_version()}\n")
+    if args.first:
+        time_first_calls(3)
+        return
+    pose_codecs.warmup()
     time_topdown(runs)
     print("\nAE decode, adjust and refine on, ms of CPU time:\n")
     print(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pose_codecs import find_candidates
-from pose_codecs.blocks import block_maxima, block_ranges
+from pose_codecs.blocks import at_least_a_block, block_maxima, tag_ranges
 
 
 def reference_maxima(heatmap, radius):
@@ -54,9 +54,10 @@ def test_equal_values_come_in_the_order_of_torch_topk():
 @pytest.mark.parametrize("shape", [(16, 24, 1), (19, 11, 2), (3, 30, 2), (5, 4, 3)])
 def test_block_ranges_contain_their_pixels(shape):
     values = np.random.default_rng(2).normal(size=shape).astype(np.float32)
-    lowest, highest = block_ranges("values", values)
+    lowest, highest = tag_ranges(at_least_a_block(values[None])[0])
     across = -(-shape[1] // 8)
     assert lowest.shape == (shape[2], -(-shape[0] // 8) * across)
+    np.testing.assert_array_equal(block_maxima(values[None, ..., 0])[0], highest[0])
     for y, x in np.ndindex(shape[:2]):
         block = y // 8 * across + x // 8
         assert (lowest[:, block] <= values[y, x]).all()

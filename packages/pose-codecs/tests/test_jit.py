@@ -36,13 +36,28 @@ def run_python(code, **environment):
     ).stdout.split()
 
 
-def test_import_compiles_nothing():
+def test_numba_is_loaded_when_a_kernel_is_needed():
     code = """
-import sys, pose_codecs.msra, pose_codecs.grouping
-print(len(pose_codecs.msra._paste.signatures), len(pose_codecs.grouping._munkres.signatures))
-print("torch" in sys.modules)
+import sys, numpy as np
+import pose_codecs, pose_codecs.msra
+print("torch" in sys.modules, "numba" in sys.modules)
+codec = pose_codecs.MSRAHeatmap((96, 128), (24, 32))
+points = np.random.default_rng(0).uniform(-9, 130, (17, 2))
+first = codec.encode(points, np.ones(17))
+found = codec.decode(first[0])
+print(hasattr(pose_codecs.msra._paste, "py_func"), "numba" in sys.modules)
+for _ in range(100):
+    again, found_again = codec.encode(points, np.ones(17)), codec.decode(first[0])
+print(hasattr(pose_codecs.msra._paste, "py_func"), "numba" in sys.modules)
+pairs = zip((*first, *found), (*again, *found_again))
+print(all((a == b).all() and a.dtype == b.dtype for a, b in pairs))
 """
-    assert run_python(code) == ["0", "0", "False"]
+    assert run_python(code) == ["False"] * 4 + ["True"] * 3
+
+
+def test_warmup_is_a_command():
+    done = subprocess.run([sys.executable, "-m", "pose_codecs", "warmup"], check=False)
+    assert done.returncode == 0
 
 
 def test_kernels_work_without_a_writable_cache(tmp_path):
@@ -53,7 +68,8 @@ def test_kernels_work_without_a_writable_cache(tmp_path):
 from numba.core.caching import CacheImpl
 CacheImpl._locator_classes = []
 import numpy as np
-from pose_codecs import MSRAHeatmap
+from pose_codecs import MSRAHeatmap, assign
+assign([[0.0]])  # loads numba
 heatmaps, weights = MSRAHeatmap((96, 128), (24, 32)).encode([[48.0, 64.0]], [1])
 print(heatmaps.max(), weights[0])
 """
@@ -84,6 +100,7 @@ for codec in (
 people = AssociativeEmbedding((64, 64), [(32, 32)])
 heatmaps, _ = people.encode(points, visible)
 people.decode(heatmaps[0], np.zeros((17, 32, 32, 2)))
+people.decode(np.minimum(heatmaps[0], 0.5), np.zeros((17, 32, 32, 2)))  # with equal values
 print(before > 0, compiled() - before)
 """
     assert run_python(code) == ["True", "0"]

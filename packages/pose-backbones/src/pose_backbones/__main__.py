@@ -8,21 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from pose_backbones.checkpoint import our_names
-from pose_backbones.checkpoint_files import read_checkpoint
-from pose_backbones.convert import TARGETS, convert
-from pose_backbones.models import MODELS, find_model, identify, list_models
-from pose_backbones.names import unknown
-from pose_backbones.pickles import CheckpointError
-from pose_backbones.table import (
-    GREY_NORMALIZATION,
-    NORMALIZATION,
-    describe,
-    describe_weights,
-    models_table,
-    zoo_table,
-)
-from pose_backbones.weights import find_weights, log_line, progress_line
+from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, unknown
 from pose_backbones.zoo import ZOO
 
 
@@ -72,11 +58,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(args: argparse.Namespace) -> str:
     if args.format == "md":
+        from pose_backbones.table import models_table
+
         return models_table(args.pattern)
     return "\n".join(list_models(args.pattern))
 
 
 def _info(args: argparse.Namespace) -> str:
+    # Imported here and below: help, list and zoo do not wait for torch.
+    from pose_backbones.checkpoint import our_names
+    from pose_backbones.checkpoint_files import read_checkpoint
+    from pose_backbones.models import find_model, identify
+    from pose_backbones.table import (
+        GREY_NORMALIZATION,
+        NORMALIZATION,
+        describe,
+        describe_weights,
+    )
+
     if model := find_model(args.name):
         return describe(model)
     if args.name in ZOO:
@@ -105,6 +104,9 @@ def _info(args: argparse.Namespace) -> str:
 
 
 def _zoo(args: argparse.Namespace) -> str:
+    from pose_backbones.table import zoo_table
+    from pose_backbones.weights import find_weights, log_line, progress_line
+
     if args.name is None:
         return zoo_table()
     return str(
@@ -119,6 +121,8 @@ def _zoo(args: argparse.Namespace) -> str:
 
 
 def _convert(args: argparse.Namespace) -> str:
+    from pose_backbones.convert import convert
+
     size = None
     if args.input_size is not None:
         match = re.fullmatch(r"(\d+)x(\d+)", args.input_size)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint
 from pose_backbones.grey import sum_channels
-from pose_backbones.pickles import CheckpointError
+from pose_backbones.names import CheckpointError
 
 # Prefixes that wrappers put before every name: DDP, torch.compile, Lightning, the official FP16
 # training, FSDP, DeepSpeed.

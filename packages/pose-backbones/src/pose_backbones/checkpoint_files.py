@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from pose_backbones.names import CheckpointError
 from pose_backbones.pickles import (
-    CheckpointError,
     CheckpointUnpickler,
     Placeholder,
     Storage,

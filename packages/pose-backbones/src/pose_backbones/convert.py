@@ -12,11 +12,9 @@ from torch import Tensor
 from pose_backbones.checkpoint import load_checkpoint, their_name, to_our_names
 from pose_backbones.checkpoint_files import Checkpoint, read_checkpoint, sha256
 from pose_backbones.models import Identity, create_model, find_model, identify
-from pose_backbones.names import unknown
-from pose_backbones.pickles import CheckpointError
+from pose_backbones.names import TARGETS, CheckpointError, unknown
 
 # The formats that can be written, and the version of MMPose that a file in one of its names.
-TARGETS = {"pose-backbones": None, "mmpose-1.x": "1.3.2", "mmpose-0.x": "0.29.0", "official": None}
 
 
 def convert(

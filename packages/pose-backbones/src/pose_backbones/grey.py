@@ -1,7 +1,9 @@
 """Networks of one channel, and how weights of networks of three become theirs."""
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the figures are there without torch
+    from torch import Tensor
 
 # What RGB values in 0..255 are normalised by for all published weights: ImageNet's statistics.
 MEAN = (123.675, 116.28, 103.53)
@@ -11,7 +13,7 @@ GREY_MEAN = (117.0376,)
 GREY_STD = (57.5303,)
 
 
-def sum_channels(state: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+def sum_channels(state: "dict[str, Tensor]", own: "dict[str, Tensor]") -> list[str]:
     """Turn the first convolutions in `state` into those of a network of one channel, `own`.
 
     They give of a grey image what they gave of its three equal channels, each normalised by MEAN
@@ -19,6 +21,8 @@ def sum_channels(state: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
     weights are summed with those of STD divided out; the means that are no longer subtracted go
     into the batch norm behind. Returns their names; [] where the channels are the same.
     """
+    import torch
+
     summed = []
     for name, weight in own.items():
         theirs = state.get(name)

@@ -8,8 +8,7 @@ import re
 from http.client import responses
 from pathlib import Path
 
-from pose_backbones.checkpoint_files import sha256
-from pose_backbones.pickles import CheckpointError
+from pose_backbones.names import CheckpointError
 from pose_backbones.zoo import HubFile
 
 INSTALL = "pip install 'pose-backbones[hub]'"
@@ -50,6 +49,8 @@ def fetch_file(file: HubFile) -> Path:
         if is_full_disk(error):
             raise
         raise CheckpointError(hub_error(error)) from error
+    from pose_backbones.checkpoint_files import sha256  # and torch
+
     blob = path.resolve()
     # The cache names what it stores by its ETag, which is the SHA-256 of large files.
     stated = blob.name if re.fullmatch("[0-9a-f]{64}", blob.name) else None

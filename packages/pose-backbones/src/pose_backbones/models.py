@@ -1,6 +1,5 @@
 """Build models by their names: one table of names, and the functions that look names up."""
 
-import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from pose_backbones.higherhrnet import HigherHead, infer_higherhrnet
 from pose_backbones.hourglass import Hourglass, infer_hourglass
 from pose_backbones.hourglass_ae import HourglassAE, infer_hourglass_ae
 from pose_backbones.hrnet import HRNet, infer_hrnet
-from pose_backbones.names import unknown
+from pose_backbones.names import MODELS, unknown
 from pose_backbones.net import HeatmapHead, MapsHead, PoseNet, StagesHead
 from pose_backbones.weights import find_weights
 from pose_backbones.zoo import ZOO
@@ -83,7 +82,6 @@ SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "hrnet_w48": ("hrnet", {"width": 48}),
     "hrnet_w48_ae": ("hrnet_ae", {"width": 48}),
 }
-MODELS = sorted(FAMILIES.keys() | SIZES.keys())
 # The options that a model of a published size still has.
 FREE = ("num_stacks", "tag_per_keypoint", "in_channels", "grad_checkpoint")
 # Arguments of the parts that are no options: create_model gives them.
@@ -102,11 +100,6 @@ class Identity(NamedTuple):
     def __str__(self) -> str:
         options = "".join(f", {key}={value}" for key, value in self.options.items())
         return f"{self.model} with {self.num_keypoints} keypoints{options}"
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Return the model names that match a shell pattern such as `hrnet*`, in any case."""
-    return fnmatch.filter(MODELS, pattern.lower())
 
 
 def create_model(

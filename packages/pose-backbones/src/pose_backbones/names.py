@@ -1,7 +1,39 @@
-"""The wording of errors about unknown names."""
+"""The names that users type, and the errors of names and files: what needs no torch.
+
+So that help, lists and mistakes do not wait for it.
+"""
 
 import difflib
+import fnmatch
 from collections.abc import Iterable
+
+# The models, which models.py builds.
+MODELS = [
+    "cpm",
+    "higherhrnet",
+    "higherhrnet_w32",
+    "higherhrnet_w48",
+    "hourglass",
+    "hourglass52",
+    "hourglass_ae",
+    "hrnet",
+    "hrnet_ae",
+    "hrnet_w32",
+    "hrnet_w32_ae",
+    "hrnet_w48",
+    "hrnet_w48_ae",
+]
+# What convert.py writes, with the version of MMPose that it then states.
+TARGETS = {"pose-backbones": None, "mmpose-1.x": "1.3.2", "mmpose-0.x": "0.29.0", "official": None}
+
+
+class CheckpointError(ValueError):
+    """Say in one sentence why a checkpoint cannot be read or does not fit."""
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the model names that match a shell pattern such as `hrnet*`, in any case."""
+    return fnmatch.filter(MODELS, pattern.lower())
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:

@@ -18,9 +18,7 @@ from typing import IO, Any, ClassVar, NamedTuple
 
 import torch
 
-
-class CheckpointError(ValueError):
-    """Say in one sentence why a checkpoint cannot be read or does not fit."""
+from pose_backbones.names import CheckpointError
 
 
 class Storage(NamedTuple):

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
-from pose_backbones.models import create_model, family_of, list_models, model_options
+from pose_backbones.names import list_models
 from pose_backbones.weights import local_weights, places
 from pose_backbones.zoo import HUB, ZOO, Weights
 
@@ -22,6 +19,11 @@ def measure(name: str, input_size: tuple[int, int]) -> tuple[int, float]:
 
     One multiplication with its addition counts once, as in the tables of the papers.
     """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from pose_backbones.models import create_model
+
     width, height = input_size
     with torch.device("meta"), torch.no_grad():
         model = create_model(name).eval()
@@ -38,12 +40,16 @@ def _published(name: str) -> dict[str, Weights]:
 
 def _sizes(name: str) -> list[tuple[int, int]]:
     """Return the (w, h) of a model's published weights, or the usual one where there are none."""
+    from pose_backbones.models import family_of
+
     sizes = {weights.input_size for weights in _published(name).values()}
     return sorted(sizes) or [family_of(name)[0].input_size]
 
 
 def describe(name: str) -> str:
     """Return a few lines about one model."""
+    from pose_backbones.models import family_of, model_options
+
     family, settled = family_of(name)
     parts = " and ".join(part.__name__ for part in family.parts)
     options = {"num_keypoints": 17} | model_options(name)

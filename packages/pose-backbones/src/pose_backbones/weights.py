@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-from pose_backbones.checkpoint_files import sha256
 from pose_backbones.hub import cached_file, fetch_file, hub_cache, is_full_disk
-from pose_backbones.names import unknown
-from pose_backbones.pickles import CheckpointError
+from pose_backbones.names import CheckpointError, unknown
 from pose_backbones.zoo import DETECTIONS, HUB, ZOO, HubFile
 
 ATTEMPTS = 3  # per server; each goes on where the one before was cut off
@@ -156,6 +154,8 @@ def _verified(path: Path, digests: Sequence[str], advice: str = "") -> Path:
     """
     if not digests or path.resolve().name in digests:
         return path
+    from pose_backbones.checkpoint_files import sha256  # and torch
+
     digest = sha256(path)
     if not digest.startswith(tuple(digests)):
         raise CheckpointError(

@@ -16,41 +16,81 @@ BLOCK = 8
 def block_maxima(heatmaps: F32) -> F32:
     """Return upper bounds (K, blocks) of the blocks of heatmaps (K, H, W), row by row.
 
-    Raises ValueError for NaN and inf.
+    They are exact but for the smaller blocks, whose bound is that of a whole block that ends at the
+    border. Raises ValueError for NaN and inf.
     """
-    return np.stack([block_ranges("heatmaps", heatmap[..., None])[1][0] for heatmap in heatmaps])
+    heatmaps = at_least_a_block(heatmaps[..., None])[..., 0]
+    keypoints, height, width = heatmaps.shape
+    maxima = np.empty((keypoints, -(-height // BLOCK), -(-width // BLOCK)), np.float32)
+    poison = np.zeros(width, np.float32)
+    _block_maxima(heatmaps, maxima, np.empty(width, np.float32), poison)
+    if np.isnan(poison).any():
+        raise ValueError("heatmaps must be finite, got NaN or inf")
+    return maxima.reshape(keypoints, -1)
 
 
-def block_ranges(name: str, values: F32) -> tuple[F32, F32]:
-    """Return lower and upper bounds (L, blocks) of the blocks of a map (H, W, L), row by row.
+def at_least_a_block(maps: F32) -> F32:
+    """Repeat the last row and column of maps (K, H, W, L) until they hold a whole block."""
+    missing = [max(0, BLOCK - side) for side in maps.shape[1:3]]
+    if not any(missing):
+        return maps
+    return np.pad(maps, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
 
-    They are exact but for the smaller blocks, whose bounds are those of a whole block that ends at
-    the border. Raises ValueError, naming the argument, for NaN and inf.
+
+def tag_ranges(tags: F32) -> F32:
+    """Return the lowest and highest values (2, L, blocks) in the blocks of a tag map (H, W, L).
+
+    They are as exact as block_maxima. Raises ValueError for NaN and inf.
     """
-    height, width, length = values.shape
-    shape = (length, -(-height // BLOCK), -(-width // BLOCK))
-    if min(height, width) < BLOCK:
-        missing = max(0, BLOCK - height), max(0, BLOCK - width)
-        values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-    lowest, highest = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    if not _block_ranges(values.reshape(len(values), -1), lowest, highest):
-        raise ValueError(f"{name} must be finite, got NaN or inf")
-    return lowest.reshape(length, -1), highest.reshape(length, -1)
+    height, width, length = tags.shape
+    ranges = np.empty((2, length, -(-height // BLOCK), -(-width // BLOCK)), np.float32)
+    low, high, poison = (np.zeros(width * length, np.float32) for _ in range(3))
+    _block_ranges(tags.reshape(height, -1), ranges[0], ranges[1], low, high, poison)
+    if np.isnan(poison).any():
+        raise ValueError("tags must be finite, got NaN or inf")
+    return ranges.reshape(2, length, -1)
 
 
 @jit
-def _block_ranges(rows: F32, lowest: F32, highest: F32) -> bool:
-    """Fill the ranges of rows (H, W * L); return whether all values are finite."""
-    height, size = rows.shape
+def _block_maxima(heatmaps: F32, maxima: F32, high: F32, poison: F32) -> None:
+    """Fill the maxima (K, down, across) of heatmaps; poison (W,) becomes NaN by NaN and inf.
+
+    `high` (W,) is memory to work in.
+    """
+    keypoints, height, width = heatmaps.shape
+    _, down, across = maxima.shape
+    for k in range(keypoints):
+        for block_row in range(down):
+            top = min(block_row * BLOCK, height - BLOCK)
+            part = heatmaps[k, top : top + BLOCK]
+            for i in range(width):  # LLVM unrolls the inner loop and vectorises this one
+                most = part[0, i]
+                nothing = most - most  # 0, or NaN
+                for y in range(1, BLOCK):
+                    value = part[y, i]
+                    most = value if value > most else most
+                    nothing += value - value
+                high[i] = most
+                poison[i] += nothing
+            for block in range(across):
+                left = min(block * BLOCK, width - BLOCK)
+                most = high[left]
+                for i in range(left + 1, left + BLOCK):
+                    most = max(most, high[i])
+                maxima[k, block_row, block] = most
+
+
+@jit
+def _block_ranges(tags: F32, lowest: F32, highest: F32, low: F32, high: F32, poison: F32) -> None:
+    """Fill the ranges (L, down, across) of tags (H, W * L), and poison as _block_maxima."""
+    height, size = tags.shape
     length, down, across = lowest.shape
-    low, high = np.empty(size, np.float32), np.empty(size, np.float32)
-    poison = np.zeros(size, np.float32)  # value - value is 0, or NaN for NaN and inf
     for block_row in range(down):
         top = min(block_row * BLOCK, height - BLOCK)
-        part = rows[top : top + BLOCK]
-        for i in range(size):  # LLVM unrolls the inner loop and vectorises this one
+        part = tags[top : top + BLOCK]
+        for i in range(size):
             least, most = part[0, i], part[0, i]
-            nothing = least - least
+            nothing = most - most
             for y in range(1, BLOCK):
                 value = part[y, i]
                 least = value if value < least else least
@@ -61,15 +101,9 @@ def _block_ranges(rows: F32, lowest: F32, highest: F32) -> bool:
         for block in range(across):
             left = min(block * BLOCK * length, size - BLOCK * length)
             for t in range(length):
-                extremes = _extremes(low, high, left + t, length)
-                lowest[t, block_row, block], highest[t, block_row, block] = extremes
-    return bool(poison.sum() == 0)
-
-
-@jit
-def _extremes(low: F32, high: F32, start: int, step: int) -> tuple[np.float32, np.float32]:
-    """Return the least and the greatest of BLOCK values, `step` apart."""
-    least, most = low[start], high[start]
-    for i in range(1, BLOCK):  # a fixed number, so that LLVM unrolls it
-        least, most = min(least, low[start + i * step]), max(most, high[start + i * step])
-    return least, most
+                first = left + t
+                least, most = low[first], high[first]
+                for i in range(1, BLOCK):  # a fixed number, so that LLVM unrolls it
+                    least = min(least, low[first + i * length])
+                    most = max(most, high[first + i * length])
+                lowest[t, block_row, block], highest[t, block_row, block] = least, most

@@ -50,10 +50,17 @@ def find_candidates(
     if maxima is None:
         maxima = block_maxima(maps)
     keypoints, _, width = maps.shape
-    pixels = np.zeros((keypoints, max_instances), np.int64)
-    scores = np.zeros((keypoints, max_instances), np.float32)
-    lowest = -np.inf if floor is None else float(floor)
-    _top_maxima(maps, maxima, nms_kernel // 2, lowest, scores, pixels)
+    # One more than asked for: it tells a tie between the last one in and the first one out.
+    shape = keypoints, max_instances + 1
+    scores, pixels = np.zeros(shape, np.float32), np.zeros(shape, np.int64)
+    unsure = np.arange(keypoints)
+    if floor is not None and floor >= 0:
+        _top_maxima(maps, maxima, nms_kernel // 2, float(floor), scores, pixels)
+        equal = (scores[:, 1:] > 0) & (scores[:, 1:] == scores[:, :-1])
+        unsure = np.flatnonzero(equal.any(axis=1))  # without equal values there is only one order
+    for k in unsure:
+        _push_in_order(maps[k], maxima[k], nms_kernel // 2, scores[k, :-1], pixels[k, :-1])
+    scores, pixels = np.ascontiguousarray(scores[:, :-1]), pixels[:, :-1]
     y, x = np.divmod(pixels, width)  # (K, M)
     channels = np.arange(keypoints)[:, None] if len(tag_maps) > 1 else 0
     found = tag_maps[channels, y, x]  # (K, M, L)
@@ -85,72 +92,64 @@ def check_maps(heatmaps: Any, tags: Any) -> tuple[F32, F32]:
 
 @jit
 def _top_maxima(
-    heatmaps: F32, blocks: F32, radius: int, floor: float, scores: F32, pixels: I64
+    heatmaps: F32, maxima: F32, radius: int, floor: float, scores: F32, pixels: I64
 ) -> None:
-    """Fill scores and pixels (K, M) with the highest local maxima of heatmaps (K, H, W)."""
+    """Put the highest local maxima above floor >= 0 of heatmaps (K, H, W) before zeros (K, M)."""
     keypoints, height, width = heatmaps.shape
-    slots = scores.shape[1]
+    across, last = -(-width // BLOCK), scores.shape[1] - 1
     for k in range(keypoints):
-        if floor >= 0:
-            # One more than asked for: it tells a tie between the last one in and the first one out.
-            heap, indices = np.zeros(slots + 1, np.float32), np.zeros(slots + 1, np.int64)
-            _push_maxima(heatmaps[k], blocks[k], radius, floor, 0, heap, indices)
-            _sort(heap, indices)
-            scores[k], pixels[k] = heap[:-1], indices[:-1]
-            if not np.any((heap[1:] > 0) & (heap[1:] == heap[:-1])):
-                continue  # without equal values there is only one order
-        # torch.topk on a CPU is C++'s partial_sort: a heap of the first M values whose root, the
-        # lowest, is replaced by every later value above it, sorted at the end. The same algorithm
-        # gives the same order of equal values, on which the grouping depends.
-        size = min(slots, height * width)
-        for i in range(size):
-            pixels[k, i] = i
-            scores[k, i] = _suppressed(heatmaps[k], i % width, i // width, radius)
-        heap, indices = scores[k, :size], pixels[k, :size]
-        for parent in range((size - 2) // 2, -1, -1):
-            _sift(heap, indices, parent, heap[parent], indices[parent])
-        _push_maxima(heatmaps[k], blocks[k], radius, -np.inf, size, heap, indices)
-        _sort(heap, indices)
+        for number in range(maxima.shape[1]):
+            if maxima[k, number] <= floor or maxima[k, number] <= scores[k, last]:
+                continue
+            top, left = number // across * BLOCK, number % across * BLOCK
+            for y in range(top, min(height, top + BLOCK)):
+                for x in range(left, min(width, left + BLOCK)):
+                    value = heatmaps[k, y, x]
+                    if value <= floor or value <= scores[k, last]:
+                        continue
+                    if _suppressed(heatmaps[k], x, y, radius) == 0:
+                        continue
+                    i = last
+                    while i > 0 and scores[k, i - 1] < value:
+                        scores[k, i], pixels[k, i] = scores[k, i - 1], pixels[k, i - 1]
+                        i -= 1
+                    scores[k, i], pixels[k, i] = value, y * width + x
 
 
 @jit
-def _push_maxima(
-    heatmap: F32, blocks: F32, radius: int, floor: float, start: int, heap: F32, indices: I64
-) -> None:
-    """Put the local maxima above floor, from pixel start on, into a heap of the highest."""
+def _push_in_order(heatmap: F32, maxima: F32, radius: int, heap: F32, indices: I64) -> None:
+    """Fill heap (M,) with the highest local maxima, equal ones in the order of torch.topk on a CPU.
+
+    That is C++'s partial_sort: a heap of the first values whose root, the lowest, is replaced by
+    every later value above it, sorted at the end. The same algorithm gives the same order, on which
+    the grouping depends.
+    """
     height, width = heatmap.shape
-    across = -(-width // BLOCK)
-    for y in range(start // width, height):
+    across, size = -(-width // BLOCK), min(len(heap), heatmap.size)
+    for i in range(size):
+        heap[i], indices[i] = _suppressed(heatmap, i % width, i // width, radius), i
+    for parent in range((size - 2) // 2, -1, -1):
+        _sift(heap, indices, size, parent, heap[parent], indices[parent])
+    for y in range(size // width, height):
         for block in range(across):
-            # Suppressed pixels count as 0: they matter only while the limit is negative.
-            limit = max(heap[0], floor)
-            if limit < 0 or blocks[y // BLOCK * across + block] > limit:
-                left = max(block * BLOCK, start - y * width)
-                right = min(width, (block + 1) * BLOCK)
-                _push_pixels(heatmap, y, left, right, radius, floor, heap, indices)
+            # Suppressed pixels count as 0: they matter only while the lowest is negative.
+            if heap[0] >= 0 and maxima[y // BLOCK * across + block] <= heap[0]:
+                continue
+            left = max(block * BLOCK, size - y * width)
+            for x in range(left, min(width, (block + 1) * BLOCK)):
+                value = _suppressed(heatmap, x, y, radius)
+                if value > heap[0]:
+                    _sift(heap, indices, size, 0, value, y * width + x)
+    _sort(heap, indices, size)
 
 
 @jit
-def _push_pixels(
-    heatmap: F32, y: int, left: int, right: int, radius: int, floor: float, heap: F32, indices: I64
-) -> None:
-    """Put the local maxima in a row of pixels into the heap."""
-    for x in range(left, right):
-        limit = max(heap[0], floor)
-        if limit >= 0 and heatmap[y, x] <= limit:
-            continue
-        value = _suppressed(heatmap, x, y, radius)
-        if value > limit:
-            _sift(heap, indices, 0, value, y * heatmap.shape[1] + x)
-
-
-@jit
-def _sort(heap: F32, indices: I64) -> None:
+def _sort(heap: F32, indices: I64, size: int) -> None:
     """Sort a heap with the lowest value at its root from the highest value to the lowest."""
-    for end in range(len(heap) - 1, 0, -1):
+    for end in range(size - 1, 0, -1):
         value, index = heap[end], indices[end]
         heap[end], indices[end] = heap[0], indices[0]
-        _sift(heap[:end], indices[:end], 0, value, index)
+        _sift(heap, indices, end, 0, value, index)
 
 
 @jit
@@ -158,21 +157,25 @@ def _suppressed(heatmap: F32, x: int, y: int, radius: int) -> np.float32:
     """Return the value of a local maximum, and 0 for any other pixel."""
     height, width = heatmap.shape
     value = heatmap[y, x]
+    left, right = max(0, x - radius), min(width, x + radius + 1)
+    for column in range(left, right):  # its own row first: most pixels are outdone there
+        if heatmap[y, column] > value:
+            return np.float32(0)
     for row in range(max(0, y - radius), min(height, y + radius + 1)):
-        for column in range(max(0, x - radius), min(width, x + radius + 1)):
+        for column in range(left, right):
             if heatmap[row, column] > value:
                 return np.float32(0)
     return value
 
 
 @jit
-def _sift(heap: F32, indices: I64, hole: int, value: np.float32, index: int) -> None:
-    """Put a value into a heap with the lowest value at its root, from a hole downwards.
+def _sift(heap: F32, indices: I64, size: int, hole: int, value: np.float32, index: int) -> None:
+    """Put a value into a heap of `size` with the lowest at its root, from a hole downwards.
 
     The hole sinks to a leaf along the lower children (the right one of two equal ones), then the
     value rises from there: the steps of libstdc++, which decide the order of equal values.
     """
-    size, top = len(heap), hole
+    top = hole
     child = 2 * hole + 2
     while child < size:
         if heap[child] > heap[child - 1]:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pose_codecs._jit import F32, F64, I64, Bools, jit
+from pose_codecs._jit import F32, F64, I64, jit
 from pose_codecs.candidates import Candidates
 
 Assignment = Literal["munkres", "optimal"]
@@ -54,7 +54,8 @@ def group(
     order = list(range(keypoints)) if keypoint_order is None else [int(k) for k in keypoint_order]
     if sorted(order) != list(range(keypoints)):
         raise ValueError(f"keypoint_order must order {keypoints} keypoints, got {order}")
-    members = np.full((keypoints * slots, keypoints), -1, np.int64)  # candidate of group, keypoint
+    most = keypoints * slots
+    members = np.full((most, keypoints), -1, np.int64)  # candidate of group, keypoint
     count = _group(
         np.ascontiguousarray(candidates.scores, np.float32),
         np.ascontiguousarray(candidates.tags, np.float32),
@@ -62,9 +63,12 @@ def group(
         float(detection_threshold),
         float(tag_threshold),
         bool(use_detection_val),
-        max_instances if ignore_too_much else len(members),
-        assignment == "optimal",
+        max_instances if ignore_too_much else most,
+        True if assignment == "optimal" else None,
         members,
+        np.empty((most, 2 + candidates.tags.shape[2]), np.float32),
+        np.empty((slots, most)),
+        np.empty(slots, np.int64),
     )
     chosen = members[: min(count, max_instances) if ignore_too_much else count]  # (P, K)
     channels = np.arange(keypoints)
@@ -87,52 +91,59 @@ def _group(
     tag_threshold: float,
     use_detection_val: bool,
     limit: int,
-    optimal: bool,
+    optimal: bool | None,
     members: I64,
+    groups: F32,
+    distances: F64,
+    rows: I64,
 ) -> int:
-    """Fill members (G, K) with candidate numbers, groups in creation order; return their number."""
-    keys = np.empty(len(members), np.float32)
-    sums = np.zeros((len(members), tags.shape[2]), np.float32)
-    sizes = np.zeros(len(members), np.float32)
+    """Fill members (G, K) with candidate numbers, groups in creation order; return their number.
+
+    `optimal` is None for munkres: then numba does not compile the other solver, which takes time.
+    `groups` (G, 2 + L), of each its first tag value, its size and the sums of its tags, `distances`
+    (M, G) and `rows` (M,) are memory to work in.
+    """
     count = 0
     for k in order:
-        rows = np.flatnonzero(scores[k] > detection_threshold)
-        groups = min(count, limit)
-        squares = np.zeros((len(rows), groups), np.float64)
-        for t in range(tags.shape[2]):
-            # The published means are float32, everything after them is float64.
-            means = sums[:groups, t] / sizes[:groups]
-            for i, row in enumerate(rows):
-                squares[i] += (np.float64(tags[k, row, t]) - means) ** 2
-        distances = np.sqrt(squares)
-        columns = _match(distances, scores[k], rows, use_detection_val, optimal)
-        for i, row in enumerate(rows):
+        added, old = 0, min(count, limit)
+        for row in range(scores.shape[1]):
+            if scores[k, row] > detection_threshold:
+                rows[added] = row
+                added += 1
+        size = max(added, old)
+        costs = np.empty((added, size), np.float64)  # a column >= old is a new group
+        for i in range(added):
+            for g in range(size):
+                costs[i, g] = NEW_GROUP_COST
+                if g >= old:
+                    continue
+                square = 0.0
+                for t in range(tags.shape[2]):
+                    # The published means are float32, everything after them is float64.
+                    mean = groups[g, 2 + t] / groups[g, 1]
+                    difference = np.float64(tags[k, rows[i], t]) - mean
+                    square += difference * difference
+                distances[i, g] = costs[i, g] = np.sqrt(square)
+                if use_detection_val:
+                    costs[i, g] = np.rint(distances[i, g]) * 100 - scores[k, rows[i]]
+        columns = _munkres(costs) if optimal is None else _optimal(costs)
+        for i in range(added):
             g = columns[i]
-            if not (g < groups and distances[i, g] < tag_threshold):
+            if not (g < old and distances[i, g] < tag_threshold):
                 # A group is known by its first tag value. A second one with an equal value takes
                 # over the group: its keypoints stay, its tags are forgotten. Published behaviour.
-                same = np.flatnonzero(keys[:count] == tags[k, row, 0])
-                g = same[0] if len(same) > 0 else count
+                g = 0
+                while g < count and groups[g, 0] != tags[k, rows[i], 0]:
+                    g += 1
                 count = max(count, g + 1)
-                keys[g], sizes[g] = tags[k, row, 0], 0
-                sums[g] = 0
-            members[g, k] = row
-            sums[g] += tags[k, row]
-            sizes[g] += 1
+                groups[g, 0] = tags[k, rows[i], 0]
+                for t in range(1, groups.shape[1]):
+                    groups[g, t] = 0
+            members[g, k] = rows[i]
+            groups[g, 1] += 1
+            for t in range(tags.shape[2]):
+                groups[g, 2 + t] += tags[k, rows[i], t]
     return count
-
-
-@jit
-def _match(distances: F64, scores: F32, rows: I64, use_detection_val: bool, optimal: bool) -> I64:
-    """Assign rows to groups by their distances (R, G); a column >= G is a new group."""
-    added, groups = distances.shape
-    if groups == 0 or added == 0:
-        return np.arange(added)
-    costs = np.full((added, max(added, groups)), NEW_GROUP_COST)
-    costs[:, :groups] = distances
-    if use_detection_val:
-        costs[:, :groups] = np.rint(distances) * 100 - scores[rows].reshape(-1, 1)
-    return _optimal(costs) if optimal else _munkres(costs)
 
 
 def assign(costs: ArrayLike, assignment: Assignment = "munkres") -> I64:
@@ -148,7 +159,7 @@ def assign(costs: ArrayLike, assignment: Assignment = "munkres") -> I64:
         raise ValueError(f"costs must be (R, C) with R <= C, got {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise ValueError("costs must be finite, got NaN or inf")
-    return _optimal(matrix) if assignment == "optimal" else _munkres(matrix)
+    return (_optimal if assignment == "optimal" else _munkres)(matrix)[: len(matrix)]
 
 
 def check_assignment(assignment: str) -> None:
@@ -160,81 +171,84 @@ def check_assignment(assignment: str) -> None:
 @jit
 def _munkres(costs: F64) -> I64:
     """Solve costs (R, C), R <= C, with the scan order of munkres 1.1.4."""
-    size = costs.shape[1]
-    work = np.zeros((size, size))  # rows of zeros make it square
-    for i in range(len(costs)):
-        work[i] = costs[i] - costs[i].min()
-    star_of_row, star_of_column = np.full(size, -1), np.full(size, -1)
+    rows, size = costs.shape
+    work = np.empty((size, size), np.float64)
+    for i in range(size):
+        least = np.inf
+        for j in range(size):
+            least = min(least, costs[i, j]) if i < rows else 0.0
+        for j in range(size):
+            work[i, j] = costs[i, j] - least if i < rows else 0.0  # rows of zeros make it square
+    star_of_row, star_of_column, prime_of_row = _numbers(size), _numbers(size), _numbers(size)
+    covered = _numbers(2 * size)  # rows, then columns: 1 or 0
+    missing = size
     for i in range(size):
         for j in range(size):
             if work[i, j] == 0 and star_of_column[j] < 0:
                 star_of_row[i], star_of_column[j] = j, i
+                missing -= 1
                 break
-    while star_of_row.min() < 0:
-        prime_of_row = np.full(size, -1)
-        row = _prime_zeros(work, star_of_row, star_of_column, prime_of_row)
+    for _ in range(missing):
+        row = _prime_zeros(work, star_of_row, star_of_column, prime_of_row, covered)
         # Flip the path that alternates between the last prime and the stars before it.
         while row >= 0:
             column = prime_of_row[row]
             next_row = star_of_column[column]
             star_of_row[row], star_of_column[column] = column, row
             row = next_row
-    return star_of_row[: len(costs)]
+    return star_of_row
 
 
 @jit
-def _prime_zeros(work: F64, star_of_row: I64, star_of_column: I64, prime_of_row: I64) -> int:
+def _numbers(size: int) -> I64:
+    """Return -1 (size,): no row and no column."""
+    numbers = np.empty(size, np.int64)
+    for i in range(size):
+        numbers[i] = -1
+    return numbers
+
+
+@jit
+def _prime_zeros(
+    work: F64, star_of_row: I64, star_of_column: I64, prime_of_row: I64, covered: I64
+) -> int:
     """Prime uncovered zeros, making new ones in work, until a primed row has no star; return it."""
-    row_covered, column_covered = np.zeros(len(work), np.bool_), star_of_column >= 0
+    size = len(work)
+    for i in range(size):
+        covered[i], covered[size + i] = 0, star_of_column[i] >= 0
     row, column = 0, 0
     while True:
-        row, column = _find_zero(work, row_covered, column_covered, row, column)
-        if row < 0:
-            _make_zero(work, row_covered, column_covered)
-            row, column = 0, 0
+        # The first uncovered zero in the rows from `row` on, cyclically, and in a row the last from
+        # `column`: munkres 1.1.4 does not stop at the first zero of a row. This breaks the ties.
+        at, least = -1, np.inf
+        for i in range(row, row + size):
+            r = i if i < size else i - size
+            if covered[r]:
+                continue
+            for j in range(column + size - 1, column - 1, -1):
+                c = j if j < size else j - size
+                if not covered[size + c]:
+                    least = min(least, work[r, c])
+                    if work[r, c] == 0:
+                        row, at = r, c
+                        break
+            if at >= 0:
+                break
+        if at >= 0:
+            prime_of_row[row] = at
+            column = star_of_row[row]
+            if column < 0:
+                return row
+            covered[row], covered[size + column] = 1, 0
             continue
-        prime_of_row[row] = column
-        if star_of_row[row] < 0:
-            return row
-        column = star_of_row[row]
-        row_covered[row], column_covered[column] = True, False
-
-
-@jit
-def _find_zero(
-    work: F64, row_covered: Bools, column_covered: Bools, row: int, col: int
-) -> tuple[int, int]:
-    """Find an uncovered zero: the first row from `row` on, cyclically, and in it the last from col.
-
-    The last, because munkres 1.1.4 does not stop at the first zero of a row: this breaks the ties.
-    """
-    size = len(work)
-    for i in range(size):
-        r = (row + i) % size
-        if row_covered[r]:
-            continue
-        for j in range(size - 1, -1, -1):
-            c = (col + j) % size
-            if work[r, c] == 0 and not column_covered[c]:
-                return r, c
-    return -1, -1
-
-
-@jit
-def _make_zero(work: F64, row_covered: Bools, column_covered: Bools) -> None:
-    """Add the smallest uncovered value to covered rows and subtract it from uncovered columns."""
-    size = len(work)
-    least = np.inf
-    for i in range(size):
-        for j in range(size):
-            if not (row_covered[i] or column_covered[j]):
-                least = min(least, work[i, j])
-    for i in range(size):
-        for j in range(size):
-            if row_covered[i]:
-                work[i, j] += least  # and minus it again below: two roundings, as published
-            if not column_covered[j]:
-                work[i, j] -= least
+        # None: make some by the smallest uncovered value.
+        for i in range(size):
+            for j in range(size):
+                if covered[i]:
+                    work[i, j] += least  # and minus it again below: two roundings, as published
+                if not covered[size + j]:
+                    work[i, j] -= least
+        row, column = 0, 0
 
 
 @jit
@@ -245,12 +259,18 @@ def _optimal(costs: F64) -> I64:
     assigned is always the best for the rows so far.
     """
     rows, size = costs.shape
-    row_price, column_price = np.zeros(rows), np.zeros(size)
-    columns = np.full(rows, -1)
-    row_of_column, previous = np.full(size, -1), np.empty(size, np.int64)
+    columns, row_of_column, previous = _numbers(rows), _numbers(size), _numbers(size)
+    # Of each row its price; of each column its price, the path to it, and whether that is final.
+    row_price, column_price = np.empty(rows, np.float64), np.empty(size, np.float64)
+    path_cost, done = np.empty(size, np.float64), _numbers(size)
+    for i in range(rows):
+        row_price[i] = 0
+    for j in range(size):
+        column_price[j] = 0
     for start in range(rows):
         # Dijkstra from the new row, over assigned columns to their rows, to a free column.
-        path_cost, done = np.full(size, np.inf), np.zeros(size, np.bool_)
+        for j in range(size):
+            path_cost[j], done[j] = np.inf, 0
         row, reached, total = start, -1, 0.0
         while row >= 0:
             reached = -1
@@ -260,7 +280,7 @@ def _optimal(costs: F64) -> I64:
                     path_cost[j], previous[j] = cost, row
                 if not done[j] and (reached < 0 or path_cost[j] < path_cost[reached]):
                     reached = j
-            total, done[reached] = path_cost[reached], True
+            total, done[reached] = path_cost[reached], 1
             row = row_of_column[reached]
         row_price[start] += total  # restore what the prices must keep along the paths found
         for j in range(size):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pose_codecs._jit import F32, jit
+from pose_codecs._jit import F32, I64, jit, jit_later
 from pose_codecs.dark import blur_weights, default_blur_size, move_dark
 
 Refine = Literal["quarter", "dark", "none"]
@@ -72,10 +72,8 @@ class MSRAHeatmap:
         for wrong shapes and for NaN or inf.
         """
         maps = check_heatmaps(heatmaps, self.heatmap_size)
-        points, scores = find_maxima(maps)
-        if self.refine == "quarter":
-            _move_quarter(maps, points)
-        elif self.refine == "dark":
+        points, scores = find_maxima(maps, quarter=self.refine == "quarter")
+        if self.refine == "dark":
             blur = blur_weights(self.blur_size or default_blur_size(self.sigma))
             move_dark(maps, points, blur)
         points *= self.stride
@@ -99,7 +97,7 @@ def gaussian(x: F32, sigma: float) -> F32:
     return values
 
 
-@jit
+@jit_later
 def _paste(maps: F32, points: F32, weights: F32, stride: F32, patch: F32) -> None:
     """Paste patch (P, P) into maps (M, H, W) at points (M, 2); set the weight of outsiders to 0."""
     _, height, width = maps.shape
@@ -146,39 +144,44 @@ def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) 
                 maps[m, row, column] = value * row_values[column]
 
 
-def find_maxima(heatmaps: F32) -> tuple[F32, F32]:
+def find_maxima(heatmaps: F32, quarter: bool = False) -> tuple[F32, F32]:
     """Find the first maximum, in row-major order, of each heatmap (M, H, W).
 
     Returns points (M, 2) xy in heatmap pixels and the maxima (M,). Where the maximum is not
-    positive the point is (-1, -1), as published. Raises ValueError for NaN and a maximum of inf.
+    positive the point is (-1, -1), as published. `quarter` moves the others a quarter pixel to
+    their higher neighbours. Raises ValueError for NaN and a maximum of inf.
     """
-    count, height, width = heatmaps.shape
-    flat = heatmaps.reshape(count, height * width)
-    best = flat.argmax(axis=1)  # stops at a NaN, so the maxima tell of every NaN
-    scores = flat[np.arange(count), best]
-    if not np.isfinite(scores).all():
+    count = len(heatmaps)
+    best = heatmaps.reshape(count, -1).argmax(axis=1)  # stops at a NaN, so the maxima tell of each
+    points, scores = np.empty((count, 2), np.float32), np.empty(count, np.float32)
+    _read_maxima(heatmaps, best, quarter, points, scores)
+    # The square, much faster than isfinite().all(), is inf or NaN also for a large maximum.
+    if not (math.isfinite(np.vdot(scores, scores)) or np.isfinite(scores).all()):
         raise ValueError(f"heatmaps must be finite, got {scores[~np.isfinite(scores)][0]}")
-    points = np.stack([best % width, best // width], axis=1).astype(np.float32)  # (M, 2)
-    points[scores <= 0] = -1
     return points, scores
 
 
-@jit
-def _move_quarter(heatmaps: F32, points: F32) -> None:
-    """Move the maxima (M, 2) of heatmaps (M, H, W) a quarter pixel to their higher neighbours.
+@jit_later
+def _read_maxima(heatmaps: F32, best: I64, quarter: bool, points: F32, scores: F32) -> None:
+    """Fill points (M, 2) and scores (M,) of the pixels `best` (M,) of heatmaps (M, H, W).
 
     The x shift needs 1 < x < W - 1 and 0 < y < H, the y shift likewise: the published condition,
     under which column 1 never shifts.
     """
     _, height, width = heatmaps.shape
-    for m in range(len(points)):
-        x, y = int(points[m, 0]), int(points[m, 1])
-        if 1 < x < width - 1 and 0 < y < height:
-            difference = heatmaps[m, y, x + 1] - heatmaps[m, y, x - 1]
-            points[m, 0] += np.float32(0.25) * np.sign(difference)
-        if 1 < y < height - 1 and 0 < x < width:
-            difference = heatmaps[m, y + 1, x] - heatmaps[m, y - 1, x]
-            points[m, 1] += np.float32(0.25) * np.sign(difference)
+    for m in range(len(best)):
+        y, x = best[m] // width, best[m] % width
+        scores[m] = heatmaps[m, y, x]
+        if scores[m] <= 0:
+            points[m, 0], points[m, 1] = -1, -1
+            continue
+        points[m, 0], points[m, 1] = x, y
+        if quarter and 1 < x < width - 1 and y > 0:
+            left, right = heatmaps[m, y, x - 1], heatmaps[m, y, x + 1]
+            points[m, 0] += np.float32(0.25) * (int(right > left) - int(right < left))
+        if quarter and 1 < y < height - 1 and x > 0:
+            above, below = heatmaps[m, y - 1, x], heatmaps[m, y + 1, x]
+            points[m, 1] += np.float32(0.25) * (int(below > above) - int(below < above))
 
 
 def check_options(

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from pose_codecs._jit import F32, I64, jit
-from pose_codecs.blocks import BLOCK, block_maxima, block_ranges
+from pose_codecs._jit import F32, I64, Bools, jit
+from pose_codecs.blocks import BLOCK, at_least_a_block, block_maxima, tag_ranges
 from pose_codecs.candidates import check_maps
+
+STEP = 64  # blocks that are bounded at a time
 
 
 def adjust(keypoints: F32, scores: F32, heatmaps: F32) -> F32:
@@ -47,19 +49,22 @@ def refine(
     channels, people = np.nonzero(scores.T == 0)  # (M,) each, by channel
     pixels = np.empty(len(people), np.int64)
     ends = np.searchsorted(channels, np.arange(len(maps) + 1))
-    # Blocks of one channel, rearranged when they are first needed: heat, then each tag.
-    blocks = np.empty((maxima.shape[1], 1 + tag_maps.shape[3], BLOCK * BLOCK), np.float32)
-    for k, heatmap in enumerate(maps):
-        missing = slice(ends[k], ends[k + 1])
-        if missing.start == missing.stop:
+    whole, whole_tags = at_least_a_block(maps[..., None])[..., 0], at_least_a_block(tag_maps)
+    size = maxima.shape[1]
+    # Blocks of one channel, copied when they are first needed: heat, then each tag.
+    blocks = np.empty((size, 1 + tag_maps.shape[3], BLOCK * BLOCK), np.float32)
+    work = blocks, np.empty(size, np.bool_), np.empty(size, np.float32)
+    values = np.empty(blocks[0].size, np.float32)
+    for k, heatmap in enumerate(whole):
+        part = slice(ends[k], ends[k + 1])
+        if part.start == part.stop:
             continue
-        tag_map = tag_maps[k if len(tag_maps) > 1 else 0]
-        ranges = block_ranges("tags", tag_map)
-        order = np.argsort(-maxima[k])
-        pixels[missing] = _best_pixels(
-            heatmap, tag_map, order, maxima[k], *ranges, means[people[missing]], blocks
-        )
-    y, x = np.divmod(pixels, maps.shape[2])
+        tag_map, order = whole_tags[k if len(tag_maps) > 1 else 0], np.argsort(-maxima[k])
+        low, high = np.take(tag_ranges(tag_map), order, axis=2)
+        bounded = order, maxima[k][order], low, high, means[people[part]]
+        rows = tag_map.reshape(len(heatmap), -1)  # (H, W * L)
+        _best_pixels(heatmap, rows, *bounded, *work, values, pixels[part])
+    y, x = np.divmod(pixels, whole.shape[2])
     heat = maps[channels, y, x]
     points = np.stack([x, y], axis=1) + _quarter_shifts(maps, channels, x, y)  # (M, 2)
     new_keypoints, new_scores = keypoints.astype(np.float32), scores.astype(np.float32)
@@ -108,70 +113,93 @@ def _best_pixels(
     highest: F32,
     means: F32,
     blocks: F32,
-) -> I64:
-    """Return, for each of means (M, L), the first pixel of the highest heat - round(tag distance).
+    copied: Bools,
+    bounds: F32,
+    values: F32,
+    pixels: I64,
+) -> None:
+    """Fill pixels (M,) with the best ones for persons with tags `means` (M, L).
 
-    The blocks (heat in maxima, tag ranges (L, blocks)) come from the hottest on, in `order`: after
-    one that is below the best value so far nothing better can come. `blocks` is memory to work in.
+    Blocks (with their maxima, and tag ranges (L, blocks)) come from the hottest on, `order` has
+    their numbers: after one that is below the best value so far nothing better can come. `blocks`,
+    `bounds` and `values` are memory to work in.
     """
-    width = heatmap.shape[1]
+    height, width = heatmap.shape
     across = -(-width // BLOCK)
-    copied = np.zeros(len(order), np.bool_)
-    bounds, values = np.empty(len(order), np.float32), np.empty(BLOCK * BLOCK, np.float32)
-    pixels = np.zeros(len(means), np.int64)
+    for i in range(len(order)):
+        copied[i] = False
     for p in range(len(means)):
-        _bound(maxima, lowest, highest, means[p], bounds)
         best = np.float32(-np.inf)
-        for number in order:
-            if maxima[number] < best:
+        for start in range(0, len(order), STEP):
+            if maxima[start] < best:
                 break
-            if bounds[number] < best:
+            if not _bound(maxima, lowest, highest, means[p], best, start, bounds):
                 continue
-            top, left = number // across * BLOCK, number % across * BLOCK
-            if not copied[number]:
-                _copy_block(heatmap, tags, top, left, blocks[number])
-                copied[number] = True
-            if not _fill_values(blocks[number], means[p], best, values):
-                continue
-            columns, i = min(BLOCK, width - left), values.argmax()
-            pixel = (top + i // columns) * width + left + i % columns
-            if values[i] > best or pixel < pixels[p]:
-                best, pixels[p] = values[i], pixel
-    return pixels
+            for i in range(start, min(len(order), start + STEP)):
+                if bounds[i] < best:
+                    continue
+                top = min(order[i] // across * BLOCK, height - BLOCK)
+                left = min(order[i] % across * BLOCK, width - BLOCK)
+                if not copied[i]:
+                    copied[i] = True
+                    _copy_block(heatmap, tags, top, left, blocks[i], values)
+                if not _fill_values(blocks[i], means[p], best, values):
+                    continue
+                most, at = values[0], 0
+                for j in range(1, BLOCK * BLOCK):
+                    if values[j] > most:
+                        most, at = values[j], j
+                pixel = (top + at // BLOCK) * width + left + at % BLOCK
+                if most > best or pixel < pixels[p]:
+                    best, pixels[p] = most, pixel
 
 
 @jit
-def _bound(maxima: F32, lowest: F32, highest: F32, mean: F32, bounds: F32) -> None:
-    """Fill bounds with what heat - round(tag distance) cannot exceed in each block.
+def _bound(
+    maxima: F32,
+    lowest: F32,
+    highest: F32,
+    mean: F32,
+    best: np.float32,
+    start: int,
+    bounds: F32,
+) -> bool:
+    """Fill bounds from start on with what heat - round(tag distance) cannot exceed in each block.
 
-    LLVM vectorises these loops. The operations and their order are those of the pixels.
+    Returns whether one reaches the best so far. LLVM vectorises these loops. The operations and
+    their order are those of the pixels.
     """
-    bounds[:] = 0
+    stop = min(len(bounds), start + STEP)
+    for i in range(start, stop):
+        bounds[i] = 0
     for t in range(len(mean)):
         middle = mean[t]
         low, high = lowest[t], highest[t]
-        for i in range(len(bounds)):
+        for i in range(start, stop):
             below, above = low[i] - middle, middle - high[i]
             gap = below if below > above else above
             gap = gap if gap > 0 else np.float32(0)
             bounds[i] += gap * gap
-    for i in range(len(bounds)):
+    reached = 0
+    for i in range(start, stop):
         bounds[i] = maxima[i] - np.rint(np.sqrt(bounds[i]))
+        reached += bounds[i] >= best
+    return reached > 0
 
 
 @jit
-def _copy_block(heatmap: F32, tags: F32, top: int, left: int, block: F32) -> None:
+def _copy_block(heatmap: F32, tags: F32, top: int, left: int, block: F32, rows: F32) -> None:
     """Fill block (1 + L, pixels) with the heat and the tags of its pixels, row by row."""
-    height, width, length = tags.shape
-    i = 0
-    for y in range(top, min(height, top + BLOCK)):
-        for x in range(left, min(width, left + BLOCK)):
-            block[0, i] = heatmap[y, x]
-            for t in range(length):
-                block[1 + t, i] = tags[y, x, t]
-            i += 1
-    block[0, i:] = -np.inf  # a smaller block at the border
-    block[1:, i:] = 0
+    length = len(block) - 1
+    size = BLOCK * length
+    for row in range(BLOCK):  # LLVM copies several at a time: memory is what this waits for
+        for i in range(BLOCK):
+            block[0, row * BLOCK + i] = heatmap[top + row, left + i]
+        for i in range(size):
+            rows[row * size + i] = tags[top + row, left * length + i]
+    for t in range(length):
+        for i in range(BLOCK * BLOCK):
+            block[1 + t, i] = rows[i * length + t]
 
 
 @jit
@@ -180,16 +208,15 @@ def _fill_values(block: F32, mean: F32, best: np.float32, values: F32) -> bool:
 
     LLVM vectorises these loops and sums of whole numbers.
     """
-    values[:] = 0
+    for i in range(BLOCK * BLOCK):
+        values[i] = 0
     for t in range(len(mean)):
         middle, row = mean[t], block[1 + t]
-        for i in range(len(values)):
+        for i in range(BLOCK * BLOCK):
             difference = row[i] - middle
             values[i] += difference * difference
-    heat = block[0]
-    for i in range(len(values)):
+    heat, reached = block[0], 0
+    for i in range(BLOCK * BLOCK):
         values[i] = heat[i] - np.rint(np.sqrt(values[i]))
-    reached = 0
-    for i in range(len(values)):
         reached += values[i] >= best
     return reached > 0

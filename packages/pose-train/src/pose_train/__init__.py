@@ -3,10 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pose_train.config.load import load_config, shipped_configs
-from pose_train.config.schema import Config, ConfigError, RunError
-
 if TYPE_CHECKING:
+    from pose_train.config.load import load_config, shipped_configs
+    from pose_train.config.schema import Config, ConfigError, RunError
     from pose_train.inference.detect import load_detector
     from pose_train.inference.people import People
     from pose_train.inference.predictor import Predictor
@@ -33,8 +32,13 @@ __all__ = [
     "shipped_configs",
 ]
 
-# Public names whose modules take a second to import: imported when they are asked for.
+# Public names with their modules, imported when they are asked for: --help does not wait for them.
 _LATE = {
+    "load_config": "config.load",
+    "shipped_configs": "config.load",
+    "Config": "config.schema",
+    "ConfigError": "config.schema",
+    "RunError": "config.schema",
     "People": "inference.people",
     "predict_batch": "inference.stream",
     "Predictor": "inference.predictor",

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 from pose_train.arguments import parse
-from pose_train.config.schema import ConfigError, RunError
 
 # The file in `commands/` of those that share one with another command.
 FILES = {"resume": "run", "configs": "zoo"}
@@ -50,16 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(error: ValueError) -> int | None:
     """Return the code for what the user can cause and mend; our bugs show their traceback."""
+    from pose_backbones import CheckpointError
     from pose_data import DatasetError
     from pose_eval import ResultsError, SettingsError
+    from pose_train.config.schema import ConfigError, RunError
 
-    if isinstance(error, (DatasetError, ResultsError, RunError)):
+    if isinstance(error, (CheckpointError, DatasetError, ResultsError, RunError)):
         return 1
     if isinstance(error, (ConfigError, SettingsError)):
         return 2
-    # Importing pose_backbones loads torch; where it is not loaded, no error of it can be here.
-    backbones = sys.modules.get("pose_backbones")
-    return 1 if backbones and isinstance(error, backbones.CheckpointError) else None
+    return None
 
 
 def _sentence(error: ValueError) -> str:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from pose_data.check.run import check
 
-HELP = "Report what is wrong with annotations, images and results; exit code 1 on errors."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

@@ -15,7 +15,6 @@ from pose_data.formats.labelme import read_labelme
 from pose_data.formats.yolo import read_yolo, write_yolo
 from pose_data.writing import write_json
 
-HELP = "Convert YOLO-pose, LabelMe, DeepLabCut, CVAT or AIC to COCO, or COCO to YOLO-pose."
 _FILES = {  # of each format, in folders
     "yolo": "*.yaml",
     "cvat": "*.xml",

@@ -8,8 +8,6 @@ from pose_data.errors import DatasetError, reading
 from pose_data.fix import read_plain
 from pose_data.writing import write_json
 
-HELP = "Keep some categories, annotations with enough keypoints, images with annotations."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

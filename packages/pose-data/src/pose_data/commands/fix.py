@@ -7,8 +7,6 @@ from pose_data.commands.loading import new_path, report
 from pose_data.fix import read_plain, repair
 from pose_data.writing import write_json
 
-HELP = "Repair an annotation file: ids, counts, boxes, areas, duplicates, file names."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("annotations", type=Path, help="COCO keypoint JSON")

@@ -11,8 +11,6 @@ from pose_data.errors import DatasetError, reading
 from pose_data.fix import read_plain, repair
 from pose_data.writing import write_json
 
-HELP = "Merge annotation files into one, with new ids; categories are matched by name."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

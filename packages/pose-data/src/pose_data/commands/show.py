@@ -19,8 +19,6 @@ from pose_data.samples.topdown import TopDown
 from pose_data.view.draw import legend
 from pose_data.view.gallery import MASKED, annotated_images, augmented_samples, write_gallery
 
-HELP = "Draw annotated images and augmented samples, to .html or .png."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

@@ -12,8 +12,6 @@ from pose_data.errors import DatasetError
 from pose_data.fix import id_key, read_plain
 from pose_data.writing import write_json
 
-HELP = "Split an annotation file into training and validation, image by image."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

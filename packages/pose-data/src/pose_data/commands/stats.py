@@ -7,8 +7,6 @@ from pose_data.commands.loading import add_data, load
 from pose_data.view.stats import statistics
 from pose_data.writing import write_bytes
 
-HELP = "Count keypoints, visibility, box sizes and crowding."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser, nargs="?")

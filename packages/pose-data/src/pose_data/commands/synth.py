@@ -9,8 +9,6 @@ from pose_data.skeleton import COCO, SKELETONS
 from pose_data.synthetic.cartoons import EASY, HARD
 from pose_data.synthetic.synthesize import custom_skeleton, synthesize
 
-HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's format."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
