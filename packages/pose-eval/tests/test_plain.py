@@ -33,7 +33,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         if n in vars(m)
     }
     ways = {key: way for key, way in fast.items() if key[1].startswith("plain_")}
-    assert len(ways) == 3
+    assert len(ways) == 4
 
     def choose(slow: bool) -> None:
         for (module, name), way in ways.items():

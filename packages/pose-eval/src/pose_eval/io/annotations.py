@@ -64,12 +64,13 @@ def build(
         num_keypoints=num_keypoints.astype(np.int64),
     )
     gt = gt if known.all() else take(gt, known)  # without a copy of the usual file
-    unasked = {"area": area_from == "bbox", "num_keypoints": recount}
-    for key, how in _DERIVED.items():
+    unasked = {"area"} if area_from == "bbox" else set()
+    unasked |= {"num_keypoints"} if recount else set()
+    for key in [key for key in _DERIVED if key not in unasked]:
         lacking = numbers[known & ~columns.has[key]]
-        if len(lacking) and not unasked.get(key):
+        if len(lacking):
             text = f"{name}: {len(lacking)} annotations have no {key}"
-            text = f"{text} (first: annotation {lacking[0]}): {how}"
+            text = f"{text} (first: annotation {lacking[0]}): {_DERIVED[key]}"
             warnings.append(hints.warning("derived-values", text))
     differs = stored & ((num_keypoints == 0) != (counted == 0))
     return gt, [*warnings, *hints.of_flags(gt, differs[known], columns["ignore"][known] != 0)]

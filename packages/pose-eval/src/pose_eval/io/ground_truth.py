@@ -14,7 +14,7 @@ from pose_eval.io.categories import Categories, read_categories
 from pose_eval.io.columns import Columns
 from pose_eval.io.foreign import foreign_object
 from pose_eval.io.images import Images, read_images, sorted_images
-from pose_eval.io.plain import plain_content
+from pose_eval.io.plain import plain_content, plain_ground_truth
 from pose_eval.io.rows import in_kind, rows_to_columns
 from pose_eval.io.source import DUPLICATE, Source, is_content, name_of, parse_json, read_bytes
 
@@ -44,21 +44,28 @@ def read_ground_truth(
         numbers = np.arange(len(columns))
     else:
         name = name or name_of(source, "ground truth")
-        content = _content(source, name)
+        content, read = _content(source, name, optional)
         images, warnings = read_images(content["images"], name, notes)
         rows = content["annotations"]
         categories, more = read_categories(content.get("categories"), rows, name, notes)
-        columns, numbers = _columns(rows, name, optional, categories)
+        if read is None:
+            columns, numbers = _columns(rows, name, optional, categories)
+        else:
+            columns, numbers = read, np.arange(len(read))
     more += hints.of_ids(name, notes + columns.notes)
     gt, found = build(name, images, categories, columns, numbers, area_from, recount)
     return gt, [*warnings, *more, *found, *hints.of_ground_truth(gt)]
 
 
-def _content(source: Any, name: str) -> Mapping[str, Any]:
-    content = source
+def _content(
+    source: Any, name: str, optional: Sequence[str]
+) -> tuple[Mapping[str, Any], Columns | None]:
+    """Return the content of a source, and its annotations where they are of the usual form."""
+    content, columns = source, None
     if not is_content(source):
         data = read_bytes(source, name)
-        content = plain_content(data)
+        content, columns = plain_ground_truth(data, ("image_id",), optional) or (None, None)
+        content = plain_content(data) if content is None else content
         content = parse_json(data, name) if content is None else content
     if isinstance(content, list):
         raise ResultsError(
@@ -78,7 +85,7 @@ def _content(source: Any, name: str) -> Mapping[str, Any]:
         if not isinstance(content.get(key), list):
             kind = "no list" if key not in content else "something else than a list as"
             raise ResultsError(f"{name} has {kind} `{key}`; is it a COCO annotation file?")
-    return content
+    return content, columns
 
 
 def _columns(
