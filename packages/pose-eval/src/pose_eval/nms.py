@@ -64,7 +64,8 @@ def pair_oks(
     labelled = gt[..., 2] > 0  # (N, K)
     # All x of a pose, then all y: (M, 2 K) and (N, 2 K).
     found, wanted = (
-        table[..., :2].swapaxes(1, 2).reshape(len(table), 2 * num_joints) for table in (keypoints, gt)
+        table[..., :2].swapaxes(1, 2).reshape(len(table), 2 * num_joints)
+        for table in (keypoints, gt)
     )
     # A person without labelled keypoints is met by a box of three times the size.
     low = np.repeat(bbox[:, :2] - bbox[:, 2:], num_joints, axis=1)  # (N, 2 K)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.zero_ap import why_zero
 from pose_eval.coco.matching import match_category
 from pose_eval.coco.report import Report
 from pose_eval.coco.summary import accumulate, coco_stats, crowd_stats
@@ -23,6 +22,7 @@ from pose_eval.coco.tables import (
 )
 from pose_eval.io import hints
 from pose_eval.io.ground_truth import read_ground_truth
+from pose_eval.io.hints import why_zero
 from pose_eval.io.results import read_results
 from pose_eval.io.source import Source
 from pose_eval.settings import (

@@ -76,7 +76,7 @@ def _match(
     detection, person = detection[near], person[near]
     image = np.searchsorted(det_start, detection, side="right")
     ranked = np.cumsum(np.diff(detection, prepend=-1) > 0)
-    turn = ranked - ranked[np.searchsorted(image, image)]
+    turn: Ints = ranked - ranked[np.searchsorted(image, image)]
     free = np.ones((len(crowd), *shape), np.bool_)  # (G, A, T)
     counted = ~gt_ignored.T[..., None]  # (G, A, 1)
     for number in range(turn.max(initial=-1) + 1):

@@ -69,8 +69,12 @@ def plain_ground_truth(
     try:
         *pieces, last = _pieces(io.BytesIO(data[begin.end() :]))
         content = plain_content(data[: begin.start()] + b'"\\u0000last":' + last)
+        if "annotations" in content:  # it comes twice
+            return None
         content["annotations"] = content.pop(LAST)  # not there if the list is within another object
-        ids, named = ([entry[key] for entry in content["categories"]] for key in ("id", "keypoints"))
+        ids, named = (
+            [entry[key] for entry in content["categories"]] for key in ("id", "keypoints")
+        )
         if set(map(type, ids)) != {int} or set(map(type, named)) != {list}:
             return None
         joints = dict(zip(ids, map(len, named), strict=True))

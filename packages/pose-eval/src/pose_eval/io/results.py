@@ -12,13 +12,13 @@ from pose_eval.coco.tables import GroundTruth, Ints, Results, ResultsError, take
 from pose_eval.io import hints
 from pose_eval.io.arrays import arrays_to_columns, is_arrays
 from pose_eval.io.columns import SHOWN, Columns, id_array, lookup, raise_problems, some
-from pose_eval.io.foreign import foreign_object
-from pose_eval.io.images import images_by_name
+from pose_eval.io.lists import images_by_name
 from pose_eval.io.plain import plain_file
 from pose_eval.io.rows import rows_to_columns
 from pose_eval.io.source import (
     Source,
     decoded,
+    foreign_object,
     is_content,
     is_file,
     name_of,

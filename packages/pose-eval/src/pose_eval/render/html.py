@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.breakdown import worst_images
+from pose_eval.analysis.breakdown import Analysis, CategoryAnalysis, analyse, worst_images
 from pose_eval.analysis.error_types import LABELS, REPAIRS
-from pose_eval.analysis.overview import Analysis, CategoryAnalysis, analyse
 from pose_eval.coco.report import Report
 from pose_eval.render import parts, svg
 from pose_eval.render.overlay import COLOURS, DETECTED, MISSED, WAY, WRONG, figure

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.overview import CategoryAnalysis
+from pose_eval.analysis.breakdown import CategoryAnalysis
 from pose_eval.coco.report import Report
 from pose_eval.coco.tables import Floats
 
