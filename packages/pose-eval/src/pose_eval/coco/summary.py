@@ -34,8 +34,8 @@ def accumulate(
         # One stable sort over the data set: ties stay in the order of image, then of the file.
         order = np.argsort(-det_scores, kind="stable")
         det_scores, chosen = det_scores[order], keep[order]
-        matched = category.det_match[:, :, chosen] >= 0  # (A, T, D)
-        counted = ~category.det_ignored[:, :, chosen]
+        matched = (category.det_match >= 0).take(chosen, axis=2)  # (A, T, D)
+        counted = ~category.det_ignored.take(chosen, axis=2)
         for a in range(shape[2]):
             num_persons = int(np.count_nonzero(~category.gt_ignored[a, persons]))
             if not num_persons:

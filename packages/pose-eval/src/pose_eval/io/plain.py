@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import starmap
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -145,19 +146,23 @@ def plain_columns(
     values, has = {}, {}
     try:
         for key in (*required, *optional):
-            found = [row.get(key) for row in rows]
+            try:
+                found = list(map(itemgetter(key), rows))
+            except KeyError:
+                found = [row.get(key) for row in rows]
+            kinds = set(map(type, found))
             width = 4 if key == "bbox" else 3 * num_joints
             if key == "keypoints" and least and found and len(found[0]) % 3 == 0:
                 width = max(len(found[0]), 3 * least)
-            if None not in found:
-                read = _column(key, found, width)
+            if type(None) not in kinds:
+                read = _column(key, found, kinds, width)
                 values[key] = fitted(read, num_joints) if key == "keypoints" else read
                 has[key] = np.ones(len(found), np.bool_)
             elif key == "bbox" or key in WHOLE:
                 has[key] = np.array([value is not None for value in found], np.bool_)
                 values[key] = blank(key, len(rows), num_joints)
                 there = [value for value in found if value is not None]
-                values[key][has[key]] = _column(key, there, width)
+                values[key][has[key]] = _column(key, there, kinds - {type(None)}, width)
             else:
                 return None
     except (_Unusual, AttributeError, TypeError, ValueError, OverflowError, struct.error):
@@ -169,9 +174,8 @@ class _Unusual(Exception):
     """Something that is left to json and rows.py."""
 
 
-def _column(key: str, values: list[Any], width: int) -> NDArray[Any]:
-    """Return the values of a key; width: numbers in each, of `keypoints` and `bbox`."""
-    kinds = set(map(type, values))
+def _column(key: str, values: list[Any], kinds: set[type], width: int) -> NDArray[Any]:
+    """Return values of some types of a key; width: numbers in each, of `keypoints` and `bbox`."""
     if key in IDS:
         if kinds <= {int} or (kinds == {str} and key != "category_id"):
             return id_array(values)
