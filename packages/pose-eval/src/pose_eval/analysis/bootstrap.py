@@ -221,18 +221,14 @@ def compare(a: Report, b: Report, *, replicates: int = 1000, seed: int = 0) -> C
     for name, value in a.all_stats().items():
         other = stats_b[name]
         if value is not None and other is not None and name in drawn_a:
-            changes[name] = _change(value, other, drawn_b[name] - drawn_a[name])
+            drawn = drawn_b[name] - drawn_a[name]
+            drawn, delta = drawn[~np.isnan(drawn)], other - value
+            # One more on either side: the data themselves are a replicate, so p is never 0.
+            tail = min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1
+            p = min(1.0, 2 * float(tail) / (len(drawn) + 1))
+            changes[name] = Change(value, other, delta, *limits(drawn, delta), p)
     without = tuple(name for name in a.stats if name not in changes)
     return Comparison(*names, replicates, seed, changes, without, _images(a, b))
-
-
-def _change(a: float, b: float, drawn: Floats) -> Change:
-    drawn = drawn[~np.isnan(drawn)]
-    low, high = limits(drawn, b - a)
-    # One more on either side: the data themselves are a replicate, so p is never 0.
-    tail = min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1
-    p = min(1.0, 2 * float(tail) / (len(drawn) + 1))
-    return Change(a, b, b - a, low, high, p)
 
 
 def _images(a: Report, b: Report) -> tuple[ImageChange, ...]:

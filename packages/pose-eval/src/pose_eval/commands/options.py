@@ -102,7 +102,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--auc-pixels": {"type": float, "default": 30.0, "help": "of the AUC (30, as MMPose)"},
     "--by": {"metavar": "KEY", "default": "person_id", "help": f"{_BY}attributes.KEY is possible"},
     "--fail-below": _gates(gate, "AP=0.74", "exit with 3 if this number is lower; repeatable"),
-    "--fail-drop": _gates(drop_gate, "0.002", f"{_DROP}; repeatable"),
+    "--fail-drop": _gates(
+        lambda text: gate(text if "=" in text else f"AP={text}"), "0.002", f"{_DROP}; repeatable"
+    ),
     "--bootstrap": {"metavar": "N", "type": whole(1), "default": 1000, "help": "replicates (1000)"},
     "--seed": {"type": int, "default": 0, "help": "of the bootstrap (0)"},
     "--check": _flag("check both files, evaluate nothing"),

@@ -40,20 +40,15 @@ class Columns:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.keypoints)
+        return len(self["keypoints"])
 
     def __getitem__(self, key: str) -> NDArray[Any]:
         """Return a column."""
         return self.values[key]
 
-    @property
-    def keypoints(self) -> Floats:
-        """The keypoints, (M, 3 K)."""
-        return self.values["keypoints"]
-
     def poses(self) -> Floats:
         """Return the keypoints as (M, K, 3)."""
-        return self.keypoints.reshape(len(self), self.keypoints.shape[1] // 3, 3)
+        return self["keypoints"].reshape(len(self), self["keypoints"].shape[1] // 3, 3)
 
 
 def blank(key: str, count: int, num_joints: int) -> NDArray[Any]:

@@ -178,13 +178,13 @@ def build(
         own = f"id {columns['id'][row]}, " if columns.has["id"][row] else ""
         return f"{name} annotation {numbers[row]} ({own}image {columns['image_id'][row]})"
 
-    image, category = _indices(columns, images, categories, where)
+    image, category, warnings = _indices(name, columns, images, categories, where)
+    known = (image >= 0) & (category >= 0)
     ids = _ids(name, columns, where)
     stored, keypoints = columns.has["num_keypoints"], columns.poses()
     counted = (keypoints[..., 2] > 0).sum(axis=1)
     num_keypoints = np.where(stored & (not recount), columns["num_keypoints"], counted)
     bbox = _boxes(columns["bbox"], columns.has["bbox"], keypoints)
-    known, warnings = _known(name, columns, images, categories, image, category)
     gt = GroundTruth(
         name=name,
         categories=categories.with_joints,
@@ -215,9 +215,13 @@ def build(
 
 
 def _indices(
-    columns: Columns, images: Images, categories: Categories, where: Callable[[Any], str]
-) -> tuple[Ints, Ints]:
-    """Return image and category of each row as indices, -1 for those that are not listed."""
+    name: str,
+    columns: Columns,
+    images: Images,
+    categories: Categories,
+    where: Callable[[Any], str],
+) -> tuple[Ints, Ints, list[str]]:
+    """Return image and category of each row as indices, -1 if not listed, and warnings of those."""
     own = columns["category_id"]
     lacking = np.flatnonzero(~columns.has["category_id"])
     if len(lacking):
@@ -228,10 +232,11 @@ def _indices(
         own = own.copy()
         own[lacking] = categories.only
         own = id_array(own.tolist())
-    found = []
-    for key, values, known, listed in (
-        ("image_id", columns["image_id"], images.ids, "images"),
-        ("category_id", own, id_array([c.id for c in categories.with_joints]), "categories"),
+    found, warnings = [], []
+    with_joints = id_array([c.id for c in categories.with_joints])
+    for key, values, known, listed, every in (
+        ("image_id", columns["image_id"], images.ids, "images", images.ids),
+        ("category_id", own, with_joints, "categories", categories.joints),
     ):
         is_text = known.dtype.kind == "U"
         if len(values) and values.dtype.kind != known.dtype.kind:
@@ -244,7 +249,16 @@ def _indices(
                 ]
             )
         found.append(lookup(values, known))
-    return found[0], found[1]
+        lost = np.flatnonzero(found[-1] < 0)
+        if not len(lost):
+            continue
+        theirs = some(list(dict.fromkeys(str(each) for each in columns[key][lost].tolist())), 5)
+        text = f"{name}: {key} of {len(lost)} annotations is not in `{listed}` ({theirs})"
+        if len(lost) == len(values):
+            listing = some([str(each) for each in every if each is not None], 5)
+            raise ResultsError(f"{text}, which are all; `{listed}` has {listing}")
+        warnings.append(hints.warning("left-out", f"{text}; they are left out, as in pycocotools"))
+    return found[0], found[1], warnings
 
 
 def _ids(name: str, columns: Columns, where: Callable[[Any], str]) -> NDArray[Any]:
@@ -296,24 +310,3 @@ def _areas(columns: Columns, bbox: Floats, area_from: str, where: Callable[[Any]
     bad = np.flatnonzero(area < 0)
     raise_problems([f"{where(r)}: area must not be negative, got {area[r]:g}" for r in bad])
     return area
-
-
-def _known(
-    name: str, columns: Columns, images: Images, categories: Categories, image: Ints, category: Ints
-) -> tuple[Bools, list[str]]:
-    """Return which rows have an image and a category that are listed, and warnings."""
-    warnings = []
-    for key, index, listed, known in (
-        ("image_id", image, "images", images.ids.tolist()),
-        ("category_id", category, "categories", list(categories.joints)),
-    ):
-        lost = np.flatnonzero(index < 0)
-        if not len(lost):
-            continue
-        theirs = some(list(dict.fromkeys(str(each) for each in columns[key][lost].tolist())), 5)
-        text = f"{name}: {key} of {len(lost)} annotations is not in `{listed}` ({theirs})"
-        if len(lost) == len(index):
-            own = some([str(each) for each in known if each is not None], 5)
-            raise ResultsError(f"{text}, which are all; `{listed}` has {own}")
-        warnings.append(hints.warning("left-out", f"{text}; they are left out, as in pycocotools"))
-    return (image >= 0) & (category >= 0), warnings

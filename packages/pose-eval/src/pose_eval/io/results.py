@@ -1,6 +1,7 @@
 """Read and check results."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ from pose_eval.io.source import (
     decoded,
     foreign_object,
     is_content,
-    is_file,
     name_of,
     parse_text,
     read_bytes,
@@ -100,7 +100,10 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
         return arrays_to_columns(source, name, REQUIRED, ("bbox",), joints, least)
     content: Any = source
     if not is_content(source):
-        file = Path(source) if is_file(source) else read_bytes(source, name)
+        # A file is read in pieces, and a second time where a piece is unusual.
+        is_path = isinstance(source, str | os.PathLike) and str(source) != "-"
+        is_file = is_path and os.path.isfile(source)
+        file = Path(source) if is_file else read_bytes(source, name)
         plain = plain_file(file, joints, least, REQUIRED)
         if plain is not None:
             return plain

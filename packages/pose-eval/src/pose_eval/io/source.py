@@ -32,12 +32,6 @@ def name_of(source: Any, otherwise: str) -> str:
     return Path(name).name if isinstance(name, str) else otherwise
 
 
-def is_file(source: Any) -> bool:
-    """Tell whether a source is a file that can be read twice."""
-    is_path = isinstance(source, str | os.PathLike) and str(source) != "-"
-    return is_path and os.path.isfile(source)
-
-
 def read_bytes(source: Any, name: str) -> bytes:
     """Return the bytes of a source, unpacked and without a byte order mark.
 
