@@ -82,9 +82,9 @@ def pair_oks(
             if joints:
                 away -= wanted.take(g, axis=0)
             else:
-                away = np.maximum(0, low.take(g, axis=0) - away) + np.maximum(
-                    0, away - high.take(g, axis=0)
-                )
+                before, behind = low.take(g, axis=0) - away, away - high.take(g, axis=0)
+                away = np.maximum(before, 0, out=before)
+                away += np.maximum(behind, 0, out=behind)
             away *= away
             e = away[:, :num_joints] + away[:, num_joints:]  # (P, K)
             e /= variances

@@ -100,7 +100,11 @@ def _best_of_each_image(results: Results, category: int, max_dets: int) -> Ints:
     Rows of equal score keep the order of the file (pycocotools sorts stably).
     """
     rows = np.flatnonzero(results.category == category)
-    rows = rows[np.lexsort((-results.scores[rows], results.image[rows]))]
+    rows = rows[np.argsort(-results.scores[rows], kind="stable")]
+    # Few bits, which numpy sorts by counting: many times as fast.
+    image = results.image[rows]
+    small = image.astype(np.min_scalar_type(int(image.max(initial=0))))
+    rows = rows[np.argsort(small, kind="stable")]
     image = results.image[rows]
     first = np.searchsorted(image, image, side="left")
     return rows[np.arange(len(rows)) - first < max_dets]

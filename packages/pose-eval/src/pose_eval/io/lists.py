@@ -38,10 +38,10 @@ def read_images(entries: Sequence[Any], name: str, notes: Counter[str]) -> tuple
     if len({isinstance(key, str) for key in ids}) > 1:
         raise ResultsError(f"{name}: image ids are integers and strings; use one kind")
     names = ["" if (each := e.get("file_name")) is None else str(each) for e in entries]
-    sizes = np.array([[_number(e.get(side)) for side in ("width", "height")] for e in entries])
+    sizes = np.column_stack([_numbers(entries, "width"), _numbers(entries, "height")])
     crowded = None
     if any("crowdIndex" in entry for entry in entries):
-        crowded = np.array([_number(e.get("crowdIndex"), np.nan) for e in entries])
+        crowded = _numbers(entries, "crowdIndex", np.nan)
     return sorted_images(name, Images(id_array(ids), tuple(names), sizes, crowded))
 
 
@@ -92,11 +92,11 @@ def _stem(file: str) -> str:
     return PurePosixPath(file.replace("\\", "/")).stem
 
 
-def _number(value: Any, missing: float = 0.0) -> float:
-    try:
-        return float(value) if isinstance(value, int | float) else missing
-    except OverflowError:
-        return missing
+def _numbers(entries: Sequence[Any], key: str, missing: float = 0.0) -> Floats:
+    """Return what each entry has under a key, as numbers."""
+    values = [entry.get(key) for entry in entries]
+    found = [value if isinstance(value, int | float) else missing for value in values]
+    return np.array([v if abs(v) < 1e308 else missing for v in found], np.float64)
 
 
 class Categories(NamedTuple):

@@ -225,7 +225,7 @@ def _pieces(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
         rest += more
         cut = rest.rfind(b"\n") if lines else _between_rows(rest, first[1] if first else b"{")
         if cut > 0:
-            yield rest[:cut] if lines else rest[:cut] + b"]"
+            yield rest[:cut] if lines else b"".join([memoryview(rest)[:cut], b"]"])
             rest = rest[cut:] if lines else b"[" + rest[cut:].lstrip(BLANK + b",")
         elif len(rest) > LONGEST:
             raise ValueError
