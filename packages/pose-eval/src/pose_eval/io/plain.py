@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import starmap
+from itertools import chain, starmap
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
@@ -79,7 +79,7 @@ def plain_ground_truth(
         if set(map(type, ids)) != {int} or set(map(type, named)) != {list}:
             return None
         joints = dict(zip(ids, map(len, named), strict=True))
-        parts = (*map(_rows, pieces), content["annotations"])
+        parts = chain(map(_rows, pieces), [content["annotations"]])
         columns = _joined(parts, len(data), joints, required, optional, None)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
