@@ -8,7 +8,6 @@ keys. Nothing looks at `py` and `text`.
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import os
 import re
@@ -25,7 +24,6 @@ import pytest
 
 from pose_backbones.__main__ import main as pose_backbones
 from pose_data.__main__ import main as pose_data
-from pose_eval.__main__ import COMMANDS as EVAL_COMMANDS
 from pose_eval.__main__ import main as pose_eval
 from pose_train import load_config, shipped_configs
 from pose_train.__main__ import main as pose_train
@@ -162,8 +160,6 @@ def check_command(line: str) -> None:
     with _as_failure(line):
         if name == "pose-train":
             _check_pose_train(words)
-        elif name == "pose-eval":
-            _check_pose_eval(words)
         else:
             _parse_only(MAINS[name], words)
 
@@ -183,12 +179,6 @@ def _check_pose_train(words: list[str]) -> None:
         load_config(source, overrides)
     for override in overrides:
         check_key(override.partition("=")[0])
-
-
-def _check_pose_eval(words: list[str]) -> None:
-    name = words.pop(0) if words[0] in EVAL_COMMANDS else "evaluate"
-    module = importlib.import_module(f"pose_eval.commands.{name}")
-    module.parser().parse_args(words)
 
 
 class _Parsed(Exception):

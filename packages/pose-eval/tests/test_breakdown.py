@@ -8,14 +8,12 @@ import pytest
 
 from pose_eval import diagnose, evaluate
 from pose_eval.analysis.breakdown import (
-    by_crowding,
+    by_group,
     by_image,
     by_joint,
-    by_joints,
-    by_size,
     by_visibility,
-    person_oks,
 )
+from pose_eval.analysis.error_types import person_oks
 
 # Four persons in two images; the joints of the third are partly hidden or not labelled.
 SIDES = (50.0, 100.0, 100.0, 200.0)
@@ -67,7 +65,7 @@ def test_oks_of_persons() -> None:
 
 
 def test_groups() -> None:
-    sizes = by_size(report())
+    sizes = by_group(report())["size (root of the area)"]
     assert [(g.name, g.persons) for g in sizes] == [
         ("32-64 px", 1),
         ("96-128 px", 2),
@@ -78,19 +76,19 @@ def test_groups() -> None:
     assert sizes[1].ar == pytest.approx((5 + 10) / 20)  # 0.5 to 0.7, and all ten
     assert sizes[1].oks == pytest.approx((OKS[1] + OKS[2]) / 2)
     assert (sizes[2].ar, sizes[2].oks) == (0, 0)
-    assert [(g.name, g.persons) for g in by_joints(report())] == [
+    assert [(g.name, g.persons) for g in by_group(report())["labelled keypoints"]] == [
         ("2 keypoints", 1),
         ("4 keypoints", 3),
     ]
     # The boxes of the first image have 25 x 50 in common.
     iou = 1250 / (2500 + 10000 - 1250)
     assert 0.1 < iou < 0.3
-    crowding = by_crowding(report())
+    crowding = by_group(report())["crowding (box IoU)"]
     assert [(g.name, g.persons) for g in crowding] == [("alone", 2), ("IoU 0.1-0.3", 2)]
 
 
 def test_a_threshold_that_was_not_asked_for() -> None:
-    group = by_size(report(oks="0.6,0.75"))[1]
+    group = by_group(report(oks="0.6,0.75"))["size (root of the area)"][1]
     assert group.recall50 is None
     assert group.recall75 == 0.5
 

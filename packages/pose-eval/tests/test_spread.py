@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pose_eval.__main__ import main
-from pose_eval.analysis.spread import spread
+from pose_eval.sigmas import spread
 
 SIGMAS = np.array([0.03, 0.1])
 

@@ -10,10 +10,9 @@ from pose_eval.settings import Settings
 from pose_eval.sigmas import COCO_SIGMAS, SIGMAS
 
 if TYPE_CHECKING:
-    from pose_eval.analysis.bootstrap import bootstrap
-    from pose_eval.analysis.compare import compare
+    from pose_eval.analysis.bootstrap import bootstrap, compare
+    from pose_eval.analysis.breakdown import analyse
     from pose_eval.analysis.error_types import diagnose
-    from pose_eval.analysis.overview import analyse
     from pose_eval.coco.evaluate import Evaluator, evaluate
     from pose_eval.coco.report import Report
     from pose_eval.io.ground_truth import read_ground_truth
@@ -60,10 +59,9 @@ __all__ = [
 
 # Imported at their first use, so that NMS and the errors alone are there at once.
 _LATER = {
-    "analysis.bootstrap": ("bootstrap",),
-    "analysis.compare": ("compare",),
+    "analysis.bootstrap": ("bootstrap", "compare"),
+    "analysis.breakdown": ("analyse",),
     "analysis.error_types": ("diagnose",),
-    "analysis.overview": ("analyse",),
     "coco.evaluate": ("Evaluator", "evaluate"),
     "coco.report": ("Report",),
     "io.ground_truth": ("read_ground_truth",),

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pose_eval.coco.tables import ResultsError, SettingsError
+from pose_eval.commands.options import parser
 
-# Each is a module of `commands`, imported when it is called. Without one of these words it is
-# `evaluate`.
-COMMANDS = ("evaluate", "check", "errors", "compare", "nms", "pck", "sigmas")
+# The module of `commands` that has the function of that name; without one it is `evaluate`.
+COMMANDS = {
+    "evaluate": "evaluate",
+    **dict.fromkeys(("errors", "compare", "pck"), "understand"),
+    **dict.fromkeys(("check", "nms", "sigmas"), "files"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns 0 done, 1 bad data, 2 bad arguments, 3 a gate failed."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = words.pop(0) if words and words[0] in COMMANDS else "evaluate"
-    module = import_module(f"pose_eval.commands.{command}")
+    args = parser(command).parse_args(words)
+    module = import_module(f"pose_eval.commands.{COMMANDS[command]}")
     try:
-        code: int = module.run(words)
+        code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
         print(f"pose-eval: {error}", file=sys.stderr)

@@ -1,16 +1,17 @@
 """Where the numbers come from: by keypoint, visibility, size, labels, crowding, image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.error_types import Diagnosis, pair_values
+from pose_eval.analysis.bootstrap import Interval, bootstrap
+from pose_eval.analysis.error_types import Diagnosis, diagnose, person_oks
 from pose_eval.coco.report import Report
 from pose_eval.coco.summary import curve
-from pose_eval.coco.tables import Floats, Ints, Matches
+from pose_eval.coco.tables import Floats, Ints, Matches, one_line
 
 SIZES = (0, 32, 64, 96, 128, 192, np.inf)  # side of the square of a person's area, in pixels
 CROWDING = (0, 1e-9, 0.1, 0.3, 0.5, np.inf)  # highest IoU of a person's box with another's
@@ -35,42 +36,28 @@ class Group:
     oks: float
 
 
-def person_oks(report: Report, category: int = 0) -> Floats:
-    """Return the OKS of the detection matched to each person, (G,).
+def by_group(report: Report, category: int = 0) -> dict[str, list[Group]]:
+    """Group persons by the root of their area, their labelled keypoints and their neighbours.
 
-    That of the highest threshold at which anything is matched; 0 for a missed person, NaN for one
-    that does not count. The order is that of matches.persons.
+    Keypoints are taken in quarters of the skeleton; neighbours by the highest IoU of a person's box
+    with that of another person of the image.
     """
-    matches = report.matches[category]
-    out = np.zeros(len(matches.persons))
-    for t in np.argsort(report.settings.thresholds):
-        found = np.flatnonzero(matches.gt_match[0, t] >= 0)
-        out[found] = pair_values(matches, matches.gt_match[0, t, found].astype(np.int64), found)
-    out[~matches.counts()] = np.nan
-    return out
-
-
-def by_size(report: Report, category: int = 0) -> list[Group]:
-    """Group persons by the square root of their area, in pixels."""
-    names = [f"{low:g}-{high:g} px" for low, high in pairwise(SIZES[:-1])]
-    side = np.sqrt(report.gt.area[report.matches[category].persons])
-    return _groups(report, category, side, SIZES, [*names, f"{SIZES[-2]:g} px and more"])
-
-
-def by_joints(report: Report, category: int = 0) -> list[Group]:
-    """Group persons by their number of labelled keypoints, in quarters of the skeleton."""
-    total = len(report.settings.sigmas[category])
-    placed = report.gt.keypoints[report.matches[category].persons, :total]
-    edges = sorted({1, *(1 + total * part // 4 for part in (1, 2, 3)), total + 1})
-    ranges = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairwise(edges)]
-    names = [f"{each} keypoints" for each in ranges]
-    return _groups(report, category, (placed[..., 2] > 0).sum(axis=1), edges, names)
-
-
-def by_crowding(report: Report, category: int = 0) -> list[Group]:
-    """Group persons by the highest IoU of their box with that of another person of the image."""
-    overlap = _overlap(report, report.matches[category])
-    return _groups(report, category, overlap, CROWDING, CROWDED)
+    matches, total = report.matches[category], len(report.settings.sigmas[category])
+    sizes = [f"{low:g}-{high:g} px" for low, high in pairwise(SIZES[:-1])]
+    side = np.sqrt(report.gt.area[matches.persons])
+    labelled = (report.gt.keypoints[matches.persons, :total, 2] > 0).sum(axis=1)
+    quarters = sorted({1, *(1 + total * part // 4 for part in (1, 2, 3)), total + 1})
+    counts = [
+        f"{low}-{high - 1} keypoints" if high - low > 1 else f"{low} keypoints"
+        for low, high in pairwise(quarters)
+    ]
+    overlap = _overlap(report, matches)
+    values: dict[str, tuple[Any, Sequence[float], Sequence[str]]] = {
+        "size (root of the area)": (side, SIZES, [*sizes, f"{SIZES[-2]:g} px and more"]),
+        "labelled keypoints": (labelled, quarters, counts),
+        "crowding (box IoU)": (overlap, CROWDING, CROWDED),
+    }
+    return {title: _groups(report, category, *how) for title, how in values.items()}
 
 
 def by_visibility(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
@@ -133,31 +120,34 @@ def by_joint(report: Report, diagnosis: Diagnosis) -> list[dict[str, Any]]:
 def by_image(report: Report, category: int = 0) -> list[dict[str, Any]]:
     """Return a table of images with persons or detections.
 
-    found: persons matched at the lowest threshold. oks: mean over persons, 0 for a missed one, None
-    without persons. wrong: detections matched to nobody there; worst_score: the highest of their
-    scores, None if there are none.
+    persons: that count, beside those ignored. found: matched at the lowest threshold. oks: mean
+    over persons, 0 for a missed one; best_oks: of their best OKS with any detection; both None
+    without persons. wrong: detections matched to nobody; worst_score: the highest of their scores.
     """
     matches, gt = report.matches[category], report.gt
-    oks = person_oks(report, category)
+    matched = person_oks(report, category)
     lowest = int(np.argmin(report.settings.thresholds))
     wrong = (matches.det_match[0, lowest] < 0) & ~matches.det_ignored[0, lowest]
     scores = report.results.scores[matches.detections]
     rows = []
     for i, image_id in enumerate(gt.image_ids.tolist()):
-        dets, gts, _ = matches.of_image(i)
-        here = oks[gts][~np.isnan(oks[gts])]
-        false = scores[dets][wrong[dets]]
-        if not len(here) and dets.start == dets.stop:
+        dets, gts, oks = matches.of_image(i)
+        if oks.shape == (0, 0):
             continue
+        counted = matches.counts()[gts]
+        here, best = matched[gts][counted], oks[:, counted].max(axis=0, initial=0.0)
+        false = scores[dets][wrong[dets]]
         rows.append(
             {
                 "image_id": image_id,
                 "file_name": gt.file_names[i],
                 "persons": len(here),
+                "ignored": len(counted) - len(here),
+                "detections": len(oks),
                 "found": int((here > 0).sum()),
-                "oks": float(here.mean()) if len(here) else None,
-                "detections": dets.stop - dets.start,
                 "wrong": len(false),
+                "oks": float(here.mean()) if len(here) else None,
+                "best_oks": float(best.mean()) if len(here) else None,
                 "worst_score": float(false.max()) if len(false) else None,
             }
         )
@@ -233,3 +223,71 @@ def _joint_ap(report: Report, diagnosis: Diagnosis, lost: Ints) -> list[float | 
         ]
         out.append(float(np.mean(values)) if persons else None)
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryAnalysis:
+    """One category: its errors, a line for each keypoint, groups of persons, a line per image."""
+
+    index: int
+    name: str
+    diagnosis: Diagnosis
+    joints: list[dict[str, Any]]
+    groups: dict[str, list[Group]]
+    visibility: list[dict[str, Any]]
+    images: list[dict[str, Any]]
+    __repr__ = one_line
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """A report, the intervals of its numbers (none if not asked for), and its categories.
+
+    categories: those with persons or detections.
+    """
+
+    report: Report
+    intervals: dict[str, Interval]
+    replicates: int
+    seed: int
+    categories: tuple[CategoryAnalysis, ...]
+    __repr__ = one_line
+
+
+def analyse(report: Report, *, replicates: int = 1000, seed: int = 0) -> Analysis:
+    """Analyse a report; replicates: of the bootstrap, 0 for no intervals."""
+    intervals = bootstrap(report, replicates, seed) if replicates else {}
+    categories = []
+    for index, name in report.measured():
+        diagnosis = diagnose(report, category=index)
+        joints, visibility = by_joint(report, diagnosis), by_visibility(report, diagnosis)
+        groups, images = by_group(report, index), by_image(report, index)
+        found = CategoryAnalysis(index, name, diagnosis, joints, groups, visibility, images)
+        categories.append(found)
+    return Analysis(report, intervals, replicates, seed, tuple(categories))
+
+
+def with_sections(analysis: Analysis, breakdown: bool) -> Report:
+    """Return the report with sections of its intervals and, if asked for, of the analysis.
+
+    With several categories, each section of the analysis is an object by category name.
+    """
+    report = analysis.report
+    sections: dict[str, Any] = {}
+    if analysis.intervals:
+        numbers = {name: asdict(interval) for name, interval in analysis.intervals.items()}
+        about = {"replicates": analysis.replicates, "seed": analysis.seed, "level": 0.95}
+        sections["bootstrap"] = {**about, "numbers": numbers}
+    for category in analysis.categories if breakdown else ():
+        parts = {
+            "per_joint": category.joints,
+            "groups": {k: [asdict(g) for g in v] for k, v in category.groups.items()},
+            "visibility": category.visibility,
+            "errors": category.diagnosis.section(),
+        }
+        for name, part in parts.items():
+            if len(report.gt.categories) == 1:
+                sections[name] = part
+            else:
+                sections.setdefault(name, {})[category.name] = part
+    return replace(report, sections={**report.sections, **sections})

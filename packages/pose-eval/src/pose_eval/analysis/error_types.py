@@ -154,6 +154,21 @@ def pair_values(matches: Matches, detections: Ints, persons: Ints) -> Floats:
     return matches.oks[matches.pair_start[image] + row * width + column]
 
 
+def person_oks(report: Report, category: int = 0) -> Floats:
+    """Return the OKS of the detection matched to each person, (G,).
+
+    That of the highest threshold at which anything is matched; 0 for a missed person, NaN for one
+    that does not count. The order is that of matches.persons.
+    """
+    matches = report.matches[category]
+    out = np.zeros(len(matches.persons))
+    for t in np.argsort(report.settings.thresholds):
+        found = np.flatnonzero(matches.gt_match[0, t] >= 0)
+        out[found] = pair_values(matches, matches.gt_match[0, t, found].astype(np.int64), found)
+    out[~matches.counts()] = np.nan
+    return out
+
+
 def _labels(
     results: Results,
     gt: GroundTruth,

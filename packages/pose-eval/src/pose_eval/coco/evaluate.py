@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.zero_ap import why_zero
 from pose_eval.coco.matching import match_category
 from pose_eval.coco.report import Report
 from pose_eval.coco.summary import accumulate, coco_stats, crowd_stats
@@ -23,6 +22,7 @@ from pose_eval.coco.tables import (
 )
 from pose_eval.io import hints
 from pose_eval.io.ground_truth import read_ground_truth
+from pose_eval.io.hints import why_zero
 from pose_eval.io.results import read_results
 from pose_eval.io.source import Source
 from pose_eval.settings import (
@@ -38,6 +38,8 @@ from pose_eval.settings import (
     parse_thresholds,
 )
 from pose_eval.sigmas import Sigmas, sigmas_of_categories
+
+POLICIES = ("error", "drop")
 
 
 def evaluate(
@@ -128,7 +130,13 @@ class Evaluator:
             raise SettingsError(f"max_dets must be a whole number above 0, got {max_dets!r}")
         thresholds = COCO_THRESHOLDS if oks is None else parse_thresholds(oks)
         ranges = COCO_AREAS if areas is None else parse_areas(areas)
-        self._how = _policies(unknown_images, unknown_categories, match_images)
+        if match_images is not None:
+            checked("match_images", match_images, ("file_name", "stem"))
+        self._how: dict[str, Any] = {
+            "unknown_images": checked("unknown_images", unknown_images, POLICIES),
+            "unknown_categories": checked("unknown_categories", unknown_categories, POLICIES),
+            "match_images": match_images,
+        }
         recount = protocol == "xtcoco"
         self._full, warnings = read_ground_truth(gt, area_from=area_from, recount=recount)
         if protocol == "crowdpose":
@@ -212,19 +220,6 @@ class Evaluator:
         return report_of(table, self._gt, self._settings, warnings)
 
     add, report = update, compute
-
-
-def _policies(
-    unknown_images: str, unknown_categories: str, match_images: str | None
-) -> dict[str, Any]:
-    """Return arguments of read_results; raises SettingsError."""
-    if match_images is not None:
-        checked("match_images", match_images, ("file_name", "stem"))
-    return {
-        "unknown_images": checked("unknown_images", unknown_images, ("error", "drop")),
-        "unknown_categories": checked("unknown_categories", unknown_categories, ("error", "drop")),
-        "match_images": match_images,
-    }
 
 
 def _joined(tables: Sequence[Results]) -> Results:

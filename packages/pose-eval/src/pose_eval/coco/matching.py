@@ -70,23 +70,24 @@ def _match(
     gt_match = np.full((*shape, len(crowd)), -1, np.int32)
     least = np.minimum(settings.thresholds, 1 - 1e-10)
     near = np.flatnonzero(oks >= least.min())  # the other pairs match at no threshold
-    dets, first, many = np.unique(detection[near], return_index=True, return_counts=True)
-    image = np.searchsorted(det_start, dets, side="right")
-    turn = np.arange(len(dets)) - np.searchsorted(image, image)
+    # The pairs of a detection by rising preference: of equal OKS the later person.
+    near = near[np.lexsort((person[near], oks[near], detection[near]))]
+    reaches = (oks[near, None] >= least)[:, None]  # (P, 1, T)
+    detection, person = detection[near], person[near]
+    image = np.searchsorted(det_start, detection, side="right")
+    ranked = np.cumsum(np.diff(detection, prepend=-1) > 0)
+    turn: Ints = ranked - ranked[np.searchsorted(image, image)]
     free = np.ones((len(crowd), *shape), np.bool_)  # (G, A, T)
-    ignored = gt_ignored.T[..., None]  # (G, A, 1)
-    most = many.max(initial=0) + 1
-    for key in np.unique(turn * most + many).tolist():
-        count = key % most
-        rows = np.flatnonzero(turn * most + many == key)
-        pairs = near[first[rows][:, None] + np.arange(count)]  # (n, persons within reach)
-        who, similar = person[pairs], oks[pairs][..., None, None]
-        able = free[who] & (similar >= least)  # (n, persons, A, T)
-        counted = able & ~ignored[who]
-        able = np.where(counted.any(axis=1, keepdims=True), counted, able)
-        best = count - 1 - np.where(able, similar, -1.0)[:, ::-1].argmax(axis=1)  # (n, A, T)
-        i, a, t = np.nonzero(able.any(axis=1))
-        det, taken = dets[rows[i]], who[i, best[i, a, t]]
+    counted = ~gt_ignored.T[..., None]  # (G, A, 1)
+    for number in range(turn.max(initial=-1) + 1):
+        pairs = np.flatnonzero(turn == number)
+        first = np.flatnonzero(np.diff(detection[pairs], prepend=-1))  # pair of each detection
+        who, place = person[pairs], np.arange(len(pairs), dtype=np.int32)[:, None, None]
+        rank = np.where(counted[who], place + place.size, place)  # (pairs, A, 1)
+        rank = np.where(free[who] & reaches[pairs], rank, -1)  # (pairs, A, T)
+        best = np.maximum.reduceat(rank, first)  # (n, A, T)
+        i, a, t = np.nonzero(best >= 0)
+        det, taken = detection[pairs[first[i]]], who[best[i, a, t] % place.size]
         det_match[a, t, det], gt_match[a, t, taken] = taken, det
         det_ignored[a, t, det] = gt_ignored[a, taken]
         free[taken, a, t] = crowd[taken]
@@ -99,7 +100,11 @@ def _best_of_each_image(results: Results, category: int, max_dets: int) -> Ints:
     Rows of equal score keep the order of the file (pycocotools sorts stably).
     """
     rows = np.flatnonzero(results.category == category)
-    rows = rows[np.lexsort((-results.scores[rows], results.image[rows]))]
+    rows = rows[np.argsort(-results.scores[rows], kind="stable")]
+    # Few bits, which numpy sorts by counting: many times as fast.
+    image = results.image[rows]
+    small = image.astype(np.min_scalar_type(int(image.max(initial=0))))
+    rows = rows[np.argsort(small, kind="stable")]
     image = results.image[rows]
     first = np.searchsorted(image, image, side="left")
     return rows[np.arange(len(rows)) - first < max_dets]

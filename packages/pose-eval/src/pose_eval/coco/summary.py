@@ -29,13 +29,19 @@ def accumulate(
     scores = np.full_like(precision, -1.0)
     recall = np.full(shape, -1.0)
     for c, category in enumerate(matches):
-        keep, persons = _selection(category, images, max_dets)
+        # Positions of the detections and persons that take part.
+        keep, persons = np.arange(len(category.detections)), np.arange(len(category.persons))
+        if max_dets is not None:
+            keep = keep[keep - category.det_start[category.det_image()] < max_dets]
+        if images is not None:
+            keep = keep[images[category.det_image()[keep]]]
+            persons = persons[images[category.gt_image()]]
         det_scores = results.scores[category.detections[keep]]
         # One stable sort over the data set: ties stay in the order of image, then of the file.
         order = np.argsort(-det_scores, kind="stable")
         det_scores, chosen = det_scores[order], keep[order]
-        matched = category.det_match[:, :, chosen] >= 0  # (A, T, D)
-        counted = ~category.det_ignored[:, :, chosen]
+        matched = (category.det_match >= 0).take(chosen, axis=2)  # (A, T, D)
+        counted = ~category.det_ignored.take(chosen, axis=2)
         for a in range(shape[2]):
             num_persons = int(np.count_nonzero(~category.gt_ignored[a, persons]))
             if not num_persons:
@@ -48,21 +54,6 @@ def accumulate(
                 scores[t, :, c, a] = 0
                 scores[t, reached, c, a] = det_scores[at[reached]]
     return Curves(recalls, precision, scores, recall)
-
-
-def _selection(
-    category: Matches, images: Bools | None, max_dets: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of the detections and persons that take part."""
-    detections = np.arange(len(category.detections))
-    persons = np.arange(len(category.persons))
-    image = category.det_image()
-    if max_dets is not None:
-        detections = detections[detections - category.det_start[image] < max_dets]
-    if images is not None:
-        detections = detections[images[image[detections]]]
-        persons = persons[images[category.gt_image()]]
-    return detections, persons
 
 
 def curve(

@@ -1,1 +1,1 @@
-"""The command line: a file for each command, with its arguments and what it does."""
+"""The command line: one table of options, and what each command does."""

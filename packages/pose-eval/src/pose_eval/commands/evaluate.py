@@ -1,17 +1,20 @@
-"""pose-eval RESULTS --gt GT: print AP and AR."""
+"""pose-eval RESULTS --gt GT: print AP and AR; and what other commands share with it."""
 
 import argparse
-from collections.abc import Sequence
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from pose_eval import __version__
+from pose_eval.coco.evaluate import Evaluator
 from pose_eval.coco.report import Report
+from pose_eval.coco.suppress import parse_suppression
 from pose_eval.coco.tables import SettingsError
-from pose_eval.commands import options
+from pose_eval.commands.options import EVALUATED
 from pose_eval.render import files
 from pose_eval.render.table import csv_table
-
-EPILOG = """other commands: check, errors, compare, nms, pck, sigmas; see pose-eval COMMAND --help
-exit codes: 0 done, 1 bad data, 2 bad arguments, 3 a gate failed"""
 
 # Files with more than the summary, by the name of their option.
 FILES = {
@@ -21,9 +24,8 @@ FILES = {
 }
 
 
-def run(argv: Sequence[str]) -> int:
+def evaluate(args: argparse.Namespace) -> int:
     """Run the command; raises ResultsError."""
-    args = parser().parse_args(argv)
     if args.images_dir is not None:
         if args.format != "html":
             raise SettingsError("--images-dir needs --format html")
@@ -34,18 +36,18 @@ def run(argv: Sequence[str]) -> int:
         if not path.parent.is_dir():
             raise SettingsError(f"cannot write {path}: there is no folder {path.parent}")
     if args.check:
-        evaluator = options.evaluator_of(args, [args.results])
+        evaluator = evaluator_of(args, [args.results])
         evaluator.update(args.results)
         table, warnings = evaluator.collected()
-        options.warn(warnings, args.quiet)
+        warn(warnings, args.quiet)
         print(f"{table.name}: {len(table.row)} rows are in order")
         return 0
-    (report,) = options.read_reports(args, args.results)
-    failures = options.too_low(report.all_stats(), args.fail_below)
+    (report,) = read_reports(args, args.results)
+    failures = too_low(report.all_stats(), args.fail_below)
     for name, path in written.items():
-        options.emit(FILES[name](report), path)
-    options.emit(_content(report, args), args.out)
-    return options.exit_code(failures)
+        emit(FILES[name](report), path)
+    emit(_content(report, args), args.out)
+    return exit_code(failures)
 
 
 def _content(report: Report, args: argparse.Namespace) -> str:
@@ -59,7 +61,7 @@ def _content(report: Report, args: argparse.Namespace) -> str:
     if args.format in ("text", "json") and not more:
         return report.to_json() if args.format == "json" else table
     # Imported here: the ten numbers do without.
-    from pose_eval.analysis.overview import analyse, with_sections
+    from pose_eval.analysis.breakdown import analyse, with_sections
     from pose_eval.render.html import page
     from pose_eval.render.parts import breakdown, markdown, numbers
     from pose_eval.render.table import as_markdown
@@ -78,30 +80,94 @@ def _content(report: Report, args: argparse.Namespace) -> str:
     return f"{table}\n{as_markdown(parts)}"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of this command."""
-    output = (
-        *options.OUTPUT,
-        "--bootstrap",
-        "--seed",
-        "--breakdown",
-        "--images-dir",
-        "--fail-below",
-    )
-    help_text = "95 %% intervals from N replicates of the images (0; in md and html 1000)"
-    found = options.command_parser(
-        "",
-        "Print the COCO keypoint numbers of a results file.",
-        options.RESULTS,
-        {
-            **options.SETTINGS,
-            "output": (*output, "--check", "--matches", "--curves", "--per-image"),
-        },
-        {
-            "--format": {"choices": ("text", "json", "csv", "md", "html")},
-            "--bootstrap": {"type": options.whole(0), "default": None, "help": help_text},
-        },
-        EPILOG,
-    )
-    found.add_argument("--version", action="version", version=f"pose-eval {__version__}")
-    return found
+def evaluator_of(args: argparse.Namespace, results: Sequence[str]) -> Evaluator:
+    """Return an evaluator with the settings asked for."""
+    if [args.gt, *results].count("-") > 1:
+        raise SettingsError("only one file can come from the standard input")
+    # The options of the table are its arguments.
+    names = [option[2:].replace("-", "_") for option in EVALUATED]
+    how = {name: getattr(args, name) for name in names if name not in ("gt", "category")}
+    return Evaluator(args.gt, categories=args.category, **how)
+
+
+def read_reports(args: argparse.Namespace, *results: str) -> list[Report]:
+    """Evaluate results files on one ground truth; prints the warnings unless `quiet`.
+
+    Files of the same name are told apart by their paths.
+    """
+    how = parse_suppression(args.nms, args.score, args.nms_area)
+    evaluator = evaluator_of(args, results)
+    names = [Path(path).name for path in results]
+    reports = []
+    for path, name in zip(results, names, strict=True):
+        evaluator.reset()
+        evaluator.update(path, name=path if names.count(name) > 1 else "")
+        reports.append(evaluator.compute(how if args.nms or args.score else None))
+    warn((line for report in reports for line in report.warnings), args.quiet)
+    return reports
+
+
+def warn(warnings: Iterable[str], quiet: bool = False) -> None:
+    """Print warnings to the standard error, each once."""
+    for warning in () if quiet else dict.fromkeys(warnings):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def too_low(stats: Mapping[str, float | None], gates: Iterable[tuple[str, float]]) -> list[str]:
+    """Return one line for each number below its limit; raises SettingsError for unknown names."""
+    lines = []
+    for name, limit in gates:
+        value = gated(stats, name)
+        if value is None:
+            lines.append(f"{name} has no value here, so it is not known to reach {limit:g}")
+        elif value < limit:
+            lines.append(f"{name} is {value:.6f}, below {limit:g}")
+    return lines
+
+
+def gated(stats: Mapping[str, float | None], name: str) -> float | None:
+    """Return the number that a gate is about; raises SettingsError that lists the names."""
+    if name not in stats:
+        known = ", ".join(stats)
+        raise SettingsError(f"a gate is about {name!r}, which is not measured; there are {known}")
+    return stats[name]
+
+
+def exit_code(failures: Sequence[str]) -> int:
+    """Print the gates that failed; returns the exit code."""
+    for failure in failures:
+        print(f"pose-eval: gate failed: {failure}", file=sys.stderr)
+    return 3 if failures else 0
+
+
+def as_json(content: Any) -> str:
+    """Return a value as JSON."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def by_category(
+    report: Report, found: Mapping[str, Any], args: argparse.Namespace, text: Callable[..., str]
+) -> str:
+    """Return what each category has by its name, in the format asked for; a single one alone."""
+    one = len(report.gt.categories) == 1
+    if args.format == "json":
+        sections = {name: each.section() for name, each in found.items()}
+        return as_json(next(iter(sections.values())) if one else sections)
+    texts = {name: text(each, args.digits) for name, each in found.items()}
+    if one:
+        return next(iter(texts.values()))
+    return "\n".join(f"category {name}\n{each}" for name, each in texts.items())
+
+
+def emit(content: str, out: Path | None) -> None:
+    """Print, or write a file whole or not at all; raises SettingsError."""
+    if out is None:
+        sys.stdout.write(content)
+        return
+    temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(content, encoding="utf-8", newline="")
+        os.replace(temporary, out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SettingsError(f"cannot write {out}: {error.strerror}") from None

@@ -1,17 +1,12 @@
-"""The options of all commands, in one table; the reports that they ask for, and how to write."""
+"""The options of all commands, in one table, and which command has which of them."""
 
 import argparse
-import json
-import os
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pose_eval.coco.evaluate import Evaluator
-from pose_eval.coco.report import Report
-from pose_eval.coco.suppress import AREA_HELP, NMS_HELP, SCORE_HELP, parse_suppression
-from pose_eval.coco.tables import SettingsError
+from pose_eval import __version__
+from pose_eval.coco.suppress import AREA_HELP, NMS_HELP, SCORE_HELP
 from pose_eval.settings import PROTOCOLS
 
 
@@ -107,7 +102,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--auc-pixels": {"type": float, "default": 30.0, "help": "of the AUC (30, as MMPose)"},
     "--by": {"metavar": "KEY", "default": "person_id", "help": f"{_BY}attributes.KEY is possible"},
     "--fail-below": _gates(gate, "AP=0.74", "exit with 3 if this number is lower; repeatable"),
-    "--fail-drop": _gates(drop_gate, "0.002", f"{_DROP}; repeatable"),
+    "--fail-drop": _gates(
+        lambda text: gate(text if "=" in text else f"AP={text}"), "0.002", f"{_DROP}; repeatable"
+    ),
     "--bootstrap": {"metavar": "N", "type": whole(1), "default": 1000, "help": "replicates (1000)"},
     "--seed": {"type": int, "default": 0, "help": "of the bootstrap (0)"},
     "--check": _flag("check both files, evaluate nothing"),
@@ -126,122 +123,115 @@ OUTPUT = ("--format", "--out", "--digits", "--quiet")
 RESULTS = {"results": "a list of rows as JSON or JSON lines, .gz or not; - is stdin"}
 
 
-def command_parser(
-    name: str,
-    description: str,
-    files: Mapping[str, str],
-    groups: Mapping[str, Iterable[str]],
-    changes: Mapping[str, Mapping[str, Any]] | None = None,
-    epilog: str | None = None,
-) -> argparse.ArgumentParser:
-    """Return the parser of a command: its files, and options of the table by group.
+EPILOG = "exit codes: 0 done, 1 bad data, 2 bad arguments, 3 a gate failed"
 
-    changes: what an option has here instead.
-    """
+
+class Command(NamedTuple):
+    """A command: the files that it is given, its options by group, and what these have instead."""
+
+    description: str
+    files: Mapping[str, str]
+    groups: Mapping[str, Iterable[str]]
+    changes: Mapping[str, Mapping[str, Any]] = {}
+    epilog: str | None = None
+
+
+COMMANDS = {
+    "evaluate": Command(
+        "Print the COCO keypoint numbers of a results file.",
+        RESULTS,
+        {
+            **SETTINGS,
+            "output": (
+                *(*OUTPUT, "--bootstrap", "--seed", "--breakdown", "--images-dir", "--fail-below"),
+                *("--check", "--matches", "--curves", "--per-image"),
+            ),
+        },
+        {
+            "--format": {"choices": ("text", "json", "csv", "md", "html")},
+            "--bootstrap": {
+                "type": whole(0),
+                "default": None,
+                "help": "95 %% intervals from N replicates of the images (0; in md and html 1000)",
+            },
+        },
+        "other commands: check, errors, compare, nms, pck, sigmas; see pose-eval COMMAND --help\n"
+        + EPILOG,
+    ),
+    "check": Command(
+        "Check a results file, or annotations; exit code 1 where they are bad.",
+        {"file": "results or COCO annotations; - is stdin"},
+        {"annotations": ("--gt", "--area")},
+        {"--gt": {"required": False, "help": "the annotations that the results are for"}},
+    ),
+    "errors": Command(
+        "Show what goes wrong at the keypoints and how much AP each kind of error costs\n"
+        "(Ronchi and Perona, ICCV 2017).",
+        RESULTS,
+        {**SETTINGS, "errors": ("--flip-pairs",), "output": OUTPUT},
+    ),
+    "compare": Command(
+        "Compare results b with results a on the same ground truth.",
+        {"a": "the results to compare with", "b": "the results that gates are about"},
+        {
+            **SETTINGS,
+            "comparison": ("--fail-below", "--fail-drop", "--bootstrap", "--seed"),
+            "output": OUTPUT,
+        },
+        {
+            "--format": {"choices": ("text", "json", "md", "html")},
+            "--fail-below": {"help": "exit with 3 if this number of b is lower; repeatable"},
+        },
+        EPILOG,
+    ),
+    "nms": Command(
+        "Remove duplicate detections; rows are written image by image, in the order of the NMS, "
+        "with all their keys.",
+        {"file": "a list of rows; - is stdin"},
+        {"NMS and rescoring": (*SUPPRESSION, "--sigmas", "--gt", "--max-dets", "--out")},
+        {
+            "--nms": {"help": "oks:0.9, soft:0.9, nearby:0.05 or none (oks)"},
+            "--gt": {
+                "required": False,
+                "help": "annotations: the names of categories, if --sigmas has names",
+            },
+            "--max-dets": {
+                "default": None,
+                "help": "of an image, for soft (20) and nearby (30, 0: all)",
+            },
+        },
+    ),
+    "pck": Command(
+        "Print the share of keypoints near their place. Each person is compared with one detection "
+        "of its\nimage, pairs of the highest OKS first.",
+        RESULTS,
+        {**SETTINGS, "distances": ("--norm", "--thr", "--auc-pixels"), "output": OUTPUT},
+    ),
+    "sigmas": Command(
+        "Print the sigmas of keypoints from a COCO annotation file in which the same persons are\n"
+        "annotated several times.",
+        {"file": "COCO annotations; - is stdin"},
+        {"sigmas": ("--by", "--area", "--format", "--out")},
+    ),
+}
+
+
+def parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of a command."""
+    command = COMMANDS[name]
     found = argparse.ArgumentParser(
-        prog=f"pose-eval {name}".strip(),
-        description=description,
-        epilog=epilog,
+        prog="pose-eval" if name == "evaluate" else f"pose-eval {name}",
+        description=command.description,
+        epilog=command.epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for file, text in files.items():
+    for file, text in command.files.items():
         found.add_argument(file, help=text)
-    for title, options in groups.items():
+    for title, options in command.groups.items():
         group = found.add_argument_group(title)
         for option in options:
             flags = ("-o", option) if option == "--out" else (option,)
-            group.add_argument(*flags, **OPTIONS[option] | dict((changes or {}).get(option, {})))
+            group.add_argument(*flags, **{**OPTIONS[option], **command.changes.get(option, {})})
+    if name == "evaluate":
+        found.add_argument("--version", action="version", version=f"pose-eval {__version__}")
     return found
-
-
-def evaluator_of(args: argparse.Namespace, results: Sequence[str]) -> Evaluator:
-    """Return an evaluator with the settings asked for."""
-    if [args.gt, *results].count("-") > 1:
-        raise SettingsError("only one file can come from the standard input")
-    # The options of the table are its arguments.
-    names = [option[2:].replace("-", "_") for option in EVALUATED]
-    how = {name: getattr(args, name) for name in names if name not in ("gt", "category")}
-    return Evaluator(args.gt, categories=args.category, **how)
-
-
-def read_reports(args: argparse.Namespace, *results: str) -> list[Report]:
-    """Evaluate results files on one ground truth; prints the warnings unless `quiet`.
-
-    Files of the same name are told apart by their paths.
-    """
-    how = parse_suppression(args.nms, args.score, args.nms_area)
-    evaluator = evaluator_of(args, results)
-    names = [Path(path).name for path in results]
-    reports = []
-    for path, name in zip(results, names, strict=True):
-        evaluator.reset()
-        evaluator.update(path, name=path if names.count(name) > 1 else "")
-        reports.append(evaluator.compute(how if args.nms or args.score else None))
-    warn((line for report in reports for line in report.warnings), args.quiet)
-    return reports
-
-
-def warn(warnings: Iterable[str], quiet: bool = False) -> None:
-    """Print warnings to the standard error, each once."""
-    for warning in () if quiet else dict.fromkeys(warnings):
-        print(f"warning: {warning}", file=sys.stderr)
-
-
-def too_low(stats: Mapping[str, float | None], gates: Iterable[tuple[str, float]]) -> list[str]:
-    """Return one line for each number below its limit; raises SettingsError for unknown names."""
-    lines = []
-    for name, limit in gates:
-        value = gated(stats, name)
-        if value is None:
-            lines.append(f"{name} has no value here, so it is not known to reach {limit:g}")
-        elif value < limit:
-            lines.append(f"{name} is {value:.6f}, below {limit:g}")
-    return lines
-
-
-def gated(stats: Mapping[str, float | None], name: str) -> float | None:
-    """Return the number that a gate is about; raises SettingsError that lists the names."""
-    if name not in stats:
-        known = ", ".join(stats)
-        raise SettingsError(f"a gate is about {name!r}, which is not measured; there are {known}")
-    return stats[name]
-
-
-def exit_code(failures: Sequence[str]) -> int:
-    """Print the gates that failed; returns the exit code."""
-    for failure in failures:
-        print(f"pose-eval: gate failed: {failure}", file=sys.stderr)
-    return 3 if failures else 0
-
-
-def as_json(content: Any) -> str:
-    """Return a value as JSON."""
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def by_category(
-    report: Report, found: Mapping[str, Any], args: argparse.Namespace, text: Callable[..., str]
-) -> str:
-    """Return what each category has by its name, in the format asked for; a single one alone."""
-    one = len(report.gt.categories) == 1
-    if args.format == "json":
-        sections = {name: each.section() for name, each in found.items()}
-        return as_json(next(iter(sections.values())) if one else sections)
-    texts = {name: text(each, args.digits) for name, each in found.items()}
-    if one:
-        return next(iter(texts.values()))
-    return "\n".join(f"category {name}\n{each}" for name, each in texts.items())
-
-
-def emit(content: str, out: Path | None) -> None:
-    """Print, or write a file whole or not at all; raises SettingsError."""
-    if out is None:
-        sys.stdout.write(content)
-        return
-    temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(content, encoding="utf-8", newline="")
-        os.replace(temporary, out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SettingsError(f"cannot write {out}: {error.strerror}") from None

@@ -26,7 +26,7 @@ MOST_JOINTS = 10**6  # of num_keypoints; what lies above is not told apart
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """One row for each object, M in all, a column for each of KEYS.
+    """One row for each object, M in all, a column for each of KEYS that was asked for.
 
     values: those of IDS as integers or text, objects where both occur, or None for missing; of
     WHOLE, 0 for missing; of NUMBERS, NaN for missing; `keypoints` (M, 3 K), shorter rows filled up
@@ -40,20 +40,15 @@ class Columns:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.keypoints)
+        return len(self["keypoints"])
 
     def __getitem__(self, key: str) -> NDArray[Any]:
         """Return a column."""
         return self.values[key]
 
-    @property
-    def keypoints(self) -> Floats:
-        """The keypoints, (M, 3 K)."""
-        return self.values["keypoints"]
-
     def poses(self) -> Floats:
         """Return the keypoints as (M, K, 3)."""
-        return self.keypoints.reshape(len(self), self.keypoints.shape[1] // 3, 3)
+        return self["keypoints"].reshape(len(self), self["keypoints"].shape[1] // 3, 3)
 
 
 def blank(key: str, count: int, num_joints: int) -> NDArray[Any]:
@@ -73,7 +68,7 @@ def joined(parts: Sequence[Columns]) -> Columns:
         return parts[0]
     return Columns(
         {key: np.concatenate([part[key] for part in parts]) for key in parts[0].values},
-        {key: np.concatenate([part.has[key] for part in parts]) for key in KEYS},
+        {key: np.concatenate([part.has[key] for part in parts]) for key in parts[0].has},
         sum((part.notes for part in parts), Counter()),
     )
 

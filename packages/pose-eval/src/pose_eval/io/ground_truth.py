@@ -1,22 +1,31 @@
-"""Read and check ground truth: a COCO annotation file, its content, or arrays."""
+"""Read and check ground truth: a COCO annotation file, its content, or arrays.
+
+What is missing in an annotation is derived, what belongs nowhere is left out.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pose_eval.coco.tables import GroundTruth, Ints, ResultsError
+from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, ResultsError, take
 from pose_eval.io import hints
-from pose_eval.io.annotations import build
 from pose_eval.io.arrays import arrays_to_columns, finite, ids_of, is_arrays
-from pose_eval.io.categories import Categories, read_categories
-from pose_eval.io.columns import Columns
-from pose_eval.io.foreign import foreign_object
-from pose_eval.io.images import Images, read_images, sorted_images
-from pose_eval.io.plain import plain_content
+from pose_eval.io.columns import Columns, id_array, lookup, raise_problems, some
+from pose_eval.io.lists import Categories, Images, read_categories, read_images, sorted_images
+from pose_eval.io.plain import plain_content, plain_ground_truth
 from pose_eval.io.rows import in_kind, rows_to_columns
-from pose_eval.io.source import DUPLICATE, Source, is_content, name_of, parse_json, read_bytes
+from pose_eval.io.source import (
+    DUPLICATE,
+    Source,
+    foreign_object,
+    is_content,
+    name_of,
+    parse_json,
+    read_bytes,
+)
 
 OPTIONAL = ("id", "category_id", "bbox", "keypoints", "iscrowd", "num_keypoints", "ignore")
 
@@ -44,21 +53,28 @@ def read_ground_truth(
         numbers = np.arange(len(columns))
     else:
         name = name or name_of(source, "ground truth")
-        content = _content(source, name)
+        content, read = _content(source, name, optional)
         images, warnings = read_images(content["images"], name, notes)
         rows = content["annotations"]
         categories, more = read_categories(content.get("categories"), rows, name, notes)
-        columns, numbers = _columns(rows, name, optional, categories)
+        if read is None:
+            columns, numbers = _columns(rows, name, optional, categories)
+        else:
+            columns, numbers = read, np.arange(len(read))
     more += hints.of_ids(name, notes + columns.notes)
     gt, found = build(name, images, categories, columns, numbers, area_from, recount)
     return gt, [*warnings, *more, *found, *hints.of_ground_truth(gt)]
 
 
-def _content(source: Any, name: str) -> Mapping[str, Any]:
-    content = source
+def _content(
+    source: Any, name: str, optional: Sequence[str]
+) -> tuple[Mapping[str, Any], Columns | None]:
+    """Return the content of a source, and its annotations where they are of the usual form."""
+    content, columns = source, None
     if not is_content(source):
         data = read_bytes(source, name)
-        content = plain_content(data)
+        content, columns = plain_ground_truth(data, ("image_id",), optional) or (None, None)
+        content = plain_content(data) if content is None else content
         content = parse_json(data, name) if content is None else content
     if isinstance(content, list):
         raise ResultsError(
@@ -78,7 +94,7 @@ def _content(source: Any, name: str) -> Mapping[str, Any]:
         if not isinstance(content.get(key), list):
             kind = "no list" if key not in content else "something else than a list as"
             raise ResultsError(f"{name} has {kind} `{key}`; is it a COCO annotation file?")
-    return content
+    return content, columns
 
 
 def _columns(
@@ -132,3 +148,165 @@ def _a_row_of_each_category(arrays: Mapping[str, Any], name: str) -> list[dict[s
     if key is not None:
         ids = np.unique(ids_of(np.asarray(key), f"{name}: category_id", Counter())).tolist()
     return [{"category_id": each, "keypoints": [0] * numbers} for each in ids]
+
+
+_DERIVED = {
+    "id": "numbered above the largest",
+    "category_id": "the only category with keypoints",
+    "keypoints": "persons without labels",
+    "bbox": "the extent of the labelled keypoints, a tenth wider on each side",
+    "area": "0.53 w h of the bbox",
+    "num_keypoints": "the labelled keypoints are counted",
+}
+
+
+def build(
+    name: str,
+    images: Images,
+    categories: Categories,
+    columns: Columns,
+    numbers: Ints,
+    area_from: str,
+    recount: bool,
+) -> tuple[GroundTruth, list[str]]:
+    """Return the table and the warnings about how its annotations were read.
+
+    numbers: what the rows of the columns are called. Raises ResultsError that names them.
+    """
+
+    def where(row: Any) -> str:
+        own = f"id {columns['id'][row]}, " if columns.has["id"][row] else ""
+        return f"{name} annotation {numbers[row]} ({own}image {columns['image_id'][row]})"
+
+    image, category, warnings = _indices(name, columns, images, categories, where)
+    known = (image >= 0) & (category >= 0)
+    ids = _ids(name, columns, where)
+    stored, keypoints = columns.has["num_keypoints"], columns.poses()
+    counted = (keypoints[..., 2] > 0).sum(axis=1)
+    num_keypoints = np.where(stored & (not recount), columns["num_keypoints"], counted)
+    bbox = _boxes(columns["bbox"], columns.has["bbox"], keypoints)
+    gt = GroundTruth(
+        name=name,
+        categories=categories.with_joints,
+        image_ids=images.ids,
+        file_names=images.file_names,
+        image_sizes=images.sizes,
+        crowd_index=images.crowd_index,
+        ids=ids,
+        image=image,
+        category=category,
+        keypoints=keypoints,
+        bbox=bbox,
+        area=_areas(columns, bbox, area_from, where),
+        crowd=columns["iscrowd"] != 0,
+        num_keypoints=num_keypoints.astype(np.int64),
+    )
+    gt = gt if known.all() else take(gt, known)  # without a copy of the usual file
+    unasked = {"area"} if area_from == "bbox" else set()
+    unasked |= {"num_keypoints"} if recount else set()
+    for key in [key for key in _DERIVED if key not in unasked]:
+        lacking = numbers[known & ~columns.has[key]]
+        if len(lacking):
+            text = f"{name}: {len(lacking)} annotations have no {key}"
+            text = f"{text} (first: annotation {lacking[0]}): {_DERIVED[key]}"
+            warnings.append(hints.warning("derived-values", text))
+    differs = stored & ((num_keypoints == 0) != (counted == 0))
+    return gt, [*warnings, *hints.of_flags(gt, differs[known], columns["ignore"][known] != 0)]
+
+
+def _indices(
+    name: str,
+    columns: Columns,
+    images: Images,
+    categories: Categories,
+    where: Callable[[Any], str],
+) -> tuple[Ints, Ints, list[str]]:
+    """Return image and category of each row as indices, -1 if not listed, and warnings of those."""
+    own = columns["category_id"]
+    lacking = np.flatnonzero(~columns.has["category_id"])
+    if len(lacking):
+        if categories.only is None:
+            count = len(categories.with_joints)
+            text = f"has no category_id, and there are {count} categories with keypoints"
+            raise_problems([f"{where(row)}: {text}" for row in lacking])
+        own = own.copy()
+        own[lacking] = categories.only
+        own = id_array(own.tolist())
+    found, warnings = [], []
+    with_joints = id_array([c.id for c in categories.with_joints])
+    for key, values, known, listed, every in (
+        ("image_id", columns["image_id"], images.ids, "images", images.ids),
+        ("category_id", own, with_joints, "categories", categories.joints),
+    ):
+        is_text = known.dtype.kind == "U"
+        if len(values) and values.dtype.kind != known.dtype.kind:
+            kind = "a string" if is_text else "an integer"
+            raise_problems(
+                [
+                    f"{where(row)}: {key} must be {kind}, as ids in `{listed}` are, got {value!r}"
+                    for row, value in enumerate(values.tolist())
+                    if isinstance(value, str) != is_text
+                ]
+            )
+        found.append(lookup(values, known))
+        lost = np.flatnonzero(found[-1] < 0)
+        if not len(lost):
+            continue
+        theirs = some(list(dict.fromkeys(str(each) for each in columns[key][lost].tolist())), 5)
+        text = f"{name}: {key} of {len(lost)} annotations is not in `{listed}` ({theirs})"
+        if len(lost) == len(values):
+            listing = some([str(each) for each in every if each is not None], 5)
+            raise ResultsError(f"{text}, which are all; `{listed}` has {listing}")
+        warnings.append(hints.warning("left-out", f"{text}; they are left out, as in pycocotools"))
+    return found[0], found[1], warnings
+
+
+def _ids(name: str, columns: Columns, where: Callable[[Any], str]) -> NDArray[Any]:
+    """Return the ids of the annotations, those without one numbered; raises for equal ids."""
+    ids, lacking = columns["id"], np.flatnonzero(~columns.has["id"])
+    if len(lacking):
+        first = max([0, *(key for key in ids.tolist() if isinstance(key, int))]) + 1
+        if first + len(lacking) > 2**63:
+            raise ResultsError(f"{where(lacking[0])}: has no id, and none is left above {first}")
+        ids = ids.copy()
+        ids[lacking] = list(range(first, first + len(lacking)))
+        ids = id_array(ids.tolist())
+    if ids.dtype == object:
+        raise ResultsError(f"{name}: annotation ids are integers and strings; use one kind")
+    kinds, index, counts = np.unique(ids, return_index=True, return_counts=True)
+    raise_problems(
+        [
+            f"{where(index[at])}: annotation id {kinds[at]} occurs {counts[at]} times; "
+            "`pose-data fix` numbers the annotations anew"
+            for at in np.flatnonzero(counts > 1)
+        ]
+    )
+    return ids
+
+
+def _boxes(bbox: Floats, has: Bools, keypoints: Floats) -> Floats:
+    """Return the boxes, (N, 4), from the labelled keypoints where there is none."""
+    if has.all():
+        return bbox
+    labelled = keypoints[~has, :, 2:] > 0  # (n, K, 1)
+    some_labelled = labelled.any(axis=1)  # (n, 1)
+    low = np.where(labelled, keypoints[~has, :, :2], np.inf).min(axis=1, initial=np.inf)
+    high = np.where(labelled, keypoints[~has, :, :2], -np.inf).max(axis=1, initial=-np.inf)
+    low, high = np.where(some_labelled, low, 0), np.where(some_labelled, high, 0)
+    found = bbox.copy()
+    extent = high - low
+    side = np.maximum(1.2 * extent, 0.1 * extent.max(axis=1, keepdims=True))  # lines have boxes too
+    found[~has] = np.concatenate([low - (side - extent) / 2, side], axis=1)
+    return found
+
+
+@np.errstate(over="ignore")  # of boxes beyond 1e150
+def _areas(columns: Columns, bbox: Floats, area_from: str, where: Callable[[Any], str]) -> Floats:
+    """Return the area of each annotation, 0.53 w h where there is none; raises for negative."""
+    derived = np.maximum(bbox[:, 2] * bbox[:, 3] * 0.53, 0)  # a negative box has none
+    if area_from == "bbox":
+        return derived
+    area = np.where(columns.has["area"], columns["area"], derived)
+    bad = np.flatnonzero(area < 0)
+    raise_problems([f"{where(r)}: area must not be negative, got {area[r]:g}" for r in bad])
+    return area

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pose_eval.coco.report import Report
 from pose_eval.coco.tables import Bools, Floats, GroundTruth, Ints, Results
 from pose_eval.settings import ALL
 
-PIECE = 1 << 14  # rows at a time: without a copy of all
+PIECE = 1 << 11  # rows at a time: without a copy of all
 FEW = 0.9  # share of the rows that must look wrong before a warning about all of them
 
 
@@ -166,13 +167,12 @@ def of_sigmas(sigmas: Sequence[float]) -> list[str]:
 
 def _duplicates(results: Results) -> Ints:
     """Return the rows equal to an earlier one in image, category, score and keypoints."""
-    order = np.lexsort((results.scores, results.image))
-    image, scores = results.image[order], results.scores[order]
-    tied = (image[1:] == image[:-1]) & (scores[1:] == scores[:-1])
-    rows = order[np.append(False, tied) | np.append(tied, False)]
+    rising = np.sort(results.scores)
+    tied = rising[1:][rising[1:] == rising[:-1]]
+    rows = np.flatnonzero(np.isin(results.scores, tied))
     if not len(rows):
         return rows
-    poses = np.ascontiguousarray(results.keypoints).reshape(len(order), -1).view(np.uint64)
+    poses = np.ascontiguousarray(results.keypoints).reshape(len(results.scores), -1).view(np.uint64)
     weights = np.random.default_rng(0).integers(1, 2**63, poses.shape[1] + 3, np.uint64)
     digest = np.empty(len(rows), np.uint64)  # so wide that two different rows do not share one
     for start in range(0, len(rows), PIECE):
@@ -201,3 +201,43 @@ def _of_corners(name: str, bbox: Floats, keypoints: Floats, used: Bools) -> list
             return []  # as for most files after a tenth of them
     text = f"{name}: the boxes look like x1, y1, x2, y2; COCO's are x, y, w, h"
     return [warning("xyxy-boxes", text)] if len(rows) else []
+
+
+NEARLY_0 = 0.05
+
+
+def why_zero(report: Report) -> list[str]:
+    """Return warnings of rows that cannot count, and of what explains an AP below 0.05."""
+    name, gt = report.results.name, report.gt
+    found = []
+    for category, (what, entry) in enumerate(report.by_category().items()):
+        ap, rows = entry["stats"]["AP"], entry["detections"]
+        if rows and not (gt.category == category).any() and len(gt.category):
+            text = (
+                f"{name}: {rows} of {len(report.results.row)} rows are of category {what}, of "
+                f"which {gt.name} has no annotation; they count neither as right nor as wrong"
+            )
+            found.append(warning("unused-category", text))
+        elif ap is not None and ap < NEARLY_0 and (why := _explained(report, category)):
+            of = f" of {what}" if len(gt.categories) > 1 else ""
+            found.append(warning("wrong-coordinates", f"{name}: AP{of} is {ap:.3f}, but {why}"))
+    return found
+
+
+def _explained(report: Report, category: int) -> str | None:
+    from pose_eval.analysis.hypotheses import explain  # hardly ever needed
+
+    gt, results, matches = report.gt, report.results, report.matches[category]
+    rows, persons = matches.detections, matches.persons[matches.counts()]
+    sigmas = np.array(report.settings.sigmas[category])
+    boxes = np.full((len(results.row), 4), np.nan) if results.bbox is None else results.bbox
+    return explain(
+        results.keypoints[rows, : len(sigmas)],
+        boxes[rows],
+        results.image[rows],
+        gt.keypoints[persons, : len(sigmas)],
+        gt.bbox[persons],
+        gt.image[persons],
+        gt.image_sizes,
+        sigmas,
+    )

@@ -1,6 +1,7 @@
 """Read and check results."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +13,14 @@ from pose_eval.coco.tables import GroundTruth, Ints, Results, ResultsError, take
 from pose_eval.io import hints
 from pose_eval.io.arrays import arrays_to_columns, is_arrays
 from pose_eval.io.columns import SHOWN, Columns, id_array, lookup, raise_problems, some
-from pose_eval.io.foreign import foreign_object
-from pose_eval.io.images import images_by_name
+from pose_eval.io.lists import images_by_name
 from pose_eval.io.plain import plain_file
 from pose_eval.io.rows import rows_to_columns
 from pose_eval.io.source import (
     Source,
     decoded,
+    foreign_object,
     is_content,
-    is_file,
     name_of,
     parse_text,
     read_bytes,
@@ -100,7 +100,10 @@ def _columns(source: Any, name: str, gt: GroundTruth, least: int | None) -> Colu
         return arrays_to_columns(source, name, REQUIRED, ("bbox",), joints, least)
     content: Any = source
     if not is_content(source):
-        file = Path(source) if is_file(source) else read_bytes(source, name)
+        # A file is read in pieces, and a second time where a piece is unusual.
+        is_path = isinstance(source, str | os.PathLike) and str(source) != "-"
+        is_file = is_path and os.path.isfile(source)
+        file = Path(source) if is_file else read_bytes(source, name)
         plain = plain_file(file, joints, least, REQUIRED)
         if plain is not None:
             return plain

@@ -48,9 +48,10 @@ def rows_to_columns(
     below this one. numbers: what the rows are called, if not 0, 1, 2, ... Raises ResultsError that
     lists the first bad rows.
     """
-    plain = plain_columns(rows, joints, required, optional, least)
-    if plain is not None:
-        return plain
+    if not any(isinstance(row, Mapping) and DUPLICATE in row for row in rows):
+        plain = plain_columns(rows, joints, required, optional, least)
+        if plain is not None:
+            return plain
     columns = {key: blank(key, len(rows), max(joints.values(), default=0)) for key in KEYS}
     has = {key: np.zeros(len(rows), np.bool_) for key in KEYS}
     notes: Counter[str] = Counter()

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from pose_eval.coco.report import Report
 from pose_eval.coco.tables import Matches
 from pose_eval.render.table import csv_table
@@ -69,23 +67,13 @@ def per_image_csv(report: Report) -> str:
     right, wrong, missed: at the lowest OKS threshold, over all areas, without what is ignored.
     best_oks: the mean over the persons that count of their best OKS with any detection.
     """
-    gt = report.gt
+    from pose_eval.analysis.breakdown import by_image  # the ten numbers do without
+
     header = ("image_id", "file_name", "category_id", "persons", "ignored_persons", "detections")
     rows: list[Any] = [(*header, "right", "wrong", "missed", "best_oks")]
-    for matches in report.matches:
-        category = gt.categories[matches.category].id
-        for image, image_id in enumerate(gt.image_ids.tolist()):
-            dets, gts, oks = matches.of_image(image)
-            if oks.shape == (0, 0):
-                continue
-            counted = matches.counts()[gts]
-            persons = int(counted.sum())
-            matched = matches.det_match[0, 0, dets] >= 0
-            det_counted = ~matches.det_ignored[0, 0, dets]
-            right = int(np.count_nonzero(matched & det_counted))
-            wrong = int(np.count_nonzero(~matched & det_counted))
-            best = oks[:, counted].max(axis=0, initial=0.0)
-            ends = right, wrong, persons - right, float(best.mean()) if persons else None
-            about = image_id, gt.file_names[image], category
-            rows.append((*about, persons, len(counted) - persons, len(matched), *ends))
+    for index, category in enumerate(report.gt.categories):
+        for row in by_image(report, index):
+            keys = ("persons", "ignored", "detections", "found", "wrong")
+            about = row["image_id"], row["file_name"], category.id, *(row[key] for key in keys)
+            rows.append((*about, row["persons"] - row["found"], row["best_oks"]))
     return csv_table(rows)

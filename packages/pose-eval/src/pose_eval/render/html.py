@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.breakdown import worst_images
+from pose_eval.analysis.breakdown import Analysis, CategoryAnalysis, analyse, worst_images
 from pose_eval.analysis.error_types import LABELS, REPAIRS
-from pose_eval.analysis.overview import Analysis, CategoryAnalysis, analyse
 from pose_eval.coco.report import Report
 from pose_eval.render import parts, svg
 from pose_eval.render.overlay import COLOURS, DETECTED, MISSED, WAY, WRONG, figure
@@ -154,15 +153,16 @@ def _analysis(analysis: Analysis, digits: int, images_dir: Path | None) -> list[
         if not rows:
             continue
         if images_dir is None:
-            content = _card("", _worst_table(rows))
-        else:
-            shown = [
-                (
-                    row["image_id"],
-                    f"{row['found']} of {row['persons']} persons found, mean OKS {row['oks']:.2f}",
-                )
-                for row in rows
+            keys = ("persons", "found", "detections", "wrong")
+            head = ["image", "persons", "found", "detections", "matched to nobody", "mean OKS"]
+            cells = [
+                [f"{r['image_id']} {r['file_name']}", *(r[k] for k in keys), f"{r['oks']:.3f}"]
+                for r in rows
             ]
+            content = _card("", html_table([head, *cells]))
+        else:
+            text = "{found} of {persons} persons found, mean OKS {oks:.2f}"
+            shown = [(row["image_id"], text.format_map(row)) for row in rows]
             content = figures(analysis, shown, images_dir, position)
         found.append(_section("Images that lose most", content))
     return found
@@ -233,13 +233,3 @@ def _repairs(category: CategoryAnalysis, digits: int) -> str:
     for row in rows:
         row[0] = f'{row[0]}<br><span class="note">{escape(REPAIRS[row[0]])}</span>'
     return html_table([head, nothing, *rows], safe=True)
-
-
-def _worst_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    keys = ("persons", "found", "detections", "wrong")
-    cells = [
-        [f"{row['image_id']} {row['file_name']}", *(row[k] for k in keys), f"{row['oks']:.3f}"]
-        for row in rows
-    ]
-    head = ["image", "persons", "found", "detections", "matched to nobody", "mean OKS"]
-    return html_table([head, *cells])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_eval.analysis.overview import CategoryAnalysis
+from pose_eval.analysis.breakdown import CategoryAnalysis
 from pose_eval.coco.report import Report
 from pose_eval.coco.tables import Floats
 
@@ -64,19 +64,14 @@ def read_image(folder: Path, file_name: str) -> tuple[str, int, int, bytes] | No
             content = path.read_bytes()
         except (OSError, ValueError):
             continue
-        size = _png_size(content) or _jpeg_size(content)
-        if size is not None:
-            return (*size, content)
+        if content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) >= 24:
+            return ("png", *struct.unpack(">II", content[16:24]), content)
+        if size := _jpeg_size(content):
+            return ("jpeg", *size, content)
     return None
 
 
-def _png_size(content: bytes) -> tuple[str, int, int] | None:
-    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
-        return None
-    return ("png", *struct.unpack(">II", content[16:24]))
-
-
-def _jpeg_size(content: bytes) -> tuple[str, int, int] | None:
+def _jpeg_size(content: bytes) -> tuple[int, int] | None:
     """Return the size in the frame header (SOF0 to SOF15 but DHT, JPG and DAC)."""
     if content[:2] != b"\xff\xd8":
         return None
@@ -85,7 +80,7 @@ def _jpeg_size(content: bytes) -> tuple[str, int, int] | None:
         marker, length = content[at + 1], struct.unpack(">H", content[at + 2 : at + 4])[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", content[at + 5 : at + 9])
-            return "jpeg", width, height
+            return width, height
         at += 2 + length
     return None
 
@@ -96,6 +91,10 @@ def _drawing(report: Report, category: CategoryAnalysis, image: int, size: int) 
     links = gt.categories[category.index].links
     thick = max(size / 320, 0.5)
     total = diagnosis.labels.shape[1]
+    matched, background = diagnosis.rows, diagnosis.background
+    # Of the background what scores as high as the middle one of the matched detections.
+    least = np.median(results.scores[matched]) if len(matched) else -np.inf
+    confident = background[results.scores[background] >= least]
     found = []
     for person in np.flatnonzero((gt.image == image) & (gt.category == category.index)):
         joints = gt.keypoints[person, :total]
@@ -109,12 +108,12 @@ def _drawing(report: Report, category: CategoryAnalysis, image: int, size: int) 
                 f'<rect x="{x}" y="{y}" width="{w}" height="{h}" fill="none" stroke="{MISSED}" '
                 f'stroke-width="{1.2 * thick:.2f}" stroke-dasharray="{4 * thick:.1f}"/>'
             )
-    for row in _confident(results.scores, diagnosis.background, diagnosis.rows):
+    for row in confident:
         if results.image[row] == image:
             limbs = _limbs(results.keypoints[row, :total], links, np.ones(total, bool))
             found.append(_path(limbs, WRONG, thick))
-    for number in np.flatnonzero(results.image[diagnosis.rows] == image):
-        joints = results.keypoints[diagnosis.rows[number], :total]
+    for number in np.flatnonzero(results.image[matched] == image):
+        joints = results.keypoints[matched[number], :total]
         labels = diagnosis.labels[number]
         places = gt.keypoints[diagnosis.persons[number], :total]
         ways = [_between(joints[k], places[k]) for k in np.flatnonzero(labels > 1)]
@@ -127,11 +126,6 @@ def _drawing(report: Report, category: CategoryAnalysis, image: int, size: int) 
             if label
         ]
     return "".join(found)
-
-
-def _confident(scores: Floats, rows: Any, matched: Any) -> Any:
-    """Return the rows that score as high as the middle one of the matched detections."""
-    return rows[scores[rows] >= np.median(scores[matched])] if len(matched) else rows
 
 
 def _limbs(joints: Floats, links: Sequence[tuple[int, int]], drawn: Any) -> list[str]:

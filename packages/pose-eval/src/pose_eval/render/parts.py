@@ -1,7 +1,8 @@
-"""The tables of an analysis, and the analysis as Markdown."""
+"""The tables of an analysis and of a comparison, and the analysis as Markdown."""
 
+from pose_eval.analysis.bootstrap import Comparison
+from pose_eval.analysis.breakdown import Analysis, CategoryAnalysis
 from pose_eval.analysis.error_types import LABELS, REPAIRS, Diagnosis
-from pose_eval.analysis.overview import Analysis, CategoryAnalysis
 from pose_eval.render.table import Part, as_markdown, gain, number, plain
 
 NO_FLIPS = (
@@ -123,3 +124,34 @@ def groups(category: CategoryAnalysis, digits: int) -> list[Part]:
         cells = [number(each["similarity"], digits), f"{100 * each['good']:.1f} %"]
         rows.append([each["name"], str(each["joints"]), *cells])
     return [*parts, Part("", rows)]
+
+
+SHOWN = 10
+
+
+def compared(comparison: Comparison, digits: int, bold: str = "") -> list[Part]:
+    """Return the numbers and the images that changed most; bold marks what is surely not equal."""
+    rows = [["", "a", "b", "b - a", "95 % interval", "p"]]
+    for name, c in comparison.changes.items():
+        mark = bold if c.low * c.high > 0 else ""
+        values = f"{c.a:.{digits}f}", f"{c.b:.{digits}f}", f"{mark}{c.delta:+.{digits}f}{mark}"
+        rows.append([name, *values, f"[{c.low:+.{digits}f}, {c.high:+.{digits}f}]", f"{c.p:.3f}"])
+    rows += [[name, "-", "-", "-", "", ""] for name in comparison.unmeasured]
+    note = (
+        f"paired bootstrap over images, {comparison.replicates} replicates, "
+        f"seed {comparison.seed}; persons are found better or worse in {len(comparison.images)} "
+        "images"
+    )
+    parts = [Part("", rows, note)]
+    if comparison.images:
+        head = ["image", "file", "change", "persons", "mean OKS a", "mean OKS b"]
+        title = "images that changed most (sum over persons of the change in OKS)"
+        images = [
+            [
+                *(str(image.image_id), image.file_name, f"{image.change:+.{digits}f}"),
+                *(str(image.persons), f"{image.a:.{digits}f}", f"{image.b:.{digits}f}"),
+            ]
+            for image in comparison.images[:SHOWN]
+        ]
+        parts.append(Part(title, [head, *images]))
+    return parts
