@@ -39,7 +39,7 @@ class MapsConv(Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(x.device.type):
+        if x.dtype == self.weight.dtype:  # without autocast
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float())
