@@ -393,3 +393,12 @@ def test_auto_is_bf16_where_the_cpu_has_it(
     assert product.dtype == (torch.bfloat16 if fast else torch.float32)
     notes = load_network(str(run_dir), device="cpu", amp="auto").notes
     assert f"amp auto is {'bf16' if fast else 'off'} on cpu" in notes
+
+
+@pytest.mark.parametrize("name", ["demo", "./demo"])
+def test_a_run_directory_comes_before_a_preset_of_its_name(
+    name: str, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run_dir, tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    assert load_trained(name, device="cpu").weights == Path("demo/checkpoint_best.pth")

@@ -187,7 +187,7 @@ def _config_and_weights(
     path: Path, overrides: Sequence[str]
 ) -> tuple[Config, Checkpoint | Path | None]:
     """Return the config of a source, and the weights that come with it, if any do."""
-    if str(path) in shipped_configs():
+    if str(path) in shipped_configs() and not (path / "config.yaml").is_file():
         return load_config(path, overrides), None
     if path.is_dir():
         if not (path / "config.yaml").is_file():
