@@ -42,6 +42,15 @@ def test_folders_give_pictures_and_videos(tmp_path: Path) -> None:
     assert [entry.name for entry in named] == ["noext", "._a.jpg"]
 
 
+def test_links_under_other_names_are_images_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.jpg", "set/own.jpg")
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "photos/a.jpg")
+    (tmp_path / "again").symlink_to(tmp_path / "set")
+    found = find_inputs([str(tmp_path / "set"), str(tmp_path / "again")])
+    assert [entry.name for entry in found] == ["1.jpg", "2.jpg", "own.jpg"]
+
+
 def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
     touch(tmp_path, "[a]*.jpg", "a1.jpg")
     assert [entry.name for entry in find_inputs([str(tmp_path / "[a]*.jpg")])] == ["[a]*.jpg"]

@@ -88,6 +88,9 @@ COMMANDS = {
         ),
         _option("--out", type=Path, required=True, help="folder for drawings and JSON"),
         WEIGHTS,
+        _option(
+            "--recursive", action="store_true", help="search all folders below, as is always done"
+        ),
         _option("--boxes", type=Path, help="JSON of the persons' boxes (top-down)"),
         _option(
             "--gt",

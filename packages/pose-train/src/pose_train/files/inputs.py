@@ -68,7 +68,8 @@ def find_inputs(
         if not files:
             raise ConfigError(f"{text} {_why_none(path)}")
         for file, name in zip(files, names, strict=True):
-            found.setdefault(file.resolve(), Input(file, name, name))
+            # A link under another name is an image of its own, as in folders made of links.
+            found.setdefault(file.parent.resolve() / file.name, Input(file, name, name))
     live = [entry for entry in found.values() if entry.is_live]
     if live and len(found) > 1:
         raise ConfigError(f"{live[0].name} has no end: name it alone, without other inputs")
