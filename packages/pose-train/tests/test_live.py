@@ -227,14 +227,17 @@ def test_rows_can_be_read_along(run_dir: Path, drawn_data: Path, tmp_path: Path)
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What OpenCV shows, and the keys that it reports; is_visible: the window was not closed."""
+    """What OpenCV shows, and the keys that it reports; is_visible: the window was not closed.
+
+    A key more than there are is an error: nothing waits for ever.
+    """
     screen = SimpleNamespace(shown=[], keys=[], is_visible=1.0)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
     for name, fake in {
         "namedWindow": lambda *_: None,
         "resizeWindow": lambda *size: screen.shown.append(size[1:]),
         "imshow": lambda _, image: screen.shown.append(image),
-        "waitKey": lambda _: screen.keys.pop(0) if screen.keys else -1,
+        "waitKey": lambda _: screen.keys.pop(0),
         "getWindowProperty": lambda *_: screen.is_visible,
     }.items():
         monkeypatch.setattr(cv2, name, fake)
@@ -260,6 +263,16 @@ def test_drawings_are_shown(
     assert len(rows_of(tmp_path, "predictions.partial.json")) == 2
 
 
+def test_q_ends_it_where_ctrl_c_is_ignored(screen: SimpleNamespace) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        screen.keys = [ord("q")]
+        with pytest.raises(KeyboardInterrupt):
+            Window().show(np.zeros((9, 9, 3), np.uint8))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_q_ends_a_camera_well(
     run_dir: Path, tmp_path: Path, screen: SimpleNamespace, camera: type[FakeCamera]
 ) -> None:
@@ -271,6 +284,7 @@ def test_q_ends_a_camera_well(
 
 
 def test_a_large_image_gets_a_window_that_fits(screen: SimpleNamespace) -> None:
+    screen.keys = [-1, -1, -1]
     window = Window()
     window.show(np.zeros((2000, 1000, 3), np.uint8))
     assert screen.shown[0] == (360, 720)

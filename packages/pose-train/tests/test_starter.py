@@ -216,9 +216,9 @@ def test_two_sets_may_share_their_pictures(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--val-images belongs to --val"):
         starter_config(lists[0], tmp_path / "pictures", None, tmp_path / "pictures")
     content = lists[1].read_text()
-    lists[1].write_text(content.replace("x.jpg", "y.jpg"))
+    lists[1].write_text(content.replace("x.jpg", "nowhere.jpg"))
     with pytest.raises(
-        ConfigError, match=r"y\.jpg is in no folder near .*b\.json: give --val-images"
+        ConfigError, match=r"nowhere\.jpg is in no folder near .*b\.json: give --val-images"
     ):
         starter_config(lists[0], tmp_path / "pictures", lists[1])
     other = write_animals(tmp_path / "pictures", ["tail", "head"], name="c.json")

@@ -166,6 +166,8 @@ class Window:
             self.is_open = True
         cv2.imshow(WINDOW, image)
         if self._is_ended(1, ("q", "\x1b")):
+            if not callable(signal.getsignal(signal.SIGINT)):  # ignored, as shells do behind `&`
+                raise KeyboardInterrupt
             signal.raise_signal(signal.SIGINT)
 
     def wait(self) -> None:
