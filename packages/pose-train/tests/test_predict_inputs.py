@@ -21,7 +21,7 @@ from pose_train.files.video import read_frames
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor
-from pose_train.inference.rows import row_writer
+from pose_train.inference.rows import add_people, row_writer
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +382,7 @@ def test_a_full_disk_is_one_error(predictor: Predictor, tmp_path: Path) -> None:
             writer.json.file.close()
             writer.json.file = Path("/dev/full").open("w")  # noqa: SIM115  # the writer closes it
             for _ in range(100):
-                writer.add(people, 1, {})
+                add_people(writer, people, 1, {})
 
     with pytest.raises(RunDirError, match=r"cannot write .*predictions\.json: No space left"):
         write()

@@ -15,7 +15,7 @@ from pose_train.commands.predict import predict_inputs
 from pose_train.files.inputs import find_inputs
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import CSV_COLUMNS, People
-from pose_train.inference.rows import row_writer
+from pose_train.inference.rows import add_people, row_writer
 
 PEOPLE = People(
     np.arange(68, dtype=np.float32).reshape(2, 17, 2),
@@ -34,8 +34,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def test_both_files_hold_the_same(tmp_path: Path) -> None:
     odd = b"caf\xe9, 2.jpg".decode(errors="surrogateescape")  # a name that is no UTF-8
     with row_writer(tmp_path / "predictions.json", 3, csv=True) as writer:
-        writer.add(PEOPLE, 7, {"file_name": odd})
-        writer.add(PEOPLE, 8, {"file_name": "walk.mp4", "frame": 0, "time": 0.04})
+        add_people(writer, PEOPLE, 7, {"file_name": odd})
+        add_people(writer, PEOPLE, 8, {"file_name": "walk.mp4", "frame": 0, "time": 0.04})
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "predictions.csv",
         "predictions.json",
@@ -68,7 +68,7 @@ def test_an_interruption_leaves_both_as_far_as_they_are(
     def write(people: list[People]) -> None:
         with row_writer(tmp_path / "predictions.json", csv=True) as writer:
             for each in people:
-                writer.add(each, 1, {"file_name": "a.jpg"})
+                add_people(writer, each, 1, {"file_name": "a.jpg"})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

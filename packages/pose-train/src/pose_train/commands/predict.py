@@ -47,7 +47,7 @@ from pose_train.files.video import (
 from pose_train.inference.detect import WHOLE, find_detector
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
-from pose_train.inference.rows import Parts, PartWriter, RowWriter, Summary, find_parts, row_writer
+from pose_train.inference.rows import Parts, Summary, Writer, add_people, find_parts, row_writer
 from pose_train.inference.smooth import OneEuro
 from pose_train.inference.stream import (
     Loaded,
@@ -283,7 +283,7 @@ class _Job:
     """What becomes of every image and frame."""
 
     predictor: Predictor
-    writer: RowWriter | PartWriter
+    writer: Writer
     summary: Summary
     new_ids: Iterator[int | None]
     has_boxes: bool
@@ -306,7 +306,7 @@ class _Job:
         ids = item.known.ids
         image_id = ids[frame] if frame in ids else next(self.new_ids)
         ids_of_tracks = None if track_ids is None else track_ids.tolist()
-        self.writer.add(people, image_id, item.where, categories, ids_of_tracks)
+        add_people(self.writer, people, image_id, item.where, categories, ids_of_tracks)
         self.summary.people += len(people)
 
     def drawing(self, image: Image, people: People, track_ids: TrackIds | None = None) -> Image:

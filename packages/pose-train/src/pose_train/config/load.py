@@ -79,7 +79,7 @@ def without_tuples(value: Any) -> Any:
 
 def _drop_weights_of_another_model(content: dict[str, Any]) -> None:
     """Drop zoo weights, which `init` writes, that belong to another network, in place."""
-    from pose_backbones.zoo import ZOO  # with torch, which takes a second
+    from pose_backbones.zoo import ZOO
 
     model = content.get("model")
     if isinstance(model, dict):

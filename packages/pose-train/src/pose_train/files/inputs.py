@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from pose_backbones.weights import is_offline
 from pose_data import DatasetError
 from pose_train.config.schema import ConfigError
 from pose_train.files.images import url_type
@@ -116,7 +117,7 @@ def _at_address(text: str, allow_download: bool) -> Input:
     if suffix is None:
         return Input(Path("stream"), name, safe, text, is_live=True)
     what = "a recorded video" if suffix in VIDEOS else "an image"
-    if os.environ.get("POSE_OFFLINE", "") not in ("", "0"):
+    if is_offline():
         raise ConfigError(f"{name} is {what} to download, which POSE_OFFLINE forbids")
     if not allow_download:
         raise ConfigError(f"{name} is {what} to download: add --allow-download")

@@ -88,22 +88,14 @@ class RowWriter:
     category_id: int
     live: RowFile | None = None
 
-    def add(
+    def add_rows(
         self,
+        rows: Sequence[dict[str, Any]],
         people: People,
         image_id: ImageId | None,
         where: Mapping[str, Any],
-        categories: Sequence[int] | None = None,
-        track_ids: Sequence[int] | None = None,
     ) -> None:
-        """Add a row for each person; raises RunDirError. Arguments: as of coco_rows."""
-        categories = [self.category_id] * len(people) if categories is None else categories
-        self.add_rows(coco_rows(people, image_id, where, categories, track_ids), people, where)
-
-    def add_rows(
-        self, rows: Sequence[dict[str, Any]], people: People, where: Mapping[str, Any]
-    ) -> None:
-        """Add the rows of an image's people, which coco_rows made."""
+        """Add the rows of an image's people, which coco_rows made; raises RunDirError."""
         lines = [json.dumps(row) for row in rows]
         for line in lines:
             comma = "," if self.json.count else ""
@@ -159,19 +151,36 @@ class PartWriter:
     category_id: int
     summary: Summary
 
-    def add(
+    def add_rows(
         self,
+        rows: Sequence[dict[str, Any]],
         people: People,
         image_id: ImageId | None,
         where: Mapping[str, Any],
-        categories: Sequence[int] | None = None,
-        track_ids: Sequence[int] | None = None,
     ) -> None:
-        """Add a line, as RowWriter.add does rows; an image_id of None is given in merging."""
-        categories = [self.category_id] * len(people) if categories is None else categories
-        rows = coco_rows(people, image_id, where, categories, track_ids)
+        """Add a line with the rows of an image; an image_id of None is given in merging."""
         line = {"where": where, "image_id": image_id, "rows": rows}
         self.file.add(json.dumps(line) + "\n", len(rows))
+
+
+Writer = RowWriter | PartWriter
+
+
+def add_people(
+    writer: Writer,
+    people: People,
+    image_id: ImageId | None,
+    where: Mapping[str, Any],
+    categories: Sequence[int] | None = None,
+    track_ids: Sequence[int] | None = None,
+) -> None:
+    """Add the people of an image, of the writer's category unless given; raises RunDirError.
+
+    The other arguments are those of coco_rows.
+    """
+    categories = [writer.category_id] * len(people) if categories is None else categories
+    rows = coco_rows(people, image_id, where, categories, track_ids)
+    writer.add_rows(rows, people, image_id, where)
 
 
 @dataclass(frozen=True)
@@ -257,7 +266,7 @@ class Parts:
                     rows, image_id = line["rows"], line["image_id"]
                     image_id = next(new_ids) if image_id is None else image_id
                     rows = [row | {"image_id": image_id} for row in rows]
-                    writer.add_rows(rows, _people(rows, skeleton), line["where"])
+                    writer.add_rows(rows, _people(rows, skeleton), image_id, line["where"])
         return summary
 
 
