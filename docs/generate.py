@@ -41,6 +41,7 @@ CHAPTERS = {
     "How to": ("how-to", "many-images", "reproduce"),
     "Explained": ("evaluation", "coordinates"),
 }
+NOTEBOOKS = ("quick-start", "own-data", "evaluation")
 # Where links to these lead in the site.
 MOVED = {
     "README.md": "index.md",
@@ -104,6 +105,7 @@ GALLERY = (
         "packages/pose-train/benchmarks/demos-2026-11-21/demo_hrnet_ap.svg",
     ),
 )
+SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/svg+xml": ".svg"}
 Site = dict[str, str | bytes]  # content by path
 
 
@@ -129,8 +131,8 @@ def site() -> Site:
         pages[f"reference/{module}.md"] = reference.api_page(module)
     pages["reference/config.md"] = reference.config_page()
     pages["reference/presets.md"] = reference.presets_page()
-    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
-        pages |= notebook_page(path)
+    for name in NOTEBOOKS:
+        pages |= notebook_page(ROOT / "notebooks" / f"{name}.ipynb")
     pages |= gallery()
     pages["index.md"] = f"{pages.pop('README.md')}\n{contents()}"
     return pages
@@ -139,10 +141,11 @@ def site() -> Site:
 # Pages that are written by hand.
 
 
-def written_page(path: str) -> Site:
-    """Return a page of the repository, with what it links to that is no page itself.
+def written_page(path: str, text: str | None = None) -> Site:
+    """Return a page with links that hold in the site, and what it links to that is no page.
 
-    A folder leads to its README or to the list of its results, source code to a page that shows it.
+    text: the content of the page, by default that of the file. A folder leads to its README or to
+    the list of its results, source code to a page that shows it.
     """
     found: Site = {}
 
@@ -155,17 +158,19 @@ def written_page(path: str) -> Site:
         elif file.is_dir():
             page = "README.md" if (file / "README.md").exists() else "index.md"
             target = posixpath.join(target, page)
-        elif file.suffix in (".py", ".yml", ".ipynb"):
+        elif file.suffix == ".ipynb":
+            target = target.removesuffix(".ipynb") + ".md"
+        elif file.suffix in (".py", ".yml"):
             target += ".md"
-            text = file.read_text(encoding="utf-8")
-            shown = fence(text, file.suffix[1:])
+            shown = fence(file.read_text(encoding="utf-8"), file.suffix[1:])
             found[f"{there}.md"] = f"---\norphan: true\n---\n\n# {file.name}\n\n{shown}"
-        elif file.suffix != ".md":
+        elif file.suffix != ".md" and file.exists():
             found[there] = file.read_bytes()
         return f"]({target}{match[2] or ''})"
 
-    text = (ROOT / path).read_text(encoding="utf-8")
-    link = r"\]\((?!\w+://|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)"
+    if text is None:
+        text = (ROOT / path).read_text(encoding="utf-8")
+    link = r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)"
     return {path: re.sub(link, in_the_site, text)} | found
 
 
@@ -203,21 +208,24 @@ def tree(title: str, pages: Sequence[str]) -> str:
 
 def notebook_page(path: Path) -> Site:
     """Return a notebook as a page, and the pictures it shows."""
-    lines, found = [], Site()
+    lines, pictures = [], Site()
     for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
         source = "".join(cell["source"])
-        lines.append(source if cell["cell_type"] == "markdown" else fence(source, "python"))
+        language = "sh" if source.startswith("!") else "python"
+        lines.append(source if cell["cell_type"] == "markdown" else fence(source, language))
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
-            kind = next((kind for kind in ("image/jpeg", "image/png") if kind in data), None)
-            if kind is not None:
-                name = f"{path.stem}-{number}.{kind[6:]}"
-                found[f"notebooks/{name}"] = base64.b64decode(data[kind])
-                lines.append(f"![What this cell shows]({name})")
-            else:
-                text = output.get("text", data.get("text/plain", ""))
-                lines.append(fence("".join(text), "text"))
-    return {f"notebooks/{path.stem}.md": "\n\n".join(lines) + "\n"} | found
+            kind = next((kind for kind in SUFFIXES if kind in data), None)
+            if kind is None:
+                shown = "".join(output.get("text", data.get("text/plain", "")))
+                lines.append(fence(shown, "text"))
+                continue
+            name, content = f"{path.stem}-{number}{SUFFIXES[kind]}", "".join(data[kind])
+            is_text = kind == "image/svg+xml"
+            pictures[f"notebooks/{name}"] = content if is_text else base64.b64decode(content)
+            lines.append(f"![What this cell shows]({name})")
+    name = path.relative_to(ROOT).with_suffix(".md").as_posix()
+    return written_page(name, "\n\n".join(lines) + "\n") | pictures
 
 
 def gallery() -> Site:

@@ -17,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 88  # of code blocks
+SPECIAL = ("__call__", "__getitem__")  # methods that are explained where they have a docstring
 
 
 def config_page() -> str:
@@ -220,22 +221,28 @@ def api_page(module: str) -> str:
     lines = [f"# {module}", "", with_links(package.docstring.value, public), ""]
     for name, found in sorted(public.items(), key=lambda item: item[0].lower()):
         each = found.final_target if found.is_alias else found
-        lines += [f"## {name}", "", fence(signature_of(each), "python")]
-        lines += [text_of(each, public), ""]
-        for member in each.members.values() if each.is_class else ():
-            if member.name.startswith("_") or not member.docstring:
-                continue
-            lines += [f"### {name}.{member.name}", "", fence(signature_of(member), "python")]
-            lines += [text_of(member, public), ""]
+        members = each.members if each.is_class else {}
+        shown = {"": each} | {
+            f".{name}": member
+            for name, member in members.items()
+            if member.docstring and (not name.startswith("_") or name in SPECIAL)
+        }
+        for end, one in shown.items():
+            marks = "###" if end else "##"
+            lines += [f"{marks} {name}{end}", "", fence(signature_of(one), "python")]
+            lines += [text_of(one, public), ""]
+            if not end and "__init__" in members:
+                lines += [text_of(members["__init__"], public), ""]
     return "\n".join(lines)
 
 
 def signature_of(each: Any) -> str:
     """Return how a class or function is called, or the type and value of another name."""
     if each.is_attribute:
-        value = str(each.value)
-        is_short = each.value is not None and len(value) < WIDTH and "\n" not in value
-        return typed(each.name, each.annotation, value if is_short else None)
+        value = None if each.value is None else str(each.value)
+        if value and (len(value) > WIDTH or "\n" in value):
+            value = "..."
+        return typed(each.name, each.annotation, value)
     words = list(parameters_of(each))
     if each.is_class and not words:  # a NamedTuple
         words = [typed(m.name, m.annotation, m.value) for m in each.attributes.values()]
