@@ -73,7 +73,7 @@ def test_sigmas(files: tuple[Path, Path]) -> None:
 def test_bad_data_is_one_line_and_exit_code_1(files: tuple[Path, Path], tmp_path: Path) -> None:
     done = pose_eval(tmp_path / "none.json", "--gt", files[1])
     assert done.returncode == 1
-    assert done.stderr.startswith("pose-eval: cannot read")
+    assert done.stderr.startswith("pose-eval: error: cannot read")
     assert len(done.stderr.splitlines()) == 1
 
 

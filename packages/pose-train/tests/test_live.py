@@ -64,7 +64,9 @@ def test_a_stream_that_cannot_be_opened(
 ) -> None:
     words = ["predict", str(run_dir), "rtsp://a:b@127.0.0.1:9/x", "--out", str(tmp_path)]
     assert pose_train(words) == 1
-    message = "pose-train: rtsp://127.0.0.1:9/x cannot be opened: is the address right, and does"
+    message = (
+        "pose-train: error: rtsp://127.0.0.1:9/x cannot be opened: is the address right, and does"
+    )
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     for option in (["--boxes", "x.json"], ["--gt", "x.json"], ["--parts", "2"]):

@@ -26,15 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
-        print(f"pose-eval: {error}", file=sys.stderr)
+        print(f"pose-eval: error: {error}", file=sys.stderr)
         return 2
     except ResultsError as error:
-        print(f"pose-eval: {error}", file=sys.stderr)
+        print(f"pose-eval: error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `pose-eval ... | head`: whoever read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
+        print("pose-eval: interrupted", file=sys.stderr)
         return 130
     return code
 

@@ -285,7 +285,8 @@ COMMANDS = {
         ),
     ),
     "doctor": _command(
-        "Say what is installed, which devices there are, and what commonly goes wrong."
+        "Say what is installed, which devices there are, and what commonly goes wrong.",
+        _option("--json", action="store_true", help="for programs, and for reports of errors"),
     ),
     "configs": _command("List the shipped presets."),
     "zoo": _command(
