@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
+from pose_data.opencv import cv2
 from pose_train.__main__ import main as pose_train
 from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import RunError

@@ -26,7 +26,8 @@ class _OpenCV:
         except ImportError as error:
             reason = str(error).splitlines()[0]
             raise ImportError(f"OpenCV cannot be loaded: {reason}. {_WAYS}", name="cv2") from error
-        return getattr(cv2, name)
+        value = self.__dict__[name] = getattr(cv2, name)  # found there from now on
+        return value
 
 
 if TYPE_CHECKING:
