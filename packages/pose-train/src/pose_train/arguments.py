@@ -190,8 +190,8 @@ COMMANDS = {
         _option(
             "--device",
             default="auto",
-            help="cpu, cuda, cuda:1 ..., of ONNX also openvino; default auto: cuda if there, "
-            "else cpu",
+            help="cpu, cuda, cuda:1 ..., mps, of ONNX also openvino; default auto: cuda if there, "
+            "else mps, else cpu",
         ),
         _option("--threads", **COUNT, help="on a CPU; default: as many as cores are free"),
         OFFLINE,
