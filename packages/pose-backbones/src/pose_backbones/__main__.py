@@ -18,8 +18,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(args.run(args))
     except ValueError as error:
-        print(f"pose-backbones: {error}", file=sys.stderr)
+        print(f"pose-backbones: error: {error}", file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) else 2
+    except ImportError as error:  # a library is missing or broken
+        if (error.name or "").startswith("pose_"):
+            raise
+        print(f"pose-backbones: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("pose-backbones: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

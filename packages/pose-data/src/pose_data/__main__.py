@@ -38,7 +38,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except (DatasetError, OSError) as error:
-        print(f"pose-data: {error}", file=sys.stderr)
+        print(f"pose-data: error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:  # a library is missing or broken
+        if (error.name or "").startswith("pose_"):
+            raise
+        print(f"pose-data: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("pose-data: stopped; no incomplete file is left", file=sys.stderr)
