@@ -43,12 +43,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to fill, which becomes `path`, new or empty, at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        filled = Path(scratch) / "filled"
-        filled.mkdir()
-        yield filled
-        if path.exists():
-            path.rmdir()
-        filled.rename(path)
+    """Yield a folder to fill, which becomes `path`, new or empty, at the end.
+
+    Raises DatasetError where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+            filled = Path(scratch) / "filled"
+            filled.mkdir()
+            yield filled
+            if path.exists():
+                path.rmdir()
+            filled.rename(path)
+    except OSError as error:
+        raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
