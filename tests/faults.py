@@ -211,6 +211,7 @@ def hit_output(case: Case, fault: str) -> Verdict:
             ended = case.run(*(() if is_mounted else (lambda: limited_files(room),)))
             return case.judge(ended, names)
     if fault in ("full disk", "file limit"):
+        room = max(room, 4000)  # what is printed goes into a file, too
         ended = case.run(lambda: limited_files(room))
     elif fault == "closed folder":
         target.chmod(0o555)

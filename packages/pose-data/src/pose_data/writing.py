@@ -13,7 +13,12 @@ from pose_data.errors import DatasetError
 
 def write_json(path: Path, content: Any) -> None:
     """Write compact JSON, under a temporary name first; raises DatasetError."""
-    write_bytes(path, json.dumps(content, separators=(",", ":")).encode())
+    write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return compact JSON."""
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
