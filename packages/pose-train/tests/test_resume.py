@@ -310,7 +310,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the one sentence on stderr."""
     lines = capsys.readouterr().err.splitlines()
     assert not any("Traceback" in line for line in lines)
-    (sentence,) = [line for line in lines if line.startswith("pose-train: ")]
+    (sentence,) = [line for line in lines if line.startswith("pose-train: error: ")]
     return sentence
 
 
@@ -483,7 +483,7 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
         ("pathlib.Path.write_text", "cannot write {out}/data: No space left"),
         (
             "pose_train.training.run_dir.open_loggers",
-            "pose-train: No space left on device, where x was to",
+            "pose-train: error: No space left on device, where x was to",
         ),
     ],
 )

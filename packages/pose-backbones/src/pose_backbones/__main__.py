@@ -19,12 +19,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(args.run(args), flush=True)
     except ValueError as error:
-        print(f"pose-backbones: {error}", file=sys.stderr)
+        print(f"pose-backbones: error: {error}", file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) else 2
+    except ImportError as error:  # a library is missing or broken
+        if (error.name or "").startswith("pose_"):
+            raise
+        print(f"pose-backbones: error: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            print(f"pose-backbones: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"pose-backbones: error: {where}{error.strerror or error}", file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits

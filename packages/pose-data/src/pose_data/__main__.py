@@ -40,12 +40,17 @@ def main(argv: list[str] | None = None) -> int:
         code = int(args.run(args))
         sys.stdout.flush()
     except DatasetError as error:
-        print(f"pose-data: {error}", file=sys.stderr)
+        print(f"pose-data: error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:  # a library is missing or broken
+        if (error.name or "").startswith("pose_"):
+            raise
+        print(f"pose-data: error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            print(f"pose-data: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"pose-data: error: {where}{error.strerror or error}", file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from pose_eval.coco.tables import ResultsError, SettingsError
 from pose_eval.commands.options import parser
 
 # The module of `commands` that has the function of that name; without one it is `evaluate`.
@@ -21,26 +20,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     command = words.pop(0) if words and words[0] in COMMANDS else "evaluate"
     args = parser(command).parse_args(words)
-    module = import_module(f"pose_eval.commands.{COMMANDS[command]}")
+    try:
+        # Imported only now: help and mistakes do not wait for numpy.
+        module = import_module(f"pose_eval.commands.{COMMANDS[command]}")
+    except ImportError as error:  # a library is missing or broken
+        if (error.name or "").startswith("pose_"):
+            raise
+        print(f"pose-eval: error: {error}", file=sys.stderr)
+        return 1
+    from pose_eval.coco.tables import ResultsError, SettingsError
+
     try:
         code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
-        print(f"pose-eval: {error}", file=sys.stderr)
+        print(f"pose-eval: error: {error}", file=sys.stderr)
         return 2
     except ResultsError as error:
-        print(f"pose-eval: {error}", file=sys.stderr)
+        print(f"pose-eval: error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            print(f"pose-eval: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"pose-eval: error: {where}{error.strerror or error}", file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
+        print("pose-eval: interrupted", file=sys.stderr)
         return 130
     return code
 

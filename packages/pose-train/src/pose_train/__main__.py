@@ -15,7 +15,7 @@ FILES = {"resume": "run", "configs": "zoo"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 done, 1 data or a run that failed, 2 bad usage or config.
 
-    What went wrong is one sentence on stderr.
+    What went wrong is one sentence on stderr. A library that is missing or broken is such, too.
     """
     args = parse(argv)
     if getattr(args, "offline", False):
@@ -31,8 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"pose-train: {_sentence(error)}", file=sys.stderr)
+        print(f"pose-train: error: {_sentence(error)}", file=sys.stderr)
         return code
+    except ImportError as error:
+        if (error.name or "").startswith("pose_"):
+            raise
+        advice = "" if args.command == "doctor" else "; `pose-train doctor` looks at all libraries"
+        print(f"pose-train: error: {_sentence(error)}{advice}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # who reads the output, such as `head`, has enough
         _drop_output()
         return 1
@@ -40,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = "" if error.filename is None else f", where {error.filename} was to be written"
-        print(f"pose-train: {error.strerror}{where}", file=sys.stderr)
+        print(f"pose-train: error: {error.strerror}{where}", file=sys.stderr)
         _drop_output()
         return 1
     except KeyboardInterrupt:
@@ -70,7 +76,7 @@ def _exit_code(error: ValueError) -> int | None:
     return None
 
 
-def _sentence(error: ValueError) -> str:
+def _sentence(error: Exception) -> str:
     """Return the message; of an error in a worker process, without the traceback around it."""
     text = str(error)
     if "Original Traceback" in text:

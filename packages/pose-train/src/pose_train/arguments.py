@@ -190,8 +190,8 @@ COMMANDS = {
         _option(
             "--device",
             default="auto",
-            help="cpu, cuda, cuda:1 ..., of ONNX also openvino; default auto: cuda if there, "
-            "else cpu",
+            help="cpu, cuda, cuda:1 ..., mps, of ONNX also openvino; default auto: cuda if there, "
+            "else mps, else cpu",
         ),
         _option("--threads", **COUNT, help="on a CPU; default: as many as cores are free"),
         OFFLINE,
@@ -285,7 +285,8 @@ COMMANDS = {
         ),
     ),
     "doctor": _command(
-        "Say what is installed, which devices there are, and what commonly goes wrong."
+        "Say what is installed, which devices there are, and what commonly goes wrong.",
+        _option("--json", action="store_true", help="for programs, and for reports of errors"),
     ),
     "configs": _command("List the shipped presets."),
     "zoo": _command(

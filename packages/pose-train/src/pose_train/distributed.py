@@ -87,9 +87,13 @@ def _lost_process(error: Exception) -> str:
 
 
 def find_device(name: str, local_rank: int) -> torch.device:
-    """Return the device called `name`; "auto" and "cuda" are this process's own GPU, if any."""
+    """Return the device called `name`; "auto" and "cuda" are this process's own GPU, if any.
+
+    "auto" is Apple's mps where there is no cuda, and the CPU where there is neither.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        has_mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     if name == "cuda":
         name = f"cuda:{local_rank}"
     try:

@@ -6,11 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pose_data.errors import DatasetError
-from pose_data.fix import id_key, read_plain
-from pose_data.writing import json_bytes, write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.fix import id_key, read_plain
+    from pose_data.writing import json_bytes, write_bytes
+
     path = args.annotations
     if not 0 < args.val < 1:
         raise DatasetError(f"val must be between 0 and 1, got {args.val}")
@@ -68,6 +67,10 @@ def _chosen(path: Path, images: list[dict[str, Any]], args: argparse.Namespace) 
     The same file and seed give the same split. Without --group, one file under two ids is one
     image, which goes by the id it has first.
     """
+    import numpy as np
+
+    from pose_data.fix import id_key
+
     if args.group is None:
         files = [str(image.get("file_name") or f"id {image['id']}") for image in images]
         plain = [file.replace("\\", "/") for file in files]

@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pose_data.errors import DatasetError
 from pose_data.infer import skeleton_of
+from pose_data.opencv import cv2
 from pose_data.skeleton import AIC, COCO, Skeleton, coco_category, plain_name
 from pose_data.synthetic.cartoons import EASY, Scene, synthesize_image
 from pose_data.synthetic.shapes import JOINTS
