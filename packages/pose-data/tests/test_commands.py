@@ -188,6 +188,23 @@ def test_split(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "exists; nothing was written" in capsys.readouterr().err
 
 
+def test_a_split_that_was_killed_can_be_done_again(data: Path, tmp_path: Path) -> None:
+    """One of the two files is there already, and is what would be written."""
+    command = ["split", str(data / "annotations/person_keypoints_train2017.json"), str(tmp_path)]
+    assert main(command) == 0
+    first, second = sorted(tmp_path.iterdir())
+    for path in (first, second):
+        content = path.read_bytes()
+        path.unlink()
+        assert main(command) == 0
+        assert path.read_bytes() == content
+    second.unlink()
+    first.write_bytes(b"mine")
+    assert main(command) == 1
+    assert (first.read_bytes(), second.exists()) == (b"mine", False)
+    assert main([*command, "--seed", "5"]) == 1
+
+
 def test_split_loses_nothing_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)]
     file = tmp_path / "all.json"

@@ -97,6 +97,15 @@ def test_labelme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ordered["images"][0].items() >= {"width": 200, "height": 100}.items()
 
 
+def test_a_damaged_file_in_a_folder_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.json").write_text('{"version": "5')
+    error = refused(capsys, tmp_path / "x", tmp_path / "new.json")
+    assert f"x has no known format, or is damaged, such as {tmp_path / 'x/a.json'}; con" in error
+
+
 def test_labelme_of_two_animals_without_groups(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     args = parser.parse_args(arguments)
     try:
-        print(args.run(args))
+        print(args.run(args), flush=True)
     except ValueError as error:
         print(f"pose-backbones: error: {error}", file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) else 2
@@ -40,6 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
         if (error.name or "").startswith("pose_"):
             raise
         print(f"pose-backbones: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
+            where = "" if error.filename is None else f"{error.filename}: "
+            print(f"pose-backbones: error: {where}{error.strerror or error}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # of the output: Python would complain once more when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("pose-backbones: interrupted", file=sys.stderr)

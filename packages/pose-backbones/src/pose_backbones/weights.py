@@ -4,7 +4,8 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -213,11 +214,36 @@ def _fetch_url(url: str, target: Path, digests: Sequence[str], progress: Progres
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    problem = _try_server(url, part, digests, progress)
-    if problem is not None:
-        raise CheckpointError(problem)
-    part.replace(target)
+    with _alone_in(target.parent):
+        if target.is_file():  # another process has fetched it meanwhile
+            return _verified(target, digests, "; remove it, and fetch it again")
+        problem = _try_server(url, part, digests, progress)
+        if problem is not None:
+            raise CheckpointError(problem)
+        part.replace(target)
     return target
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let one process after the other download into a folder: they would write the same part.
+
+    Without locks, on Windows or some network file systems, they are not kept apart; their files are
+    verified all the same.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _try_server(

@@ -68,8 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     args = parser.parse_args(words)
     try:
-        return int(args.run(args))
-    except (DatasetError, OSError) as error:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except DatasetError as error:
         print(f"pose-data: error: {error}", file=sys.stderr)
         return 1
     except ImportError as error:  # a library is missing or broken
@@ -77,9 +78,19 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"pose-data: error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
+            where = "" if error.filename is None else f"{error.filename}: "
+            print(f"pose-data: error: {where}{error.strerror or error}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # of the output: Python would complain once more when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("pose-data: stopped; no incomplete file is left", file=sys.stderr)
         return 130
+    return code
 
 
 if __name__ == "__main__":

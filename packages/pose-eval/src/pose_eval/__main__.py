@@ -43,8 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ResultsError as error:
         print(f"pose-eval: error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `pose-eval ... | head`: whoever read the output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
+            where = "" if error.filename is None else f"{error.filename}: "
+            print(f"pose-eval: error: {where}{error.strerror or error}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # of the output: Python would complain once more when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("pose-eval: interrupted", file=sys.stderr)

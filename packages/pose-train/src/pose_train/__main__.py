@@ -41,17 +41,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pose-train: error: {_sentence(error)}{advice}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # who reads the output, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = "" if error.filename is None else f", where {error.filename} was to be written"
         print(f"pose-train: error: {error.strerror}{where}", file=sys.stderr)
+        _drop_output()
         return 1
     except KeyboardInterrupt:
         print("pose-train: interrupted", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """Drop what cannot be printed: Python would complain of it once more when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit_code(error: ValueError) -> int | None:

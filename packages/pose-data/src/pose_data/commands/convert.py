@@ -13,6 +13,7 @@ _FILES = {  # of each format, in folders
     "labelme": "**/*.json",
     "aic": "*.json",
 }
+_SUFFIXES = {Path(pattern).suffix for pattern in _FILES.values()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,5 +83,8 @@ def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], in
             if not given + chosen:
                 break
             return kind, given + chosen, len(files) - len(chosen)
-    what = foreign(sources[0]) or f"{sources[0]} has no known format, or no such files"
+    named = (file for each in sources for file in each.glob("**/*") if file.suffix in _SUFFIXES)
+    example = min(named, default=None)
+    such = "or no such files" if example is None else f"or is damaged, such as {example}"
+    what = foreign(sources[0]) or f"{sources[0]} has no known format, {such}"
     raise DatasetError(f"{what}; convert reads {', '.join(_FILES)} (--from)")

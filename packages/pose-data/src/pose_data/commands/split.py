@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pose_data.fix import id_key, read_plain
-    from pose_data.writing import write_json
+    from pose_data.writing import json_bytes, write_bytes
 
     path = args.annotations
     if not 0 < args.val < 1:
@@ -41,14 +41,24 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError(f"{path} annotation {strange[0]}: {text}")
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     targets = [args.out / f"{stem}_{part}.json" for part in ("train", "val")]
-    if there := [target for target in targets if target.exists()]:
-        raise DatasetError(f"{there[0]} exists; nothing was written")
-    for target, is_val in zip(targets, (False, True), strict=True):
+    parts = []
+    for is_val in (False, True):
         kept = [image for image, n in zip(images, ids, strict=True) if in_val[n] == is_val]
         rows = [a for a, n in zip(annotations, image_of, strict=True) if in_val[n] == is_val]
-        write_json(target, {**content, "images": kept, "annotations": rows})
+        parts.append(json_bytes({**content, "images": kept, "annotations": rows}))
+    there = [target for target in targets if target.exists()]
+    same = [t for t, part in zip(targets, parts, strict=True) if t in there and _holds(t, part)]
+    # One alone that is the same was written by a split that was killed before the other.
+    if there and (same != there or len(there) == len(targets)):
+        raise DatasetError(f"{there[0]} exists; nothing was written")
+    for target, part in zip(targets, parts, strict=True):
+        write_bytes(target, part)
         print(target)
     return 0
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
 
 
 def _chosen(path: Path, images: list[dict[str, Any]], args: argparse.Namespace) -> list[bool]:

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import size
-from pose_data.errors import DatasetError
 
 # Those of skeleton.py, which imports numpy: help does not wait for it.
 _SKELETONS = ("aic", "coco", "coco_aic", "crowdpose", "mpii")
@@ -32,18 +31,15 @@ def run(args: argparse.Namespace) -> int:
     skeleton = SKELETONS[args.skeleton] if args.skeleton else COCO
     if args.keypoints is not None:
         skeleton = custom_skeleton(args.keypoints)
-    try:
-        synthesize(
-            args.out,
-            num_train=args.train,
-            num_val=args.val,
-            image_size=args.size,
-            seed=args.seed,
-            skeleton=skeleton,
-            scene=HARD if args.hard else EASY,
-            layout="aic" if args.aic else "coco",
-        )
-    except OSError as error:
-        raise DatasetError(f"cannot write {args.out}: {error.strerror}") from error
+    synthesize(
+        args.out,
+        num_train=args.train,
+        num_val=args.val,
+        image_size=args.size,
+        seed=args.seed,
+        skeleton=skeleton,
+        scene=HARD if args.hard else EASY,
+        layout="aic" if args.aic else "coco",
+    )
     print(f"{args.out}: {args.train} training and {args.val} validation images")
     return 0

@@ -74,7 +74,7 @@ def synthesize(
 
     The same arguments give the same bytes, and an image depends only on `seed`, `scene`, its split
     and its place in it, so asking for more keeps the ones there were. Raises DatasetError where
-    `out` is not empty or an argument is out of range.
+    `out` is not empty or cannot be written, or an argument is out of range.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
