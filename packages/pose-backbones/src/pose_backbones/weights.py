@@ -137,7 +137,12 @@ def may_download() -> bool:
 
 
 def progress_line(done: int, total: int) -> None:
-    """Show the progress of a download on one line of stderr; a total of 0 is unknown."""
+    """Show the progress of a download on one line of stderr; a total of 0 is unknown.
+
+    Where stderr is no terminal, only that it is done.
+    """
+    if not sys.stderr.isatty() and done != total:
+        return
     share = f" of {total / 1e6:.1f} MB ({done / total:.0%})" if total else " MB"
     end = "\n" if done == total else ""
     print(f"\r{done / 1e6:.1f}{share}", end=end, file=sys.stderr, flush=True)

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: pose-train COMMAND ...; `arguments.py` says what there is."""
 
 import errno
