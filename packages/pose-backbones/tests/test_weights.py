@@ -6,6 +6,7 @@ import http.server
 import re
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -247,6 +248,15 @@ def test_a_full_disk_ends_it(server, monkeypatch, folder):
     monkeypatch.setattr("pose_backbones.weights._fetch", write)
     with pytest.raises(CheckpointError, match=rf"cannot keep {FILE} in {folder}: No space left"):
         fetch(server, "ok", "ok")
+
+
+def test_several_at_once_fetch_it_once(folder, server):
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch(server, "ok"), range(4)))
+    assert paths == [folder / FILE] * 4
+    assert paths[0].read_bytes() == CONTENT
+    assert server.requests == [("ok", None)]
+    assert [path.name for path in folder.iterdir()] == [FILE]
 
 
 def test_download(folder, server):

@@ -4,8 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-from pose_data.check.run import check
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -16,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.check.run import check
+
     found = check(args.annotations, args.images, results=args.results)
     if args.format == "json":
         rows = [

@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import add_data, load
-from pose_data.view.stats import statistics
-from pose_data.writing import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.view.stats import statistics
+    from pose_data.writing import write_bytes
+
     found = statistics(load(args))
     print(found.text())
     if args.out is not None:

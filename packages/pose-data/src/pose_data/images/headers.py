@@ -4,9 +4,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-import cv2
-
 from pose_data.errors import DatasetError
+from pose_data.opencv import cv2
 
 Exif = Literal["auto", "apply", "ignore"]
 EXIFS: tuple[Exif, ...] = ("auto", "apply", "ignore")
