@@ -151,16 +151,13 @@ def commands_page(package: str) -> str:
         parser = parser_of(main, name)
         with mock.patch.dict(os.environ, COLUMNS="80"):
             usage = parser.format_usage().removeprefix("usage: ")
-        rows = [words_of(parser, action) for action in parser._actions if action.dest != "help"]
-        lines += [
-            f"## {parser.prog}",
-            "",
-            plain(parser.description or ""),
-            "",
-            fence(usage, "text"),
-        ]
-        lines += [*table((["argument", "meaning", "default"], *rows)), ""] if rows else []
-        lines += [plain(parser.epilog or ""), ""]
+        lines += [f"## {parser.prog}", "", plain(parser.description or ""), ""]
+        lines += [fence(usage, "text")]
+        for group in parser._action_groups:
+            actions = [action for action in group._group_actions if action.dest != "help"]
+            rows = ["argument", "meaning", "default"], *(words_of(parser, each) for each in actions)
+            lines += [f"**{plain(group.title or '')}**", "", *table(rows), ""] if actions else []
+        lines += [fence(parser.epilog, "text")] if parser.epilog else []
     return "\n".join(lines)
 
 
