@@ -124,6 +124,17 @@ def test_decode_takes_other_layouts_and_types_and_changes_nothing():
     np.testing.assert_array_equal(heatmaps, before)
 
 
+@pytest.mark.parametrize("refine", ["quarter", "dark"])
+def test_a_batch_may_be_empty(refine):
+    codec = MSRAHeatmap((96, 128), (24, 32), refine=refine)
+    heatmaps, weights = codec.encode(np.zeros((0, 17, 2)), np.zeros((0, 17)))
+    assert heatmaps.shape == (0, 17, 32, 24)
+    assert weights.shape == (0, 17)
+    points, scores = codec.decode(heatmaps)
+    assert points.shape == (0, 17, 2)
+    assert scores.shape == (0, 17)
+
+
 def test_encode_changes_nothing():
     points, visible = np.full((3, 2), 500, np.float32), np.ones(3, np.float32)
     CODEC.encode(points, visible)
