@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from pose_data import DatasetError, __version__
+from pose_data.errors import printable
 
 # What each does; its module is imported when it is asked for: help does not wait for all of them.
 COMMANDS = {
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except (DatasetError, OSError) as error:
-        print(f"pose-data: {error}", file=sys.stderr)
+        print(printable(f"pose-data: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("pose-data: stopped; no incomplete file is left", file=sys.stderr)

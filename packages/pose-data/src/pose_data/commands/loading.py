@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from pose_data.errors import printable
 from pose_data.formats.aic import load_aic
 from pose_data.formats.coco import load_coco
 from pose_data.formats.json import opens_list
@@ -43,4 +44,4 @@ def report(out: Path, counts: Mapping[str, int]) -> None:
     print(out)
     for what, count in counts.items():
         if count:
-            print(f"  {count} {what}")
+            print(printable(f"  {count} {what}"))

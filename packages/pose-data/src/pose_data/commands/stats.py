@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import add_data, load
+from pose_data.errors import printable
 from pose_data.view.stats import statistics
 from pose_data.writing import write_bytes
 
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     found = statistics(load(args))
-    print(found.text())
+    print(printable(found.text()))
     if args.out is not None:
         write_bytes(args.out, found.html().encode())
         print(f"\npage: {args.out}")

@@ -29,6 +29,7 @@ from pose_data.formats.records import (
 )
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
+from pose_data.images.missing import inside
 from pose_data.persons import Category
 from pose_data.regions import boxes_around, starts
 
@@ -238,7 +239,8 @@ def _fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: F
         if image_dir is None:
             break
         try:
-            images["size"][i] = upright_size(read_header(image_dir / str(images["name"][i])))
+            file = inside(image_dir, str(images["name"][i]))
+            images["size"][i] = upright_size(read_header(file))
         except DatasetError as error:
             findings.add("no-size", f"{path} image {images['number'][i]}: {error}")
     return len(unknown)
