@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, unknown
+from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, printable, unknown
 from pose_backbones.zoo import ZOO
 
 
@@ -16,9 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     args = _parser().parse_args(arguments)
     try:
-        print(args.run(args))
+        print(printable(args.run(args)))
     except ValueError as error:
-        print(f"pose-backbones: {error}", file=sys.stderr)
+        print(printable(f"pose-backbones: {error}"), file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) else 2
     return 0
 

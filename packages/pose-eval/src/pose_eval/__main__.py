@@ -7,6 +7,7 @@ from importlib import import_module
 
 from pose_eval.coco.tables import ResultsError, SettingsError
 from pose_eval.commands.options import parser
+from pose_eval.render.table import printable
 
 # The module of `commands` that has the function of that name; without one it is `evaluate`.
 COMMANDS = {
@@ -26,10 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
-        print(f"pose-eval: {error}", file=sys.stderr)
+        print(printable(f"pose-eval: {error}"), file=sys.stderr)
         return 2
     except ResultsError as error:
-        print(f"pose-eval: {error}", file=sys.stderr)
+        print(printable(f"pose-eval: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # `pose-eval ... | head`: whoever read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

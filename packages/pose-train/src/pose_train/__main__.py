@@ -28,10 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return done
     except ValueError as error:
+        from pose_data.errors import printable
+
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"pose-train: {_sentence(error)}", file=sys.stderr)
+        print(printable(f"pose-train: {_sentence(error)}"), file=sys.stderr)
         return code
     except BrokenPipeError:  # who reads the output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
