@@ -143,3 +143,8 @@ def test_several_categories_without_ids_are_found(tmp_path: Path) -> None:
     assert f"{file} category 1: id is missing" in records
     with pytest.raises(DatasetError, match="category 0: id is missing"):
         load_coco(file)
+
+
+def test_keypoints_of_unknown_images_are_counted(tmp_path: Path) -> None:
+    file = write(tmp_path, [CAT], animal(1, 1), animal(2, 1, count=2) | {"image_id": 7})
+    assert "annotation 1 (id 2): keypoints must be 9 numbers, got 6" in refused(file)

@@ -261,7 +261,12 @@ def test_names_in_pages_are_text_not_markup(tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(black.tobytes())
     image = {"id": 1, "file_name": name, "width": 64, "height": 48}
     row = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 30, 30, 2]}
-    category = {"id": 1, "name": evil, "keypoints": [f"a{evil}", f"b{evil}"], "skeleton": [[1, 2]]}
+    category = {
+        "id": 1,
+        "name": f"{evil}\ud800",  # half a character
+        "keypoints": [f"a{evil}", f"b{evil}"],
+        "skeleton": [[1, 2]],
+    }
     content = {"images": [image], "annotations": [row], "categories": [category]}
     file = tmp_path / "gt.json"
     file.write_text(json.dumps(content))

@@ -18,6 +18,6 @@ def run(args: argparse.Namespace) -> int:
     found = statistics(load(args))
     print(printable(found.text()))
     if args.out is not None:
-        write_bytes(args.out, found.html().encode())
+        write_bytes(args.out, found.html().encode(errors="backslashreplace"))
         print(f"\npage: {args.out}")
     return 0

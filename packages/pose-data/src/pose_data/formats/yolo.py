@@ -81,6 +81,7 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
             name = "labels" / file.with_suffix(".txt")
             if file.anchor or ".." in name.parts:
                 raise DatasetError("its name leaves the folder: `pose-data fix --strip-prefix`")
+            os.fsencode(name)  # raises for half a character, which JSON allows
             if name in files:
                 raise DatasetError("another image has the same name but for the suffix")
             path = (images or Path()) / file
@@ -148,12 +149,12 @@ def _image_files(
         for entry in map(str, entries if isinstance(entries, list) else [entries]):
             # Roboflow writes ../train/images for what lies beside data.yaml.
             tried = [root / name for root in roots for name in (entry, entry.removeprefix("../"))]
-            allowed = [path for path in tried if not leads_outside(top, os.path.abspath(path))]
-            place = next((path for path in allowed if os.path.exists(path)), None)
-            if not allowed:
-                raise DatasetError(
-                    f"{part}: {entry!r:.200} leads out of {top}: say --images FOLDER"
-                )
+            there = [path for path in tried if os.path.exists(path)]
+            inside_top = (p for p in there if not leads_outside(top, os.path.abspath(p)))
+            place = next(inside_top, None)
+            if place is None and there:
+                text = f"{part}: {there[0]} leads out of {top}: say --images FOLDER"
+                raise DatasetError(text)
             if place is None:
                 notes[f"folders left out: {part}: {entry} is not there"] += 1
             elif place.is_dir():

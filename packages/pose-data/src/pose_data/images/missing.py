@@ -24,7 +24,7 @@ def leads_outside(folder: Path, name: str) -> bool:
         return False
     top = os.path.abspath(folder)
     path = os.path.abspath(os.path.join(top, name))
-    return not path.startswith(os.path.join(top, ""))
+    return path != top and not path.startswith(os.path.join(top, ""))
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -166,7 +166,8 @@ def emit(content: str, out: Path | None) -> None:
         return
     temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(content, encoding="utf-8", newline="")
+        # JSON allows half a character, "\\ud800", which no file does.
+        temporary.write_bytes(content.encode(errors="backslashreplace"))
         os.replace(temporary, out)
     except OSError as error:
         temporary.unlink(missing_ok=True)
