@@ -91,7 +91,7 @@ def test_training_starts_from_weights(tmp_path: Path, data: Path) -> None:
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the one sentence on stderr."""
     lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    sentences = [line for line in lines if line.startswith("pose-train: ")]
+    sentences = [line for line in lines if line.startswith("pose-train: error: ")]
     assert len(sentences) == 1
     assert not any("Traceback" in line for line in lines)
     return sentences[0]

@@ -73,6 +73,28 @@ def test_exit_codes(
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("pose_backbones", ["list"]),
+        ("pose_data", ["check", "good.json"]),
+        ("pose_eval", ["results.json", *EVAL]),
+        ("pose_train", ["zoo"]),
+    ],
+)
+def test_a_full_disk_behind_the_output_is_one_sentence(
+    folder: Path, module: str, words: list[str]
+) -> None:
+    command = [sys.executable, "-m", module, *words]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    (line,) = (line for line in ended.stderr.splitlines() if not line.startswith("warning: "))
+    assert line.startswith(f"{module.replace('_', '-')}: ")
+    assert "No space left on device" in line
+
+
 def test_a_reader_that_has_enough_is_no_error() -> None:
     """As with `pose-train zoo | head -0`: no traceback."""
     command = [sys.executable, "-m", "pose_train", "zoo"]

@@ -164,9 +164,8 @@ def test_what_cannot_be_loaded(
         with pytest.raises(ConfigError, match="must look like hf://USER/NAME"):
             Predictor(name)
     assert main(["test", "hf://c/d", "--offline"]) == 1
-    assert capsys.readouterr().err.endswith(
-        "pose-train: hf://c/d: it is not in the hub's cache, and POSE_OFFLINE forbids downloads\n"
-    )
+    reason = "it is not in the hub's cache, and POSE_OFFLINE forbids downloads"
+    assert capsys.readouterr().err.endswith(f"pose-train: error: hf://c/d: {reason}\n")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ConfigError, match=r"hf://a/b: .* pip install 'pose-train\[hub\]'"):
         Predictor("hf://a/b")

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import tarfile
 import warnings
 import zipfile
@@ -318,3 +320,40 @@ def test_files_that_cannot_be_read(tmp_path):
     if os.access(path, os.R_OK):
         pytest.skip("this user may read every file")
     assert "cannot be read: Permission denied" in refusal(path)
+
+
+CUT_WHILE_READ = """
+import os, sys
+import pose_backbones.checkpoint_files as files
+
+path, original = sys.argv[1], files._checkpoint
+
+def cut(*arguments):
+    os.truncate(path, 0)
+    return original(*arguments)
+
+files._checkpoint = cut
+try:
+    tensors = files.read_checkpoint(path).tensors
+except files.CheckpointError as error:
+    print(error)
+else:
+    os.truncate(path, 0)
+    print(sum(float(tensor.sum()) for tensor in tensors.values()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"), [("a.safetensors", "3000.0"), ("a.pth", "not a checkpoint, or damaged")]
+)
+def test_a_file_that_is_cut_while_it_is_read_ends_no_process(tmp_path, name, outcome):
+    """As a mapped one would, by SIGBUS."""
+    path, state = tmp_path / name, {"w": torch.ones(3000)}
+    if name == "a.pth":
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+    else:
+        save_file(state, path)
+    command = [sys.executable, "-c", CUT_WHILE_READ, str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert outcome in ended.stdout

@@ -50,5 +50,5 @@ def test_info_and_bad_usage(capsys):
     ):
         assert main(bad) == (1 if bad == ["info", "none.pth"] else 2)
         error = capsys.readouterr().err
-        assert error.startswith("pose-backbones: ")
+        assert error.startswith("pose-backbones: error: ")
         assert error.count("\n") == 1

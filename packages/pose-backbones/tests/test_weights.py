@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email.message import Message
 
@@ -253,6 +254,15 @@ def test_a_full_disk_ends_it(server, monkeypatch, folder):
     monkeypatch.setattr("pose_backbones.weights._fetch", write)
     with pytest.raises(CheckpointError, match=rf"cannot keep {FILE} in {folder}: No space left"):
         fetch(server, "ok", "ok")
+
+
+def test_several_at_once_fetch_it_once(folder, server):
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch(server, "ok"), range(4)))
+    assert paths == [folder / FILE] * 4
+    assert paths[0].read_bytes() == CONTENT
+    assert server.requests == [("ok", None)]
+    assert [path.name for path in folder.iterdir()] == [FILE]
 
 
 def test_download(folder, server):

@@ -8,9 +8,31 @@ import sys
 import numpy as np
 import pytest
 
-from pose_codecs import MSRAHeatmap
+from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap
 
 CODEC = MSRAHeatmap((96, 128), (24, 32), refine="dark")
+
+
+PEOPLE = AssociativeEmbedding((128, 128), [(32, 32)])
+
+
+def there_and_back(seed):
+    """Encode people drawn by a seed and decode them again, with every kind of codec."""
+    rng = np.random.default_rng(seed)
+    points, visible = rng.uniform(0, 96, (3, 17, 2)), np.ones((3, 17))
+    found = []
+    for codec in (CODEC, UDPHeatmap((96, 128), (24, 32))):
+        for each in points:
+            maps, weights = codec.encode(each, visible[0])
+            found += [maps, weights, *codec.decode(maps)]
+    maps, joints = PEOPLE.encode(points, visible)
+    tags = rng.normal(size=(17, 32, 32, 1)).astype(np.float32)
+    return [*found, maps[0], np.asarray(joints[0]), *PEOPLE.decode(maps[0], tags)]
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -18,12 +40,38 @@ CODEC = MSRAHeatmap((96, 128), (24, 32), refine="dark")
 def test_kernels_work_in_workers(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} on this system")
-    heatmaps, _ = CODEC.encode(np.full((17, 2), 50.25), np.ones(17))
-    expected = CODEC.decode(heatmaps)  # the kernels are in use before the workers start
+    expected = there_and_back(1)  # the kernels are in use before the workers start
     with multiprocessing.get_context(method).Pool(2) as pool:
+        heatmaps = expected[0]
         for keypoints, scores in pool.map_async(CODEC.decode, [heatmaps] * 4).get(timeout=120):
-            np.testing.assert_array_equal(keypoints, expected[0])
-            np.testing.assert_array_equal(scores, expected[1])
+            assert_same([keypoints, scores], expected[2:4])
+        if method == "fork":  # a spawned one would have to import this file
+            for found in pool.map_async(there_and_back, [1] * 4).get(timeout=120):
+                assert_same(found, expected)
+
+
+def test_kernels_work_in_threads_and_in_what_they_fork():
+    """At once, from the first call on: numba's thread pools would end the process."""
+    code = f"""
+import multiprocessing, sys
+from concurrent.futures import ThreadPoolExecutor
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from test_jit import assert_same, there_and_back
+
+with ThreadPoolExecutor(4) as pool:
+    found = list(pool.map(there_and_back, [1, 2, 3, 4] * 6))
+    with multiprocessing.get_context("fork").Pool(2) as forked:
+        beside = forked.map_async(there_and_back, [1, 2, 3, 4])
+        found += list(pool.map(there_and_back, [1, 2, 3, 4] * 6))
+        found += beside.get(timeout=120)
+alone = [there_and_back(seed) for seed in (1, 2, 3, 4)]
+for place, each in enumerate(found):
+    assert_same(each, alone[place % 4])
+print(len(found))
+"""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("no fork on this system")
+    assert run_python(code, PYTHONWARNINGS="ignore::DeprecationWarning") == ["52"]
 
 
 def run_python(code, **environment):

@@ -93,6 +93,21 @@ def test_an_outdated_or_damaged_cache_is_not_used(
         assert len(load_coco(file, tmp_path)) == 8
 
 
+def test_any_bit_of_a_cache_may_flip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that says that it is packed in some way, or locked."""
+    monkeypatch.setattr(cache_module, "SMALLEST", 0)
+    file = write(tmp_path, content())
+    ids = load_coco(file, tmp_path).ids
+    whole = cache_path(file).read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    for place in range(directory, directory + 46):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            cache_path(file).write_bytes(damaged)
+            np.testing.assert_array_equal(load_coco(file, tmp_path).ids, ids)
+
+
 def test_a_cache_with_objects_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "SMALLEST", 0)
     file = write(tmp_path, content())

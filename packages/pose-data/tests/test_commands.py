@@ -11,7 +11,12 @@ import pytest
 
 from pose_data import BottomUp, load_aic, load_coco
 from pose_data.__main__ import main
+from pose_data.commands import show, synth
+from pose_data.images.depth import FEWEST, MOST
+from pose_data.images.headers import EXIFS
+from pose_data.samples.pixels import PIXELS
 from pose_data.samples.scene import SceneAugmentation
+from pose_data.skeleton import SKELETONS
 from pose_data.view.gallery import augmented_samples
 from pose_data.view.stats import statistics
 
@@ -184,6 +189,23 @@ def test_split(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "exists; nothing was written" in capsys.readouterr().err
 
 
+def test_a_split_that_was_killed_can_be_done_again(data: Path, tmp_path: Path) -> None:
+    """One of the two files is there already, and is what would be written."""
+    command = ["split", str(data / "annotations/person_keypoints_train2017.json"), str(tmp_path)]
+    assert main(command) == 0
+    first, second = sorted(tmp_path.iterdir())
+    for path in (first, second):
+        content = path.read_bytes()
+        path.unlink()
+        assert main(command) == 0
+        assert path.read_bytes() == content
+    second.unlink()
+    first.write_bytes(b"mine")
+    assert main(command) == 1
+    assert (first.read_bytes(), second.exists()) == (b"mine", False)
+    assert main([*command, "--seed", "5"]) == 1
+
+
 def test_split_loses_nothing_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)]
     file = tmp_path / "all.json"
@@ -274,3 +296,10 @@ def test_names_in_pages_are_text_not_markup(tmp_path: Path) -> None:
         page = tmp_path / f"{command}.html"
         assert main([command, str(file), str(tmp_path), "-o", str(page)]) == 0
         assert "img" not in parsed(page).tags or command == "show"
+
+
+def test_the_choices_of_help_are_those_of_the_code() -> None:
+    assert sorted(SKELETONS) == list(synth._SKELETONS)
+    assert sorted(PIXELS) == list(show._PIXELS)
+    assert show._EXIFS == EXIFS
+    assert (FEWEST, MOST) == (8, 16)

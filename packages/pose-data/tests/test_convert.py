@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     assert main(["convert", *map(str, words)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert error.startswith("pose-data: ")
+    assert error.startswith("pose-data: error: ")
     return error
 
 
@@ -95,6 +95,15 @@ def test_labelme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ordered = converted(folder / "b.json", tmp_path / "images", "--names", "tail, nose")
     assert ordered["annotations"][0]["keypoints"] == [20, 30, 2, 60, 50, 2]
     assert ordered["images"][0].items() >= {"width": 200, "height": 100}.items()
+
+
+def test_a_damaged_file_in_a_folder_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.json").write_text('{"version": "5')
+    error = refused(capsys, tmp_path / "x", tmp_path / "new.json")
+    assert f"x has no known format, or is damaged, such as {tmp_path / 'x/a.json'}; con" in error
 
 
 def test_labelme_of_two_animals_without_groups(

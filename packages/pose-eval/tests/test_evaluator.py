@@ -4,6 +4,8 @@ import itertools
 import pickle
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,22 @@ def test_pieces_in_any_order_of_merging(random_set: Callable[..., Any], seed: in
         assert report.stats == expected.stats
         assert report.counts == expected.counts
         assert first.report().stats == expected.stats, "a report leaves the evaluator as it is"
+
+
+def test_threads_evaluate_at_once(
+    random_set: Callable[..., Any], write: Callable[[Any, Any], tuple[Path, Path]]
+) -> None:
+    """From the same files, and from content of their own."""
+    sets = [random_set(seed) for seed in range(4)]
+    alone = [evaluate(rows, gt) for gt, rows in sets]
+    results, truth = write(*sets[0])
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: evaluate(each[1], each[0]), sets * 4))
+        of_files = list(pool.map(lambda _: evaluate(results, truth), range(4)))
+    for place, report in enumerate(together):
+        assert report.stats == alone[place % 4].stats
+        assert report.counts == alone[place % 4].counts
+    assert all(report.stats == alone[0].stats for report in of_files)
 
 
 def test_an_image_in_several_parts_gives_one_outcome_in_any_order(

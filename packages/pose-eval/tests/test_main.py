@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pose_eval import ResultsError, evaluate
+from pose_eval.commands.options import OPTIONS
+from pose_eval.settings import PROTOCOLS
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
@@ -73,7 +77,7 @@ def test_sigmas(files: tuple[Path, Path]) -> None:
 def test_bad_data_is_one_line_and_exit_code_1(files: tuple[Path, Path], tmp_path: Path) -> None:
     done = pose_eval(tmp_path / "none.json", "--gt", files[1])
     assert done.returncode == 1
-    assert done.stderr.startswith("pose-eval: cannot read")
+    assert done.stderr.startswith("pose-eval: error: cannot read")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -84,3 +88,13 @@ def test_an_unwritable_output_is_one_line_and_exit_code_2(
     assert done.returncode == 2
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_choices_of_help_are_those_of_the_code() -> None:
+    assert OPTIONS["--protocol"]["choices"] == PROTOCOLS
+
+
+@pytest.mark.parametrize("results", [3, 2.5, True])
+def test_results_of_another_type(files: tuple[Path, Path], results: object) -> None:
+    with pytest.raises(ResultsError, match=r"results must be .*, got (int|float|bool)"):
+        evaluate(results, str(files[1]))  # type: ignore[arg-type]

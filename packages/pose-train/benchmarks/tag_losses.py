@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    print("batch people  loops ms   ours ms  ratio")
+    print("| batch | people | loops, ms | at once, ms | ratio |\n|---|---|---|---|---|")
     for batch, people in ((24, 3), (24, 30)):
         args = sample(batch, people, 128)
         for ours, theirs in zip(tag_losses(*args), person_by_person(*args), strict=True):
@@ -71,7 +71,7 @@ def main() -> None:
         ]
         loops, ours = (1000 * statistics.median(times) for times in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
-        print(f"{batch:5} {people:6} {loops:9.2f} {ours:9.2f} {ratio:6.1f}")
+        print(f"| {batch} | {people} | {loops:.2f} | {ours:.2f} | {ratio:.1f} |")
 
 
 if __name__ == "__main__":

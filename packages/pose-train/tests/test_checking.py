@@ -134,7 +134,7 @@ def test_doctor_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_knows_rival_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     versions = {"opencv-python": "5.0", "opencv-python-headless": "4.9", "torch": "2.13+cpu"}
-    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name, "-"))
+    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
     problems = doctor.find_problems()
     assert any("opencv-python-headless overwrite each other" in text for text in problems)

@@ -11,6 +11,7 @@ import torch
 
 from pose_train import cores
 from pose_train.cores import Cores, busy_cores, cgroup_quota, settle_threads
+from pose_train.distributed import find_device
 from pose_train.recipes.loaders import train_loader
 
 
@@ -121,3 +122,16 @@ def test_no_more_workers_start_than_there_are_cores(monkeypatch: pytest.MonkeyPa
     cpu = torch.device("cpu")
     assert train_loader([], [], 8, cpu).num_workers == 1  # type: ignore[arg-type]
     assert train_loader([], [], 0, cpu).num_workers == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device"),
+    [(True, True, "cuda:1"), (True, False, "cuda:1"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_device_of_auto(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch, "zeros", lambda *sizes, device: None)  # a device that is not here
+    assert find_device("auto", 1) == torch.device(device)

@@ -1,7 +1,9 @@
 """Exported networks compute what the network computes, for any batch."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +113,21 @@ def test_bottomup_onnx_takes_pictures_of_any_shape(bottomup: Trained, bottomup_o
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["torchscript", "torch-export"])
+def test_a_full_disk_is_one_error(
+    cpm: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Torch itself would end the process where it writes TorchScript to one."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match=r"cannot write .*net.pt: No space left on device"):
+        export(cpm, tmp_path / "net.pt", kind)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bottomup_torchscript(bottomup: Trained, tmp_path: Path) -> None:
     export(bottomup, tmp_path / "net.pt", "torchscript")
     images = torch.randint(0, 256, (1, 192, 64, 3), dtype=torch.uint8)

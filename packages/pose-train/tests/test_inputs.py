@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pose_train.config.schema import ConfigError
-from pose_train.files.inputs import find_inputs
+from pose_train.files.inputs import check_targets, find_inputs
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -49,6 +49,19 @@ def test_links_under_other_names_are_images_of_their_own(tmp_path: Path) -> None
     (tmp_path / "again").symlink_to(tmp_path / "set")
     found = find_inputs([str(tmp_path / "set"), str(tmp_path / "again")])
     assert [entry.name for entry in found] == ["1.jpg", "2.jpg", "own.jpg"]
+
+
+def test_links_to_nothing_are_not_passed_over(tmp_path: Path) -> None:
+    """They are inputs, which cannot be read."""
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "b.jpg").unlink()
+    (tmp_path / "b.jpg").symlink_to("gone.jpg")
+    (tmp_path / "c.jpg").symlink_to("c.jpg")
+    (tmp_path / "d.jpg").mkdir()
+    inputs = find_inputs([str(tmp_path)])
+    assert [entry.name for entry in inputs] == ["a.jpg", "b.jpg", "c.jpg"]
+    check_targets(inputs, tmp_path / "out")
 
 
 def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
+from pose_data.opencv import cv2
 from pose_train.__main__ import main as pose_train
 from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import RunError
@@ -64,7 +64,9 @@ def test_a_stream_that_cannot_be_opened(
 ) -> None:
     words = ["predict", str(run_dir), "rtsp://a:b@127.0.0.1:9/x", "--out", str(tmp_path)]
     assert pose_train(words) == 1
-    message = "pose-train: rtsp://127.0.0.1:9/x cannot be opened: is the address right, and does"
+    message = (
+        "pose-train: error: rtsp://127.0.0.1:9/x cannot be opened: is the address right, and does"
+    )
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     for option in (["--boxes", "x.json"], ["--gt", "x.json"], ["--parts", "2"]):

@@ -46,7 +46,7 @@ def test_one_sentence(
     out = tmp_path / "run"
     assert main(["run", "demo", f"data.root={data}", f"out={out}", *TINY, *overrides]) == 2
     lines = capsys.readouterr().err.splitlines()
-    (sentence,) = [line for line in lines if line.startswith("pose-train: ")]
+    (sentence,) = [line for line in lines if line.startswith("pose-train: error: ")]
     assert message in sentence
     assert not any("Traceback" in line for line in lines)
     assert not out.exists()

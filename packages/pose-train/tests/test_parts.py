@@ -92,6 +92,27 @@ def test_what_is_killed_goes_on(
     assert "is damaged: delete it" in capsys.readouterr().err
 
 
+def test_a_damaged_part_is_named_and_done_again_once_deleted(
+    run_dir: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that was cut at the end of a line, which is valid JSON as it is."""
+    out = tmp_path / "out"
+    whole = predicted(run_dir, images, out, "--parts", "3")
+    part = out / "parts/predictions-00001-of-00003.jsonl"
+    content = part.read_bytes()
+    for damaged in (
+        content[: content.rindex(b"\n", 0, -1) + 1],
+        content.replace(b'"score": 0', b'"score": 1', 1),
+        content[: content.index(b"\n") + 1],
+    ):
+        part.write_bytes(damaged)
+        capsys.readouterr()
+        assert predicted(run_dir, images, out, "--parts", "3") == whole, "as they were"
+        assert f"{part} is damaged: delete it, and predict again" in capsys.readouterr().err
+    part.unlink()
+    assert predicted(run_dir, images, out, "--parts", "3") == whole
+
+
 def test_parts_of_another_job_are_not_taken(
     run_dir: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ def test_the_same_numbers_as_the_evaluation(run_dir: Path, drawn_data: Path) -> 
         assert distance.min() < 1e-3
         nearest = int(distance.argmin())
         assert people.person_scores[nearest] == pytest.approx(row["score"], rel=1e-5)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_threads_give_the_bits_of_one(run_dir: Path, drawn_data: Path, flip_test: bool) -> None:
+    """One predictor for all of them, as in a server."""
+    predictor = Predictor.from_checkpoint(run_dir, flip_test=flip_test)
+    images = sorted((drawn_data / "val2017").iterdir()) * 6
+    boxes = [np.array([[i, 2.0, 60.0 + i, 90.0], [0, 0, 128, 96]]) for i in range(len(images))]
+    alone = [predictor(*each) for each in zip(images, boxes, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(predictor, images, boxes))
+    for one, other in zip(alone, together, strict=True):
+        for name in ("keypoints", "scores", "person_scores"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("source", ["run", "checkpoint", "config and weights", "short"])

@@ -383,7 +383,7 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode != 0
-    assert "pose-train: the second process has had enough" in done.stderr
-    assert "pose-train: another process has ended; its message says why" in done.stderr
+    assert "pose-train: error: the second process has had enough" in done.stderr
+    assert "pose-train: error: another process has ended; its message says why" in done.stderr
     assert "pose_train/training/loop.py" not in done.stderr, "no traceback of ours"
     torch.load(out / LAST, weights_only=True)

@@ -1,11 +1,15 @@
 """A run that is stopped and resumed ends as one that was not, bit by bit; and nothing is lost."""
 
+import contextlib
 import errno
 import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,9 @@ import torch
 
 from pose_data import TopDown, synthesize
 from pose_train.__main__ import main
-from pose_train.training import loop, progress
+from pose_train.distributed import LostProcessError, joined
+from pose_train.files.write import RunDirError, write_file
+from pose_train.training import loop, progress, run_dir
 
 TINY = [
     "model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",
@@ -304,7 +310,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the one sentence on stderr."""
     lines = capsys.readouterr().err.splitlines()
     assert not any("Traceback" in line for line in lines)
-    (sentence,) = [line for line in lines if line.startswith("pose-train: ")]
+    (sentence,) = [line for line in lines if line.startswith("pose-train: error: ")]
     return sentence
 
 
@@ -330,6 +336,126 @@ def test_a_damaged_checkpoint_is_named(
     assert "this run never got as far" in refusal(capsys)
 
 
+def test_a_bit_that_flips_in_a_checkpoint_is_noticed(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch.load does not look at the checksums."""
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1") == 0
+    last = out / "checkpoint_last.pth"
+    content = bytearray(last.read_bytes())
+    values = torch.load(last, weights_only=True)["state_dict"]["backbone.bn1.running_var"]
+    content[content.index(values.numpy().tobytes())] ^= 1
+    last.write_bytes(content)
+    torch.load(last, weights_only=True)
+    capsys.readouterr()
+    assert main(["resume", str(out), "train.epochs=2"]) == 1
+    assert f"{last} is damaged: its record " in refusal(capsys)
+
+
+def test_lost_records_and_results_are_told_and_made_again(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(data, out, "train.epochs=1") == 0
+    metrics, results = out / "metrics.jsonl", out / "results.json"
+    (first, second), rows = metrics.read_text().splitlines(), results.read_text()
+    metrics.write_text(f"{first[:40]}\n{second}\n")
+    results.write_text(rows[:40])
+    capsys.readouterr()
+    assert main(["resume", str(out), "train.epochs=2"]) == 0
+    assert f"note: 1 of 2 records in {metrics} are lost or damaged" in capsys.readouterr().out
+    assert [r["epoch"] for r in what_it_came_to(out)[1]] == [1, 2, 2]
+    whole = json.loads(results.read_text())
+    results.write_text("{}")
+    assert main(["resume", str(out)]) == 0  # evaluated again
+    assert json.loads(results.read_text()) == whole
+    metrics.unlink()
+    metrics.mkdir()
+    capsys.readouterr()
+    assert main(["resume", str(out), "train.epochs=3"]) == 1
+    assert f"cannot read {metrics}: Is a directory" in refusal(capsys)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
+def test_a_worker_that_was_killed_shows_first_in_its_pipe(error: Exception) -> None:
+    """What torch makes of the signal comes a moment later, wherever this process is then."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def heard(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    def lose() -> None:
+        with joined("cpu"):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            raise error
+
+    signal.signal(signal.SIGALRM, heard)
+    try:
+        with pytest.raises(LostProcessError, match="a data loader worker was killed"):
+            lose()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_worker_that_was_killed_is_no_full_disk(tmp_path: Path) -> None:
+    def fill(_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    with pytest.raises(RuntimeError, match="DataLoader worker") as raised:
+        write_file(tmp_path / "a.pth", fill)
+    assert not isinstance(raised.value, RunDirError)
+    assert list(tmp_path.iterdir()) == []
+
+
+HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Let another process lock a file, as it does that writes it."""
+    pytest.importorskip("fcntl")
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield
+        process.communicate()
+
+
+def test_two_processes_do_not_write_the_same(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, left = tmp_path / "run", tmp_path / "run/.checkpoint_last.99.tmp.pth"
+    assert run(data, out, "train.epochs=1") == 0
+    left.touch()  # by a process that was killed as it wrote
+    capsys.readouterr()
+    with held(out / ".lock"):
+        before = contents(out)
+        assert main(["resume", str(out), "train.epochs=2"]) == 1
+        assert f"another process trains in {out}" in refusal(capsys)
+        assert contents(out) == before
+    assert main(["resume", str(out), "train.epochs=2"]) == 0
+    assert not left.exists()
+    capsys.readouterr()
+    people = tmp_path / "people"
+    predict = ["predict", str(out), str(data / "val2017"), "--out", str(people), "--no-draw"]
+    people.mkdir()
+    (people / "predictions.partial.json").write_text("[ rows of the other")
+    with held(people / "predictions.partial.json"):
+        assert main(predict) == 1
+        assert f"another process is writing {people / 'predictions.json'}" in refusal(capsys)
+        assert (people / "predictions.partial.json").read_text() == "[ rows of the other"
+    assert main(predict) == 0
+    json.loads((people / "predictions.json").read_text())
+
+
 def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,24 +463,27 @@ def test_a_full_disk_is_one_error_and_the_old_checkpoint_stays(
     stop_at_step(monkeypatch, 1)
     assert run(data, out) == 0
     before = (out / "checkpoint_last.pth").read_bytes()
-    (out / ".checkpoint_last.tmp.pth").symlink_to("/dev/full")
+    temporary = out / f".checkpoint_last.{os.getpid()}.tmp.pth"
+
+    def fill(path: Path) -> contextlib.AbstractContextManager[None]:
+        temporary.symlink_to("/dev/full")
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(run_dir, "lock_run_dir", fill)
     assert main(["resume", str(out)]) == 1
     sentence = refusal(capsys)
     assert f"cannot write {out / 'checkpoint_last.pth'}: No space left on device" in sentence
     assert (out / "checkpoint_last.pth").read_bytes() == before
-    assert not (out / ".checkpoint_last.tmp.pth").exists(), "it would keep the disk full"
+    assert not temporary.is_symlink(), "it would keep the disk full"
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        (
-            "pose_train.recipes.data.synthesize",
-            "cannot draw images into {out}/data: No space left",
-        ),
+        ("pathlib.Path.write_text", "cannot write {out}/data: No space left"),
         (
             "pose_train.training.run_dir.open_loggers",
-            "pose-train: No space left on device, where x was to",
+            "pose-train: error: No space left on device, where x was to",
         ),
     ],
 )

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from pose_backbones import ZOO, CheckpointError, create_model
 from pose_data import COCO, load_coco
+from pose_data.opencv import cv2
 from pose_train import ConfigError, load_config
 from pose_train.__main__ import main
 from pose_train.inference.load import load_trained

@@ -4,18 +4,19 @@ Nothing in a file is run (see `pickles.py`), and only the tensors of the network
 """
 
 import hashlib
+import json
 import math
-import mmap
 import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from pose_backbones.names import CheckpointError
@@ -144,14 +145,14 @@ def _read_safetensors(path: Path, header: int, size: int) -> Checkpoint:
             f"it ends early: its header alone should have {header} bytes, and there are "
             f"{size - 8}; fetch or copy it again"
         )
+    data = path.read_bytes()  # not mapped: a file that is cut meanwhile would kill the process
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
+        tensors = load_tensors(data)
     except SafetensorError as error:
         raise CheckpointError(f"it is damaged ({error}), perhaps {CUT_OFF}") from error
     if not tensors:
         raise CheckpointError("it holds no tensors")
+    metadata = json.loads(data[8 : 8 + header]).get("__metadata__") or {}
     return Checkpoint(path, tensors, metadata, {}, ())
 
 
@@ -204,12 +205,29 @@ def _root_of(records: Mapping[str, object]) -> str:
     raise CheckpointError(f"it is a zip file, but not a checkpoint{hint}")
 
 
+class _Reader:
+    """An open file of which no more is read than there is, whatever a pickle claims.
+
+    It is not mapped into memory: a file that is cut meanwhile would kill the process.
+    """
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.file, self.size = file, size
+        self.readline, self.tell, self.seek = file.readline, file.tell, file.seek
+
+    def read(self, count: int) -> bytes:
+        """Return so many bytes, or those that are left."""
+        return self.file.read(max(0, min(count, self.size - self.tell())))
+
+
 def _read_legacy(path: Path) -> Checkpoint:
     """Read the format of torch < 1.6: four pickles, the storage keys, then their bytes."""
-    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
+    size = path.stat().st_size
+    with path.open("rb") as opened:
+        file = _Reader(opened, size)
 
         def unpickler() -> CheckpointUnpickler:
-            return CheckpointUnpickler(file, len(file))  # type: ignore[arg-type]
+            return CheckpointUnpickler(file, size)  # type: ignore[arg-type]
 
         if unpickler().load() != LEGACY_MAGIC:
             raise CheckpointError("it is a pickle, but not a PyTorch checkpoint")
@@ -228,7 +246,7 @@ def _read_legacy(path: Path) -> Checkpoint:
                 length = storage.size * storage.dtype.itemsize
                 if file.read(8) != struct.pack("<q", storage.size):
                     raise CheckpointError(f"it ends early, or {CLAIMS}")
-                if file.tell() + length > len(file):
+                if file.tell() + length > size:
                     raise CheckpointError(f"it ends early, or {CLAIMS}: {CUT_OFF}")
                 if key in wanted:
                     yield key, file.read(length)

@@ -1,5 +1,7 @@
 """Convolutional Pose Machines (Wei et al., CVPR 2016) in MMPose's form with batch norm."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -70,6 +72,10 @@ class CPM(nn.Module):
             )
             for _ in later
         )
+
+    if TYPE_CHECKING:  # what nn.Module's own returns is Any
+
+        def __call__(self, images: Tensor) -> list[Tensor]: ...
 
     def forward(self, images: Tensor) -> list[Tensor]:
         save_memory = self.grad_checkpoint and self.training

@@ -1,6 +1,7 @@
 """Stacked Hourglass (Newell et al., ECCV 2016) in the 52-layer form that MMPose publishes."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,6 +74,10 @@ class Hourglass(nn.Module):
             # so that those files load and save completely; frozen, so that no optimiser decays it
             # and DDP does not wait for its gradients.
             self.inters.append(BasicBlock(width, width).requires_grad_(False))
+
+    if TYPE_CHECKING:  # what nn.Module's own returns is Any
+
+        def __call__(self, images: Tensor) -> list[Tensor]: ...
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, self.multiple, "Hourglass")

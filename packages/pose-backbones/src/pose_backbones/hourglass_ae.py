@@ -4,6 +4,7 @@ Plain convolutions instead of residual blocks, and every stack's maps are fed to
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -83,6 +84,10 @@ class HourglassAE(nn.Module):
         self.remap_feature_convs = nn.ModuleList(
             ConvBN(width, width, 1, relu=False) for _ in between
         )
+
+    if TYPE_CHECKING:  # what nn.Module's own returns is Any
+
+        def __call__(self, images: Tensor) -> list[Tensor]: ...
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, self.multiple, "HourglassAE")

@@ -6,7 +6,7 @@ channels; the branches exchange their features at the end of every module.
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,6 +88,10 @@ class HRNet(nn.Module):
         self.stage3 = _stage(blocks[1], three, num_modules[1], lengths[1], 3)
         self.transition3 = _transition(three, four)
         self.stage4 = _stage(blocks[2], four, num_modules[2], lengths[2], outputs)
+
+    if TYPE_CHECKING:  # what nn.Module's own returns is Any
+
+        def __call__(self, images: Tensor) -> list[Tensor]: ...
 
     def forward(self, images: Tensor) -> list[Tensor]:
         check_multiple(images, 32, "HRNet")

@@ -4,7 +4,8 @@ import os
 import sys
 import time
 import urllib.error
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -139,7 +140,12 @@ def may_download() -> bool:
 
 
 def progress_line(done: int, total: int) -> None:
-    """Show the progress of a download on one line of stderr; a total of 0 is unknown."""
+    """Show the progress of a download on one line of stderr; a total of 0 is unknown.
+
+    Where stderr is no terminal, only that it is done.
+    """
+    if not sys.stderr.isatty() and done != total:
+        return
     share = f" of {total / 1e6:.1f} MB ({done / total:.0%})" if total else " MB"
     end = "\n" if done == total else ""
     print(f"\r{done / 1e6:.1f}{share}", end=end, file=sys.stderr, flush=True)
@@ -211,11 +217,36 @@ def _fetch_url(url: str, target: Path, digests: Sequence[str], progress: Progres
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    problem = _try_server(url, part, digests, progress)
-    if problem is not None:
-        raise CheckpointError(problem)
-    part.replace(target)
+    with _alone_in(target.parent):
+        if target.is_file():  # another process has fetched it meanwhile
+            return _verified(target, digests, "; remove it, and fetch it again")
+        problem = _try_server(url, part, digests, progress)
+        if problem is not None:
+            raise CheckpointError(problem)
+        part.replace(target)
     return target
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let one process after the other download into a folder: they would write the same part.
+
+    Without locks, on Windows or some network file systems, they are not kept apart; their files are
+    verified all the same.
+    """
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _try_server(

@@ -13,7 +13,12 @@ from pose_data.errors import DatasetError
 
 def write_json(path: Path, content: Any) -> None:
     """Write compact JSON, under a temporary name first; raises DatasetError."""
-    write_bytes(path, json.dumps(content, separators=(",", ":")).encode())
+    write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return compact JSON."""
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -43,12 +48,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to fill, which becomes `path`, new or empty, at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        filled = Path(scratch) / "filled"
-        filled.mkdir()
-        yield filled
-        if path.exists():
-            path.rmdir()
-        filled.rename(path)
+    """Yield a folder to fill, which becomes `path`, new or empty, at the end.
+
+    Raises DatasetError where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+            filled = Path(scratch) / "filled"
+            filled.mkdir()
+            yield filled
+            if path.exists():
+                path.rmdir()
+            filled.rename(path)
+    except OSError as error:
+        raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,6 +1,7 @@
 """Several processes that train together: torchrun starts them, these functions join them."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
         dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield ranks, device
-    except RuntimeError as error:
+    except (RuntimeError, ConnectionError, EOFError) as error:
         if reason := _lost_process(error):
             raise LostProcessError(reason) from error
         raise
@@ -68,8 +69,13 @@ def joined(device_name: str) -> Iterator[tuple[Ranks, torch.device]]:
         dist.destroy_process_group()
 
 
-def _lost_process(error: RuntimeError) -> str:
+def _lost_process(error: Exception) -> str:
     """Say which process an error is about; nothing for other errors."""
+    if isinstance(error, ConnectionError | EOFError):  # of the pipe to a worker, or of stdout
+        try:
+            time.sleep(1.0)  # torch raises here what it hears of a worker's end
+        except RuntimeError as heard:
+            error = heard
     text = str(error)
     if "gloo" in text or isinstance(error, dist.DistError):
         return "another process has ended; its message says why"
@@ -82,9 +88,13 @@ def _lost_process(error: RuntimeError) -> str:
 
 
 def find_device(name: str, local_rank: int) -> torch.device:
-    """Return the device called `name`; "auto" and "cuda" are this process's own GPU, if any."""
+    """Return the device called `name`; "auto" and "cuda" are this process's own GPU, if any.
+
+    "auto" is Apple's mps where there is no cuda, and the CPU where there is neither.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        has_mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     if name == "cuda":
         name = f"cuda:{local_rank}"
     try:

@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pose_backbones import ZOO, local_weights
 from pose_backbones.checkpoint_files import sha256
 from pose_data import COCO, DatasetError, Persons, Skeleton
 from pose_data.images.decode import read_picture
+from pose_data.opencv import cv2
 from pose_eval import Report, analyse, cards, figures, line_chart, page
 from pose_eval.analysis.breakdown import worst_images
 from pose_eval.render.html import SHOWN

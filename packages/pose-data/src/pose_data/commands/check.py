@@ -4,7 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-from pose_data.check.run import check
 from pose_data.errors import printable
 
 
@@ -17,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.check.run import check
+
     found = check(args.annotations, args.images, results=args.results)
     if args.format == "json":
         rows = [

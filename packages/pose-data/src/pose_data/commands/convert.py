@@ -6,15 +6,6 @@ from pathlib import Path
 
 from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, printable
-from pose_data.fix import read_plain
-from pose_data.formats.aic import convert_aic
-from pose_data.formats.animals import coco_content
-from pose_data.formats.cvat import read_cvat
-from pose_data.formats.deeplabcut import read_deeplabcut
-from pose_data.formats.foreign import foreign, kind_of
-from pose_data.formats.labelme import read_labelme
-from pose_data.formats.yolo import read_yolo, write_yolo
-from pose_data.writing import write_json
 
 _FILES = {  # of each format, in folders
     "yolo": "*.yaml",
@@ -23,6 +14,7 @@ _FILES = {  # of each format, in folders
     "labelme": "**/*.json",
     "aic": "*.json",
 }
+_SUFFIXES = {Path(pattern).suffix for pattern in _FILES.values()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.fix import read_plain
+    from pose_data.formats.aic import convert_aic
+    from pose_data.formats.animals import coco_content
+    from pose_data.formats.cvat import read_cvat
+    from pose_data.formats.deeplabcut import read_deeplabcut
+    from pose_data.formats.labelme import read_labelme
+    from pose_data.formats.yolo import read_yolo, write_yolo
+    from pose_data.writing import write_json
+
     if args.to == "yolo":
         if len(args.sources) > 1:
             raise DatasetError("--to yolo takes one file: `pose-data merge` makes one of several")
@@ -78,6 +79,8 @@ def _above(sources: list[Path]) -> Path:
 
 def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], int]:
     """Return a format, its files in all sources, and how many others are in their folders."""
+    from pose_data.formats.foreign import foreign, kind_of
+
     for kind, pattern in _FILES.items():
         inside = [sorted(each.glob(pattern)) for each in sources if each.is_dir()]
         files = [file for each in inside for file in each]
@@ -87,5 +90,8 @@ def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], in
             if not given + chosen:
                 break
             return kind, given + chosen, len(files) - len(chosen)
-    what = foreign(sources[0]) or f"{sources[0]} has no known format, or no such files"
+    named = (file for each in sources for file in each.glob("**/*") if file.suffix in _SUFFIXES)
+    example = min(named, default=None)
+    such = "or no such files" if example is None else f"or is damaged, such as {example}"
+    what = foreign(sources[0]) or f"{sources[0]} has no known format, {such}"
     raise DatasetError(f"{what}; convert reads {', '.join(_FILES)} (--from)")

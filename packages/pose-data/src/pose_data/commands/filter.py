@@ -5,8 +5,6 @@ from pathlib import Path
 
 from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, reading
-from pose_data.fix import read_plain
-from pose_data.writing import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.fix import read_plain
+    from pose_data.writing import write_json
+
     content = read_plain(args.annotations)
     images, rows = content["images"], content["annotations"]
     categories = content.get("categories") or []

@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import new_path, report
-from pose_data.fix import read_plain, repair
-from pose_data.writing import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.fix import read_plain, repair
+    from pose_data.writing import write_json
+
     content, done = repair(read_plain(args.annotations), args.strip_prefix)
     write_json(args.out, content)
     report(args.out, done)

@@ -1,14 +1,18 @@
-"""The arguments that several commands share."""
+"""The arguments that several commands share.
+
+A command has two functions: `add_arguments`, which imports nothing, so that help costs no time, and
+`run`, which imports what it needs.
+"""
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pose_data.errors import printable
-from pose_data.formats.aic import load_aic
-from pose_data.formats.coco import load_coco
-from pose_data.formats.json import opens_list
-from pose_data.persons import Persons
+
+if TYPE_CHECKING:
+    from pose_data.persons import Persons
 
 
 def add_data(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
@@ -17,8 +21,12 @@ def add_data(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     parser.add_argument("images", type=Path, nargs=nargs, help="folder of the images")
 
 
-def load(args: argparse.Namespace) -> Persons:
+def load(args: argparse.Namespace) -> "Persons":
     """Load the persons of a file, COCO's or AI Challenger's."""
+    from pose_data.formats.aic import load_aic
+    from pose_data.formats.coco import load_coco
+    from pose_data.formats.json import opens_list
+
     if opens_list(args.annotations):
         return load_aic(args.annotations, args.images)
     return load_coco(args.annotations, args.images)

@@ -8,8 +8,6 @@ from typing import Any
 
 from pose_data.commands.loading import new_path, report
 from pose_data.errors import DatasetError, reading
-from pose_data.fix import read_plain, repair
-from pose_data.writing import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.fix import read_plain, repair
+    from pose_data.writing import write_json
+
     paths, prefixes = args.annotations, args.prefix or [""] * len(args.annotations)
     if len(paths) < 2 or len(prefixes) != len(paths):
         raise DatasetError("merge needs two files or more, and --prefix a folder for each")

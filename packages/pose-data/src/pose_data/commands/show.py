@@ -4,20 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pose_data.commands.loading import add_data, load
 from pose_data.commands.loading import size as parse_size
 from pose_data.errors import DatasetError
-from pose_data.images.depth import FEWEST, MOST
-from pose_data.images.headers import EXIFS
-from pose_data.samples.bottomup import BottomUp
-from pose_data.samples.crop import Augmentation
-from pose_data.samples.pixels import PIXELS
-from pose_data.samples.scene import SceneAugmentation
-from pose_data.samples.topdown import TopDown
-from pose_data.view.draw import legend
-from pose_data.view.gallery import MASKED, annotated_images, augmented_samples, write_gallery
+
+# Those of pixels.py and headers.py, which import numpy: help does not wait for it.
+_PIXELS = ("blur", "colour", "erase", "noise")
+_EXIFS = ("auto", "apply", "ignore")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,16 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--pixels",
         nargs="+",
-        choices=sorted(PIXELS),
+        choices=_PIXELS,
         default=[],
         help="also change pixels of samples, by the default ranges",
     )
     add("--names", action="store_true", help="write keypoint names, in larger images")
-    add("--exif", choices=EXIFS, default="auto", help="as data.exif in pose-train")
+    add("--exif", choices=_EXIFS, default="auto", help="as data.exif in pose-train")
     add(
         "--bits",
         type=int,
-        choices=range(FEWEST, MOST + 1),
+        choices=range(8, 17),
         metavar="N",
         help="bits in use of 16-bit images, 8 to 16, as data.bits in pose-train",
     )
@@ -50,6 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from pose_data.samples.bottomup import BottomUp
+    from pose_data.samples.crop import Augmentation
+    from pose_data.samples.pixels import PIXELS
+    from pose_data.samples.scene import SceneAugmentation
+    from pose_data.samples.topdown import TopDown
+    from pose_data.view.draw import legend
+    from pose_data.view.gallery import MASKED, annotated_images, augmented_samples, write_gallery
+
     persons = load(args)
     if not len(persons):
         raise DatasetError(f"{args.annotations} has no labelled person")

@@ -6,11 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pose_data.errors import DatasetError
-from pose_data.fix import id_key, read_plain
-from pose_data.writing import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.fix import id_key, read_plain
+    from pose_data.writing import json_bytes, write_bytes
+
     path = args.annotations
     if not 0 < args.val < 1:
         raise DatasetError(f"val must be between 0 and 1, got {args.val}")
@@ -42,14 +41,24 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError(f"{path} annotation {strange[0]}: {text}")
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     targets = [args.out / f"{stem}_{part}.json" for part in ("train", "val")]
-    if there := [target for target in targets if target.exists()]:
-        raise DatasetError(f"{there[0]} exists; nothing was written")
-    for target, is_val in zip(targets, (False, True), strict=True):
+    parts = []
+    for is_val in (False, True):
         kept = [image for image, n in zip(images, ids, strict=True) if in_val[n] == is_val]
         rows = [a for a, n in zip(annotations, image_of, strict=True) if in_val[n] == is_val]
-        write_json(target, {**content, "images": kept, "annotations": rows})
+        parts.append(json_bytes({**content, "images": kept, "annotations": rows}))
+    there = [target for target in targets if target.exists()]
+    same = [t for t, part in zip(targets, parts, strict=True) if t in there and _holds(t, part)]
+    # One alone that is the same was written by a split that was killed before the other.
+    if there and (same != there or len(there) == len(targets)):
+        raise DatasetError(f"{there[0]} exists; nothing was written")
+    for target, part in zip(targets, parts, strict=True):
+        write_bytes(target, part)
         print(target)
     return 0
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
 
 
 def _chosen(path: Path, images: list[dict[str, Any]], args: argparse.Namespace) -> list[bool]:
@@ -58,6 +67,10 @@ def _chosen(path: Path, images: list[dict[str, Any]], args: argparse.Namespace) 
     The same file and seed give the same split. Without --group, one file under two ids is one
     image, which goes by the id it has first.
     """
+    import numpy as np
+
+    from pose_data.fix import id_key
+
     if args.group is None:
         files = [str(image.get("file_name") or f"id {image['id']}") for image in images]
         plain = [file.replace("\\", "/") for file in files]

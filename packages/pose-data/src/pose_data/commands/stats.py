@@ -5,8 +5,6 @@ from pathlib import Path
 
 from pose_data.commands.loading import add_data, load
 from pose_data.errors import printable
-from pose_data.view.stats import statistics
-from pose_data.writing import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.view.stats import statistics
+    from pose_data.writing import write_bytes
+
     found = statistics(load(args))
     print(printable(found.text()))
     if args.out is not None:

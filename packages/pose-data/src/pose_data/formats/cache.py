@@ -6,6 +6,7 @@ and time of the annotation file and the version of this layout are those it was 
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def _load(path: Path, key: bytes, folder: str, findings: Findings) -> Table | No
             )
             found = {slug: Finding(slug, n, records) for slug, records, n in about["findings"]}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    except (RuntimeError, MemoryError, zlib.error):  # by its header it is packed, or locked
         return None
     findings.by_slug |= found
     return Table(**parts, categories=categories, has_read_sizes=about["sizes_of"] is not None)

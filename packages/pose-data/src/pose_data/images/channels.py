@@ -2,24 +2,26 @@
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.opencv import cv2
+
 Image = NDArray[np.uint8]
 Channels = Literal[1, 3]
-# By channels. Grey is luma, 0.299 R + 0.587 G + 0.114 B; images that are grey keep their values.
-FROM_BGR = {3: cv2.COLOR_BGR2RGB, 1: cv2.COLOR_BGR2GRAY}
 
 
 def check_channels(channels: int) -> None:
     """Raise ValueError for a number of channels that no image has here."""
-    if channels not in FROM_BGR:
+    if channels not in (1, 3):
         raise ValueError(f"channels must be 3 (RGB) or 1 (grey), got {channels}")
 
 
 def in_channels(image: Image, channels: int) -> Image:
-    """Return an image (H, W, 3) BGR itself, or for one channel its luma (H, W)."""
+    """Return an image (H, W, 3) BGR itself, or for one channel its luma (H, W).
+
+    Luma is 0.299 R + 0.587 G + 0.114 B; images that are grey keep their values.
+    """
     return image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
 
 

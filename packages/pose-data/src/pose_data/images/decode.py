@@ -6,12 +6,11 @@ import struct
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError, printable
-from pose_data.images.channels import FROM_BGR, check_channels
+from pose_data.images.channels import check_channels
 from pose_data.images.depth import MOST, check_bits, to_8_bits
 from pose_data.images.headers import (
     EXIFS,
@@ -23,18 +22,13 @@ from pose_data.images.headers import (
     upright_size,
 )
 from pose_data.images.warp import MAX_SIDE, WARPS
+from pose_data.opencv import cv2
 
 Decode = Literal["exact", "fast"]
 DECODES: tuple[Decode, ...] = ("exact", "fast")
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
-_REDUCED = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
 _log = logging.getLogger("pose_data")
 
 
@@ -87,7 +81,8 @@ def read_picture(
     image = decode_picture(data, f"image {path}", size, reduce, exif, bits)
     if channels is None:
         return image
-    converted = cv2.cvtColor(image.pixels, FROM_BGR[channels])
+    code = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
+    converted = cv2.cvtColor(image.pixels, code)
     return image._replace(pixels=converted.astype(np.uint8, copy=False))
 
 
@@ -123,7 +118,8 @@ def decode_picture(
         is_stored = size == (header.width, header.height) != upright_size(header)
         orientation = 1 if exif == "auto" and is_stored else header.orientation
     ignored = cv2.IMREAD_IGNORE_ORIENTATION if orientation == 1 else 0  # else OpenCV applies it
-    pixels = _pixels(data, _REDUCED[reduce] | ignored, bits, where)
+    flag = "IMREAD_COLOR" if reduce == 1 else f"IMREAD_REDUCED_COLOR_{reduce}"
+    pixels = _pixels(data, getattr(cv2, flag) | ignored, bits, where)
     h, w = pixels.shape[:2]
     if max(w, h) * reduce > MAX_SIDE + reduce:
         raise DatasetError(f"{where} is {w * reduce}x{h * reduce}, no side may exceed {MAX_SIDE}")

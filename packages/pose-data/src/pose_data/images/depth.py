@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError, printable
 from pose_data.images.headers import MOST_PIXELS, read_header
+from pose_data.opencv import cv2
 
 FEWEST, MOST = 8, 16  # bits that can be chosen
 _MOST_LOOKED_AT = 40  # images that say how many bits a set uses

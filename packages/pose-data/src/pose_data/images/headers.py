@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
-import cv2
 import numpy as np
 
 from pose_data.errors import DatasetError
+from pose_data.opencv import cv2
 
 Exif = Literal["auto", "apply", "ignore"]
 EXIFS: tuple[Exif, ...] = ("auto", "apply", "ignore")

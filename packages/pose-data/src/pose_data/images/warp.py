@@ -7,9 +7,10 @@ levels. `"opencv4"` computes OpenCV 4's fixed-point coordinates here and leaves 
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from pose_data.opencv import cv2
 
 Warp = Literal["cv2", "opencv4"]
 Ints = NDArray[np.signedinteger]

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from pose_data.images.decode import (
 )
 from pose_data.images.headers import Exif
 from pose_data.images.warp import Warp, warp_affine
+from pose_data.opencv import cv2
 from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples import scene

@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.opencv import cv2
 from pose_data.ranges import check_ranges, within
 from pose_data.samples import pixels
 from pose_data.skeleton import Skeleton

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.opencv import cv2
 from pose_data.ranges import between, check_ranges, within
 
 Image = NDArray[np.uint8]

@@ -8,10 +8,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.opencv import cv2
 from pose_data.ranges import between, check_ranges, within
 from pose_data.samples import pixels
 from pose_data.samples.crop import Floats, three_points

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError
+from pose_data.opencv import cv2
 from pose_data.skeleton import COCO
 from pose_data.synthetic import shapes
 from pose_data.synthetic.figures import Figure, random_colour, sample_figure, shaded, skin_colour
@@ -47,7 +47,8 @@ class Scene:
                 raise DatasetError(f"shares must be 0 to 1, got {share}")
 
 
-EASY, HARD = Scene(), Scene((2, 8), crowd_share=0.4, unlabelled_share=0.15)
+EASY = Scene()
+HARD = Scene((2, 8), crowd_share=0.4, unlabelled_share=0.15)
 
 
 def synthesize_image(

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.opencv import cv2
 from pose_data.synthetic.figures import FACE, SIDES, Array, Colour, Figure, shaded
 
 _TURNS = np.arange(20) * (np.pi / 10)

@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pose_data.errors import DatasetError
 from pose_data.infer import skeleton_of
+from pose_data.opencv import cv2
 from pose_data.skeleton import AIC, COCO, Skeleton, coco_category, plain_name
 from pose_data.synthetic.cartoons import EASY, Scene, synthesize_image
 from pose_data.synthetic.shapes import JOINTS
@@ -74,7 +74,7 @@ def synthesize(
 
     The same arguments give the same bytes, and an image depends only on `seed`, `scene`, its split
     and its place in it, so asking for more keeps the ones there were. Raises DatasetError where
-    `out` is not empty or an argument is out of range.
+    `out` is not empty or cannot be written, or an argument is out of range.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

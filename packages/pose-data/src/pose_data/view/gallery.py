@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from pose_data.errors import DatasetError
 from pose_data.images.channels import from_input
 from pose_data.images.decode import read_picture
 from pose_data.images.headers import Exif
+from pose_data.opencv import cv2
 from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples.bottomup import BottomUp

@@ -25,9 +25,6 @@ MODES = {
     "box": "bbox",
     "rle": "bbox_rle",
 }
-NMS_HELP = "oks:0.9, soft:0.9, nearby:0.05 or none, also by the names of MMPose"
-SCORE_HELP = "bbox (the score of the row), keypoint, bbox*keypoint:0.2, or rle"
-AREA_HELP = "of a detection in NMS: joints (their extent), bbox, or bbox:1.25 (padded)"
 
 
 @dataclass(frozen=True)

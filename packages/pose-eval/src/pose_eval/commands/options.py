@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pose_eval import __version__
-from pose_eval.coco.suppress import AREA_HELP, NMS_HELP, SCORE_HELP
-from pose_eval.settings import PROTOCOLS
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -65,6 +63,11 @@ def _gates(read: Callable[[str], Any], example: str, text: str) -> dict[str, Any
     return {"type": read, "action": "append", "default": [], "metavar": example, "help": text}
 
 
+# Those of settings.py, which imports numpy: help does not wait for it.
+_PROTOCOLS = ("coco", "xtcoco", "crowdpose")
+_NMS = "oks:0.9, soft:0.9, nearby:0.05 or none, also by the names of MMPose (none)"
+_SCORE = "bbox (the score of the row), keypoint, bbox*keypoint:0.2, or rle (bbox)"
+_NMS_AREA = "of a detection in NMS: joints (their extent), bbox, or bbox:1.25 (padded) (joints)"
 _SIGMAS = "coco, crowdpose, aic, mpii, a file, a run directory, or 0.026,0.025,... (coco)"
 _DROP = "exit with 3 if AP falls by more from a to b; NAME=0.002 for another number"
 _NORM = (
@@ -75,7 +78,7 @@ _BY = "key of an annotation that is the same for one person of an image (person_
 # The arguments of add_argument by option: those of all commands that evaluate, and others.
 EVALUATED: dict[str, dict[str, Any]] = {
     "--gt": {"required": True, "help": "COCO keypoint annotations; - is stdin"},
-    "--protocol": {"default": "coco", "choices": PROTOCOLS, "help": "whose numbers (coco)"},
+    "--protocol": {"default": "coco", "choices": _PROTOCOLS, "help": "whose numbers (coco)"},
     "--sigmas": {"help": _SIGMAS},
     "--category": {"metavar": "NAMES", "help": "names or ids between commas (all)"},
     "--joints": {"help": "a subset: 5-16, or names between commas"},
@@ -89,9 +92,9 @@ EVALUATED: dict[str, dict[str, Any]] = {
     "--match-images": {"choices": ("file_name", "stem"), "help": "what image_id of results is"},
 }
 SUPPRESSION: dict[str, dict[str, Any]] = {
-    "--nms": {"metavar": "HOW", "help": f"{NMS_HELP} (none)"},
-    "--score": {"metavar": "HOW", "help": f"{SCORE_HELP} (bbox)"},
-    "--nms-area": {"metavar": "HOW", "help": f"{AREA_HELP} (joints)"},
+    "--nms": {"metavar": "HOW", "help": _NMS},
+    "--score": {"metavar": "HOW", "help": _SCORE},
+    "--nms-area": {"metavar": "HOW", "help": _NMS_AREA},
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     **EVALUATED,
@@ -155,6 +158,10 @@ COMMANDS = {
                 "help": "95 %% intervals from N replicates of the images (0; in md and html 1000)",
             },
         },
+        "examples:\n"
+        "  pose-eval results.json --gt annotations.json\n"
+        "  pose-eval results.json --gt annotations.json --format html -o report.html\n"
+        "  pose-eval results.json --gt annotations.json --fail-below AP=0.74\n\n"
         "other commands: check, errors, compare, nms, pck, sigmas; see pose-eval COMMAND --help\n"
         + EPILOG,
     ),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from pose_data import BottomUp, Skeleton, TopDown, draw_people
 from pose_data.errors import printable
 from pose_data.images.channels import from_input
 from pose_data.images.depth import measure_depth
+from pose_data.opencv import cv2
 from pose_data.samples.crop import transform_points
 from pose_data.view.draw import SIDES, bgr, legend, sides
 from pose_data.view.gallery import Shown, sheet

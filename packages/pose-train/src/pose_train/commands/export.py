@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -263,7 +264,8 @@ def _onnx(
 def _torchscript(net: Exported, images: Tensor, path: Path, facts: dict[str, str]) -> Run:
     with torch.inference_mode():
         script = torch.jit.trace(net, images, check_trace=False)  # type: ignore[no-untyped-call]
-        script.save(str(path), _extra_files={"about.json": json.dumps(facts)})
+        # Not to the file itself: torch ends the process where the disk is full.
+        path.write_bytes(script.save_to_buffer(_extra_files={"about.json": json.dumps(facts)}))
         return torch.jit.load(path)  # type: ignore[no-untyped-call]
 
 
@@ -271,7 +273,8 @@ def _torch_export(
     net: Exported, images: Tensor, path: Path, facts: dict[str, str], dynamic: Dynamic
 ) -> Run:
     program = torch.export.export(net, (images,), dynamic_shapes=dynamic)
-    with path.open("wb") as file:  # by name, torch insists on .pt2
-        torch.export.save(program, file, extra_files={"about.json": json.dumps(facts)})
+    content = BytesIO()  # by name, torch insists on .pt2; and see above
+    torch.export.save(program, content, extra_files={"about.json": json.dumps(facts)})
+    path.write_bytes(content.getvalue())
     with path.open("rb") as file:
         return torch.export.load(file).module()

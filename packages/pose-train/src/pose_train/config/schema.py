@@ -198,7 +198,7 @@ class Train:
     num_threads: int | None = field(default=None, metadata=within(1))
     augment: Augmentation | None = field(default_factory=Augmentation)  # topdown
     scene: SceneAugmentation = field(default_factory=SceneAugmentation)  # bottomup
-    device: str = "auto"  # cuda if available, else cpu
+    device: str = "auto"  # cuda if available, else mps, else cpu
 
 
 @dataclass(frozen=True)

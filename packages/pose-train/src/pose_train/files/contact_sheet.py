@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from pose_data.opencv import cv2
 from pose_data.view.gallery import Shown, sheet
 from pose_train.config.schema import ConfigError
 from pose_train.files.images import read_pixels, write_image

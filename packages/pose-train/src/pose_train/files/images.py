@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.depth import to_8_bits
+from pose_data.opencv import cv2
 from pose_train.files.write import whole_file
 
 Image = NDArray[np.uint8]

@@ -148,7 +148,8 @@ def _suffix(url: SplitResult, name: str, allow_download: bool) -> str | None:
 
 
 def _is_wanted(file: Path, folder: Path, out: Path | None) -> bool:
-    if file.suffix.lower() not in IMAGES + VIDEOS or not file.is_file():
+    is_lost = file.is_symlink() and not file.exists()  # a link to nothing: named, not passed over
+    if file.suffix.lower() not in IMAGES + VIDEOS or not (file.is_file() or is_lost):
         return False
     if any(part.startswith(".") for part in file.relative_to(folder).parts):
         return False  # such as ._photo.jpg, which macOS leaves beside photo.jpg
@@ -176,7 +177,7 @@ def _with_own_names(found: Collection[Input]) -> list[Input]:
 
 def check_targets(inputs: Sequence[Input], out: Path) -> None:
     """Raise ConfigError where a drawing would take an input's place."""
-    stats = (entry.path.stat() for entry in inputs if entry.address is None)
+    stats = (entry.path.stat() for entry in inputs if entry.path.exists())
     files = {(stat.st_dev, stat.st_ino) for stat in stats}
     for entry in inputs:
         target = target_of(entry, out)

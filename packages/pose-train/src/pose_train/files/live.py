@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
+from pose_data.opencv import cv2
 from pose_train.config.schema import ConfigError, RunError
 from pose_train.files.images import Image
 from pose_train.files.video import usable_rate
@@ -84,7 +84,7 @@ class LiveSource:
             f"{self.dropped} came while the network was busy and were dropped{again}"
         )
 
-    def _opened(self) -> cv2.VideoCapture:
+    def _opened(self) -> "cv2.VideoCapture":
         log: Any = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has it, and 4
         level = log.getLogLevel()
         log.setLogLevel(0)  # our sentence is enough

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose_data import DatasetError
+from pose_data.opencv import cv2
 from pose_train.files.write import RunDirError, whole_file
 
 Image = NDArray[np.uint8]

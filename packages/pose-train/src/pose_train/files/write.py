@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import IO, TextIO
 
 from pose_train.config.schema import RunError
 from pose_train.words import counted
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 
 class RunDirError(RunError):
@@ -34,13 +41,35 @@ def writing(path: Path) -> Iterator[None]:
         raise write_error(path, error) from error
 
 
+def claim(file: TextIO, path: Path, problem: str) -> None:
+    """Lock an open file for this process, until it closes it or ends; not for those it forks.
+
+    Where another process has it, closes the file and raises RunDirError with the problem. Without
+    locks, on Windows and some network file systems, nothing keeps two processes apart.
+    """
+    if fcntl is None:
+        return
+    is_free = True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        is_free = False
+    except OSError:
+        return
+    if is_free and path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        return
+    file.close()  # or the other one has just given it another name
+    raise RunDirError(problem)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path with the suffix of `path`; it is renamed to `path` at the end.
 
-    Where the block raises, it is removed and `path` stays as it was. Raises RunDirError.
+    Where the block raises, it is removed and `path` stays as it was. Processes that write the same
+    file have a path each. Raises RunDirError.
     """
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         with writing(path):
             yield temporary
@@ -59,6 +88,8 @@ def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             with temporary.open("wb") as file:
                 fill(file)
         except RuntimeError as error:  # what torch makes of a full disk
+            if "DataLoader worker" in str(error):  # raised wherever this process is just then
+                raise
             raise write_error(path, error) from error
 
 
@@ -113,7 +144,10 @@ def row_file(path: Path, head: str, tail: str = "") -> Iterator[RowFile]:
     partial = path.with_suffix(f".partial{path.suffix}")
     with writing(path):
         # A file name may hold bytes that are no text: they are written as they are.
-        file = partial.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        file = partial.open("a", encoding="utf-8", errors="surrogateescape", newline="")
+        problem = f"another process is writing {path}: wait for its end, or choose another place"
+        claim(file, partial, problem)
+        file.truncate(0)
         file.write(head)
     rows, is_complete = RowFile(path, file), False
     try:
@@ -123,8 +157,11 @@ def row_file(path: Path, head: str, tail: str = "") -> Iterator[RowFile]:
         try:
             with rows.file:
                 rows.file.write(tail)
-            if is_complete:
-                os.replace(partial, path)
+                rows.file.flush()
+                if is_complete and fcntl is not None:
+                    os.replace(partial, path)  # while it is claimed
+            if is_complete and fcntl is None:
+                os.replace(partial, path)  # Windows renames no open files
         except OSError as error:
             partial.unlink(missing_ok=True)  # it lacks rows
             if is_complete:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.opencv import cv2
 from pose_train.config.schema import ConfigError, RunError
 from pose_train.files.images import Image
 from pose_train.inference.network import Network

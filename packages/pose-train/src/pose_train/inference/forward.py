@@ -35,6 +35,8 @@ def fastest_amp(device: torch.device) -> str:
     """
     if device.type == "cuda":
         has_bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
+    elif device.type != "cpu":
+        has_bf16 = False  # Apple's mps: not measured
     else:
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch
         has_bf16 = any(getattr(torch.cpu, name, bool)() for name in names)

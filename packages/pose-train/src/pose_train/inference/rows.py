@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ class PartWriter:
     file: RowFile
     category_id: int
     summary: Summary
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of the lines so far
 
     def add_rows(
         self,
@@ -159,8 +161,9 @@ class PartWriter:
         where: Mapping[str, Any],
     ) -> None:
         """Add a line with the rows of an image; an image_id of None is given in merging."""
-        line = {"where": where, "image_id": image_id, "rows": rows}
-        self.file.add(json.dumps(line) + "\n", len(rows))
+        line = json.dumps({"where": where, "image_id": image_id, "rows": rows}) + "\n"
+        self.digest.update(line.encode())
+        self.file.add(line, len(rows))
 
 
 Writer = RowWriter | PartWriter
@@ -236,9 +239,12 @@ class Parts:
     def writer(self, part: int, category_id: int, summary: Summary) -> Iterator[PartWriter]:
         """Yield the writer of a part; summary: of it, which the part ends with."""
         with row_file(self.path(part), self._head()) as file:
-            yield PartWriter(file, category_id, summary)
+            writer = PartWriter(file, category_id, summary)
+            yield writer
             values = dataclasses.asdict(summary) | {"out": ""}
-            file.add(json.dumps({"summary": values}) + "\n", 0)
+            line = json.dumps({"summary": values}) + "\n"
+            writer.digest.update(line.encode())
+            file.add(line + json.dumps({"sha256": writer.digest.hexdigest()}) + "\n", 0)
 
     def merge(
         self,
@@ -271,13 +277,20 @@ class Parts:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a part but the first; raises RunDirError for one that is damaged."""
-    with path.open(encoding="utf-8", errors="surrogateescape") as file:
-        next(file)
-        try:
-            yield from map(json.loads, file)
-        except ValueError as error:
-            raise RunDirError(f"{path} is damaged: delete it, and predict again") from error
+    """Yield the lines of a part between its head and its checksum.
+
+    Raises RunDirError for one that is damaged.
+    """
+    digest, last, count = hashlib.sha256(), b"", 0
+    with path.open("rb") as file:
+        start = len(next(file, b""))
+        for line in file:
+            digest.update(last)
+            last, count = line, count + 1
+        if last != f"{json.dumps({'sha256': digest.hexdigest()})}\n".encode():
+            raise RunDirError(f"{path} is damaged: delete it, and predict again")
+        file.seek(start)
+        yield from map(json.loads, islice(file, count - 1))
 
 
 def _people(rows: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> People:

@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 from torch import nn
 
 from pose_backbones import (
@@ -20,6 +19,7 @@ from pose_backbones.hub import hub_error
 from pose_backbones.weights import is_offline, may_download, not_here
 from pose_backbones.zoo import HUB
 from pose_data import Persons
+from pose_data.opencv import cv2
 from pose_train.config.schema import Config, ConfigError, Model
 
 # Trained networks on the Hugging Face hub, hf://USER/NAME; they need the extra `hub`.

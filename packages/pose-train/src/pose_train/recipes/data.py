@@ -32,7 +32,6 @@ from pose_train.config.schema import (
     Data,
     Eval,
     ExtraSource,
-    RunError,
     Synthetic,
 )
 
@@ -194,19 +193,16 @@ def check_images(persons: Persons) -> None:
 
 
 def draw_images(made: Synthetic, root: Path, seed: int) -> None:
-    """Draw the images and annotations of a synthetic set; raises RunError."""
+    """Draw the images and annotations of a synthetic set; raises DatasetError."""
     print(f"drawing {made.num_train} + {made.num_val} images into {root}", flush=True)
-    try:
-        synthesize(
-            root,
-            num_train=made.num_train,
-            num_val=made.num_val,
-            image_size=made.image_size,
-            seed=seed,
-            scene=Scene(made.people),
-        )
-    except OSError as error:
-        raise RunError(f"cannot draw images into {root}: {error.strerror}") from error
+    synthesize(
+        root,
+        num_train=made.num_train,
+        num_val=made.num_val,
+        image_size=made.image_size,
+        seed=seed,
+        scene=Scene(made.people),
+    )
 
 
 def describe(sets: Sets) -> str:

@@ -18,7 +18,7 @@ from pose_eval import Report
 from pose_train.config.schema import Config
 from pose_train.cores import allowed_workers
 from pose_train.distributed import gather, joined, print_notes, share_buffers
-from pose_train.files.write import write_text
+from pose_train.files.write import RunDirError, write_text
 from pose_train.inference.evaluate import Rows, evaluate_rows
 from pose_train.inference.forward import autocast, normalize
 from pose_train.inference.weights import BEST, start_from_weights
@@ -31,6 +31,7 @@ from pose_train.training.optim import set_training
 from pose_train.training.prepare import begin, step_learning_rate, total_steps, unfreeze
 from pose_train.training.progress import ProgressLine, losses_text, stop_requests
 from pose_train.training.run_dir import (
+    METRICS,
     NonFiniteError,
     Run,
     about_run,
@@ -68,6 +69,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
     with (
         joined(config.train.device) as (ranks, device),
         stop_requests(tell=ranks.is_first) as stop,
+        contextlib.ExitStack() as held,
     ):
         torch.manual_seed(config.seed)
         recipe = RECIPES[config.recipe]
@@ -79,7 +81,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
             config, notes = start_from_weights(net, config, persons)
             print_notes(notes, ranks)
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
-        run = open_run(config, recipe.unit, sets, ranks, device, stop, resume)
+        run = open_run(config, recipe.unit, sets, ranks, device, stop, resume, held)
         for text in notes:
             say(run, f"note: {text}")
         outcome = _train(run, training, forward, codec)
@@ -96,7 +98,10 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
     batches = recipe.batches(config, samples, run.ranks)
     loader = train_loader(samples, batches, config.train.num_workers, run.device)
     if run.ranks.is_first:
-        cut_metrics(run.dir, training.progress.records)
+        wanted = training.progress.records
+        training.progress.records = cut_metrics(run.dir, wanted)
+        if lost := wanted - training.progress.records:
+            say(run, f"note: {lost} of {wanted} records in {run.dir / METRICS} are lost or damaged")
     save(run, training)  # from here on there is always one to resume from
     run.pace.start(training.progress.step)
 
@@ -372,7 +377,7 @@ def _needs_evaluation(run: Run, training: Training) -> bool:
     if run.config.eval is None or not (is_last or _is_out_of_patience(run, training)):
         return False
     is_evaluated = False
-    if run.ranks.is_first and (run.dir / RESULTS).is_file():
+    if run.ranks.is_first and _read_results(run) is not None:
         steps = [line["step"] for line in read_metrics(run.dir) if line["kind"] == "val"]
         is_evaluated = steps[-1:] == [training.progress.step]
     return not any(gather(is_evaluated, run.ranks))
@@ -388,8 +393,19 @@ def _last_outcome(run: Run, training: Training) -> Outcome | None:
         return None
     if run.config.eval is None:
         return _report(run, training, None)
-    rows = json.loads((run.dir / RESULTS).read_text(encoding="utf-8"))
+    rows = _read_results(run)
+    if rows is None:
+        raise RunDirError(f"{run.dir / RESULTS} is gone or damaged: resume again to evaluate")
     return _report(run, training, evaluate_rows(rows, run.sets.evaluated[0]))
+
+
+def _read_results(run: Run) -> Rows | None:
+    """Return the rows of the last evaluation; None where they are not there, or damaged."""
+    try:
+        rows = json.loads((run.dir / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return rows if isinstance(rows, list) else None
 
 
 def _report(run: Run, training: Training, evaluation: Report | None) -> Outcome:

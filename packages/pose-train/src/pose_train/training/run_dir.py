@@ -6,9 +6,10 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
 from pose_train.distributed import Ranks, gather
-from pose_train.files.write import write_file, write_text, writing
+from pose_train.files.write import RunDirError, claim, write_file, write_text, writing
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import LAST
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
@@ -26,6 +27,8 @@ from pose_train.training.checkpoints import Training, keep_newest, save_checkpoi
 from pose_train.training.progress import Pace, StopRequest
 from pose_train.words import duration
 
+METRICS = "metrics.jsonl"
+LOCK = ".lock"  # held by the process that trains there
 SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
 Logger = Callable[[dict[str, Any]], None]  # takes a record of metrics.jsonl
 
@@ -73,12 +76,18 @@ def open_run(
     device: torch.device,
     stop: StopRequest,
     resume: bool,
+    held: ExitStack,
 ) -> Run:
-    """Make the run directory, and the images if they are to be drawn; or open what is there."""
+    """Make the run directory, and the images if they are to be drawn; or open what is there.
+
+    held: takes what is to be closed at the end of the run.
+    """
     path, text = Path(config.out), to_yaml(config)
     if ranks.is_first and not resume:
         create_run_dir(config.out)
-        if config.data.synthetic is not None:
+    if ranks.is_first:
+        held.enter_context(lock_run_dir(path))
+        if config.data.synthetic is not None and not resume:
             draw_images(config.data.synthetic, path / "data", config.seed)
     gather(None, ranks)  # the others wait until the images are there
     if sets is None:
@@ -92,6 +101,19 @@ def open_run(
     plain = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
     about = {"config": text, "skeleton": plain}
     return Run(config, about, path, sets, ranks, device, stop, loggers)
+
+
+def lock_run_dir(path: Path) -> TextIO:
+    """Return a file that keeps other processes from training here, as long as it is open.
+
+    Removes checkpoints that a killed process has not written to their end. Raises RunDirError.
+    """
+    with writing(path / LOCK):
+        file = (path / LOCK).open("w", encoding="utf-8")
+    claim(file, path / LOCK, f"another process trains in {path}: wait for its end, or stop it")
+    for left in path.glob(".checkpoint_*.tmp.pth"):
+        left.unlink()
+    return file
 
 
 def _sigmas(sets: Sets) -> dict[str, float]:
@@ -188,7 +210,7 @@ def record(run: Run, training: Training, values: dict[str, Any]) -> None:
     training.progress.records += 1
     if not run.ranks.is_first:
         return
-    path = run.dir / "metrics.jsonl"
+    path = run.dir / METRICS
     with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
     for log in run.loggers:
@@ -196,16 +218,33 @@ def record(run: Run, training: Training, values: dict[str, Any]) -> None:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the records of metrics.jsonl in order."""
-    lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    """Return the records of metrics.jsonl in order, without those that are damaged.
+
+    Raises RunDirError where it cannot be read.
+    """
+    path, records = run_dir / METRICS, []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        raise RunDirError(f"cannot read {path}: {error.strerror}") from error
+    for line in lines:
+        with suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and {"kind", "epoch", "step"} <= record.keys():
+                records.append(record)
+    return records
 
 
-def cut_metrics(run_dir: Path, count: int) -> None:
-    """Keep the first `count` records: a run goes on from a checkpoint, not from the last line."""
-    path = run_dir / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    write_text(path, "".join(f"{line}\n" for line in lines[:count]))
+def cut_metrics(run_dir: Path, count: int) -> int:
+    """Keep the first `count` records: a run goes on from a checkpoint, not from the last line.
+
+    Returns how many there are. Raises RunDirError.
+    """
+    records = read_metrics(run_dir)[:count]
+    write_text(run_dir / METRICS, "".join(f"{json.dumps(each)}\n" for each in records))
+    return len(records)
 
 
 def check_extras(config: Config) -> None:
