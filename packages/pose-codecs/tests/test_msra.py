@@ -147,6 +147,9 @@ def test_mistakes_are_named():
         CODEC.encode(np.zeros((5, 3)), np.ones(5))
     with pytest.raises(ValueError, match="keypoints must be numbers where visible > 0, got NaN"):
         CODEC.encode([[np.nan, 0]], [1])
+    for bad in (np.nan, -np.inf):
+        with pytest.raises(ValueError, match="visible must be finite numbers, got NaN or infinity"):
+            CODEC.encode([[1, 2]], [bad])
     with pytest.raises(ValueError, match=r"heatmaps must be \(K, 32, 24\).* got \(17, 24, 32\)"):
         CODEC.decode(np.zeros((17, 24, 32)))
     with pytest.raises(ValueError, match="heatmaps must be finite, got nan"):

@@ -222,6 +222,8 @@ def check_keypoints(keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]
             "keypoints and visible must be (K, 2) and (K,) or (N, K, 2) and (N, K), "
             f"got {points.shape} and {weights.shape}"
         )
+    if not math.isfinite(np.vdot(weights, weights)):
+        raise ValueError("visible must be finite numbers, got NaN or infinity")
     # The product, much faster than isnan().any(), is NaN only if a point is.
     if math.isnan(np.vdot(points, points)) and np.isnan(points[weights >= 0.5]).any():
         raise ValueError("keypoints must be numbers where visible > 0, got NaN")
