@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pose_backbones import __version__
-from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, unknown
+from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, printable, unknown
 from pose_backbones.zoo import ZOO
 
 EXAMPLES = """examples:
@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     args = parser.parse_args(arguments)
     try:
-        print(args.run(args), flush=True)
+        print(printable(args.run(args)), flush=True)
     except ValueError as error:
-        print(f"pose-backbones: error: {error}", file=sys.stderr)
+        print(printable(f"pose-backbones: error: {error}"), file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) else 2
     except ImportError as error:  # a library is missing or broken
         if (error.name or "").startswith("pose_"):

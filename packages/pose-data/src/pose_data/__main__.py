@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 
 from pose_data import DatasetError, __version__
+from pose_data.errors import printable
 
 # What each does; its module is imported when it is asked for: help does not wait for all of them.
 COMMANDS = {
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         code = int(args.run(args))
         sys.stdout.flush()
     except DatasetError as error:
-        print(f"pose-data: error: {error}", file=sys.stderr)
+        print(printable(f"pose-data: error: {error}"), file=sys.stderr)
         return 1
     except ImportError as error:  # a library is missing or broken
         if (error.name or "").startswith("pose_"):

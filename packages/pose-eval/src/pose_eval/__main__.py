@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pose_eval.commands.options import parser
+from pose_eval.render.table import printable
 
 # The module of `commands` that has the function of that name; without one it is `evaluate`.
 COMMANDS = {
@@ -38,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
-        print(f"pose-eval: error: {error}", file=sys.stderr)
+        print(printable(f"pose-eval: error: {error}"), file=sys.stderr)
         return 2
     except ResultsError as error:
-        print(f"pose-eval: error: {error}", file=sys.stderr)
+        print(printable(f"pose-eval: error: {error}"), file=sys.stderr)
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough

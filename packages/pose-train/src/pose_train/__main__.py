@@ -29,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return done
     except ValueError as error:
+        from pose_data.errors import printable
+
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"pose-train: error: {_sentence(error)}", file=sys.stderr)
+        print(printable(f"pose-train: error: {_sentence(error)}"), file=sys.stderr)
         return code
     except ImportError as error:
         if (error.name or "").startswith("pose_"):
