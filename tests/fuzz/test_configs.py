@@ -103,7 +103,7 @@ def test_the_configs_can_be_read(tmp_path: Path) -> None:
         parse_config(config_from_mmpose(tmp_path / "theirs.py"), "mine")
 
 
-@fuzzed(150)
+@fuzzed(60)
 def test_ours(tmp_path: Path, rng: Random) -> None:
     text = dumps(mutated(rng.choice(PRESETS), rng))  # JSON is YAML
     if rng.randrange(4) == 0:
