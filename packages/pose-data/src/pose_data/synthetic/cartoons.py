@@ -47,7 +47,8 @@ class Scene:
                 raise DatasetError(f"shares must be 0 to 1, got {share}")
 
 
-EASY, HARD = Scene(), Scene((2, 8), crowd_share=0.4, unlabelled_share=0.15)
+EASY = Scene()
+HARD = Scene((2, 8), crowd_share=0.4, unlabelled_share=0.15)
 
 
 def synthesize_image(
