@@ -23,6 +23,10 @@ class RunDirError(RunError):
     """A file that cannot be written, or a run directory that cannot be read."""
 
 
+class BusyError(RunDirError):
+    """A file that another process is writing."""
+
+
 def write_error(path: Path, error: OSError | RuntimeError) -> RunDirError:
     """Return the error of a file that cannot be written, with the system's reason."""
     cause: BaseException | None = error
@@ -44,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
 def claim(file: TextIO, path: Path, problem: str) -> None:
     """Lock an open file for this process, until it closes it or ends; not for those it forks.
 
-    Where another process has it, closes the file and raises RunDirError with the problem. Without
+    Where another process has it, closes the file and raises BusyError with the problem. Without
     locks, on Windows and some network file systems, nothing keeps two processes apart.
     """
     if fcntl is None:
@@ -59,7 +63,7 @@ def claim(file: TextIO, path: Path, problem: str) -> None:
     if is_free and path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
         return
     file.close()  # or the other one has just given it another name
-    raise RunDirError(problem)
+    raise BusyError(problem)
 
 
 @contextmanager
