@@ -109,11 +109,11 @@ SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/svg+xml": ".svg"}
 Site = dict[str, str | bytes]  # content by path
 
 
-def main(folder: Path) -> None:
-    """Write all pages and pictures into a folder, and nothing else."""
-    shutil.rmtree(folder, ignore_errors=True)
+def main() -> None:
+    """Write all pages and pictures into .docs/, for Sphinx."""
+    shutil.rmtree(ROOT / ".docs", ignore_errors=True)
     for path, content in site().items():
-        file = folder / path
+        file = ROOT / ".docs" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -189,14 +189,12 @@ def contents() -> str:
     left = written - {name for names in CHAPTERS.values() for name in names}
     assert not left, f"CHAPTERS lacks {', '.join(sorted(left))}"
     trees = {title: [f"docs/{name}" for name in names] for title, names in CHAPTERS.items()}
-    trees["Notebooks"] = [
-        f"notebooks/{path.stem}" for path in sorted(ROOT.glob("notebooks/*.ipynb"))
-    ]
+    trees["Notebooks"] = [f"notebooks/{name}" for name in NOTEBOOKS]
     trees["Reference"] = ["reference/config", "reference/presets", "gallery"]
     trees["Commands"] = [f"reference/commands/{package}" for package in PACKAGES]
     trees["Python"] = [f"reference/{package.replace('-', '_')}" for package in PACKAGES]
     trees["Packages"] = [f"packages/{package}/README" for package in PACKAGES]
-    trees["Project"] = ["ARCHITECTURE", "CONTRIBUTING"]
+    trees["Project"] = sorted({path.stem for path in ROOT.glob("*.md")} - {"README"})
     return "\n".join(tree(title, pages) for title, pages in trees.items())
 
 
@@ -258,4 +256,4 @@ def gallery() -> Site:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

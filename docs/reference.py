@@ -88,10 +88,8 @@ def rows_of(section: Section) -> Iterator[list[str]]:
             shown = "" if dataclasses.is_dataclass(default) else f"`{as_yaml(default)}`"
         if field.metadata:
             kind += f", {field.metadata['words']}" + ", in order" * field.metadata["ordered"]
-        heading = f"{key}name" if kind.startswith("name") else key
-        name = (
-            f"[`{key}`](#{heading.replace('.', '').lower()})" if "section" in kind else f"`{key}`"
-        )
+        anchor = key.replace(".", "").lower() + "name" * kind.startswith("name")
+        name = f"[`{key}`](#{anchor})" if "section" in kind else f"`{key}`"
         yield [name, kind, shown, comments[field.name]]
 
 
@@ -117,9 +115,9 @@ def kind_of(hint: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(kind_of(each) for each in inner)
     if origin is tuple:
-        each = inner[:1] if inner[-1] is ... else inner
-        count = "list of" if inner[-1] is ... else f"[{len(each)}]"
-        return f"{count} {kind_of(each[0])}"
+        if inner[-1] is ...:
+            return f"list of {kind_of(inner[0])}"
+        return f"[{', '.join(map(kind_of, inner))}]"
     if origin is dict:
         return f"name: {kind_of(inner[1])}"
     if dataclasses.is_dataclass(hint):

@@ -14,7 +14,9 @@ def main(names: list[str]) -> None:
     """Execute notebooks, all of them if none is named; a file is replaced when it is done."""
     for path in map(Path, names) if names else sorted(FOLDER.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, kernel_name="python3", timeout=600, record_timing=False).execute()
+        NotebookClient(
+            notebook, kernel_name="python3", timeout=600, record_timing=False, coalesce_streams=True
+        ).execute()
         notebook.metadata = {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},

@@ -24,6 +24,10 @@ ALLOWED = {
     },
 }
 EXTRAS = {
+    "pose_backbones/__main__.py": {"argcomplete"},
+    "pose_data/__main__.py": {"argcomplete"},
+    "pose_eval/__main__.py": {"argcomplete"},
+    "pose_train/arguments.py": {"argcomplete"},
     "pose_backbones/hub.py": {"huggingface_hub"},
     "pose_codecs/torch.py": {"torch"},
     "pose_data/opencv.py": {"cv2"},  # the others take it from there: it says what is missing

@@ -54,7 +54,7 @@ def test_ci_runs_what_is_declared() -> None:
     for package in PACKAGES:
         if package != "pose-train":  # its siblings are not on PyPI
             assert any(f"packages/{package}/pyproject.toml" in line for line in lowest)
-    assert "-slim" in jobs["slim"]["container"]
+    assert "-slim" in jobs["slim"]["container"]["image"]
     assert any(step.get("run") == ".ci/run" for step in jobs["all"]["steps"])
 
 

@@ -1,15 +1,20 @@
 """Finding and downloading weights, against a server on localhost."""
 
+import contextlib
 import errno
 import hashlib
 import http.server
 import re
 import sys
 import threading
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from email.message import Message
 
 import pytest
+import torch
 
 from pose_backbones import (
     ZOO,
@@ -19,6 +24,7 @@ from pose_backbones import (
     create_model,
     find_detections,
     find_weights,
+    web,
 )
 from pose_backbones.__main__ import main
 from pose_backbones.zoo import DETECTIONS, HUB
@@ -330,3 +336,71 @@ def test_command_line(folder, server, capsys):
         assert f"{ZOO[name].stats['AR']:.3f}" in rows[name]
     assert rows["higherhrnet_w48_coco_512x512"].split()[2:6] == ["0.686", "0.731", "0.716", "0.755"]
     assert rows["cpm_coco_256x192"].split()[1:7] == ["192x256", "0.623", "0.685", "-", "-", "1"]
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Redirect to where the path says, and never end otherwise."""
+
+    def do_GET(self):
+        if "to=" in self.path:
+            self.send_response(302)
+            self.send_header("Location", self.path.partition("to=")[2])
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()  # without a length
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(1000))
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def elsewhere():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/x", "gopher://x/"])
+def test_redirects_to_other_schemes_are_not_followed(elsewhere, folder, target):
+    with pytest.raises(CheckpointError, match="could not download"):
+        find_weights("test_weights", download=True, mirrors=[f"{elsewhere}/to={target}?"])
+    assert not list(folder.glob("*.pth"))
+
+
+@pytest.mark.parametrize("mirror", ["file:///etc", "ftp://127.0.0.1"])
+def test_mirrors_are_of_http(mirror, folder):
+    with pytest.raises(CheckpointError, match="unknown url type"):
+        find_weights("test_weights", download=True, mirrors=[mirror])
+
+
+def test_https_does_not_become_http():
+    handler, request = web._Redirects(), urllib.request.Request("https://a.org/x")
+    with pytest.raises(urllib.error.HTTPError, match=r"from https to 'http://a\.org/x'"):
+        handler.redirect_request(request, None, 302, "Found", Message(), "http://a.org/x")
+    followed = handler.redirect_request(request, None, 302, "Found", Message(), "https://b.org/x")
+    assert followed.full_url == "https://b.org/x"
+
+
+def test_a_download_that_never_ends(elsewhere, folder, monkeypatch):
+    monkeypatch.setattr("pose_backbones.weights.MOST_BYTES", 1 << 20)
+    with pytest.raises(CheckpointError, match="it is larger than"):
+        find_weights("test_weights", download=True, mirrors=[elsewhere])
+    monkeypatch.setattr("pose_backbones.weights.MOST_BYTES", 1 << 40)
+    monkeypatch.setattr("pose_backbones.weights.MOST_SECONDS", 0)
+    with pytest.raises(CheckpointError, match="it takes longer than"):
+        find_weights("test_weights", download=True, mirrors=[elsewhere])
+    assert not list(folder.iterdir())
+
+
+def test_names_in_a_file_are_printed_without_control_characters(tmp_path, capsys):
+    torch.save({"a.\x1b[2J.weight": torch.ones(1), "\ud800": torch.ones(1)}, tmp_path / "a.pth")
+    assert main(["info", str(tmp_path / "a.pth")]) in (0, 1)
+    captured = capsys.readouterr()
+    assert not set("\x1b\ud800") & {*captured.out, *captured.err}

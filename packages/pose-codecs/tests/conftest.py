@@ -3,6 +3,14 @@
 import numpy as np
 import pytest
 
+from pose_codecs._jit import compile_from_now_on
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_kernels():
+    """Test the kernels, not what stands in for them at first: test_jit.py compares the two."""
+    compile_from_now_on()
+
 
 @pytest.fixture
 def draw_people():

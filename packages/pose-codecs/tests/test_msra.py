@@ -124,6 +124,17 @@ def test_decode_takes_other_layouts_and_types_and_changes_nothing():
     np.testing.assert_array_equal(heatmaps, before)
 
 
+@pytest.mark.parametrize("refine", ["quarter", "dark"])
+def test_a_batch_may_be_empty(refine):
+    codec = MSRAHeatmap((96, 128), (24, 32), refine=refine)
+    heatmaps, weights = codec.encode(np.zeros((0, 17, 2)), np.zeros((0, 17)))
+    assert heatmaps.shape == (0, 17, 32, 24)
+    assert weights.shape == (0, 17)
+    points, scores = codec.decode(heatmaps)
+    assert points.shape == (0, 17, 2)
+    assert scores.shape == (0, 17)
+
+
 def test_encode_changes_nothing():
     points, visible = np.full((3, 2), 500, np.float32), np.ones(3, np.float32)
     CODEC.encode(points, visible)
@@ -136,6 +147,9 @@ def test_mistakes_are_named():
         CODEC.encode(np.zeros((5, 3)), np.ones(5))
     with pytest.raises(ValueError, match="keypoints must be numbers where visible > 0, got NaN"):
         CODEC.encode([[np.nan, 0]], [1])
+    for bad in (np.nan, -np.inf):
+        with pytest.raises(ValueError, match="visible must be finite numbers, got NaN or infinity"):
+            CODEC.encode([[1, 2]], [bad])
     with pytest.raises(ValueError, match=r"heatmaps must be \(K, 32, 24\).* got \(17, 24, 32\)"):
         CODEC.decode(np.zeros((17, 24, 32)))
     with pytest.raises(ValueError, match="heatmaps must be finite, got nan"):

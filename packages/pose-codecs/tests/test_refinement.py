@@ -33,7 +33,8 @@ def reference_refine(keypoints, scores, heatmaps, tags):
         x, y = keypoints[p, found].astype(int).T
         mean = np.mean(tags[found, y, x], axis=0)
         for k in np.flatnonzero(scores[p] == 0):
-            distance = np.sqrt(((tags[k] - mean) ** 2).sum(axis=-1))
+            with np.errstate(over="ignore"):
+                distance = np.sqrt(((tags[k] - mean) ** 2).sum(axis=-1))
             y, x = np.unravel_index((heatmaps[k] - np.round(distance)).argmax(), distance.shape)
             if heatmaps[k, y, x] > 0:
                 keypoints[p, k] = reference_shift(heatmaps[k], x, y)
@@ -42,7 +43,7 @@ def reference_refine(keypoints, scores, heatmaps, tags):
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-@pytest.mark.parametrize("kind", ["noise", "smooth", "ties", "negative"])
+@pytest.mark.parametrize("kind", ["noise", "smooth", "ties", "negative", "far"])
 def test_refine_matches_the_reference(length, kind):
     rng = np.random.default_rng(length)
     heatmaps = rng.random((6, 37, 45)).astype(np.float32)
@@ -54,6 +55,8 @@ def test_refine_matches_the_reference(length, kind):
     elif kind == "negative":
         heatmaps, tags = heatmaps - 1, tags * 1000
         heatmaps[:3] *= -1
+    elif kind == "far":
+        tags *= np.float32(1e25)  # distances are inf, and no pixel is better than another
     keypoints = rng.integers(0, 37, (8, 6, 2)).astype(np.float32) + np.float32(0.25)
     scores = (rng.random((8, 6)) < 0.5).astype(np.float32)
     scores[:, 0] = 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from dataclasses import fields
 from pathlib import Path
@@ -169,3 +170,18 @@ def test_the_cache_can_be_read_by_others(tmp_path: Path, monkeypatch: pytest.Mon
     file = write(tmp_path, content())
     load_coco(file, tmp_path)
     assert stat.S_IMODE(cache_path(file).stat().st_mode) == 0o644
+
+
+def test_a_cache_from_elsewhere_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing checks what is in it, and an archive can give files any time of modification."""
+    monkeypatch.setattr(cache_module, "SMALLEST", 0)
+    file = write(tmp_path, content())
+    load_coco(file, tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path, copy)  # with the times of modification
+    assert (copy / "gt.json").stat().st_mtime_ns == file.stat().st_mtime_ns
+    monkeypatch.setattr(reading, "read_bytes", lambda path: pytest.fail("it is read, as it should"))
+    with pytest.raises(pytest.fail.Exception, match="as it should"):
+        load_coco(copy / "gt.json", tmp_path)

@@ -134,3 +134,17 @@ def test_odd_names_and_links_are_said_and_read_on(tmp_path: Path) -> None:
 def test_no_id_is_left(tmp_path: Path) -> None:
     file = write(tmp_path, [CAT], animal(2**63 - 1, 1), animal(1, 1) | {"id": None})
     assert "none is left above 9223372036854775807" in refused(file)
+
+
+def test_several_categories_without_ids_are_found(tmp_path: Path) -> None:
+    bare = {"name": "cat", "keypoints": ["nose"]}
+    file = write(tmp_path, [bare, bare], animal(1, 1, count=1))
+    records = [record for found in check(file) if found.is_error for record in found.records]
+    assert f"{file} category 1: id is missing" in records
+    with pytest.raises(DatasetError, match="category 0: id is missing"):
+        load_coco(file)
+
+
+def test_keypoints_of_unknown_images_are_counted(tmp_path: Path) -> None:
+    file = write(tmp_path, [CAT], animal(1, 1), animal(2, 1, count=2) | {"image_id": 7})
+    assert "annotation 1 (id 2): keypoints must be 9 numbers, got 6" in refused(file)

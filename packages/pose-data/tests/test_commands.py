@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from pose_data import BottomUp, load_aic, load_coco
@@ -273,6 +274,28 @@ def test_bad_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["synth", str(tmp_path / "x"), "--keypoints", "99"]) == 1
     assert "keypoints must be 3 to 18, got 99" in capsys.readouterr().err
+
+
+def test_names_in_pages_are_text_not_markup(tmp_path: Path) -> None:
+    evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    name = evil.replace("/", "_")
+    black = cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1]
+    (tmp_path / name).write_bytes(black.tobytes())
+    image = {"id": 1, "file_name": name, "width": 64, "height": 48}
+    row = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 30, 30, 2]}
+    category = {
+        "id": 1,
+        "name": f"{evil}\ud800",  # half a character
+        "keypoints": [f"a{evil}", f"b{evil}"],
+        "skeleton": [[1, 2]],
+    }
+    content = {"images": [image], "annotations": [row], "categories": [category]}
+    file = tmp_path / "gt.json"
+    file.write_text(json.dumps(content))
+    for command in ("show", "stats"):
+        page = tmp_path / f"{command}.html"
+        assert main([command, str(file), str(tmp_path), "-o", str(page)]) == 0
+        assert "img" not in parsed(page).tags or command == "show"
 
 
 def test_the_choices_of_help_are_those_of_the_code() -> None:

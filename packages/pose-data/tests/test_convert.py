@@ -380,3 +380,75 @@ def test_foreign_files_are_named(tmp_path: Path, head: bytes, said: str | None) 
         assert found is not None
         assert found.startswith(f"{file} is {said}")
     assert foreign(tmp_path / "none") is None
+
+
+def test_labelme_images_outside_are_not_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "secret.jpg"
+    picture(secret, 60, 40)
+    file = tmp_path / "set/labels/a.json"
+    no_size = {"imageWidth": None, "imageHeight": None}
+    for given in ("../../secret.jpg", "..\\..\\secret.jpg"):
+        labelme(file, shape("nose", (5, 5)), shape("tail", (9, 9)), imagePath=given, **no_size)
+        assert "leads out of" in refused(capsys, file, tmp_path / "o.json")
+    labelme(file, shape("nose", (5, 5)), shape("tail", (9, 9)), imagePath=str(secret), **no_size)
+    assert "cannot read image" in refused(capsys, file, tmp_path / "o.json")  # looked for beside
+    content = converted(file, tmp_path, "--images", str(tmp_path))
+    assert content["images"][0]["file_name"] == "secret.jpg"
+
+
+@pytest.mark.parametrize("name", ["../b.png", "/b.png"])
+def test_names_that_lead_out_of_a_folder(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.xml").write_text(
+        f'<annotations><image name="{name}" width="9" height="9"><points label="a" points="1,2"/>'
+        "</image></annotations>"
+    )
+    (tmp_path / "CollectedData_me.csv").write_text(
+        f"scorer,me,me\nbodyparts,a,a\ncoords,x,y\n{name},1,2\n"
+    )
+    record = {"image_id": name.removesuffix(".png"), "human_annotations": {"human1": [1, 1, 9, 9]}}
+    record["keypoint_annotations"] = {"human1": [1, 1, 1] * 14}
+    (tmp_path / "aic.json").write_text(json.dumps([record]))
+    for file in ("a.xml", "CollectedData_me.csv", "aic.json"):
+        said = refused(capsys, tmp_path / file, tmp_path / "o.json", "--images", str(tmp_path))
+        assert "leads out of" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"imageWidth": 2**63}, "width and height must be 1 to 65536"),
+        ({"imageHeight": 0.5}, "width and height must be 1 to 65536"),
+        ({"shapes": [shape("nose", (1e30, 5)), shape("tail", (3, 4))]}, "beyond 1e+09"),
+        ({"shapes": [shape("nose", (5, 5)), shape("Nose ", (3, 4))]}, "two keypoints called"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
+) -> None:
+    labelme(tmp_path / "a/a.json", shape("nose", (5, 5)), shape("tail", (9, 9)), **changes)
+    assert message in refused(capsys, tmp_path / "a/a.json", tmp_path / "o.json")
+    assert not (tmp_path / "o.json").exists()
+
+
+def test_numbers_of_aic_without_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {"image_id": "a", "human_annotations": {"h": [1, 1, 9, 10**400]}}
+    record["keypoint_annotations"] = {"h": [1, 1, 1] * 14}
+    (tmp_path / "aic.json").write_text(json.dumps([record]))
+    assert "box of h" in refused(capsys, tmp_path / "aic.json", tmp_path / "o.json")
+
+
+def test_names_are_printed_without_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(tmp_path / "a.jpg")
+    labelme(tmp_path / "a/a.json", shape("\x1b]0;x\x07", (5, 5)), shape("\ud800", (9, 9)))
+    assert main(["convert", str(tmp_path / "a/a.json"), str(tmp_path / "o.json")]) == 0
+    main(["check", str(tmp_path / "o.json")])
+    main(["stats", str(tmp_path / "o.json")])
+    captured = capsys.readouterr()
+    assert "\\x1b]0;x\\x07" in captured.out
+    assert not any(sign in captured.out + captured.err for sign in "\x1b\x07\ud800")

@@ -224,3 +224,28 @@ def test_to_yolo_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     words = (absolute, tmp_path / "new", "--to", "yolo", "--images", out / "images")
     assert "leaves the folder" in refused(capsys, *words)
     assert not (tmp_path / "new").exists()
+
+
+@needs_yaml
+@pytest.mark.parametrize("train", ["/", "../../../images", "images.txt"])
+def test_images_outside_are_not_followed(
+    tmp_path: Path, train: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = yolo(tmp_path / "a/set")
+    picture(tmp_path / "images/a.jpg")
+    (file.parent / "images.txt").write_text("../../images/a.jpg\n")
+    kept = [line for line in YAML.splitlines() if not line.startswith(("train", "val", "path"))]
+    file.write_text("\n".join([f"train: {train}", *kept]))
+    assert "leads out of" in refused(capsys, file, tmp_path / "o.json")
+    if train != "/":  # where the user says so
+        assert (
+            main(["convert", str(file), str(tmp_path / "o.json"), "--images", str(tmp_path)]) == 1
+        )
+        assert "no labelled keypoints" in capsys.readouterr().err
+
+
+@needs_yaml
+@pytest.mark.parametrize("text", ["[" * 3000, "a: " + "9" * 5000, "#" * 1_000_001])
+def test_yaml_that_is_none(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data.yaml").write_text(f"kpt_shape: [3, 3]\nx: {text}")
+    refused(capsys, tmp_path / "data.yaml", tmp_path / "o.json")

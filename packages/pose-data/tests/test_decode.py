@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pose_data import DatasetError
 from pose_data.images.decode import BrokenImages, ImageCache, read_picture
+from pose_data.images.headers import read_header
 
 
 def smooth(h: int = 48, w: int = 64, channels: int = 3) -> NDArray[np.uint8]:
@@ -96,6 +97,36 @@ def broken(path: Path, match: str, size: tuple[int, int] | None = None) -> None:
         read_picture(path, size)
 
 
+BOMB = 60_000
+HEADERS = {
+    "bmp": b"BM" + bytes(16) + struct.pack("<ii", BOMB, -BOMB),
+    "gif": b"GIF89a" + struct.pack("<HH", BOMB, BOMB),
+    "webp": b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes(8) + (BOMB - 1).to_bytes(3, "little") * 2,
+    "tiff": b"II*\0" + struct.pack("<IHHHIIHHIHH", 8, 2, 256, 4, 1, BOMB, 257, 3, 1, BOMB, 0),
+    "jp2": bytes(16) + b"ihdr" + struct.pack(">II", BOMB, BOMB),
+    "j2k": b"\xff\x4f\xff\x51" + bytes(4) + struct.pack(">II", BOMB, BOMB),
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", BOMB, BOMB) + b"IEND",
+    "jpg": b"\xff\xd8\xff\xc0\0\x11\x08" + struct.pack(">HH", BOMB, BOMB) + bytes(9) + b"\xff\xd9",
+    "jpeg": b"\xff\xd8\xff\xff\xc0\0\x11\x08"
+    + struct.pack(">HH", BOMB, BOMB)
+    + bytes(9)
+    + b"\xff\xd9",
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_too_many_pixels_are_refused_before_they_are_decoded(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(HEADERS[kind] + bytes(8) * (kind not in ("png", "jpg", "jpeg")))
+    monkeypatch.setattr("cv2.imdecode", lambda *_: pytest.fail("it is decoded"))
+    broken(path, "is 60000x60000, more than 256 million pixels")
+    if kind not in ("png", "jpg", "jpeg"):
+        with pytest.raises(DatasetError, match="million pixels"):
+            read_header(path)
+
+
 def test_files_that_are_no_picture_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     broken(path, "does not exist")
@@ -148,10 +179,8 @@ def test_too_long_a_side(tmp_path: Path) -> None:
 
 
 def test_more_pixels_than_opencv_takes(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.png", smooth())
-    data = bytearray(path.read_bytes())
-    data[16:24] = struct.pack(">II", 2_000_000, 2_000_000)
-    path.write_bytes(bytes(data))
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6 2000000 2000000 255 " + bytes(99))
     broken(path, "cannot be decoded")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pose_data import check
+from pose_data import DatasetError, check, load_coco
 from pose_data.images.missing import why_missing
 
 
@@ -87,3 +87,41 @@ def test_check_says_why(tmp_path: Path, folder: Path) -> None:
     assert (found.count, len(found.records)) == (21, 8)
     assert found.records[0].endswith("b.jpg: b.png is there, the file says b.jpg (another suffix)")
     assert "nothing like it" in found.records[1]
+
+
+def write(file: Path, name: str) -> Path:
+    image = {"id": 1, "file_name": name, "width": 64, "height": 48}
+    row = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 30, 30, 2]}
+    category = {"id": 1, "name": "a", "keypoints": ["nose", "tail"]}
+    content = {"images": [image], "annotations": [row], "categories": [category]}
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize("name", ["../other/f.jpg", "{above}/other/f.jpg", "train/../../x", ".."])
+def test_a_name_that_leads_out_of_the_folder_is_refused(folder: Path, name: str) -> None:
+    name = name.format(above=folder.parent)
+    file = write(folder / "gt.json", name)
+    assert len(load_coco(file)) == 1  # without images
+    with pytest.raises(DatasetError, match="leads out of"):
+        load_coco(file, folder)
+    slugs = [found.slug for found in check(file, folder)]
+    assert "outside-folder" in slugs
+    assert "broken-image" not in slugs, "it was opened"
+
+
+@pytest.mark.parametrize("name", ["{folder}/b.png", "train/../b.png", "..b.png", "train/..c/d.png"])
+def test_a_name_that_only_looks_like_it_is_not(folder: Path, name: str) -> None:
+    assert len(load_coco(write(folder / "gt.json", name.format(folder=folder)), folder)) == 1
+
+
+def test_a_size_is_not_read_outside_of_the_folder(folder: Path) -> None:
+    file = write(folder / "gt.json", "../other/f.jpg")
+    file.write_text(file.read_text().replace('"width": 64, ', ""))
+    with pytest.raises(DatasetError, match="leads out of the folder"):
+        load_coco(file, folder)
+
+
+def test_a_name_longer_than_names_can_be_is_missing(folder: Path) -> None:
+    file = write(folder / "gt.json", "x" * 3000)
+    assert "missing-file" in [found.slug for found in check(file, folder)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_eval import Evaluator, analyse, bootstrap, compare, diagnose, evaluate
+from pose_eval import Evaluator, analyse, bootstrap, compare, diagnose, evaluate, read_ground_truth
 from pose_eval.__main__ import main
 from pose_eval.analysis.pck_persons import pck_report
 from pose_eval.coco.tables import SettingsError
@@ -252,3 +252,14 @@ def test_what_was_not_measured_is_a_dash() -> None:
     assert "0 %<" not in found
     assert "-1.0" not in found
     assert "0.000" not in markdown(analyse(report, replicates=5))
+
+
+def test_ids_as_numbers_and_as_text_without_a_list_of_categories() -> None:
+    points = [5, 5, 2, 30, 30, 2]
+    rows = [
+        {"id": i, "image_id": 1, "category_id": key, "keypoints": points, "area": 400}
+        for i, key in enumerate((1, "1"))
+    ]
+    gt, _ = read_ground_truth({"images": [{"id": 1}], "annotations": rows})
+    assert [category.id for category in gt.categories] == [1]
+    assert len(gt.ids) == 2

@@ -12,6 +12,7 @@ import pytest
 
 from pose_eval import evaluate
 from pose_eval.__main__ import main
+from pose_eval.render.table import csv_table
 
 Files = tuple[Path, Path]
 
@@ -174,3 +175,49 @@ def test_warnings_go_to_stderr(files: Files, capsys: pytest.CaptureFixture[str])
     assert main([str(files[0]), "--gt", str(files[1]), "--quiet"]) == 0
     second = capsys.readouterr()
     assert (second.out, second.err) == (first.out, "")
+
+
+@pytest.mark.parametrize("command", [["check"], ["nms"], ["sigmas"]])
+def test_text_in_a_file_is_not_the_name_of_another(
+    command: list[str], files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.json"
+    for text in (str(files[1]), "x" * 3000):
+        file.write_text(json.dumps(text))
+        assert main([*command, str(file)]) == 1
+        assert "must be a list of results or a COCO object, got str" in capsys.readouterr().err
+
+
+def test_text_in_tables_is_no_formula(files: Files, tmp_path: Path) -> None:
+    gt = json.loads(files[1].read_text())
+    names = ["=1+1", "+1+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "-5", "a.png"]
+    for image, name in zip(gt["images"], names * 9, strict=False):
+        image["file_name"] = name
+    files[1].write_text(json.dumps(gt))
+    table = tmp_path / "i.csv"
+    assert main([str(files[0]), "--gt", str(files[1]), "--per-image", str(table)]) == 0
+    with table.open(newline="") as file:
+        cells = {row["file_name"] for row in csv.DictReader(file)}
+    assert not [cell for cell in cells if cell[:1] in "=+-@\t\r" and cell != "-5"]
+    assert "'=1+1" in cells
+    rows = [("a", -0.5, 1e-5, None), ("-0.5", "+1e-05", "-inf", "x-1")]
+    assert csv_table(rows) == "a,-0.5,1e-05,\n-0.5,+1e-05,-inf,x-1\n", "numbers stay numbers"
+
+
+def test_names_are_printed_without_control_characters(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt = json.loads(files[1].read_text())
+    category = gt["categories"][0]
+    category |= {
+        "name": "\x1b[2J\x9b",
+        "keypoints": [f"\x1b]0;{k}\x07\u202e\ud800" for k in range(17)],
+    }
+    files[1].write_text(json.dumps(gt))
+    given = [str(files[0]), "--gt", str(files[1])]
+    for words in (given, ["errors", *given], ["pck", *given], [*given, "--breakdown"]):
+        assert main(words) == 0
+    assert main([*given, "--joints", "no\x1b"]) == 2
+    captured = capsys.readouterr()
+    assert not set("\x1b\x9b\x07\u202e\ud800") & {*captured.out, *captured.err}
+    assert "\\x1b]0;0" in captured.out

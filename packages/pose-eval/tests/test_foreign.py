@@ -99,3 +99,27 @@ def test_coco_files_with_keys_of_other_tools_are_read(small_set: Set) -> None:
     wanted = evaluate(rows, gt).stats
     extra = {"info": {}, "licenses": [], "version": "1", "dataset": "mice", "flags": {}}
     assert evaluate(rows, gt | extra).stats == wanted
+
+
+def test_a_line_of_numbers_is_not_tried_in_all_ways(tmp_path: Path) -> None:
+    """A regular expression that is not careful takes 10 times as long for each further number."""
+    file = tmp_path / "labels.txt"
+    file.write_text("0" + " 11111111" * 400 + " x")
+    with pytest.raises(ResultsError, match="is not JSON"):
+        evaluate([], file)
+
+
+def test_people_that_are_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"people": [1]}')
+    with pytest.raises(ResultsError, match="has no list `images`"):
+        evaluate([], file)
+
+
+def test_what_unpacks_to_very_much(small_set: Set, tmp_path: Path) -> None:
+    gt, rows = small_set
+    file = tmp_path / "a.json.gz"
+    file.write_bytes(gzip.compress(b"[" + b" " * (100 << 20)))
+    for given in ((rows, file), (file, gt)):
+        with pytest.raises(ResultsError, match="unpacks to more than 200 times its own size"):
+            evaluate(*given)

@@ -226,7 +226,15 @@ def test_missing_key(tmp_path: Path) -> None:
         load_config(file)
 
 
-@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a: [1", "- 1\n- 2\n", "\x00", "a: 2026-99-99", "a: " + "9" * 5000, "#" * 200_001),
+        "a: !!python/object/apply:os.system [touch ran]",
+        "data: {root: " + "x" * 5000 + "}",
+        "base: demo\ntrain: {lr: 1" + "0" * 400 + "}",
+    ],
+)
 def test_not_a_config(tmp_path: Path, text: str) -> None:
     file = tmp_path / "c.yaml"
     file.write_text(text)

@@ -104,6 +104,8 @@ def test_the_table_has_every_keypoint_by_name() -> None:
         expected = np.column_stack([PEOPLE.keypoints[number], PEOPLE.scores[number]])
         np.testing.assert_array_equal(found, expected)
         assert max(len(line["x"]) for line in own) < 13
+    names = [line.split(",")[0] for line in PEOPLE.to_csv("=cmd()|a").splitlines()[1:]]
+    assert set(names) == {"'=cmd()|a"}, "a spreadsheet would run it"
     assert PEOPLE.to_csv().splitlines()[1].startswith(",,,0,nose,")
     assert NOBODY.to_csv() == "image,frame,time,person,keypoint,x,y,score\n"
 

@@ -314,6 +314,9 @@ def test_wrong_values_are_errors_of_ours(text: str, value: str, tmp_path: Path) 
         text.replace(f"{part}=dict", f"{part}={value}, {part}_=dict")
         for part in set(re.findall(r"\w+(?==dict)", text))
     ]
+    wrong.append(
+        text.replace("'RandomBBoxTransform'", f"'RandomBBoxTransform', scale_factor=({value}, 1)")
+    )
     for each in wrong:
         (tmp_path / "theirs.py").write_text(each)
         with contextlib.suppress(ConfigError):

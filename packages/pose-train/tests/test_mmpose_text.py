@@ -181,12 +181,14 @@ def test_mistakes_in_files(tmp_path: Path) -> None:
         other="_base_ = './loop.py'",
         alone="_base_ = 'nowhere.py'",
         many="_base_ = ['empty.py'] * 60",
+        endless="_base_ = '/dev/zero'",
         empty="",
     )
     for name, message in {
         "loop": f"{file}: its _base_ leads back to itself",
         "alone": rf"nowhere\.py, _base_ of {tmp_path}/alone\.py, cannot be read: No such file",
         "many": "more than 50 files",
+        "endless": "/dev/zero, _base_ of .* is not a file",
         "none": "none.py cannot be read: No such file",
     }.items():
         with pytest.raises(ConfigError, match=message):

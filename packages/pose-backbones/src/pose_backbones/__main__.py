@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: pose-backbones list | info | zoo | convert.
 
 Exit codes: 0 done, 1 a file that cannot be used, 2 bad arguments, each with one sentence on stderr.
@@ -9,17 +10,31 @@ import re
 import sys
 from pathlib import Path
 
-from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, unknown
+from pose_backbones import __version__
+from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, printable, unknown
 from pose_backbones.zoo import ZOO
+
+EXAMPLES = """examples:
+  pose-backbones list 'hrnet*'
+  pose-backbones info checkpoint.pth
+  pose-backbones zoo hrnet_w32_coco_256x192 --download
+  pose-backbones convert checkpoint.pth converted.safetensors
+
+exit codes: 0 done, 1 a file that cannot be used, 2 bad arguments"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(arguments)
     try:
-        print(args.run(args), flush=True)
+        print(printable(args.run(args)), flush=True)
     except ValueError as error:
-        print(f"pose-backbones: error: {error}", file=sys.stderr)
+        print(printable(f"pose-backbones: error: {error}"), file=sys.stderr)
         return 1 if isinstance(error, CheckpointError) else 2
     except ImportError as error:  # a library is missing or broken
         if (error.name or "").startswith("pose_"):
@@ -42,7 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pose-backbones", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="pose-backbones",
+        description="List the networks and the published weights, look into checkpoints, "
+        "convert them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pose-backbones {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("list", help="names of the models, or a table of them")

@@ -2,8 +2,8 @@
 
 import os
 import sys
+import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
@@ -11,11 +11,14 @@ from pathlib import Path
 
 from pose_backbones.hub import cached_file, fetch_file, hub_cache, is_full_disk
 from pose_backbones.names import CheckpointError, unknown
+from pose_backbones.web import open_url
 from pose_backbones.zoo import DETECTIONS, HUB, ZOO, HubFile
 
 ATTEMPTS = 3  # per server; each goes on where the one before was cut off
 TIMEOUT = 30.0  # seconds without an answer
 CHUNK = 1 << 20  # bytes
+MOST_BYTES = 4 << 30  # of a file; the largest has 0.4 GiB
+MOST_SECONDS = 6 * 3600.0  # of an attempt
 
 Progress = Callable[[int, int], None]  # takes how many bytes there are, and of how many; 0: unknown
 Log = Callable[[str], None]  # takes a line
@@ -137,7 +140,12 @@ def may_download() -> bool:
 
 
 def progress_line(done: int, total: int) -> None:
-    """Show the progress of a download on one line of stderr; a total of 0 is unknown."""
+    """Show the progress of a download on one line of stderr; a total of 0 is unknown.
+
+    Where stderr is no terminal, only that it is done.
+    """
+    if not sys.stderr.isatty() and done != total:
+        return
     share = f" of {total / 1e6:.1f} MB ({done / total:.0%})" if total else " MB"
     end = "\n" if done == total else ""
     print(f"\r{done / 1e6:.1f}{share}", end=end, file=sys.stderr, flush=True)
@@ -269,20 +277,24 @@ def _try_server(
 def _fetch(url: str, part: Path, progress: Progress | None) -> None:
     """Append to `part` what it lacks of the file at `url`; raise OSError where it is cut off."""
     done = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+        response = open_url(url, TIMEOUT, {"Range": f"bytes={done}-"} if done else {})
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing lies behind what is there: it is complete, or wrong
             error.close()
             return
         raise
+    end = time.monotonic() + MOST_SECONDS
     with response, part.open("ab" if response.status == 206 else "wb") as file:
         done = file.tell()
-        total = done + int(response.headers.get("Content-Length", 0))
-        while chunk := response.read(CHUNK):
+        total = done + (response.length or 0)
+        while chunk := response.read1(CHUNK):
             file.write(chunk)
             done += len(chunk)
+            if done > MOST_BYTES:
+                raise CheckpointError(f"it is larger than {MOST_BYTES >> 30} GiB")
+            if time.monotonic() > end:
+                raise CheckpointError(f"it takes longer than {MOST_SECONDS / 3600:g} hours")
             if progress:
                 progress(done, total)
     if total > done:

@@ -12,10 +12,12 @@ def warmup() -> None:
     import numpy as np
 
     from pose_codecs import AssociativeEmbedding, MSRAHeatmap, UDPHeatmap, assign, find_candidates
+    from pose_codecs._jit import compile_from_now_on
 
+    compile_from_now_on()
     points, visible = np.full((2, 1, 2), 16.0), np.ones((2, 1))
     sizes = (32, 32), (16, 16)
-    assign([[0.0]])  # loads numba: no kernel is taken as Python from here on
+    assign([[0.0]])
     assign([[0.0]], "optimal")
     heatmaps, _ = MSRAHeatmap(*sizes).encode(points, visible)
     MSRAHeatmap(*sizes, unbiased=True).encode(points, visible)

@@ -6,7 +6,7 @@ blocks tell which blocks can hold one; the others, most of them, are skipped.
 
 import numpy as np
 
-from pose_codecs._jit import F32, jit
+from pose_codecs._jit import F32, I64, jit_later
 
 # A block is BLOCK x BLOCK pixels; the last ones of a row or column may be smaller. numba's cache
 # does not see this number change for kernels in other files: delete __pycache__ then.
@@ -51,7 +51,21 @@ def tag_ranges(tags: F32) -> F32:
     return ranges.reshape(2, length, -1)
 
 
-@jit
+def _pixels_of_blocks(side: int) -> I64:
+    """Return the pixels (blocks, BLOCK) of the blocks along a side; the last block ends with it."""
+    first = np.minimum(np.arange(0, side, BLOCK), side - BLOCK)
+    return first[:, None] + np.arange(BLOCK)
+
+
+def _plain_block_maxima(heatmaps: F32, maxima: F32, high: F32, poison: F32) -> None:
+    """Do what _block_maxima does."""
+    _, height, width = heatmaps.shape
+    bands = heatmaps[:, _pixels_of_blocks(height)].max(axis=2)  # (K, down, W)
+    maxima[:] = bands[..., _pixels_of_blocks(width)].max(axis=3)
+    poison[~np.isfinite(heatmaps).all(axis=(0, 1))] = np.nan
+
+
+@jit_later(_plain_block_maxima)
 def _block_maxima(heatmaps: F32, maxima: F32, high: F32, poison: F32) -> None:
     """Fill the maxima (K, down, across) of heatmaps; poison (W,) becomes NaN by NaN and inf.
 
@@ -80,7 +94,21 @@ def _block_maxima(heatmaps: F32, maxima: F32, high: F32, poison: F32) -> None:
                 maxima[k, block_row, block] = most
 
 
-@jit
+def _plain_block_ranges(
+    tags: F32, lowest: F32, highest: F32, low: F32, high: F32, poison: F32
+) -> None:
+    """Do what _block_ranges does."""
+    height, size = tags.shape
+    length, down, _ = lowest.shape
+    columns = _pixels_of_blocks(size // length)
+    bands = tags[_pixels_of_blocks(height)]  # (down, BLOCK, W * L)
+    for reduce, ranges in ((np.minimum.reduce, lowest), (np.maximum.reduce, highest)):
+        blocks = reduce(bands, axis=1).reshape(down, -1, length)[:, columns]
+        ranges[:] = reduce(blocks, axis=2).transpose(2, 0, 1)  # from (down, across, L)
+    poison[~np.isfinite(tags).all(axis=0)] = np.nan
+
+
+@jit_later(_plain_block_ranges)
 def _block_ranges(tags: F32, lowest: F32, highest: F32, low: F32, high: F32, poison: F32) -> None:
     """Fill the ranges (L, down, across) of tags (H, W * L), and poison as _block_maxima."""
     height, size = tags.shape

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_codecs._jit import F32, I64, jit
+from pose_codecs._jit import F32, I64, jit_later, jit_part
 from pose_codecs.blocks import BLOCK, block_maxima
 
 
@@ -90,7 +90,27 @@ def check_maps(heatmaps: Any, tags: Any) -> tuple[F32, F32]:
     return maps, tag_maps
 
 
-@jit
+def _plain_top_maxima(
+    heatmaps: F32, maxima: F32, radius: int, floor: float, scores: F32, pixels: I64
+) -> None:
+    """Do what _top_maxima does, but for the order of equal values."""
+    limit = np.float32(floor)
+    if float(limit) > floor:  # the highest float32 that is not above the floor
+        limit = np.nextafter(limit, np.float32(-1))
+    _, height, width = heatmaps.shape
+    around = np.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, -1).T
+    for k, heatmap in enumerate(heatmaps):
+        y, x = np.nonzero(heatmap > limit)
+        for dy, dx in around:  # each neighbour leaves fewer
+            near = heatmap[(y + dy).clip(0, height - 1), (x + dx).clip(0, width - 1)]
+            kept = near <= heatmap[y, x]
+            y, x = y[kept], x[kept]
+        best = np.argsort(-heatmap[y, x], kind="stable")[: scores.shape[1]]
+        y, x = y[best], x[best]
+        scores[k, : len(best)], pixels[k, : len(best)] = heatmap[y, x], y * width + x
+
+
+@jit_later(_plain_top_maxima)
 def _top_maxima(
     heatmaps: F32, maxima: F32, radius: int, floor: float, scores: F32, pixels: I64
 ) -> None:
@@ -116,7 +136,7 @@ def _top_maxima(
                     scores[k, i], pixels[k, i] = value, y * width + x
 
 
-@jit
+@jit_later()
 def _push_in_order(heatmap: F32, maxima: F32, radius: int, heap: F32, indices: I64) -> None:
     """Fill heap (M,) with the highest local maxima, equal ones in the order of torch.topk on a CPU.
 
@@ -143,7 +163,7 @@ def _push_in_order(heatmap: F32, maxima: F32, radius: int, heap: F32, indices: I
     _sort(heap, indices, size)
 
 
-@jit
+@jit_part
 def _sort(heap: F32, indices: I64, size: int) -> None:
     """Sort a heap with the lowest value at its root from the highest value to the lowest."""
     for end in range(size - 1, 0, -1):
@@ -152,7 +172,7 @@ def _sort(heap: F32, indices: I64, size: int) -> None:
         _sift(heap, indices, end, 0, value, index)
 
 
-@jit
+@jit_part
 def _suppressed(heatmap: F32, x: int, y: int, radius: int) -> np.float32:
     """Return the value of a local maximum, and 0 for any other pixel."""
     height, width = heatmap.shape
@@ -168,7 +188,7 @@ def _suppressed(heatmap: F32, x: int, y: int, radius: int) -> np.float32:
     return value
 
 
-@jit
+@jit_part
 def _sift(heap: F32, indices: I64, size: int, hole: int, value: np.float32, index: int) -> None:
     """Put a value into a heap of `size` with the lowest at its root, from a hole downwards.
 

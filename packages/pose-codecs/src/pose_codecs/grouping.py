@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pose_codecs._jit import F32, F64, I64, jit
+from pose_codecs._jit import F32, F64, I64, compile_from_now_on, jit_later, jit_part
 from pose_codecs.candidates import Candidates
 
 Assignment = Literal["munkres", "optimal"]
 NEW_GROUP_COST = 1e10
+LARGE = 2500  # costs of a problem that Python would take longer to solve than to compile the solver
 
 
 class People(NamedTuple):
@@ -54,6 +55,8 @@ def group(
     order = list(range(keypoints)) if keypoint_order is None else [int(k) for k in keypoint_order]
     if sorted(order) != list(range(keypoints)):
         raise ValueError(f"keypoint_order must order {keypoints} keypoints, got {order}")
+    if slots**2 > LARGE:
+        compile_from_now_on()
     most = keypoints * slots
     members = np.full((most, keypoints), -1, np.int64)  # candidate of group, keypoint
     count = _group(
@@ -82,7 +85,7 @@ def group(
     )
 
 
-@jit
+@jit_later()
 def _group(
     scores: F32,
     tags: F32,
@@ -107,7 +110,7 @@ def _group(
     for k in order:
         added, old = 0, min(count, limit)
         for row in range(scores.shape[1]):
-            if scores[k, row] > detection_threshold:
+            if np.float64(scores[k, row]) > detection_threshold:
                 rows[added] = row
                 added += 1
         size = max(added, old)
@@ -159,7 +162,9 @@ def assign(costs: ArrayLike, assignment: Assignment = "munkres") -> I64:
         raise ValueError(f"costs must be (R, C) with R <= C, got {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise ValueError("costs must be finite, got NaN or inf")
-    return (_optimal if assignment == "optimal" else _munkres)(matrix)[: len(matrix)]
+    if matrix.size > LARGE:
+        compile_from_now_on()
+    return _solve(matrix, True if assignment == "optimal" else None)[: len(matrix)]
 
 
 def check_assignment(assignment: str) -> None:
@@ -168,7 +173,13 @@ def check_assignment(assignment: str) -> None:
         raise ValueError(f'assignment must be "munkres" or "optimal", got {assignment!r}')
 
 
-@jit
+@jit_later()
+def _solve(costs: F64, optimal: bool | None) -> I64:
+    """Return the columns of the rows of costs (R, C), and more; `optimal` as in _group."""
+    return _munkres(costs) if optimal is None else _optimal(costs)
+
+
+@jit_part
 def _munkres(costs: F64) -> I64:
     """Solve costs (R, C), R <= C, with the scan order of munkres 1.1.4."""
     rows, size = costs.shape
@@ -199,7 +210,7 @@ def _munkres(costs: F64) -> I64:
     return star_of_row
 
 
-@jit
+@jit_part
 def _numbers(size: int) -> I64:
     """Return -1 (size,): no row and no column."""
     numbers = np.empty(size, np.int64)
@@ -208,7 +219,7 @@ def _numbers(size: int) -> I64:
     return numbers
 
 
-@jit
+@jit_part
 def _prime_zeros(
     work: F64, star_of_row: I64, star_of_column: I64, prime_of_row: I64, covered: I64
 ) -> int:
@@ -251,7 +262,7 @@ def _prime_zeros(
         row, column = 0, 0
 
 
-@jit
+@jit_part
 def _optimal(costs: F64) -> I64:
     """Solve costs (R, C), R <= C, by shortest augmenting paths (Jonker and Volgenant 1987).
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pose_codecs._jit import F32, I64, jit, jit_later
-from pose_codecs.dark import blur_weights, default_blur_size, move_dark
+from pose_codecs.dark import blur_weights, move_dark
 
 Refine = Literal["quarter", "dark", "none"]
+PIXEL = np.ones(2, np.float32)  # the stride of points in heatmap pixels
 FAR = 2.0**30  # keypoints beyond it cannot be rounded to an int and are outside of any map
 
 
@@ -72,11 +73,12 @@ class MSRAHeatmap:
         for wrong shapes and for NaN or inf.
         """
         maps = check_heatmaps(heatmaps, self.heatmap_size)
-        points, scores = find_maxima(maps, quarter=self.refine == "quarter")
         if self.refine == "dark":
-            blur = blur_weights(self.blur_size or default_blur_size(self.sigma))
-            move_dark(maps, points, blur)
-        points *= self.stride
+            points, scores = find_maxima(maps)
+            move_dark(maps, points, blur_weights(self.blur_size, self.sigma))
+            points *= self.stride
+        else:
+            points, scores = find_maxima(maps, self.stride, quarter=self.refine == "quarter")
         shape = np.shape(heatmaps)[:-2]
         return points.reshape(*shape, 2), scores.reshape(shape)
 
@@ -97,7 +99,7 @@ def gaussian(x: F32, sigma: float) -> F32:
     return values
 
 
-@jit_later
+@jit_later()
 def _paste(maps: F32, points: F32, weights: F32, stride: F32, patch: F32) -> None:
     """Paste patch (P, P) into maps (M, H, W) at points (M, 2); set the weight of outsiders to 0."""
     _, height, width = maps.shape
@@ -144,25 +146,29 @@ def _draw(maps: F32, points: F32, weights: F32, stride: F32, sigma: np.float32) 
                 maps[m, row, column] = value * row_values[column]
 
 
-def find_maxima(heatmaps: F32, quarter: bool = False) -> tuple[F32, F32]:
+def find_maxima(heatmaps: F32, stride: F32 = PIXEL, quarter: bool = False) -> tuple[F32, F32]:
     """Find the first maximum, in row-major order, of each heatmap (M, H, W).
 
-    Returns points (M, 2) xy in heatmap pixels and the maxima (M,). Where the maximum is not
-    positive the point is (-1, -1), as published. `quarter` moves the others a quarter pixel to
-    their higher neighbours. Raises ValueError for NaN and a maximum of inf.
+    Returns points (M, 2) xy in heatmap pixels times stride (2,), and the maxima (M,). Where the
+    maximum is not positive the point is pixel (-1, -1), as published. `quarter` moves the others a
+    quarter pixel to their higher neighbours. Raises ValueError for NaN and a maximum of inf.
     """
-    count = len(heatmaps)
-    best = heatmaps.reshape(count, -1).argmax(axis=1)  # stops at a NaN, so the maxima tell of each
+    count, height, width = heatmaps.shape
+    best = heatmaps.reshape(count, height * width).argmax(
+        axis=1
+    )  # stops at a NaN, so the maxima tell of each
     points, scores = np.empty((count, 2), np.float32), np.empty(count, np.float32)
-    _read_maxima(heatmaps, best, quarter, points, scores)
+    _read_maxima(heatmaps, best, stride, quarter, points, scores)
     # The square, much faster than isfinite().all(), is inf or NaN also for a large maximum.
     if not (math.isfinite(np.vdot(scores, scores)) or np.isfinite(scores).all()):
         raise ValueError(f"heatmaps must be finite, got {scores[~np.isfinite(scores)][0]}")
     return points, scores
 
 
-@jit_later
-def _read_maxima(heatmaps: F32, best: I64, quarter: bool, points: F32, scores: F32) -> None:
+@jit_later()
+def _read_maxima(
+    heatmaps: F32, best: I64, stride: F32, quarter: bool, points: F32, scores: F32
+) -> None:
     """Fill points (M, 2) and scores (M,) of the pixels `best` (M,) of heatmaps (M, H, W).
 
     The x shift needs 1 < x < W - 1 and 0 < y < H, the y shift likewise: the published condition,
@@ -173,15 +179,17 @@ def _read_maxima(heatmaps: F32, best: I64, quarter: bool, points: F32, scores: F
         y, x = best[m] // width, best[m] % width
         scores[m] = heatmaps[m, y, x]
         if scores[m] <= 0:
-            points[m, 0], points[m, 1] = -1, -1
+            points[m, 0], points[m, 1] = -stride[0], -stride[1]
             continue
-        points[m, 0], points[m, 1] = x, y
+        x_shift, y_shift = 0, 0
         if quarter and 1 < x < width - 1 and y > 0:
             left, right = heatmaps[m, y, x - 1], heatmaps[m, y, x + 1]
-            points[m, 0] += np.float32(0.25) * (int(right > left) - int(right < left))
+            x_shift = int(right > left) - int(right < left)
         if quarter and 1 < y < height - 1 and x > 0:
             above, below = heatmaps[m, y - 1, x], heatmaps[m, y + 1, x]
-            points[m, 1] += np.float32(0.25) * (int(below > above) - int(below < above))
+            y_shift = int(below > above) - int(below < above)
+        points[m, 0] = np.float32(x + 0.25 * x_shift) * stride[0]
+        points[m, 1] = np.float32(y + 0.25 * y_shift) * stride[1]
 
 
 def check_options(
@@ -196,7 +204,7 @@ def check_options(
     if not 0 < sigma < np.inf:
         raise ValueError(f"sigma must be a positive number of heatmap pixels, got {sigma!r}")
     if blur_size is not None:
-        blur_weights(blur_size)
+        blur_weights(blur_size, sigma)
 
 
 def check_size(name: str, size: tuple[int, int]) -> None:
@@ -214,6 +222,8 @@ def check_keypoints(keypoints: ArrayLike, visible: ArrayLike) -> tuple[F32, F32]
             "keypoints and visible must be (K, 2) and (K,) or (N, K, 2) and (N, K), "
             f"got {points.shape} and {weights.shape}"
         )
+    if not math.isfinite(np.vdot(weights, weights)):
+        raise ValueError("visible must be finite numbers, got NaN or infinity")
     # The product, much faster than isnan().any(), is NaN only if a point is.
     if math.isnan(np.vdot(points, points)) and np.isnan(points[weights >= 0.5]).any():
         raise ValueError("keypoints must be numbers where visible > 0, got NaN")

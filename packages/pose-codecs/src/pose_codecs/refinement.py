@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_codecs._jit import F32, I64, Bools, jit
+from pose_codecs._jit import F32, I64, Bools, jit_later, jit_part
 from pose_codecs.blocks import BLOCK, at_least_a_block, block_maxima, tag_ranges
 from pose_codecs.candidates import check_maps
 
@@ -103,7 +103,49 @@ def _quarter_shifts(heatmaps: F32, k: I64, x: I64, y: I64) -> F32:
     return np.where(np.stack([to_right, to_below], axis=-1), np.float32(0.75), np.float32(0.25))
 
 
-@jit
+@np.errstate(over="ignore")
+def _plain_best_pixels(
+    heatmap: F32,
+    tags: F32,
+    order: I64,
+    maxima: F32,
+    lowest: F32,
+    highest: F32,
+    means: F32,
+    blocks: F32,
+    copied: Bools,
+    bounds: F32,
+    values: F32,
+    pixels: I64,
+) -> None:
+    """Do what _best_pixels does."""
+    height, width = heatmap.shape
+    across, inside = -(-width // BLOCK), np.arange(BLOCK)
+    y = np.minimum(order // across * BLOCK, height - BLOCK)[:, None, None] + inside[:, None]
+    x = np.minimum(order % across * BLOCK, width - BLOCK)[:, None, None] + inside
+    numbers = y * width + x  # (blocks, BLOCK, BLOCK)
+    heat, tag_rows = heatmap.reshape(-1), tags.reshape(height * width, -1)
+    for p, mean in enumerate(means):
+        gaps = np.maximum(lowest - mean[:, None], mean[:, None] - highest)  # (L, blocks)
+        limits = _less_distance(maxima, np.maximum(gaps, 0))
+        best, start = (-np.inf, -heatmap.size), 0  # value, - pixel: of equal values the first
+        while start < len(order) and maxima[start] >= best[0]:
+            part = slice(start, 2 * start + STEP)
+            near = numbers[part][limits[part] >= best[0]].reshape(-1)
+            if len(near):
+                found = _less_distance(heat[near], (tag_rows[near] - mean).T)
+                best = max(best, (found.max(), -near[found == found.max()].min()))
+            start = part.stop
+        pixels[p] = -best[1]
+
+
+def _less_distance(heat: F32, differences: F32) -> F32:
+    """Return heat (...) - round(distance) for the differences (L, ...) of tags, as _fill_values."""
+    squares = sum(difference * difference for difference in differences)
+    return heat - np.rint(np.sqrt(squares))
+
+
+@jit_later(_plain_best_pixels)
 def _best_pixels(
     heatmap: F32,
     tags: F32,
@@ -129,7 +171,7 @@ def _best_pixels(
     for i in range(len(order)):
         copied[i] = False
     for p in range(len(means)):
-        best = np.float32(-np.inf)
+        best, pixels[p] = np.float32(-np.inf), heatmap.size
         for start in range(0, len(order), STEP):
             if maxima[start] < best:
                 break
@@ -154,7 +196,7 @@ def _best_pixels(
                     best, pixels[p] = most, pixel
 
 
-@jit
+@jit_part
 def _bound(
     maxima: F32,
     lowest: F32,
@@ -187,7 +229,7 @@ def _bound(
     return reached > 0
 
 
-@jit
+@jit_part
 def _copy_block(heatmap: F32, tags: F32, top: int, left: int, block: F32, rows: F32) -> None:
     """Fill block (1 + L, pixels) with the heat and the tags of its pixels, row by row."""
     length = len(block) - 1
@@ -202,7 +244,7 @@ def _copy_block(heatmap: F32, tags: F32, top: int, left: int, block: F32, rows: 
             block[1 + t, i] = rows[i * length + t]
 
 
-@jit
+@jit_part
 def _fill_values(block: F32, mean: F32, best: np.float32, values: F32) -> bool:
     """Fill values with those of a block's pixels; return whether one reaches the best so far.
 

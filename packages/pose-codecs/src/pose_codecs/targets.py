@@ -6,7 +6,7 @@ As in MMPose 0.29. Keypoints are in heatmap pixels here; people lie along the fi
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose_codecs._jit import F32, I64, Bools, jit
+from pose_codecs._jit import F32, I64, Bools, jit_later
 from pose_codecs.msra import gaussian
 
 
@@ -38,7 +38,7 @@ def gaussian_patch(heatmap_size: tuple[int, int], sigma: float) -> tuple[float, 
     return reach, gaussian(x, sigma)
 
 
-@jit
+@jit_later()
 def _paste_maxima(heatmaps: F32, channels: I64, windows: I64, patch: F32) -> None:
     """Paste patch into channels (M,) of heatmaps (K, H, W) at windows (M, 4), two corners xy."""
     _, height, width = heatmaps.shape

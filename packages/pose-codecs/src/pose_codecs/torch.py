@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 
 from pose_codecs.associative import AssociativeEmbedding
 from pose_codecs.candidates import Candidates
-from pose_codecs.dark import LOWEST, blur_weights, default_blur_size
+from pose_codecs.dark import LOWEST, blur_weights
 from pose_codecs.flip import check_flip_indices
 from pose_codecs.grouping import People
 from pose_codecs.msra import MSRAHeatmap
@@ -184,7 +184,7 @@ def decode_msra(codec: MSRAHeatmap, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     if codec.refine == "quarter":
         points += _quarter(maps, x, y)
     elif codec.refine == "dark":
-        points -= _dark(maps, x, y, codec.blur_size or default_blur_size(codec.sigma))
+        points -= _dark(maps, x, y, torch.tensor(blur_weights(codec.blur_size, codec.sigma)))
     points *= torch.from_numpy(codec.stride).to(points.device)
     return points.reshape(*heatmaps.shape[:-2], 2), scores.reshape(heatmaps.shape[:-2])
 
@@ -208,10 +208,10 @@ def _differences(maps: Tensor, k: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([horizontal, maps[k, below, x] - maps[k, above, x]], dim=-1)
 
 
-def _dark(maps: Tensor, x: Tensor, y: Tensor, blur_size: int) -> Tensor:
-    """Return DARK's Newton steps (M, 2), 0 near the border, with the blur of refine_dark."""
+def _dark(maps: Tensor, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """Return DARK's Newton steps (M, 2), 0 near the border, with the weights (B,) of the blur."""
     count, height, width = maps.shape
-    weights = torch.tensor(blur_weights(blur_size), device=maps.device)
+    weights, blur_size = weights.to(maps.device), len(weights)
     half = blur_size // 2
     padded = functional.pad(maps, (half + 2, half + 2, half + 2, half + 2))
     window = torch.arange(blur_size + 4, device=maps.device)  # 5 blurred pixels

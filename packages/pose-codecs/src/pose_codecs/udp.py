@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pose_codecs._jit import F32, jit
-from pose_codecs.dark import blur_weights, default_blur_size, move_dark_udp
+from pose_codecs.dark import blur_weights, move_dark_udp
 from pose_codecs.msra import FAR, check_heatmaps, check_keypoints, check_options, find_maxima
 
 
@@ -60,12 +60,8 @@ class UDPHeatmap:
         maps = check_heatmaps(heatmaps, self.heatmap_size)
         points, scores = find_maxima(maps)  # (N*K, 2), (N*K,)
         shape = np.shape(heatmaps)[:-2]
-        samples = (-1, shape[-1])
-        move_dark_udp(
-            maps.reshape(*samples, *maps.shape[-2:]),  # (N, K, H, W)
-            points.reshape(*samples, 2),  # (N, K, 2)
-            blur_weights(self.blur_size or default_blur_size(self.sigma)),
-        )
+        blur = blur_weights(self.blur_size, self.sigma)
+        move_dark_udp(maps, points, scores, shape[-1], blur)
         # Not the stride of encode: decoded / input_size is the fraction of the box, whose ends are
         # the first and last pixel centres, as the published conversion to the image expects.
         points *= np.divide(self.input_size, np.subtract(self.heatmap_size, 1), dtype=np.float32)

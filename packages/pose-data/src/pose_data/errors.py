@@ -1,11 +1,24 @@
-"""The one error type of this package, and where it happened."""
+"""The one error type of this package, where it happened, and messages for a terminal."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+UNPRINTABLE = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class DatasetError(ValueError):
     """Annotations or images that cannot be used; the message names the file and the record."""
+
+
+def printable(text: object) -> str:
+    """Return text for a terminal: control characters, which names in files may hold, as escapes.
+
+    They would move the cursor, set the window's title or turn the direction of what follows.
+    """
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 @contextmanager

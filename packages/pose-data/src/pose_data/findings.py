@@ -44,6 +44,8 @@ several-skeletons: categories in use have different keypoints
     -> A network learns one: data.categories: [NAME] chooses, `pose-data filter` divides.
 ambiguous-sides: it is not clear which keypoints mirror each other -> List them in data.flip_pairs.
 wrong-category-chosen: a chosen category does not exist -> Compare with the names in the file.
+outside-folder: a file_name leads out of the image folder: such files are not opened
+    -> Give a folder that holds them, or `pose-data fix --strip-prefix`.
 no-size: the size of an image is unknown -> Write width and height.
 """,
     "error": """

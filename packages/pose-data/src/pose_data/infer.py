@@ -66,7 +66,7 @@ def _inferred(
 ) -> tuple[Skeleton, list[str]]:
     """Infer a skeleton from names, with notices of what was inferred."""
     words = [set(plain_name(name).split("_")) for name in names]
-    words = [found | {re.sub(r"s$|\d+$", "", word) for word in found} for found in words]
+    words = [found | {re.sub(r"s$|(?<!\d)\d+$", "", word) for word in found} for found in words]
     lower = tuple(i for i, found in enumerate(words) if found & _LOWER)
     upper = tuple(i for i, found in enumerate(words) if found & _UPPER and i not in lower)
     coco = zip(COCO.keypoints, COCO.sigmas, strict=True)

@@ -1,11 +1,14 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: pose-eval RESULTS.json --gt ANNOTATIONS.json, and the other commands."""
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from pose_eval.commands.options import parser
+from pose_eval.render.table import printable
 
 # The module of `commands` that has the function of that name; without one it is `evaluate`.
 COMMANDS = {
@@ -17,6 +20,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns 0 done, 1 bad data, 2 bad arguments, 3 a gate failed."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
+        complete(os.environ["COMP_LINE"].split()[1:])
     words = list(sys.argv[1:] if argv is None else argv)
     command = words.pop(0) if words and words[0] in COMMANDS else "evaluate"
     args = parser(command).parse_args(words)
@@ -34,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
-        print(f"pose-eval: error: {error}", file=sys.stderr)
+        print(printable(f"pose-eval: error: {error}"), file=sys.stderr)
         return 2
     except ResultsError as error:
-        print(f"pose-eval: error: {error}", file=sys.stderr)
+        print(printable(f"pose-eval: error: {error}"), file=sys.stderr)
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
@@ -52,6 +57,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("pose-eval: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def complete(words: Sequence[str]) -> None:
+    """Give the shell its completions; the commands are alternatives to a results file."""
+    import argcomplete
+
+    if words and words[0].startswith("-"):
+        argcomplete.autocomplete(parser("evaluate"))
+    whole = argparse.ArgumentParser()
+    commands = whole.add_subparsers()
+    for name in COMMANDS:
+        commands.add_parser(name, parents=[parser(name)], add_help=False)
+    is_command = len(words) < 2 or words[0] in COMMANDS
+    argcomplete.autocomplete(whole if is_command else parser("evaluate"))
 
 
 if __name__ == "__main__":

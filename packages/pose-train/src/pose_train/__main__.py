@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: pose-train COMMAND ...; `arguments.py` says what there is."""
 
 import errno
@@ -28,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return done
     except ValueError as error:
+        from pose_data.errors import printable
+
         code = _exit_code(error)
         if code is None:
             raise
-        print(f"pose-train: error: {_sentence(error)}", file=sys.stderr)
+        print(printable(f"pose-train: error: {_sentence(error)}"), file=sys.stderr)
         return code
     except ImportError as error:
         if (error.name or "").startswith("pose_"):

@@ -6,11 +6,13 @@ is an entry here and a file of its name in `commands/`, with `main(args) -> exit
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pose_train import __version__
+from pose_train.help import GROUPS, SETTINGS
 
 
 class Option(NamedTuple):
@@ -317,14 +319,28 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     Overrides may also stand behind options, where argparse leaves them over.
     """
     parser = argparse.ArgumentParser(
-        prog="pose-train", description="Train, evaluate and report a pose network."
+        prog="pose-train",
+        description="Train, evaluate and report a pose network.",
+        **SETTINGS[""],
     )
     parser.add_argument("--version", action="version", version=f"pose-train {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        subparser = commands.add_parser(name, help=command.help, description=command.help)
+        subparser = commands.add_parser(
+            name, help=command.help, description=command.help, **SETTINGS.get(name, {})
+        )
+        groups = {
+            option: group
+            for title, options in GROUPS.get(name, {}).items()
+            for group in [subparser.add_argument_group(title)]
+            for option in options
+        }
         for names, settings in command.options:
-            subparser.add_argument(*names, **settings)
+            groups.get(names[0], subparser).add_argument(*names, **settings)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     args, left = parser.parse_known_args(argv)
     unknown = [word for word in left if word.startswith("-") or "=" not in word]
     if unknown or (left and not hasattr(args, "overrides")):

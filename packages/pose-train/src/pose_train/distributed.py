@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from pose_data.errors import printable
 from pose_train.config.schema import ConfigError, RunError
 
 PATIENCE = timedelta(hours=2)  # others wait while the first one draws data or evaluates
@@ -116,7 +117,7 @@ def gather(value: Any, ranks: Ranks) -> list[Any]:
 def print_notes(notes: Iterable[str], ranks: Ranks) -> None:
     """Print lines, once for all processes."""
     for text in notes if ranks.is_first else ():
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
 
 def any_of(flag: bool, ranks: Ranks) -> bool:

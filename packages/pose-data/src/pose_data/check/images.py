@@ -1,5 +1,6 @@
 """The findings that the image files allow; few are decoded."""
 
+import os
 from pathlib import Path
 
 from pose_data.errors import DatasetError
@@ -8,7 +9,7 @@ from pose_data.formats.coco import Annotations
 from pose_data.images.decode import read_picture
 from pose_data.images.depth import MOST, measure_depth
 from pose_data.images.headers import Header, read_header, upright_size
-from pose_data.images.missing import why_missing
+from pose_data.images.missing import leads_outside, why_missing
 
 _TAIL = 1 << 16  # bytes at the end of a JPEG in which its end marker must be; some cameras append
 
@@ -21,7 +22,11 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
     missing, unsettled, stored, deep = 0, [], 0, False
     for name, (w, h) in zip(table.file_names, table.image_sizes.tolist(), strict=True):
         path, size = image_dir / name, (w, h)
-        if not name or not path.is_file():
+        if leads_outside(image_dir, name):
+            why = why_missing(image_dir, name)
+            findings.add("outside-folder", f"file_name {name!r:.200}: {why}")
+            continue
+        if not name or not os.path.isfile(path):  # False also for a name that no file can have
             why = f": {why_missing(image_dir, name)}" if missing < SHOWN else ""
             findings.add("missing-file", f"{path}{why}")
             missing += 1
@@ -42,7 +47,8 @@ def check_images(table: Annotations, image_dir: Path, findings: Findings) -> Non
     for record in unsettled:
         findings.add("exif-rotation", record + others)
     if deep:
-        depth = measure_depth([image_dir / name for name in table.file_names])
+        names = [name for name in table.file_names if not leads_outside(image_dir, name)]
+        depth = measure_depth([image_dir / name for name in names])
         if depth.bits < MOST:
             findings.add("unused-bits", depth.describe(), depth.deep)
 

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from pose_data.errors import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
     else:
         for finding in found:
-            print(finding, end="\n\n")
+            print(printable(finding), end="\n\n")
         errors = sum(finding.is_error for finding in found)
-        print(f"{args.annotations}: {errors} errors, {len(found) - errors} warnings")
+        print(printable(f"{args.annotations}: {errors} errors, {len(found) - errors} warnings"))
     return int(any(finding.is_error for finding in found))

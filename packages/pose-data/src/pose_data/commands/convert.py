@@ -1,10 +1,11 @@
 """pose-data convert SOURCE... OUT: annotations of other tools to COCO, or COCO to YOLO-pose."""
 
 import argparse
+import os
 from pathlib import Path
 
 from pose_data.commands.loading import new_path, report
-from pose_data.errors import DatasetError
+from pose_data.errors import DatasetError, printable
 
 _FILES = {  # of each format, in folders
     "yolo": "*.yaml",
@@ -55,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names = args.names and [name.strip() for name in args.names.split(",")]
     if kind == "yolo":
-        found = read_yolo(files[0], names, args.split)
+        found = read_yolo(files[0], args.images or _above(args.sources), names, args.split)
     elif kind == "labelme":
-        found = read_labelme(files)
+        found = read_labelme(files, args.images or _above(args.sources), args.images)
     else:
         found = (read_cvat if kind == "cvat" else read_deeplabcut)(files, args.images)
     content = coco_content(found, names)
@@ -65,9 +66,15 @@ def run(args: argparse.Namespace) -> int:
     counts = {key: len(content[key]) for key in ("images", "annotations")}
     report(args.out, counts | found.notes | {"other files left out": skipped})
     for category in content["categories"]:
-        print(f"  {category['name']}: {', '.join(category['keypoints'])}")
-    print(f"  file names are relative to {found.folder}")
+        print(printable(f"  {category['name']}: {', '.join(category['keypoints'])}"))
+    print(printable(f"  file names are relative to {found.folder}"))
     return 0
+
+
+def _above(sources: list[Path]) -> Path:
+    """Return the folder above the sources: images often lie beside the folder of annotations."""
+    folders = [os.path.abspath(each if each.is_dir() else each.parent) for each in sources]
+    return Path(os.path.commonpath(folders)).parent
 
 
 def _files(sources: list[Path], wanted: str | None) -> tuple[str, list[Path], int]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pose_data.errors import printable
+
 if TYPE_CHECKING:
     from pose_data.persons import Persons
 
@@ -50,4 +52,4 @@ def report(out: Path, counts: Mapping[str, int]) -> None:
     print(out)
     for what, count in counts.items():
         if count:
-            print(f"  {count} {what}")
+            print(printable(f"  {count} {what}"))

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pose_data.commands.loading import add_data, load
+from pose_data.errors import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +17,8 @@ def run(args: argparse.Namespace) -> int:
     from pose_data.writing import write_bytes
 
     found = statistics(load(args))
-    print(found.text())
+    print(printable(found.text()))
     if args.out is not None:
-        write_bytes(args.out, found.html().encode())
+        write_bytes(args.out, found.html().encode(errors="backslashreplace"))
         print(f"\npage: {args.out}")
     return 0

@@ -16,8 +16,9 @@ from pose_data.formats.annotations import read_table
 from pose_data.formats.cache import read_cached
 from pose_data.formats.coco import checked_folder, choose, load_coco, log_notices, usable_persons
 from pose_data.formats.json import Piece, opens_list, read_pieces
-from pose_data.formats.records import wrong_numbers
+from pose_data.formats.records import LARGEST, wrong_numbers
 from pose_data.images.headers import read_header, upright_size
+from pose_data.images.missing import inside
 from pose_data.persons import Persons
 from pose_data.skeleton import AIC, coco_category
 from pose_data.writing import write_json
@@ -58,7 +59,7 @@ def convert_aic(annotation_file: str | Path, image_dir: str | Path, out: str | P
     for key, records, _ in coco_pieces(path):
         content[key] += records
     for image in content["images"]:
-        header = read_header(folder / image["file_name"])
+        header = read_header(inside(folder, image["file_name"]))
         image["width"], image["height"] = upright_size(header)
     for row in content["annotations"]:
         _, _, w, h = row["bbox"]
@@ -122,7 +123,8 @@ def _check_people(record: Any, where: str) -> None:
     for what, values, width in (("box", boxes, 4), ("keypoints", points, 3 * AIC.num_keypoints)):
         for person, numbers in values.items():
             is_list = isinstance(numbers, list) and len(numbers) == width
-            if is_list and set(map(type, numbers)) <= {int, float} and isfinite(sum(numbers)):
+            is_plain = is_list and set(map(type, numbers)) <= {int, float}
+            if is_plain and max(map(abs, numbers)) <= LARGEST and isfinite(sum(numbers)):
                 continue  # nearly always, and ten times as fast
             problem = wrong_numbers(numbers or [], width)
             if problem or not numbers:

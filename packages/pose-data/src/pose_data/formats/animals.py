@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 from pose_data.errors import DatasetError
 from pose_data.fix import repair
+from pose_data.formats.annotations import MAX_SIDE
+from pose_data.formats.records import LARGEST
 from pose_data.images.headers import read_header, upright_size
+from pose_data.skeleton import named_twice
 
 Point = tuple[float, float, int]  # x, y in pixels; COCO's visibility
 
@@ -71,11 +74,16 @@ def coco_content(found: Found, names: list[str] | None = None) -> dict[str, Any]
             if not points or not (animal.box or sum(v > 0 for _, _, v in points) > 1):
                 found.notes["objects left out: no keypoints, or one and no box"] += 1
                 continue
+            values = [*(animal.box or ()), *(v for x, y, _ in points for v in (x, y))]
+            if not all(abs(value) <= LARGEST for value in values):  # or NaN
+                raise DatasetError(f"{name}: a coordinate is no number, or beyond {LARGEST:g}")
             row = {"image_id": number + 1, "category_id": number_of[title], "bbox": animal.box}
             rows.append({**row, "keypoints": [round(v, 3) for point in points for v in point]})
     if not any(point[2] for animal in everyone for point in animal.points.values()):
         raise DatasetError(f"{found.folder}: no labelled keypoints found")
     for title, number in number_of.items():
+        if twice := named_twice(keypoints[title]):
+            raise DatasetError(f"{found.folder}: {title} has two keypoints called {twice!r}")
         place = {name: n for n, name in enumerate(keypoints[title], 1)}
         links = [[place.get(name) for name in link] for link in found.links.get(title, [])]
         category = {"id": number, "name": title, "keypoints": keypoints[title]}
@@ -115,5 +123,9 @@ def image_size(path: Path, width: Any = None, height: Any = None) -> tuple[int, 
     Labelling tools show images so, and their coordinates are of what they show.
     """
     if width and height:
-        return int(width), int(height)
+        size = int(width), int(height)
+        if not all(1 <= side <= MAX_SIDE for side in size):
+            text = f"{path}: width and height must be 1 to {MAX_SIDE}, got {width} x {height}"
+            raise DatasetError(text)
+        return size
     return upright_size(read_header(path))

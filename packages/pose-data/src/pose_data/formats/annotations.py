@@ -4,7 +4,7 @@ This is the only reader of such files: `load_coco` chooses persons from its tabl
 on all of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from pose_data.formats.records import (
 )
 from pose_data.formats.segmentations import segmentations
 from pose_data.images.headers import read_header, upright_size
+from pose_data.images.missing import inside
 from pose_data.persons import Category
 from pose_data.regions import boxes_around, starts
 
@@ -108,6 +109,8 @@ def read_table(
     strangers = first_few(wanted[lost])
     no_image = f"{path}: annotations are of the images {strangers}, none of which is in `images` "
     no_image += f"({first_few(ids) or 'empty'})"
+    if lost.any():
+        _check_lost(lost, columns, categories, path, findings)
     reasons = {"image-ids-disjoint": no_image, "unknown-image": "image_id is not in `images`"}
     leave_out(lost, reasons, columns, path, findings)
     for key, (slug, what) in _DERIVED.items():
@@ -181,6 +184,21 @@ def _annotation_columns(rows: Rows) -> Columns:
     }
 
 
+def _check_lost(
+    lost: Bools, columns: Columns, categories: Sequence[Category], path: Path, findings: Findings
+) -> None:
+    """Report annotations of unknown images that have too few or too many keypoints.
+
+    Those that are chosen are checked later; evaluation refuses these, too.
+    """
+    count_of = {each.id: 3 * len(each.keypoints) for each in categories if each.keypoints}
+    for i in np.flatnonzero(lost & (columns["point_count"] > 0)).tolist():
+        count, category = int(columns["point_count"][i]), int(columns["category_id"][i])
+        if (wanted := count_of.get(category, count)) != count:
+            text = f"{path} annotation {columns['number'][i]} (id {columns['id'][i]}): keypoints "
+            findings.add("keypoint-count", f"{text}must be {wanted} numbers, got {count}")
+
+
 def _fill_boxes(boxes: Floats, rows: Ints, points: Floats, first: Ints) -> None:
     """Set some boxes (n, 4) to those around their keypoints."""
     counts = np.diff(first)[rows]
@@ -238,7 +256,8 @@ def _fill_sizes(images: Columns, path: Path, image_dir: Path | None, findings: F
         if image_dir is None:
             break
         try:
-            images["size"][i] = upright_size(read_header(image_dir / str(images["name"][i])))
+            file = inside(image_dir, str(images["name"][i]))
+            images["size"][i] = upright_size(read_header(file))
         except DatasetError as error:
             findings.add("no-size", f"{path} image {images['number'][i]}: {error}")
     return len(unknown)

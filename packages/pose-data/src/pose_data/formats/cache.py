@@ -18,7 +18,7 @@ from pose_data.formats.json import read_pieces
 from pose_data.persons import Category
 from pose_data.writing import replacing
 
-VERSION = 2
+VERSION = 3
 SMALLEST = 4 << 20  # bytes of an annotation file below which a cache saves nothing one would notice
 
 
@@ -37,7 +37,9 @@ def read_cached(
     state = annotation_file.stat() if annotation_file.is_file() else None
     if state is None or state.st_size < SMALLEST:
         return read_table(annotation_file, image_dir, findings, read)  # also names a missing file
-    key = f"{VERSION} {state.st_size} {state.st_mtime_ns}".encode()
+    # The time of change (ctime) is this machine's own: a cache that came with a download, whose
+    # content nothing has checked, does not fit.
+    key = f"{VERSION} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}".encode()
     folder = "" if image_dir is None else str(image_dir.resolve())
     table = _load(cache_path(annotation_file), key, folder, findings)
     if table is not None:

@@ -31,9 +31,12 @@ def read_categories(
     numbers, is_missing = rows.integers("id", required=False, text=True)
     if is_missing.any():
         if len(entries) > 1 or len(ids) > 1:
-            rows.refuse(int(np.argmax(is_missing)), "id is missing")
-        numbers = ids if len(ids) else np.ones(1, np.int64)
-        findings.add("missing-field", f"{path}: the category has no id: that of its annotations")
+            for i in np.flatnonzero(is_missing).tolist():
+                rows.refuse(i, "id is missing")
+        else:
+            numbers = ids if len(ids) else np.ones(1, np.int64)
+            text = f"{path}: the category has no id: that of its annotations"
+            findings.add("missing-field", text)
     names = [_names(rows, i) for i in range(len(rows))]
     named = [i for i, own in enumerate(names) if own] or list(range(len(rows)))
     if count := int((lacks & used).sum()):

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.errors import DatasetError
+from pose_data.errors import DatasetError, printable
 from pose_data.findings import Findings
 from pose_data.formats.annotations import Table, read_table
 from pose_data.formats.cache import read_cached
 from pose_data.formats.categories import choose_categories
 from pose_data.formats.records import Bools, Ints, first_few
+from pose_data.images.missing import leads_outside, why_missing
 from pose_data.infer import skeleton_of, unnamed_skeleton
 from pose_data.persons import Category, Persons
 from pose_data.regions import Regions, starts, take_ragged
@@ -97,7 +98,7 @@ def log_notices(persons: Persons) -> Persons:
 @lru_cache(maxsize=1000)
 def _log_once(notice: str) -> None:
     """Log a notice; once, since a file may be loaded for training and for evaluation."""
-    _log.warning(notice)
+    _log.warning("%s", printable(notice))
 
 
 def choose(
@@ -226,6 +227,11 @@ def usable_persons(
     found: Annotations, path: Path, image_folder: Path | None, findings: Findings
 ) -> Persons:
     """Choose the persons that MMPose trains on, in its order: by image, then as in the file."""
+    for name in found.file_names.tolist():
+        if image_folder is not None and leads_outside(image_folder, name):
+            why = why_missing(image_folder, name)
+            text = f"{path}: file_name {name!r:.200} leads out of {image_folder}: {why}"
+            findings.add("outside-folder", text)
     regions = found.regions
     corner, side = regions.bbox_xywh[:, :2], regions.bbox_xywh[:, 2:]
     last = found.image_sizes[regions.image_index] - 1  # (R, 2)

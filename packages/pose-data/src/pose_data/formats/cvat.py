@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pose_data.errors import DatasetError, reading
 from pose_data.formats.animals import Animal, Found, Point, image_size, join_parts
+from pose_data.images.missing import inside
 
 
 def read_cvat(files: list[Path], images: Path | None = None) -> Found:
@@ -37,7 +38,8 @@ def read_cvat(files: list[Path], images: Path | None = None) -> Found:
             with reading(f"{path} image {name}"):
                 numbered = enumerate(shapes)
                 parts = [part for i, each in numbered for part in _parts(each, i, found.notes)]
-                found.images.append((name, image_size(folder / name, *sides), join_parts(parts)))
+                size_of = image_size(inside(folder, name), *sides)
+                found.images.append((name, size_of, join_parts(parts)))
     return found
 
 
@@ -60,8 +62,8 @@ def _add_label(label: ET.Element, found: Found) -> None:
         names += [name] if name not in names else []
     if label.findtext("type") == "skeleton":
         found.keypoints.setdefault(name, [])
-        tags = re.findall(r"<(?:circle|line)[^>]*>", label.findtext("svg", ""))
-        drawn = [dict(re.findall(r"""([\w-]+)=["']([^"']*)["']""", tag)) for tag in tags]
+        tags = re.findall(r"<(?:circle|line)[^<>]*>", label.findtext("svg", ""))
+        drawn = [dict(re.findall(r"""(?<![\w-])([\w-]+)=["']([^"']*)["']""", tag)) for tag in tags]
         node = {d.get("data-node-id"): d.get("data-label-name", "") for d in drawn}
         found.links[name] = [
             (node.get(d["data-node-from"], ""), node.get(d.get("data-node-to"), ""))

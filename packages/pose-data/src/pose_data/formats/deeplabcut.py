@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pose_data.errors import DatasetError, reading
 from pose_data.formats.animals import Animal, Found, Point, image_size
+from pose_data.images.missing import inside
 
 
 def read_deeplabcut(tables: list[Path], images: Path | None = None) -> Found:
@@ -44,4 +45,4 @@ def _add_rows(rows: list[list[str]], folder: Path, found: Found) -> None:
             for individual, points in animals.items()
             if any(v for _, _, v in points.values())
         ]
-        found.images.append((name, image_size(folder / name), labelled))
+        found.images.append((name, image_size(inside(folder, name)), labelled))

@@ -19,6 +19,8 @@ import orjson
 
 from pose_data.errors import DatasetError
 
+MOST_DEFLATED = 200  # times its own size that a gzip file may unpack to; JSON has about 10
+SMALL = 64 << 20  # bytes; what unpacks to less may do so from any size
 PIECE = 1 << 20  # bytes of JSON parsed at once: what it becomes stays in the processor's cache
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _BETWEEN_RECORDS = re.compile(rb"\}\s*,\s*(?=\{)")
@@ -68,6 +70,8 @@ def _named(path: Path) -> Iterator[None]:
     """Name the file in errors of reading and unpacking."""
     try:
         yield
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DatasetError(f"{path} is a damaged gzip file: {error}") from error
     except OSError as error:
@@ -100,13 +104,27 @@ def read_bytes(path: Path) -> bytes:
     with _named(path):
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            size = int.from_bytes(data[-4:], "little")  # of the content: a buffer without copies
-            whole = zlib.decompress(data, 31, min(size, 1100 * len(data)) or 1)  # 31: gzip
-            # Of several packed files in one, that is the size of the last.
-            data = whole if len(whole) == size else gzip.decompress(data)
+            data = _unpacked(data)
     if not data:
         raise DatasetError(f"{path} is not a JSON file: it is empty")
     return data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Unpack a gzip file, of one or several in one; a few bytes of it can stand for gigabytes."""
+    left, parts = max(SMALL, MOST_DEFLATED * len(data)), []
+    while data:
+        unpacker = zlib.decompressobj(31)  # gzip
+        parts.append(unpacker.decompress(data, left))
+        left -= len(parts[-1])
+        if left < 1 or unpacker.unconsumed_tail:
+            raise DatasetError(
+                f"it unpacks to more than {MOST_DEFLATED} times its own size, as no JSON does"
+            )
+        if not unpacker.eof:
+            raise EOFError("it ends in the middle of the data")
+        data = unpacker.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def _check_end(path: Path, data: bytes, position: int) -> None:
@@ -135,6 +153,8 @@ def _object_pieces(path: Path, data: bytes, position: int) -> Generator[Piece, N
         position = _skip_space(data, position)
         if data[position : position + 1] == b",":
             position = _skip_space(data, position + 1)
+            if data[position : position + 1] == b"}":
+                raise _not_json(path, data, position, "Expecting a key behind the comma")
         elif data[position : position + 1] != b"}":
             raise _not_json(path, data, position, "Expecting a comma or a closing brace")
     return position + 1

@@ -1,37 +1,49 @@
 """LabelMe: a JSON file for each image; points by label, `group_id` joins those of one animal."""
 
+import os
 from collections import Counter
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from pose_data.errors import reading
+from pose_data.errors import DatasetError, reading
 from pose_data.formats.animals import Animal, Found, image_size, join_parts
 from pose_data.formats.json import read_json
+from pose_data.images.missing import leads_outside
 
 _HIDDEN = ("occluded", "hidden", "invisible", "difficult")  # flags; X-AnyLabeling's difficult too
 
 
-def read_labelme(files: list[Path]) -> Found:
+def read_labelme(files: list[Path], top: Path, images: Path | None = None) -> Found:
     """Read a file for each image; raises DatasetError where an animal has a label twice.
 
-    Rectangles give boxes, and their label the category. Other shapes are counted and left out.
+    top: the folder that images must be in; images: where those lie that are not where the file
+    says. Rectangles give boxes, and their label the category. Other shapes are counted, left out.
     """
     found = Found()
     for path in files:
         content = read_json(path)
         with reading(path):
-            file = _image_file(path, str(content.get("imagePath") or f"{path.stem}.jpg"))
+            file = _image_file(
+                path, str(content.get("imagePath") or f"{path.stem}.jpg"), top, images
+            )
             size = image_size(file, content.get("imageWidth"), content.get("imageHeight"))
             parts = [part for shape in content["shapes"] for part in _part(shape, found.notes)]
             found.images.append((str(file), size, join_parts(parts)))
     return found
 
 
-def _image_file(path: Path, given: str) -> Path:
+def _image_file(path: Path, given: str, top: Path, images: Path | None) -> Path:
     """Return where the image of a file is; an absolute path of another machine: beside the file."""
     windows = PureWindowsPath(given)  # takes / and \
     file = path.parent / windows.as_posix()
-    return path.parent / windows.name if windows.anchor and not file.is_file() else file
+    is_outside = leads_outside(top, os.path.abspath(file))
+    if images is not None and (is_outside or not os.path.isfile(file)):
+        return images / windows.name
+    if windows.anchor and (is_outside or not os.path.isfile(file)):
+        return path.parent / windows.name
+    if is_outside:
+        raise DatasetError(f"imagePath {given!r:.200} leads out of {top}: say --images FOLDER")
+    return file
 
 
 def _part(shape: dict[str, Any], notes: Counter[str]) -> list[Animal]:

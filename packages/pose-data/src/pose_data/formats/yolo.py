@@ -14,17 +14,24 @@ import numpy as np
 from pose_data.errors import DatasetError, reading
 from pose_data.fix import repair
 from pose_data.formats.animals import Animal, Found, image_size
+from pose_data.images.missing import inside, leads_outside
 from pose_data.sides import side_pairs
 from pose_data.skeleton import COCO, flip_indices
 from pose_data.writing import new_folder
 
 Data = dict[str, Any]  # the content of a data.yaml
+MOST_CHARACTERS = 1_000_000  # of a data.yaml
 _SHAPES = ([int, int, 2], [int, int, 3])
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
-def read_yolo(source: Path, names: list[str] | None = None, split: str | None = None) -> Found:
-    """Read train, val and test of a data.yaml, or one of them; raises DatasetError."""
+def read_yolo(
+    source: Path, top: Path, names: list[str] | None = None, split: str | None = None
+) -> Found:
+    """Read train, val and test of a data.yaml, or one of them; raises DatasetError.
+
+    top: the folder that the images must be in.
+    """
     settings, found = _settings(source), Found()
     with reading(source):
         shape, classes = settings["kpt_shape"], settings.get("names") or ["object"]
@@ -35,7 +42,7 @@ def read_yolo(source: Path, names: list[str] | None = None, split: str | None = 
             raise DatasetError(f"kpt_shape is {shape}, keypoints are {', '.join(keypoints)}")
         if flips and flip_indices(len(keypoints), side_pairs(keypoints)[0]) != flips:
             found.notes["flip_idx that pairs otherwise than the names: set data.flip_pairs"] = 1
-        paths = _image_files(settings, source, split, found.notes)
+        paths = _image_files(settings, source, top, split, found.notes)
     for path in paths:
         size, animals = image_size(path), []
         before, sep, after = str(path).rpartition(f"{os.sep}images{os.sep}")
@@ -73,8 +80,9 @@ def write_yolo(content: dict[str, Any], out: Path, images: Path | None = None) -
         with reading(f"image {image.get('file_name')}"):
             file = Path(image["file_name"])
             name = "labels" / file.with_suffix(".txt")
-            if file.is_absolute() or ".." in name.parts:
+            if file.anchor or ".." in name.parts:
                 raise DatasetError("its name leaves the folder: `pose-data fix --strip-prefix`")
+            os.fsencode(name)  # raises for half a character, which JSON allows
             if name in files:
                 raise DatasetError("another image has the same name but for the suffix")
             path = (images or Path()) / file
@@ -104,8 +112,11 @@ def _settings(path: Path) -> Data:
     except ImportError:
         raise DatasetError("YOLO's data.yaml needs PyYAML: pip install 'pose-data[yolo]'") from None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, yaml.YAMLError, ValueError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        if len(text) > MOST_CHARACTERS:  # the parser is slow
+            raise DatasetError(f"{path} has {len(text):,} characters: not a data.yaml")
+        content = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise DatasetError(f"cannot read {path} as YAML: {str(error).splitlines()[0]}") from error
     shape = content.get("kpt_shape") if isinstance(content, dict) else None
     if not isinstance(shape, list) or [*map(type, shape), *shape[1:]] not in _SHAPES:
@@ -128,23 +139,31 @@ def _keypoint_names(data: Data, count: int, flips: list[int], notes: Counter[str
     return [f"{'' if i == j else 'left_' if i < j else 'right_'}kpt{min(i, j)}" for i, j in pairs]
 
 
-def _image_files(data: Data, source: Path, split: str | None, notes: Counter[str]) -> list[Path]:
+def _image_files(
+    data: Data, source: Path, top: Path, split: str | None, notes: Counter[str]
+) -> list[Path]:
     """Return the images of the wanted parts, those of each in the order of their names."""
-    roots = [source.parent / str(data.get("path") or "."), source.parent]
+    roots = [source.parent / str(data.get("path") or "."), source.parent, top]
     found: list[Path] = []
     for part in [split] if split else ["train", "val", "test"]:
         entries = data.get(part) or []
         for entry in map(str, entries if isinstance(entries, list) else [entries]):
             # Roboflow writes ../train/images for what lies beside data.yaml.
             tried = [root / name for root in roots for name in (entry, entry.removeprefix("../"))]
-            place = next((path for path in tried if path.exists()), None)
+            there = [path for path in tried if os.path.exists(path)]
+            inside_top = (p for p in there if not leads_outside(top, os.path.abspath(p)))
+            place = next(inside_top, None)
+            if place is None and there:
+                text = f"{part}: {there[0]} leads out of {top}: say --images FOLDER"
+                raise DatasetError(text)
             if place is None:
                 notes[f"folders left out: {part}: {entry} is not there"] += 1
             elif place.is_dir():
                 found += [p for p in sorted(place.rglob("*")) if p.suffix.lower() in _SUFFIXES]
             else:  # a text file that lists them
                 lines = map(str.strip, place.read_text("utf-8").splitlines())
-                found += [place.parent / line for line in lines if line]
+                files = [os.path.abspath(place.parent / line) for line in lines if line]
+                found += [inside(top, file) for file in files]
     if not found:
         raise DatasetError(f"no images of {split or 'train, val or test'}")
     return list(dict.fromkeys(found))

@@ -2,16 +2,25 @@
 
 import io
 import logging
+import struct
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.errors import DatasetError
+from pose_data.errors import DatasetError, printable
 from pose_data.images.channels import check_channels
 from pose_data.images.depth import MOST, check_bits, to_8_bits
-from pose_data.images.headers import EXIFS, Exif, jpeg_header, upright_size
+from pose_data.images.headers import (
+    EXIFS,
+    FRAMES,
+    MOST_PIXELS,
+    Exif,
+    jpeg_header,
+    stated_size,
+    upright_size,
+)
 from pose_data.images.warp import MAX_SIDE, WARPS
 from pose_data.opencv import cv2
 
@@ -100,10 +109,7 @@ def decode_picture(
     size, of float or 32-bit numbers, and with a side above 32766. Damage in the middle of a JPEG is
     not an error: OpenCV decodes it as well as it goes.
     """
-    if not data:
-        raise DatasetError(f"{where} is empty (0 bytes)")
-    if _is_truncated(data):
-        raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
+    _check_file(data, where)
     is_jpeg = data[:2] == b"\xff\xd8"
     reduce = reduce if is_jpeg else 1
     header = jpeg_header(io.BytesIO(data)) if is_jpeg and b"Exif\0\0" in data else None
@@ -156,19 +162,42 @@ def _pixels(data: bytes, flags: int, bits: int | None, where: str) -> Image:
             return converted
         # All 16 bits of other formats are converted by OpenCV: it rounds those of colour TIFFs.
         pixels = cv2.imdecode(buffer, flags)
-    return pixels.astype(np.uint8, copy=False)  # type: ignore[union-attr]
+        if pixels is None:
+            raise DatasetError(f"{where} cannot be decoded as 8 bits: damaged")
+    return pixels.astype(np.uint8, copy=False)
 
 
-def _is_truncated(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end: decoders fill the missing part with grey."""
+def _check_file(data: bytes, where: str) -> None:
+    """Raise DatasetError for a file that should not be decoded: too large an image, or cut short.
+
+    Decoders fill the missing part with grey, and a few kilobytes can stand for gigabytes of it.
+    """
+    if not data:
+        raise DatasetError(f"{where} is empty (0 bytes)")
+    size, is_cut = None, False
     if data[:4] == b"\x89PNG":
-        return data.rfind(b"IEND") < 0
-    if data[:2] != b"\xff\xd8" or data[-2:] == b"\xff\xd9":
-        return False
-    scan = 2  # where the first one starts: before it, an EXIF thumbnail has an end of its own
-    while scan + 4 <= len(data) and data[scan] == 0xFF and data[scan + 1] != 0xDA:
-        scan += 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
-    return data[scan : scan + 2] != b"\xff\xda" or data.rfind(b"\xff\xd9") < scan
+        is_cut = data.rfind(b"IEND") < 0
+    elif data[:2] == b"\xff\xd8":
+        scan = 2  # where the first one starts: before it, an EXIF thumbnail has an end of its own
+        while scan + 9 <= len(data) and data[scan] == 0xFF and data[scan + 1] >= 0xC0:
+            marker = data[scan + 1]
+            if marker == 0xDA or 0xD0 <= marker <= 0xD9 or marker == 0xFF:
+                break
+            if marker in FRAMES and size is None:
+                h, w = struct.unpack_from(">HH", data, scan + 5)
+                size = (w, h)
+            scan += 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
+        has_end = data[-2:] == b"\xff\xd9"
+        is_cut = not has_end and (
+            data[scan : scan + 2] != b"\xff\xda" or data.rfind(b"\xff\xd9") < scan
+        )
+    if is_cut:
+        raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
+    if size is None:  # of other formats, and of what is not written as usual
+        size = stated_size(data) or (0, 0)
+    if size[0] * size[1] > MOST_PIXELS:
+        text = f"is {size[0]}x{size[1]}, more than {MOST_PIXELS >> 20} million pixels"
+        raise DatasetError(f"{where} {text}")
 
 
 def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -224,7 +253,7 @@ class BrokenImages:
             skipped = f"; {self.limit} were skipped before, which is max_broken" * (self.limit > 0)
             raise DatasetError(f"{error}{skipped}") from error
         self.reasons[path] = str(error)
-        _log.warning("skipped: %s", error)
+        _log.warning("skipped: %s", printable(error))
 
 
 def start_worker(worker: int = 0) -> None:

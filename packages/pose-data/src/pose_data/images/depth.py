@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.errors import DatasetError
-from pose_data.images.headers import read_header
+from pose_data.errors import DatasetError, printable
+from pose_data.images.headers import MOST_PIXELS, read_header
 from pose_data.opencv import cv2
 
 FEWEST, MOST = 8, 16  # bits that can be chosen
@@ -92,7 +92,7 @@ def measure_depth(paths: Sequence[Path]) -> Depth:
         except DatasetError:
             continue
         looked_at += 1
-        if header.bits != MOST:
+        if header.bits != MOST or header.width * header.height > MOST_PIXELS:
             continue
         image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # without alpha
         if image is not None and image.dtype == np.uint16:
@@ -105,4 +105,4 @@ def _warn_once(what: str, text: str) -> None:
     """Log a warning of one kind, once in a process."""
     if what not in _said:
         _said.add(what)
-        _log.warning("%s", text)
+        _log.warning("%s", printable(text))

@@ -1,8 +1,12 @@
 """Read what the first bytes of an image file say: size, channels, bit depth, EXIF orientation."""
 
+import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
+
+import numpy as np
 
 from pose_data.errors import DatasetError
 from pose_data.opencv import cv2
@@ -12,8 +16,10 @@ EXIFS: tuple[Exif, ...] = ("auto", "apply", "ignore")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette decodes to three
-_FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}  # SOF markers of JPEG
-_ORIENTATION = 0x0112
+FRAMES = {0xC0 + n for n in range(16)} - {0xC4, 0xC8, 0xCC}  # SOF markers of JPEG
+_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101  # tags of TIFF
+_LONG = 4  # TIFF's type of 32 bits
+MOST_PIXELS = 1 << 28  # 16384 x 16384; decoded, these are 800 MB
 
 
 class Header(NamedTuple):
@@ -76,7 +82,7 @@ def jpeg_header(file: BinaryIO) -> Header | None:
         body = file.read(struct.unpack(">H", length)[0] - 2)
         if marker[0] == 0xE1 and body[:6] == b"Exif\x00\x00":
             orientation = _exif_orientation(body[6:])
-        elif marker[0] in _FRAMES:
+        elif marker[0] in FRAMES:
             if len(body) < 6:
                 return None
             bits, height, width, channels = struct.unpack(">BHHB", body[:6])
@@ -86,17 +92,23 @@ def jpeg_header(file: BinaryIO) -> Header | None:
 
 def _exif_orientation(tiff: bytes) -> int:
     """Return the orientation (1 to 8) of a TIFF header's first directory; 1 where it has none."""
+    values = (short for tag, short, _ in _tiff_entries(tiff) if tag == _ORIENTATION)
+    value = next(values, 1)
+    return value if 1 <= value <= 8 else 1
+
+
+def _tiff_entries(tiff: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the tags of a TIFF's first directory, and their values as 16 and as 32 bits."""
     order = ">" if tiff[:2] == b"MM" else "<"
     try:
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
-            if tag == _ORIENTATION:
-                return int(value) if 1 <= value <= 8 else 1
-    except struct.error:  # cut short: as if it were not there
+            tag, kind, _, short = struct.unpack_from(order + "HHIH", tiff, entry)
+            long = struct.unpack_from(order + "I", tiff, entry + 8)[0] if kind == _LONG else short
+            yield tag, short, long
+    except struct.error:  # cut short: as if what follows were not there
         pass
-    return 1
 
 
 def _png_header(start: bytes) -> Header | None:
@@ -106,8 +118,72 @@ def _png_header(start: bytes) -> Header | None:
     return Header("png", width, height, _PNG_CHANNELS.get(colour, 3), bits)
 
 
+def check_pixels(data: bytes, where: str) -> None:
+    """Raise DatasetError for an image of too many pixels, by its header: before it is decoded.
+
+    A few kilobytes can stand for gigabytes of one colour. Of formats other than those of
+    `stated_size`, OpenCV refuses what has more than 2^30 pixels.
+    """
+    width, height = stated_size(data) or (0, 0)
+    if width * height > MOST_PIXELS:
+        text = f"is {width}x{height}, which is more than {MOST_PIXELS >> 20} million pixels"
+        raise DatasetError(f"{where} {text}")
+
+
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """Return the (w, h) that a JPEG, PNG, BMP, GIF, WebP, TIFF or JPEG 2000 says it has.
+
+    None for other files, and for those that are cut short.
+    """
+    try:
+        if data[:2] == b"\xff\xd8":
+            header = jpeg_header(io.BytesIO(data))
+            return None if header is None else (header.width, header.height)
+        if data[:8] == _PNG:
+            width, height = struct.unpack_from(">II", data, 16)
+            return width, height
+        if data[:2] == b"BM":
+            width, height = struct.unpack_from("<ii", data, 18)
+            return abs(width), abs(height)
+        if data[:4] == b"GIF8":
+            width, height = struct.unpack_from("<HH", data, 6)
+            return width, height
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp_size(data)
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            sides = {tag: long for tag, _, long in _tiff_entries(data)}
+            return sides.get(_TIFF_WIDTH, 0), sides.get(_TIFF_HEIGHT, 0)
+        if (place := data.find(b"ihdr", 0, 1 << 12)) >= 0:
+            height, width = struct.unpack_from(">II", data, place + 4)
+            return width, height
+        if data[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000 without its container
+            width, height = struct.unpack_from(">II", data, 8)
+            return width, height
+    except struct.error:
+        pass
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8X":  # 24 bits each, less 1
+        low = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
+        return low[0] + 1, low[1] + 1
+    if kind == b"VP8L":  # 14 bits each, less 1, behind a byte
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
 def _decoded(path: Path) -> Header | None:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    data = path.read_bytes()
+    check_pixels(data, f"image {path}")
+    try:
+        flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # more pixels than OpenCV accepts, or damage that it asserts
+        raise DatasetError(f"image {path} cannot be decoded: {error.err}") from error
     if image is None:
         return None
     channels = image.shape[2] if image.ndim == 3 else 1

@@ -1,4 +1,4 @@
-"""Say why the file of an image is not where its annotation file names it."""
+"""The files that annotations name for images: which may be opened, and why one is not there."""
 
 import os
 import re
@@ -7,9 +7,33 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
+from pose_data.errors import DatasetError
+
 _MOST = 300_000  # files of a folder that are compared
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"/|[a-z]:", re.IGNORECASE)
+
+
+def leads_outside(folder: Path, name: str) -> bool:
+    """Tell whether a name leads out of a folder, by `..` or as an absolute path.
+
+    Annotations come from strangers: they do not choose which other files are read. Links in the
+    folder are followed, for they are the user's own.
+    """
+    if ".." not in name and not os.path.isabs(name) and ":" not in name[:2]:  # nearly always
+        return False
+    top = os.path.abspath(folder)
+    path = os.path.abspath(os.path.join(top, name))
+    return path != top and not path.startswith(os.path.join(top, ""))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return `folder / name`; raises DatasetError where that leads out of the folder."""
+    if leads_outside(folder, name):
+        raise DatasetError(
+            f"{name!r:.200} leads out of the folder {folder}: give one that holds it"
+        )
+    return folder / name
 
 
 def why_missing(folder: Path, name: str) -> str:
@@ -23,7 +47,8 @@ def why_missing(folder: Path, name: str) -> str:
     if not folder.is_dir():
         return f"the folder {folder} does not exist"
     plain = name.replace("\\", "/")
-    if os.path.isfile(folder.parent / plain) and not _ABSOLUTE.match(plain):
+    is_above = not leads_outside(folder.parent, plain) and not _ABSOLUTE.match(plain)
+    if is_above and os.path.isfile(folder.parent / plain):
         return f"it is in {folder.parent}: give that folder"
     files, parts = _stems(folder, folder.stat().st_mtime_ns), plain.split("/")
     tails = ("/".join(parts[i:]) for i in range(len(parts)))
@@ -110,5 +135,5 @@ def _key(text: str) -> str:
 
 def _number(stem: str) -> str:
     """Return the number at the end, without leading zeros."""
-    found = re.search(r"[0-9]+$", stem)
+    found = re.search(r"(?<![0-9])[0-9]+$", stem)
     return "" if found is None else found[0].lstrip("0")

@@ -108,7 +108,7 @@ def write_gallery(
         for heading, shown in groups:
             figures = cards([_figure(one) for one in shown])
             body.append(f"<h2 style='margin-top:26px'>{escape(heading)}</h2>{figures}")
-        write_bytes(out, html_page(title, "", body).encode())
+        write_bytes(out, html_page(title, "", body).encode(errors="backslashreplace"))
     elif suffix in (".png", ".jpg", ".jpeg"):
         write_bytes(out, cv2.imencode(suffix, sheet(groups, key))[1].tobytes())
     else:

@@ -14,7 +14,7 @@ from pose_eval.coco.suppress import parse_suppression
 from pose_eval.coco.tables import SettingsError
 from pose_eval.commands.options import EVALUATED
 from pose_eval.render import files
-from pose_eval.render.table import csv_table
+from pose_eval.render.table import csv_table, printable
 
 # Files with more than the summary, by the name of their option.
 FILES = {
@@ -110,7 +110,7 @@ def read_reports(args: argparse.Namespace, *results: str) -> list[Report]:
 def warn(warnings: Iterable[str], quiet: bool = False) -> None:
     """Print warnings to the standard error, each once."""
     for warning in () if quiet else dict.fromkeys(warnings):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(printable(f"warning: {warning}"), file=sys.stderr)
 
 
 def too_low(stats: Mapping[str, float | None], gates: Iterable[tuple[str, float]]) -> list[str]:
@@ -162,11 +162,12 @@ def by_category(
 def emit(content: str, out: Path | None) -> None:
     """Print, or write a file whole or not at all; raises SettingsError."""
     if out is None:
-        sys.stdout.write(content)
+        sys.stdout.write(printable(content))
         return
     temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(content, encoding="utf-8", newline="")
+        # JSON allows half a character, "\\ud800", which no file does.
+        temporary.write_bytes(content.encode(errors="backslashreplace"))
         os.replace(temporary, out)
     except OSError as error:
         temporary.unlink(missing_ok=True)

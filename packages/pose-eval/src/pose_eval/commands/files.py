@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.results import parse_rows, read_results
 from pose_eval.io.rows import Problem, read_id
 from pose_eval.io.source import name_of, parse_json, read_bytes
-from pose_eval.render.table import text_table
+from pose_eval.render.table import printable, text_table
 from pose_eval.settings import Settings
 from pose_eval.sigmas import Spread, sigmas_of_categories, spread
 
@@ -25,7 +25,7 @@ def check(args: argparse.Namespace) -> int:
     name, area = name_of(args.file, "file"), args.area or "ann"
     content: Any = args.file
     if args.gt is None:
-        content = parse_rows(read_bytes(args.file, name), name)
+        content = _content(args.file, name, parse_rows)
     if isinstance(content, Mapping):
         gt, warnings = read_ground_truth(content, area_from=area, name=name)
         found = f"{len(gt.ids)} annotations in {len(gt.image_ids)} images"
@@ -37,8 +37,21 @@ def check(args: argparse.Namespace) -> int:
         warnings += notes
         found = f"{len(table.row)} rows in {len(set(table.image.tolist()))} images"
     warn(warnings)
-    print(f"{name}: {found} are in order")
+    print(printable(f"{name}: {found} are in order"))
     return 0
+
+
+def _content(file: str, name: str, parse: Callable[[bytes, str], Any]) -> Any:
+    """Return the list or object in a file; raises ResultsError.
+
+    Text would go on as a path: a file would choose which other file is read.
+    """
+    content = parse(read_bytes(file, name), name)
+    if not isinstance(content, list | dict):
+        raise ResultsError(
+            f"{name} must be a list of results or a COCO object, got {type(content).__name__}"
+        )
+    return content
 
 
 def _assumed(rows: Any, name: str) -> GroundTruth:
@@ -79,7 +92,7 @@ def nms(args: argparse.Namespace) -> int:
     """Run the command."""
     how = parse_suppression(args.nms or "oks", args.score, args.nms_area, args.max_dets)
     name = name_of(args.file, "results")
-    rows = parse_rows(read_bytes(args.file, name), name)
+    rows = _content(args.file, name, parse_rows)
     found = _suppressed(rows, name, args, how) if rows != [] else []
     text = "[\n" + ",\n".join(json.dumps(row) for row in found) + "\n]\n" if found else "[]\n"
     emit(text, args.out)
@@ -108,7 +121,7 @@ def _suppressed(
 def sigmas(args: argparse.Namespace) -> int:
     """Run the command; raises ResultsError."""
     name = name_of(args.file, "annotations")
-    content = parse_json(read_bytes(args.file, name), name)
+    content = _content(args.file, name, parse_json)
     rows = content.get("annotations") if isinstance(content, dict) else None
     if isinstance(rows, list) and any(isinstance(r, dict) and r.get("id") is None for r in rows):
         rows = [{**r, "id": n} if isinstance(r, dict) else r for n, r in enumerate(rows)]

@@ -158,6 +158,10 @@ COMMANDS = {
                 "help": "95 %% intervals from N replicates of the images (0; in md and html 1000)",
             },
         },
+        "examples:\n"
+        "  pose-eval results.json --gt annotations.json\n"
+        "  pose-eval results.json --gt annotations.json --format html -o report.html\n"
+        "  pose-eval results.json --gt annotations.json --fail-below AP=0.74\n\n"
         "other commands: check, errors, compare, nms, pck, sigmas; see pose-eval COMMAND --help\n"
         + EPILOG,
     ),

@@ -124,7 +124,9 @@ def read_categories(
     used = _used(rows)
     warnings: list[str] = []
     if entries is None or entries == []:
-        entries = [{"id": key} for key in used if key is not None]
+        keys = [key for key in used if key is not None]
+        whole = bool(keys) and _integers(keys, used, name)
+        entries = [{"id": key} for key in dict.fromkeys(in_kind(key, whole) for key in keys)]
         text = f"{name} has no categories: one for each category_id of its annotations"
         warnings.append(hints.warning("derived-values", text))
     if not isinstance(entries, list) or not entries:

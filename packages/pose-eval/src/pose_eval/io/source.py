@@ -1,6 +1,5 @@
 """Read the bytes of a file given as a path, as bytes or opened, and parse JSON."""
 
-import gzip
 import json
 import os
 import re
@@ -16,6 +15,8 @@ from pose_eval.coco.tables import ResultsError
 Source = str | os.PathLike[str] | bytes | IO[Any] | Sequence[Any] | Mapping[str, Any]
 BLANK = b" \t\r\n\0"
 DUPLICATE = "\0duplicate"
+MOST_DEFLATED = 200  # times its own size that a gzip file may unpack to; JSON has about 10
+SMALL = 64 << 20  # bytes; what unpacks to less may do so from any size
 
 
 def is_content(source: Any) -> bool:
@@ -45,8 +46,8 @@ def read_bytes(source: Any, name: str) -> bytes:
     data = content.encode() if isinstance(content, str) else bytes(content)
     if data[:2] == b"\x1f\x8b":
         try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
+            data = _unpacked(data, name)
+        except (EOFError, zlib.error) as error:
             raise ResultsError(f"{name} is a damaged or truncated gzip file: {error}") from None
     if other := foreign_bytes(data[:8]):
         raise ResultsError(f"{name} {other}")
@@ -56,6 +57,23 @@ def read_bytes(source: Any, name: str) -> bytes:
     if not data[:4096].strip(BLANK) and not data.strip(BLANK):
         raise ResultsError(f"{name} is empty ({len(data)} bytes)")
     return data
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    """Unpack a gzip file, of one or several in one; a few bytes of it can stand for gigabytes."""
+    left, parts = max(SMALL, MOST_DEFLATED * len(data)), []
+    while data:
+        unpacker = zlib.decompressobj(31)  # gzip
+        parts.append(unpacker.decompress(data, left))
+        left -= len(parts[-1])
+        if left < 1 or unpacker.unconsumed_tail:
+            raise ResultsError(
+                f"{name} unpacks to more than {MOST_DEFLATED} times its own size, as no JSON does"
+            )
+        if not unpacker.eof:
+            raise EOFError("it ends in the middle of the data")
+        data = unpacker.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def decoded(data: bytes, name: str, encoding: str = "utf-8") -> str:
@@ -102,10 +120,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_file(path: Path) -> bytes:
-    if path.is_dir():
-        raise ResultsError(f"cannot read {path}: it is a folder, not a file")
     try:
         return path.read_bytes()
+    except IsADirectoryError:
+        raise ResultsError(f"cannot read {path}: it is a folder, not a file") from None
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:  # a path with a zero byte
@@ -133,7 +151,7 @@ def foreign_text(text: str) -> str:
     if head.startswith("scorer,"):
         return f"is a CSV file of DeepLabCut; {CONVERT}"
     first = head.splitlines()[0] if head else ""
-    if re.fullmatch(r"\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*", first):
+    if re.fullmatch(r"\d+(\s+-?(\d+(\.\d*)?|\.\d+)(e-?\d+)?){4,}\s*", first):
         return f"holds lines of numbers, as YOLO's label files do; {CONVERT}"
     return ""
 
@@ -144,7 +162,8 @@ def foreign_object(content: Mapping[Any, Any]) -> str:
     if "shapes" in keys and keys & {"version", "flags", "imagePath"}:
         return f"is a LabelMe file of one image; {CONVERT}"
     people = content.get("people")
-    if isinstance(people, list) and (not people or "pose_keypoints_2d" in people[0]):
+    first = people[0] if isinstance(people, list) and people else {"pose_keypoints_2d": []}
+    if isinstance(people, list) and isinstance(first, dict) and "pose_keypoints_2d" in first:
         return (
             "is an OpenPose file of one image; results are a list of rows with image_id, "
             "category_id, keypoints and score"

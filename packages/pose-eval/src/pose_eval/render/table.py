@@ -2,11 +2,18 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 Cells = Sequence[Sequence[Any]]
+UNPRINTABLE = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+# What a spreadsheet would take for a formula, and what it takes for a number.
+FORMULA = re.compile(r"[=+\-@\t\r]")
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 SPECIAL = str.maketrans({character: "\\" + character for character in "\\`*_{}[]<>#|"})
 
 
@@ -58,12 +65,24 @@ def html_table(rows: Cells, *, safe: bool = False) -> str:
 
 
 def csv_table(rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV with \\n between lines; None and NaN are empty, floats have all digits."""
+    """Return rows as CSV with \\n between lines; None and NaN are empty, floats have all digits.
+
+    Text goes through `csv_cell`.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for row in rows:
-        writer.writerow(["" if v is None or v != v else v for v in row])
+        writer.writerow(["" if v is None or v != v else csv_cell(v) for v in row])
     return out.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """Return text that a spreadsheet would run as a formula with ' before it; all else as it is.
+
+    Names come from files of others, and =HYPERLINK(...) sends away what is beside it.
+    """
+    is_formula = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value
 
 
 def as_text(parts: Iterable[Part]) -> str:
@@ -104,3 +123,11 @@ def heading(text: str) -> str:
 def plain(text: str) -> str:
     """Return a name as Markdown shows it unchanged."""
     return text.translate(SPECIAL).replace("\n", " ")
+
+
+def printable(text: object) -> str:
+    """Return text for a terminal: control characters, which names in files may hold, as escapes.
+
+    They would move the cursor, set the window's title or turn the direction of what follows.
+    """
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))

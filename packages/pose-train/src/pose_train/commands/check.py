@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from pose_data import BottomUp, Skeleton, TopDown, draw_people
+from pose_data.errors import printable
 from pose_data.images.channels import from_input
 from pose_data.images.depth import measure_depth
 from pose_data.opencv import cv2
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; 2 where a run would stop."""
     config = load_config(args.config, args.overrides)
     settle_threads(config.train.num_threads, config.train.num_workers)
-    print(check(config, args.out))
+    print(printable(check(config, args.out)))
     return 0
 
 

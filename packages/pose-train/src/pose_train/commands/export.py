@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pose_backbones import PoseOutput
 from pose_codecs import AssociativeEmbedding
+from pose_data.errors import printable
 from pose_train import __version__
 from pose_train.config.schema import ConfigError
 from pose_train.files.write import whole_file
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
     trained = load_trained(args.source, weights=args.weights, device="cpu")
     print(f"weights: {trained.origin}")
     for note in trained.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     size = tuple(args.input_size) if args.input_size else None
     written = export(
         trained, args.out, args.format, size, opset=args.opset, half=args.half, batch=args.batch

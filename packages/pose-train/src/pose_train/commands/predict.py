@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pose_data.errors import printable
 from pose_data.view.draw import Colours
 from pose_train.config.schema import ConfigError
 from pose_train.cores import choose_threads
@@ -113,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
         detector=detector,
     )
     if os.environ.get("RANK", "0") == "0":
-        print("\n".join(messages), file=sys.stderr)
+        print(printable("\n".join(messages)), file=sys.stderr)
     origin = network.origin + ", detected" * bool(detector)
     parts = find_parts(args, [entry.name for entry in inputs], origin)
     summary = predict_inputs(
@@ -137,8 +138,7 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.contact_sheet and (parts is None or parts.are_there()):
         write_contact_sheet(inputs, args.out)
-    # A name may hold bytes that are no text.
-    print(str(summary).encode(errors="backslashreplace").decode(), flush=True)
+    print(printable(summary), flush=True)
     if window is not None and summary.images:
         window.wait()
     return 1 if summary.problems else 0
@@ -270,7 +270,7 @@ def _predict_live(job: "_Job", entry: Input, load: Callable[[Item], Loaded]) -> 
 
     with stop_requests(tell=False) as stop:
         source = LiveSource(entry.address or "", entry.name, job.every)
-        print(f"{entry.name} is open; Ctrl-C ends", file=sys.stderr)
+        print(printable(f"{entry.name} is open; Ctrl-C ends"), file=sys.stderr)
         items = live_items(entry, source, lambda: stop.asked)
         _take_video(job, entry, predict_each(job.predictor, items, load), source.rate)
     job.summary.notes.append(str(source))

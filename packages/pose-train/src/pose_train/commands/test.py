@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pose_data.errors import printable
 from pose_train.config.schema import ConfigError
 from pose_train.cores import settle_threads
 from pose_train.distributed import joined
@@ -48,13 +49,13 @@ def main(args: argparse.Namespace) -> int:
             size = f"{len(val.image_ids)} images{count}{epoch}"
             lines = [f"note: {note}" for note in trained.notes]
             lines += [f"{trained.weights} on {val.annotation_file}: {size}", *notes(val, boxes)]
-            print("\n".join(lines), flush=True)
+            print(printable("\n".join(lines)), flush=True)
         rows = predict_rows(trained, val, boxes, ranks, device)
         report = evaluate_rows(rows, val)
     if not ranks.is_first:
         return 0
     for text in report.warnings:
-        print(f"warning: {text}")
+        print(printable(f"warning: {text}"))
     published = published_row(config, val.skeleton)
     print(beside_published(report.stats, published, args.digits))
     if published is not None:

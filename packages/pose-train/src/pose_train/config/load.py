@@ -17,7 +17,9 @@ import yaml
 from pose_data.ranges import check_ranges
 from pose_train.config.schema import Config, ConfigError
 
-MOST_VALUES = 100_000  # in a config
+# Limits, far above those of real configs: checkpoints of strangers hold configs, too.
+MOST_CHARACTERS = 200_000
+MOST_VALUES = 100_000
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -98,7 +100,11 @@ def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
             continue  # _build reports it
         for key in section.keys() & {"root", "weights"}:
             value = section[key]
-            if isinstance(value, str) and (path := folder / Path(value).expanduser()).exists():
+            if not isinstance(value, str):
+                continue
+            # os.path's functions take any text; Path's raise for some that no file can have.
+            path = os.path.join(folder, os.path.expanduser(value))
+            if os.path.exists(path):
                 section[key] = os.path.abspath(path)
 
 
@@ -129,9 +135,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _parse_yaml(text: str, name: str) -> dict[str, Any]:
+    if len(text) > MOST_CHARACTERS:  # the parser is slow
+        raise ConfigError(f"{name} has {len(text):,} characters: not a config")
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-99-99, thousands of digits
         raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError:
         raise ConfigError(f"{name} is nested too deeply") from None
@@ -167,7 +175,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r} must look like key.sub=value")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"override {override!r}: the value is not YAML") from None
     *parents, last = key.split(".")
     for parent in parents:
@@ -279,7 +287,7 @@ def _convert_float(value: Any, path: str) -> float:
     try:
         # PyYAML reads 5e-4 as a string.
         number = float(value) if type(value) in (int, float, str) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ConfigError(f"{path} must be a finite number, got {value!r}")

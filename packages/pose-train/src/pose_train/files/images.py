@@ -145,22 +145,20 @@ def download(url: str) -> bytes:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Any]:
-    """Yield the answer of a server; redirects lead to http and https alone.
+    """Yield the answer of a server; see `open_url` for redirects.
 
     What goes wrong, also while it is read, is a DatasetError.
     """
     import urllib.error
-    import urllib.request
     from http.client import HTTPException
     from urllib.parse import quote
 
-    opener = urllib.request.OpenerDirector()  # build_opener's would also open ftp: and file:
-    for name in ("Proxy", "HTTP", "HTTPS", "HTTPDefaultError", "HTTPRedirect", "Unknown"):
-        opener.add_handler(getattr(urllib.request, f"{name}Handler")())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
-    opener.addheaders = [("User-Agent", "pose-train")]  # some servers refuse Python's own
+    from pose_backbones.web import open_url
+
+    quoted = quote(url, safe="%/:?#[]@!$&'()*+,;=~")
     try:
-        with opener.open(quote(url, safe="%/:?#[]@!$&'()*+,;=~"), timeout=TIMEOUT) as response:
+        # Some servers refuse Python's own name.
+        with open_url(quoted, TIMEOUT, {"User-Agent": "pose-train"}) as response:
             yield response
     except urllib.error.HTTPError as error:
         error.close()

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pose_data import DatasetError
+from pose_data.errors import printable
 from pose_data.images.decode import decode_picture, read_picture
 from pose_data.images.headers import Exif
 from pose_train.files.boxes import Boxes, ImageFile, Known, known_of
@@ -91,7 +92,7 @@ def _frames(entry: Input, known: Known, every: int) -> Iterator[Item]:
         raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
     source = entry.address or entry.path
     frames, total = read_frames(source), video_facts(source).frames or None
-    bar = tqdm(frames, entry.name, total, leave=False, unit="frame", disable=None)
+    bar = tqdm(frames, printable(entry.name), total, leave=False, unit="frame", disable=None)
     for number, (image, time) in enumerate(bar):
         if number % every:
             continue
@@ -101,7 +102,9 @@ def _frames(entry: Input, known: Known, every: int) -> Iterator[Item]:
 
 def live_items(entry: Input, source: LiveSource, is_stopped: Callable[[], bool]) -> Iterator[Item]:
     """Yield the newest frame of a camera or stream whenever one is asked for."""
-    bar = tqdm(source.frames(is_stopped), entry.name, leave=False, unit="frame", disable=None)
+    bar = tqdm(
+        source.frames(is_stopped), printable(entry.name), leave=False, unit="frame", disable=None
+    )
     for number, image, time in bar:
         where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
         yield Item(entry, Known(), where, partial(np.asarray, image))

@@ -104,7 +104,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file or nothing; raises RunDirError."""
-    write_bytes(path, text.encode("utf-8"))
+    # A name from JSON may hold half a character, "\\ud800", which no file does.
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 @dataclass

@@ -131,7 +131,8 @@ def read_preparation(path: Path) -> Preparation:
         ) from None
     except KeyError as error:
         raise RunError(f"{path}: {error} is missing, or not supported") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        # RuntimeError: what no tensor can be made of, and RecursionError is one.
         raise RunError(f"{path} cannot be used: {error}") from error
 
 

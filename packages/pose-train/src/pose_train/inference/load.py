@@ -152,6 +152,10 @@ def load_trained(
     skeleton = _skeleton(config, file)
     # What training started from does not matter now.
     bare = replace(config, model=replace(config.model, weights=None))
+    if bare.model.options:  # of a file, perhaps a stranger's: they can ask for any size
+        with torch.device("meta"):  # without memory
+            described, _ = RECIPES[config.recipe].build(bare, skeleton.num_keypoints)
+        _check_size(described, file)
     net, codec = RECIPES[config.recipe].build(bare, skeleton.num_keypoints)
     report = _load(net, file)
     config, notes = settle_warp(config, report)
@@ -168,6 +172,17 @@ def _epoch(file: Checkpoint) -> int | None:
     if "config" in file.content and isinstance(epoch, int) and isinstance(batch, int):
         return epoch if batch else epoch - 1
     return None
+
+
+def _check_size(net: nn.Module, file: Checkpoint) -> None:
+    """Raise CheckpointError for a network that is larger than all that a file holds."""
+    needed = sum(parameter.numel() for parameter in net.parameters())
+    held = sum(tensor.numel() for tensor in file.tensors.values())
+    if needed > held:
+        raise CheckpointError(
+            f"{file.path} holds {held:,} numbers, and the network of model.options has {needed:,} "
+            "parameters"
+        )
 
 
 def _load(net: nn.Module, file: Checkpoint) -> LoadReport:
@@ -224,9 +239,10 @@ def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
     beside = file.path.with_name(SKELETON)  # of a published network
     if isinstance(stored, dict) or (file.path.name == PUBLISHED and beside.is_file()):
         try:
-            stored = stored or json.loads(beside.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                stored = json.loads(beside.read_text(encoding="utf-8"))
             return skeleton_from_plain(stored)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file.path}: the skeleton in it is damaged ({error})") from None
     data = config.data
     root = Path(config.out, "data") if data.root is None else Path(data.root)

@@ -167,6 +167,9 @@ def to_metadata(usage: Usage, version: str) -> dict[str, str]:
     return {"pose_train": version, **facts}  # type: ignore[dict-item]  # texts are text
 
 
+UNREADABLE = (OverflowError, RecursionError)  # numbers and nesting that JSON has and Python not
+
+
 def from_metadata(facts: Mapping[str, str], name: str) -> Usage:
     """Return the usage that to_metadata wrote into the file `name`.
 
@@ -180,7 +183,14 @@ def from_metadata(facts: Mapping[str, str], name: str) -> Usage:
         raise RunError(f"{name}: its metadata lacks {', '.join(lacking)}; {advice}")
     try:
         return _usage({k: facts[k] if k in TEXTS else json.loads(facts[k]) for k in NEEDED})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise RunError(f"{name}: its metadata is damaged ({error})") from error
 
 

@@ -174,7 +174,13 @@ def csv_rows(
 
 
 def csv_text(rows: Any) -> str:
-    """Return rows as CSV: None is empty, text with commas or quotes is quoted, lines end in LF."""
+    """Return rows as CSV: None is empty, text with commas or quotes is quoted, lines end in LF.
+
+    Text that a spreadsheet would run as a formula begins with '.
+    """
+    from pose_eval.render.table import csv_cell
+
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([csv_cell(value) for value in row] for row in rows)
     return text.getvalue()

@@ -339,7 +339,10 @@ def _augmentation(source: MMPoseConfig) -> Section:
                     augment[key] = 2 * degrees
                 case "TopDownHalfBodyTransform", "num_joints_half_body", int() as count:
                     augment[key] = count + 1  # MMPose asks for more than that
-                case "RandomBBoxTransform", "scale_factor", [int() | float() as a, b]:
+                case "RandomBBoxTransform", "scale_factor", [
+                    int() | float() as a,
+                    int() | float() as b,
+                ]:
                     augment[key] = round((b - a) / 2, 9)
                     if a + b != 2:
                         source.notes.append(f"{path}.scale_factor = {[a, b]}: here it is around 1")

@@ -96,6 +96,8 @@ class _Reader:
             raise ConfigError(f"{above[0]} has more than {MOST_FILES} files as its _base_")
         try:
             size = path.stat().st_size
+            if not path.is_file():  # /dev/zero has no end
+                raise ConfigError(f"{name} is not a file")
             if size > MOST_CHARACTERS:
                 raise ConfigError(f"{name} has {size / 1e6:.0f} MB: not a config")
             text = path.read_text(encoding="utf-8-sig")

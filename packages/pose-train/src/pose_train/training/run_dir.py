@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import torch
 from torch import nn
 
+from pose_data.errors import printable
 from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
@@ -94,7 +95,7 @@ def open_run(
     if ranks.is_first:
         write_text(path / "config.yaml", text)
         write_text(path / SIGMAS, json.dumps(_sigmas(sets), indent=1, ensure_ascii=False))
-        print(describe(sets), flush=True)
+        print(printable(describe(sets)), flush=True)
         loggers = open_loggers(config, path, dataclasses.asdict(config))
     plain = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
     about = {"config": text, "skeleton": plain}
@@ -144,7 +145,7 @@ def create_run_dir(out: str) -> Path:
 def say(run: Run, text: str) -> None:
     """Print a line with the time, once for all processes."""
     if run.ranks.is_first:
-        print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+        print(printable(f"{time.strftime('%H:%M:%S')}  {text}"), flush=True)
 
 
 def say_stopped_early(run: Run, training: Training) -> None:
