@@ -92,8 +92,11 @@ def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             with temporary.open("wb") as file:
                 fill(file)
         except RuntimeError as error:  # what torch makes of a full disk
-            if "DataLoader worker" in str(error):  # raised wherever this process is just then
-                raise
+            killed: BaseException | None = error
+            while killed is not None and "DataLoader worker" not in str(killed):
+                killed = killed.__cause__ or killed.__context__
+            if killed is not None:  # raised wherever this process is just then
+                raise killed from None
             raise write_error(path, error) from error
 
 
