@@ -107,6 +107,20 @@ def test_yolo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @needs_yaml
+def test_labels_that_are_a_link_to_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are not those of an image without people."""
+    source = yolo(tmp_path)
+    labels = tmp_path / "labels/val/c.txt"
+    labels.unlink()
+    assert len(converted(source, tmp_path / "images")["annotations"]) == 1
+    labels.symlink_to("gone.txt")
+    error = refused(capsys, source, tmp_path / "new.json")
+    assert f"{labels}: No such file or directory" in error
+
+
+@needs_yaml
 def test_yolo_without_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = (
         YAML[: YAML.index("kpt_names")].replace("[3, 3]", "[3, 2]").replace("  0: tiger", "['t']")

@@ -113,6 +113,29 @@ def test_a_damaged_part_is_named_and_done_again_once_deleted(
     assert predicted(run_dir, images, out, "--parts", "3") == whole
 
 
+def test_a_part_that_another_process_writes_is_left_to_it(
+    run_dir: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fcntl")
+    out = tmp_path / "out"
+    whole = predicted(run_dir, images, tmp_path / "whole")
+    partial = out / "parts/predictions-00001-of-00003.partial.jsonl"
+    partial.parent.mkdir(parents=True)
+    partial.write_text("of the other")
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(1)"
+    command = [sys.executable, "-c", f"{hold}; sys.stdout.flush(); input()", str(partial)]
+    predict = ["predict", str(run_dir), str(images), "--out", str(out), "--no-draw", "--csv"]
+    predict += ["--batch-size", "1", "--parts", "3"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        main(predict)
+        assert "1 of 3 parts are not there yet: not merged" in capsys.readouterr().out
+        assert partial.read_text() == "of the other"
+        other.communicate(b"\n")
+    assert predicted(run_dir, images, out, "--parts", "3") == whole
+
+
 def test_parts_of_another_job_are_not_taken(
     run_dir: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ from pose_train.files.video import (
     video_facts,
     video_writer,
 )
+from pose_train.files.write import BusyError
 from pose_train.inference.detect import WHOLE, find_detector
 from pose_train.inference.people import People
 from pose_train.inference.predictor import Predictor, load_network
@@ -235,9 +236,12 @@ def predict_inputs(
     if parts is not None:
         for part in parts.missing():
             own = parts.own(part, len(inputs))
-            with parts.writer(part, category, Summary(out)) as writer:
-                job = _Job(predictor, writer, writer.summary, repeat(None), *options)
-                _predict_all(job, inputs[own], known[own])
+            try:
+                with parts.writer(part, category, Summary(out)) as writer:
+                    job = _Job(predictor, writer, writer.summary, repeat(None), *options)
+                    _predict_all(job, inputs[own], known[own])
+            except BusyError:
+                continue  # the same command, started beside this one
         return parts.merge(target, csv, predictor.skeleton, new_ids, summary)
     with row_writer(target, category, csv, live) as writer:
         job = _Job(predictor, writer, summary, new_ids, *options)

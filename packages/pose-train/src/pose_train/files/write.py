@@ -23,6 +23,10 @@ class RunDirError(RunError):
     """A file that cannot be written, or a run directory that cannot be read."""
 
 
+class BusyError(RunDirError):
+    """A file that another process is writing."""
+
+
 def write_error(path: Path, error: OSError | RuntimeError) -> RunDirError:
     """Return the error of a file that cannot be written, with the system's reason."""
     cause: BaseException | None = error
@@ -44,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
 def claim(file: TextIO, path: Path, problem: str) -> None:
     """Lock an open file for this process, until it closes it or ends; not for those it forks.
 
-    Where another process has it, closes the file and raises RunDirError with the problem. Without
+    Where another process has it, closes the file and raises BusyError with the problem. Without
     locks, on Windows and some network file systems, nothing keeps two processes apart.
     """
     if fcntl is None:
@@ -59,7 +63,7 @@ def claim(file: TextIO, path: Path, problem: str) -> None:
     if is_free and path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
         return
     file.close()  # or the other one has just given it another name
-    raise RunDirError(problem)
+    raise BusyError(problem)
 
 
 @contextmanager
@@ -88,8 +92,11 @@ def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             with temporary.open("wb") as file:
                 fill(file)
         except RuntimeError as error:  # what torch makes of a full disk
-            if "DataLoader worker" in str(error):  # raised wherever this process is just then
-                raise
+            killed: BaseException | None = error
+            while killed is not None and "DataLoader worker" not in str(killed):
+                killed = killed.__cause__ or killed.__context__
+            if killed is not None:  # raised wherever this process is just then
+                raise killed from None
             raise write_error(path, error) from error
 
 

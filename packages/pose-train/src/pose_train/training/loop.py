@@ -18,7 +18,7 @@ from pose_eval import Report
 from pose_train.config.schema import Config
 from pose_train.cores import allowed_workers
 from pose_train.distributed import gather, joined, print_notes, share_buffers
-from pose_train.files.write import RunDirError, write_text
+from pose_train.files.write import write_text
 from pose_train.inference.evaluate import Rows, evaluate_rows
 from pose_train.inference.forward import autocast, normalize
 from pose_train.inference.weights import BEST, start_from_weights
@@ -31,22 +31,24 @@ from pose_train.training.optim import set_training
 from pose_train.training.prepare import begin, step_learning_rate, total_steps, unfreeze
 from pose_train.training.progress import ProgressLine, losses_text, stop_requests
 from pose_train.training.run_dir import (
-    METRICS,
+    RESULTS,
     NonFiniteError,
     Run,
     about_run,
     cut_metrics,
     how_to_go_on,
     load_given_sets,
+    lock_run_dir,
     open_run,
     read_metrics,
+    read_results,
     record,
     save,
     save_epoch,
     say,
+    say_stopped_early,
 )
 
-RESULTS = "results.json"
 Samples = TopDown | BottomUp
 Pending = list[tuple[dict[str, Tensor], Tensor]]  # losses of each batch, and its samples
 
@@ -80,6 +82,8 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
             persons = None if sets is None else sets.train
             config, notes = start_from_weights(net, config, persons)
             print_notes(notes, ranks)
+        elif ranks.is_first:
+            held.enter_context(lock_run_dir(Path(config.out)))  # before its checkpoint is read
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
         run = open_run(config, recipe.unit, sets, ranks, device, stop, resume, held)
         for text in notes:
@@ -98,10 +102,7 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
     batches = recipe.batches(config, samples, run.ranks)
     loader = train_loader(samples, batches, config.train.num_workers, run.device)
     if run.ranks.is_first:
-        wanted = training.progress.records
-        training.progress.records = cut_metrics(run.dir, wanted)
-        if lost := wanted - training.progress.records:
-            say(run, f"note: {lost} of {wanted} records in {run.dir / METRICS} are lost or damaged")
+        cut_metrics(run, training)
     save(run, training)  # from here on there is always one to resume from
     run.pace.start(training.progress.step)
 
@@ -111,7 +112,7 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
         save(run, training)
     for epoch in range(training.progress.epoch, config.train.epochs + 1):
         if _is_out_of_patience(run, training):
-            _say_stopped_early(run, training)
+            say_stopped_early(run, training)
             break
         training, forward = unfreeze(run, training, forward)
         if not _train_epoch(run, training, forward, codec, loader, batches, samples):
@@ -358,16 +359,6 @@ def _is_out_of_patience(run: Run, training: Training) -> bool:
     return bool(gather(training.progress.since_best >= patience, run.ranks)[0])
 
 
-def _say_stopped_early(run: Run, training: Training) -> None:
-    progress = training.progress
-    after = f" after epoch {progress.best_epoch}" if progress.best_epoch else ""  # 0 in old files
-    say(
-        run,
-        f"stopped early after epoch {progress.epochs_begun}: no better AP in {progress.since_best} "
-        f"evaluations; the best was AP {progress.best_ap:.3f}{after}, in {BEST}",
-    )
-
-
 def _needs_evaluation(run: Run, training: Training) -> bool:
     """Tell whether a resumed run is over and its weights were never evaluated.
 
@@ -377,7 +368,7 @@ def _needs_evaluation(run: Run, training: Training) -> bool:
     if run.config.eval is None or not (is_last or _is_out_of_patience(run, training)):
         return False
     is_evaluated = False
-    if run.ranks.is_first and _read_results(run) is not None:
+    if run.ranks.is_first and read_results(run.dir) is not None:
         steps = [line["step"] for line in read_metrics(run.dir) if line["kind"] == "val"]
         is_evaluated = steps[-1:] == [training.progress.step]
     return not any(gather(is_evaluated, run.ranks))
@@ -393,19 +384,9 @@ def _last_outcome(run: Run, training: Training) -> Outcome | None:
         return None
     if run.config.eval is None:
         return _report(run, training, None)
-    rows = _read_results(run)
-    if rows is None:
-        raise RunDirError(f"{run.dir / RESULTS} is gone or damaged: resume again to evaluate")
+    rows = read_results(run.dir)
+    assert rows is not None  # or it would have been evaluated again
     return _report(run, training, evaluate_rows(rows, run.sets.evaluated[0]))
-
-
-def _read_results(run: Run) -> Rows | None:
-    """Return the rows of the last evaluation; None where they are not there, or damaged."""
-    try:
-        rows = json.loads((run.dir / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return rows if isinstance(rows, list) else None
 
 
 def _report(run: Run, training: Training, evaluation: Report | None) -> Outcome:

@@ -20,14 +20,14 @@ from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
 from pose_train.distributed import Ranks, gather
 from pose_train.files.write import RunDirError, claim, write_file, write_text, writing
-from pose_train.inference.evaluate import check_evaluation
-from pose_train.inference.weights import LAST
+from pose_train.inference.evaluate import Rows, check_evaluation
+from pose_train.inference.weights import BEST, LAST
 from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
 from pose_train.words import duration
 
-METRICS = "metrics.jsonl"
+METRICS, RESULTS = "metrics.jsonl", "results.json"
 LOCK = ".lock"  # held by the process that trains there
 SIGMAS = "sigmas.json"  # of the keypoints, by name: pose-eval takes them from a run directory
 Logger = Callable[[dict[str, Any]], None]  # takes a record of metrics.jsonl
@@ -80,14 +80,13 @@ def open_run(
 ) -> Run:
     """Make the run directory, and the images if they are to be drawn; or open what is there.
 
-    held: takes what is to be closed at the end of the run.
+    held: keeps the directory's lock to the end of the run; where it resumes, it has it.
     """
     path, text = Path(config.out), to_yaml(config)
     if ranks.is_first and not resume:
         create_run_dir(config.out)
-    if ranks.is_first:
         held.enter_context(lock_run_dir(path))
-        if config.data.synthetic is not None and not resume:
+        if config.data.synthetic is not None:
             draw_images(config.data.synthetic, path / "data", config.seed)
     gather(None, ranks)  # the others wait until the images are there
     if sets is None:
@@ -147,6 +146,17 @@ def say(run: Run, text: str) -> None:
     """Print a line with the time, once for all processes."""
     if run.ranks.is_first:
         print(printable(f"{time.strftime('%H:%M:%S')}  {text}"), flush=True)
+
+
+def say_stopped_early(run: Run, training: Training) -> None:
+    """Say after which epoch the patience was at its end, and which was the best."""
+    progress = training.progress
+    after = f" after epoch {progress.best_epoch}" if progress.best_epoch else ""  # 0 in old files
+    say(
+        run,
+        f"stopped early after epoch {progress.epochs_begun}: no better AP in {progress.since_best} "
+        f"evaluations; the best was AP {progress.best_ap:.3f}{after}, in {BEST}",
+    )
 
 
 def about_run(run: Run, training: Training, seconds: float) -> list[tuple[str, str]]:
@@ -237,14 +247,27 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     return records
 
 
-def cut_metrics(run_dir: Path, count: int) -> int:
-    """Keep the first `count` records: a run goes on from a checkpoint, not from the last line.
+def cut_metrics(run: Run, training: Training) -> None:
+    """Keep the records of before the checkpoint that a run goes on from; say if some are lost.
 
-    Returns how many there are. Raises RunDirError.
+    Raises RunDirError.
     """
-    records = read_metrics(run_dir)[:count]
-    write_text(run_dir / METRICS, "".join(f"{json.dumps(each)}\n" for each in records))
-    return len(records)
+    wanted = training.progress.records
+    records = read_metrics(run.dir)[:wanted]
+    if len(records) < wanted:
+        lost = f"{wanted - len(records)} of {wanted} records in {run.dir / METRICS}"
+        say(run, f"note: {lost} are lost or damaged")
+    training.progress.records = len(records)
+    write_text(run.dir / METRICS, "".join(f"{json.dumps(each)}\n" for each in records))
+
+
+def read_results(run_dir: Path) -> Rows | None:
+    """Return the rows of the last evaluation; None where they are not there, or damaged."""
+    try:
+        rows = json.loads((run_dir / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return rows if isinstance(rows, list) else None
 
 
 def check_extras(config: Config) -> None:
