@@ -231,6 +231,7 @@ def test_processes_share_the_pictures_and_find_the_same(
     net, codec = bottomup.build(config, 17)
     for parameter in net.head.final_layers.parameters():  # type: ignore[union-attr]
         torch.nn.init.normal_(parameter)  # so that it sees people
+    monkeypatch.setattr(torch.nn.BatchNorm2d, "forward", None)  # they are in the convolutions
     val = load_coco(data / "annotations/person_keypoints_val2017.json", data / "val2017")
 
     def rows_of(ranks: Ranks) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The cores a command may use, and what it takes of them."""
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,3 +136,23 @@ def test_the_device_of_auto(
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     monkeypatch.setattr(torch, "zeros", lambda *sizes, device: None)  # a device that is not here
     assert find_device("auto", 1) == torch.device(device)
+
+
+AGAIN = """
+from resource import RUSAGE_SELF, getrusage
+from pose_train.cores import settle_threads
+settle_threads(1)
+block = b"x" * (64 << 20)
+del block
+before = getrusage(RUSAGE_SELF).ru_minflt
+block = b"x" * (64 << 20)
+print(getrusage(RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="of other C libraries nothing is said"
+)
+def test_memory_that_was_freed_needs_no_new_pages() -> None:
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < 100  # of 16384

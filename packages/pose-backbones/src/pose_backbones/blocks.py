@@ -96,7 +96,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
-        y = y + self.downsample(x)
+        y += self.downsample(x)  # in place: no backward pass needs what a batch norm returned
         return F.relu(y, inplace=True)
 
 
@@ -120,7 +120,7 @@ class Bottleneck(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         y = self.bn3(self.conv3(y))
-        y = y + self.downsample(x)
+        y += self.downsample(x)
         return F.relu(y, inplace=True)
 
 

@@ -119,7 +119,9 @@ class HourglassModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         skip = self.up1(x)
         low = self.low3(self.low2(self.low1(x)))  # (B, C, h/2, w/2)
-        return skip + F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
+        y = F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
+        y += skip
+        return y
 
 
 def infer_hourglass(shapes: Shapes) -> Networks:

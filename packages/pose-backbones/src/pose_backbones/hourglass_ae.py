@@ -121,7 +121,9 @@ class PlainHourglass(nn.Module):
         skip = self.up1(x)
         low = F.max_pool2d(x, 2)  # (B, C, h/2, w/2)
         low = self.low3(self.low2(self.low1(low)))
-        return skip + F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
+        y = F.interpolate(low, scale_factor=2.0, mode="nearest")  # (B, C, h, w)
+        y += skip
+        return y
 
 
 def _stem(width: int) -> tuple[int, int]:

@@ -133,10 +133,13 @@ class ExchangeModule(nn.Module):
         xs = [branch(x) for branch, x in zip(self.branches, xs, strict=True)]
         outputs = []
         for layers in self.fuse_layers:
-            y, *rest = [layer(x) for layer, x in zip(layers.children(), xs, strict=True)]
+            first, second, *rest = [
+                layer(x) for layer, x in zip(layers.children(), xs, strict=True)
+            ]
+            y = first + second  # new: the first may be a branch itself, which others need
             for other in rest:
-                y = y + other
-            outputs.append(F.relu(y))
+                y += other
+            outputs.append(F.relu(y, inplace=True))
         return outputs
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import pose_codecs.torch as codecs
-from pose_backbones import PoseOutput
+from pose_backbones import PoseOutput, fuse
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
 from pose_data import BottomUp, GroupedBatches, Persons, SceneAugmentation, Skeleton
 from pose_data.combine import draw_rows
@@ -309,7 +309,7 @@ def predict(
     part, workers = own_part(len(images), ranks), config.train.num_workers
     loader = scene_loader(images, part, settings.batch_size, workers, device, stack_tensors)
     scenes = find_scenes(
-        torch_backend(net, device, config.train.amp),
+        torch_backend(fuse(net), device, config.train.amp),
         progress_bar(loader, ranks),
         Decoding(codec, sorted(settings.multi_scale, reverse=True)),
         skeleton.flip_indices if settings.flip_test else None,

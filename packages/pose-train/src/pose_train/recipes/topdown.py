@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pose_backbones import PoseOutput
+from pose_backbones import PoseOutput, fuse
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
 from pose_data import Augmentation, GroupedBatches, Persons, Skeleton, TopDown, epoch_rows
@@ -148,7 +148,7 @@ def predict(
     workers = config.train.num_workers
     loader = eval_loader(crops, settings.batch_size, workers, device, ranks)
     poses = predict_poses(
-        torch_backend(net, device, config.train.amp),
+        torch_backend(fuse(net), device, config.train.amp),
         progress_bar(loader, ranks),
         codec.decode,
         input_size=config.model.input_size,

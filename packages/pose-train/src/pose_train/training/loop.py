@@ -185,9 +185,9 @@ def batch_losses(
     config: Config, forward: nn.Module, codec: Any, batch: Batch, device: torch.device
 ) -> dict[str, Tensor]:
     """Run the network on a batch and return its losses; nothing here waits for a GPU."""
-    images = batch["image"].to(device, non_blocking=True)  # (B, H, W, C)
+    images = normalize(batch["image"].to(device, non_blocking=True))  # (B, C, H, W), channels last
     with autocast(device, config.train.amp):
-        output = forward(normalize(images))
+        output = forward(images if config.train.channels_last else images.contiguous())
     return RECIPES[config.recipe].loss(config, codec, output, batch)
 
 
