@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pose_data import open_pack
 from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
@@ -20,7 +21,14 @@ from pose_train.distributed import Ranks, gather
 from pose_train.files.write import write_file, write_text, writing
 from pose_train.inference.evaluate import check_evaluation
 from pose_train.inference.weights import LAST
-from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
+from pose_train.recipes.data import (
+    Sets,
+    check_images,
+    check_pack,
+    describe,
+    draw_images,
+    load_sets,
+)
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
 from pose_train.words import duration
@@ -58,6 +66,8 @@ def load_given_sets(config: Config, unit: Unit) -> Sets | None:
     if config.data.root is None:
         return None
     sets = load_sets(config.data, config.eval, Path(config.data.root), unit)
+    if config.data.packed is not None:
+        check_pack(config, open_pack(config.data.packed), sets.train, unit)
     if sets.val is not None:
         check_images(sets.val)
         check_evaluation(sets.train.skeleton, sets.val, unit)
