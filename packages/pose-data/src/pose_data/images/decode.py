@@ -30,7 +30,7 @@ _log = logging.getLogger("pose_data")
 
 
 class Decoded(NamedTuple):
-    """Pixels (h, w, 3) uint8 of an image, or of a part; each stands for a block of the image's.
+    """Pixels (h, w[, C]) uint8 of an image, or of a part; each stands for a block of the image's.
 
     step: the blocks' width and height. corner: x, y at which the first of them begins: below 0
     where it is not a whole one.
@@ -71,7 +71,8 @@ def read_picture(
 ) -> Decoded:
     """Decode an image file as decode_picture does; raises DatasetError also for a missing one.
 
-    channels: 3 for RGB, 1 for grey pixels (H, W), None for BGR.
+    channels: 3 for RGB with an unused fourth channel (H, W, 4), 1 for grey pixels (H, W), None for
+    BGR.
     """
     try:
         data = path.read_bytes()

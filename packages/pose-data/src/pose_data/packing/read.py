@@ -101,7 +101,8 @@ class Pack:
     def read(self, row: int, box: Box | None = None, channels: Channels = 3) -> Decoded:
         """Return what is stored of a sample, or the part that holds a box in pixels of its image.
 
-        Pixels are RGB (h, w, 3), or grey (h, w). Raises DatasetError that names shard and sample.
+        Pixels are RGB with an unused fourth channel (h, w, 4), or grey (h, w). Raises DatasetError
+        that names shard and sample.
         """
         data, (width, height) = self._bytes(row), self.columns["size"][row].tolist()
         left, top, right, bottom = self.columns["box"][row].tolist()
@@ -114,8 +115,8 @@ class Pack:
         if self.about["encoding"] == "raw":
             stored = data[-3 * width * height :].reshape(height, width, 3)
             pixels: Image = stored[part[1] : part[3], part[0] : part[2]]
-            if channels == 1:
-                pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+            code = cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_RGB2RGBA
+            pixels = cv2.cvtColor(pixels, code)  # type: ignore[assignment]
             x, y = part[:2]
         else:
             pixels, (x, y) = self._decode(row, data, part, step == (1, 1))

@@ -234,7 +234,10 @@ class BottomUp:
     def _warp(self, decoded: Decoded, matrix: NDArray[np.float64], size: Size) -> NDArray[np.uint8]:
         """Return a part of an image: (h, w, 3) RGB, or (h, w, 1)."""
         to_part = matrix @ decoded.matrix()
-        return np.atleast_3d(warp_affine(decoded.pixels, to_part, size, self.warp))
+        image = warp_affine(decoded.pixels, to_part, size, self.warp)
+        if self.channels == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)  # type: ignore[assignment]
+        return np.atleast_3d(image)
 
     def _people(self, rows: Rows, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
         """Return the keypoints (P, K, 2) in the image and visible (P, K) of those to learn."""

@@ -150,6 +150,8 @@ class TopDown:
             to_crop = matrix @ decoded.matrix(width if flip else None)
         # Pixels are mirrored, not the matrix: rounding differs.
         image = warp_affine(decoded.pixels, to_crop, self.input_size, self.warp, mirrored=flip)
+        if self.channels == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)  # type: ignore[assignment]
         image = np.atleast_3d(image)  # (h, w, 3) or (h, w, 1)
         if params.pixel_params != UNCHANGED:
             image = change_pixels(image, params.pixel_params)
