@@ -67,13 +67,15 @@ def cut(name: str, out: Path) -> None:
         ),
         (
             functools.partial(cut, "pack-00001.json"),
-            r"pack-00001\.json is damaged: .*; remove it an",
+            r"pack-00001\.json is damaged; remove it and pack again: a value is missing or",
         ),
-        (functools.partial(cut, "pack.json"), r"pack\.json is damaged"),
+        (functools.partial(cut, "pack.json"), r"pack\.json: a value is missing or wrong"),
         (
             edit("pack-00001.json", crc32=[1]),
-            r"pack-00001\.json has 1 values of 'crc32' for 6 samp",
+            r"pack-00001\.json is damaged; remove it .* array of size 1 into shape .6,",
         ),
+        (edit("pack.json", bits="all"), r"pack\.json: bits is 'all'"),
+        (edit("pack.json", per_shard=0), "count and per_shard must be at least 1"),
         (
             edit("pack.json", version=2),
             r"is of 'pose-data pack', version 2; this program reads 'po",

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import types
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from pose_data.errors import DatasetError
+from pose_data.errors import DatasetError, reading
 from pose_data.images.channels import FROM_BGR, Channels
 from pose_data.images.decode import Decoded, Image, decode_picture
 from pose_data.images.headers import Exif
@@ -34,16 +35,28 @@ ABOUT = "pack.json"
 Rows = NDArray[np.int64]
 Key = tuple[int, int, int]  # number of its source, id of its annotation (or image), image_key
 
-# What the index of a shard says of each sample, by column.
-COLUMNS = {
-    "source": np.int64,
-    "id": np.int64,
-    "image": np.int64,
-    "box": np.int64,
-    "size": np.int64,
-    "offset": np.int64,
-    "bytes": np.int64,
-    "crc32": np.int64,
+# What the index of a shard says of each sample, and its shape.
+COLUMNS: dict[str, tuple[int, ...]] = {
+    "source": (),
+    "id": (),
+    "image": (),
+    "box": (4,),
+    "size": (2,),
+    "offset": (),
+    "bytes": (),
+    "crc32": (),
+}
+_KEYS: dict[str, type | types.UnionType] = {  # of pack.json
+    "samples": str,
+    "count": int,
+    "per_shard": int,
+    "encoding": str,
+    "input_size": list,
+    "extremes": dict,
+    "exif": str,
+    "bits": int | None,
+    "sources": list,
+    "command": str,
 }
 
 
@@ -150,7 +163,7 @@ class Pack:
         length, offset = int(self.columns["bytes"][row]), int(self.columns["offset"][row])
         if not length:
             raise DatasetError(f"{self.where(row)}: its image could not be read when it was packed")
-        data = np.frombuffer(self._maps[shard], np.uint8, length, offset)
+        data = np.frombuffer(self._maps[shard], np.uint8)[max(offset, 0) :][:length]
         if not self._is_checked[row]:
             if zlib.crc32(data.data) != self.columns["crc32"][row]:
                 raise DatasetError(
@@ -240,12 +253,10 @@ def open_pack(folder: Path | str) -> Pack:
             f"{folder} is not complete: {len(missing)} of {len(shards)} shards are missing, such "
             f"as {shard_name(missing[0])}; finish it with: {about['command']}"
         )
-    parts: dict[str, list[Rows]] = {name: [] for name in COLUMNS}
-    for shard in shards:
-        expected = min(per_shard, count - shard * per_shard)
-        index = read_index(folder, shard, expected)
-        for name, dtype in COLUMNS.items():
-            parts[name].append(np.array(index[name], dtype))
+    indices = [
+        read_index(folder, shard, min(per_shard, count - shard * per_shard)) for shard in shards
+    ]
+    for shard, index in enumerate(indices):
         path = folder / shard_name(shard)
         size = path.stat().st_size if path.is_file() else 0
         if size != index["tar_bytes"]:
@@ -253,7 +264,8 @@ def open_pack(folder: Path | str) -> Pack:
                 f"{path} has {size} bytes, its index says {index['tar_bytes']}: copy it again, or "
                 f"make it again with: {about['command']}"
             )
-    return Pack(folder, about, {name: np.concatenate(each) for name, each in parts.items()})
+    columns = {name: np.concatenate([each[name] for each in indices]) for name in COLUMNS}
+    return Pack(folder, about, columns)
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -261,29 +273,29 @@ def read_about(folder: Path) -> dict[str, Any]:
     path = folder / ABOUT
     if not path.is_file():
         raise DatasetError(f"{folder} is no pack: it has no {ABOUT}")
-    try:
+    with reading(path):
         about: dict[str, Any] = orjson.loads(path.read_bytes())
-        known = about["format"] == FORMAT and isinstance(about["version"], int)
-    except (orjson.JSONDecodeError, KeyError, TypeError, OSError) as error:
-        raise DatasetError(f"{path} is damaged: {error!r}") from error
-    if not known or about["version"] != VERSION:
-        found = f"{about['format']!r}, version {about['version']}"
-        raise DatasetError(f"{path} is of {found}; this program reads {FORMAT!r}, {VERSION}")
-    return about
+        found = about["format"], about["version"]
+        if found == (FORMAT, VERSION):
+            if wrong := [name for name, kind in _KEYS.items() if not isinstance(about[name], kind)]:
+                raise DatasetError(f"{wrong[0]} is {about[wrong[0]]!r}")
+            if min(about["count"], about["per_shard"]) < 1:
+                raise DatasetError("count and per_shard must be at least 1")
+            return about
+    text = f"{path} is of {found[0]!r}, version {found[1]}"
+    raise DatasetError(f"{text}; this program reads {FORMAT!r}, {VERSION}")
 
 
 def read_index(folder: Path, shard: int, count: int) -> dict[str, Any]:
-    """Return the index of a shard of `count` samples; raises DatasetError."""
+    """Return the index of a shard of `count` samples, columns as arrays; raises DatasetError."""
     path = index_path(folder, shard)
-    try:
+    with reading(f"{path} is damaged; remove it and pack again"):
         index: dict[str, Any] = orjson.loads(path.read_bytes())
-        lengths = {name: len(index[name]) for name in COLUMNS}
-    except (orjson.JSONDecodeError, KeyError, TypeError, OSError) as error:
-        raise DatasetError(f"{path} is damaged: {error!r}; remove it and pack again") from error
-    if wrong := [name for name, length in lengths.items() if length != count]:
-        text = f"{path} has {lengths[wrong[0]]} values of {wrong[0]!r} for {count} samples"
-        raise DatasetError(f"{text}; remove it and pack again")
-    return index
+        columns = {
+            name: np.array(index[name], np.int64).reshape(count, *shape)
+            for name, shape in COLUMNS.items()
+        }
+        return columns | {"tar_bytes": int(index["tar_bytes"])}
 
 
 def shard_name(shard: int) -> str:

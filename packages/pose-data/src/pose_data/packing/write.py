@@ -144,6 +144,8 @@ def _plan(
     else:
         images, keys = persons.image_index, keys_of_persons(persons)
         boxes, steps = _on_grid(reach_of_persons(persons, input_size, augment), persons)
+    if not keys:
+        raise DatasetError(f"{persons.annotation_file}: there is nothing to pack")
     sides = boxes[:, 2:] - boxes[:, :2]
     sizes = np.ceil(sides / steps[:, None] - 1e-9).astype(np.int64)
     digest = hashlib.sha256(orjson.dumps(keys))
