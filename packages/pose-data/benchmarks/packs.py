@@ -47,12 +47,12 @@ ENCODINGS: tuple[Any, ...] = ("jpeg", "raw")
 
 
 def write_packs(persons: Persons, folder: Path) -> dict[str, Pack]:
-    """Write packs of persons in both encodings; print what they take, with an estimate."""
+    """Write packs of persons in both encodings; print what they take, and what 149813 would."""
     rows = sorted(set(persons.image_index.tolist()))
     paths = [persons.image_dir / str(persons.file_names[row]) for row in rows]
     decode = decoding(paths, 3)["full"] / 1e3  # seconds an image
     packs = {}
-    print("| packed | KB/person | s of CPU | train2017: GB | train2017: minutes on one core |")
+    print("| packed | KB/person | s of CPU | as train2017: GB | minutes on one core |")
     print("|---|---|---|---|---|")
     for encoding in ENCODINGS:
         seconds = np.inf

@@ -29,6 +29,7 @@ from pose_data import (
     Persons,
     SceneAugmentation,
     TopDown,
+    inverse,
     load_coco,
     merge,
     open_pack,
@@ -38,7 +39,7 @@ from pose_data import (
 from pose_data.__main__ import main
 from pose_data.commands.pack import describe
 from pose_data.packing.reach import reach_of_persons
-from pose_data.samples.crop import sample_augmentation
+from pose_data.samples.crop import NO_AUGMENTATION, sample_augmentation
 
 INPUT = (48, 64)
 FULL = Augmentation(rotate=30)
@@ -108,6 +109,32 @@ def test_smaller_crops_are_at_the_same_place(people: Persons, tmp_path: Path) ->
     found = differences(exact, replace(exact, pack=made))
     assert found.mean() < 0.6
     assert np.quantile(found, 0.995) <= 3  # but for the edge of the image, which is averaged in
+
+
+def test_what_is_left_out_is_never_seen(people: Persons, tmp_path: Path) -> None:
+    """Of white images, crops within the image are white: no edge of what is stored is in them."""
+    white = np.full((240, 320, 3), 255, np.uint8)
+    for name in people.file_names:
+        cv2.imwrite(str(tmp_path / str(name)), white)
+    persons = replace(people, image_folder=tmp_path)
+    # Not at all as large as the image, so that boxes end within it.
+    small = replace(persons, bbox_xyxy=persons.bbox_xyxy * np.float32(0.5) + np.float32(40))
+    size, augment = (12, 16), Augmentation(half_body_prob=0, scale=0.2, shift=0.1, rotate=0)
+    made = pack(small, tmp_path / "out", size, augment, encoding="raw")
+    packed = TopDown(small, size, augment=augment, pack=made)
+    boxes, sizes = made.columns["box"], made.columns["size"]
+    steps = (boxes[:, 2] - boxes[:, 0]) / sizes[:, 0]
+    assert steps.max() > 3
+    corners, count = np.array([(0, 0), (11, 0), (0, 15), (11, 15)], np.float32), 0
+    shifts = [(x, y) for x in (-0.1, 0.1) for y in (-0.1, 0.1)]
+    for index, shift in ((index, shift) for index in range(len(small)) for shift in shifts):
+        farthest = NO_AUGMENTATION._replace(shift=shift, scale=1.2, flip=index % 2 == 0)
+        sample = packed.sample(index, farthest)
+        seen = inverse(corners, sample["matrix"])
+        if (seen > steps[index]).all() and (seen < np.array([319, 239]) - steps[index]).all():
+            assert sample["image"].min() == 255
+            count += 1
+    assert count > 30
 
 
 @pytest.mark.parametrize("augment", [FULL, Augmentation(rotate=180, scale=0.9, shift=1), None])

@@ -24,11 +24,21 @@ class Reach(NamedTuple):
     """What N samples can show of their images.
 
     boxes (N, 4): left, top, right, bottom in whole pixels, the last two exclusive. steps (N,): how
-    many pixels of the image one stored pixel may stand for, at least 1.
+    many pixels of the image one stored pixel may stand for, at least 1. sizes (N, 2): the images'.
     """
 
     boxes: Ints
     steps: Doubles
+    sizes: Ints
+
+    def at_steps(self, steps: Doubles) -> Ints:
+        """Return the boxes with a stored pixel more on each side, where these have such steps.
+
+        Samples interpolate between the middles of stored pixels.
+        """
+        more = np.where(steps > 1, np.ceil(steps), 0).astype(np.int64)[:, None]
+        low, high = self.boxes[:, :2] - more, self.boxes[:, 2:] + more
+        return np.concatenate([np.maximum(low, 0), np.minimum(high, self.sizes)], axis=1)
 
 
 def extremes(augment: Augmentation | SceneAugmentation | None) -> dict[str, Any]:
@@ -60,7 +70,8 @@ def reach_of_persons(persons: Persons, input_size: Size, augment: Augmentation |
     size = persons.image_sizes[persons.image_index]
     box = np.concatenate([np.clip(np.floor(low), 0, size), np.clip(np.ceil(high), 0, size)], axis=1)
     density = _fix_aspect(bases[0][1], input_size)[:, 0] / input_size[0]  # pixels per input pixel
-    return Reach(box.astype(np.int64), _steps(density, 1 / (1 - extreme["scale"])))
+    steps = _steps(density, 1 / (1 - extreme["scale"]))
+    return Reach(box.astype(np.int64), steps, size)
 
 
 def reach_of_images(
@@ -73,7 +84,7 @@ def reach_of_images(
         1 / scene_matrix((w, h), middle, input_size, augment.side)[0, 0] for w, h in sizes.tolist()
     ]
     steps = _steps(np.array(density, np.float64), extremes(augment)["zoom"])
-    return Reach(np.concatenate([np.zeros_like(sizes), sizes], axis=1), steps)
+    return Reach(np.concatenate([np.zeros_like(sizes), sizes], axis=1), steps, sizes)
 
 
 def _steps(density: Doubles, zoom: float) -> Doubles:

@@ -215,7 +215,8 @@ class Pack:
             raise DatasetError(f"{text}, such as {names[source]} {kind} id {id_}{again}")
         boxes, sizes = self.columns["box"][rows], self.columns["size"][rows]
         steps = ((boxes[:, 2:] - boxes[:, :2]) / sizes).max(axis=1)
-        is_short = (reach.boxes[:, :2] < boxes[:, :2]) | (reach.boxes[:, 2:] > boxes[:, 2:])
+        seen = reach.at_steps(steps)
+        is_short = (seen[:, :2] < boxes[:, :2]) | (seen[:, 2:] > boxes[:, 2:])
         is_short |= (steps > reach.steps + 1e-6)[:, None]
         if is_short.any():
             source, id_, _ = keys[int(np.argmax(is_short.any(axis=1)))]

@@ -140,14 +140,16 @@ def _plan(
             raise DatasetError("persons have no regions: they are boxes, not annotations")
         images = np.unique(persons.regions.image_index)
         keys = keys_of_images(persons, images)
-        boxes, steps = reach_of_images(persons, images, input_size, augment)
+        reach = reach_of_images(persons, images, input_size, augment)
+        boxes = reach.boxes
     else:
         images, keys = persons.image_index, keys_of_persons(persons)
-        boxes, steps = _on_grid(reach_of_persons(persons, input_size, augment), persons)
+        reach = reach_of_persons(persons, input_size, augment)
+        boxes = _on_grid(reach)
     if not keys:
         raise DatasetError(f"{persons.annotation_file}: there is nothing to pack")
     sides = boxes[:, 2:] - boxes[:, :2]
-    sizes = np.ceil(sides / steps[:, None] - 1e-9).astype(np.int64)
+    sizes = np.ceil(sides / reach.steps[:, None] - 1e-9).astype(np.int64)
     digest = hashlib.sha256(orjson.dumps(keys))
     digest.update(boxes.tobytes() + sizes.tobytes())
     about = {
@@ -163,11 +165,11 @@ def _plan(
     return _Plan(persons, about, keys, images, boxes, sizes, broken)
 
 
-def _on_grid(reach: Reach, persons: Persons) -> Reach:
-    """Enlarge boxes to the grid of JPEG blocks."""
-    sizes = np.tile(persons.image_sizes[persons.image_index], 2)  # (N, 4)
-    low, high = reach.boxes[:, :2] // _GRID, -(-reach.boxes[:, 2:] // _GRID)
-    return reach._replace(boxes=np.minimum(np.concatenate([low, high], axis=1) * _GRID, sizes))
+def _on_grid(reach: Reach) -> Rows:
+    """Return what is to be stored, as boxes on the grid of JPEG blocks."""
+    boxes = reach.at_steps(reach.steps)
+    low, high = boxes[:, :2] // _GRID, -(-boxes[:, 2:] // _GRID)
+    return np.minimum(np.concatenate([low, high], axis=1) * _GRID, np.tile(reach.sizes, 2))
 
 
 def _begin(out: Path, about: dict[str, Any]) -> None:
