@@ -158,8 +158,11 @@ class Pack:
         """Return the file of a sample; its checksum is verified once in each process."""
         shard = row // self.about["per_shard"]
         if shard not in self._maps:
-            with (self.folder / shard_name(shard)).open("rb") as file:
-                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            try:
+                with (self.folder / shard_name(shard)).open("rb") as file:
+                    self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as error:  # gone, or empty, since it was opened
+                raise DatasetError(f"{self.where(row)} cannot be read: {error}") from error
         length, offset = int(self.columns["bytes"][row]), int(self.columns["offset"][row])
         if not length:
             raise DatasetError(f"{self.where(row)}: its image could not be read when it was packed")
