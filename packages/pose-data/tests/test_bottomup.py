@@ -266,13 +266,13 @@ def test_fast_decoding_shows_the_same(tmp_path: Path, people: Persons) -> None:
     names = np.array(["a.jpg", *people.file_names[1:]])
     large = replace(people, image_folder=tmp_path, file_names=names, image_sizes=sizes)
     exact, fast = (training(large, decode=decode) for decode in ("exact", "fast"))
-    assert [each._read(0).reduced_by for each in (exact, fast)] == [1, 4]
+    assert [each._read(0).step[0] for each in (exact, fast)] == [1, 4]
     check_alike(exact.sample(0, STRAIGHT)["image"], fast.sample(0, STRAIGHT)["image"])
     exact, fast = (
         BottomUp(large, (128, 128), scale_factors=(1.0, 0.5), decode=decode)  # type: ignore[arg-type]
         for decode in ("exact", "fast")
     )
-    assert [each._read(0).reduced_by for each in (exact, fast)] == [1, 8]
+    assert [each._read(0).step[0] for each in (exact, fast)] == [1, 8]
     check_alike(exact[0]["images"][0], fast[0]["images"][0])
 
 

@@ -30,7 +30,7 @@ def test_a_picture_is_read_as_bgr(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", smooth())
     picture = read_picture(path, (64, 48))
     np.testing.assert_array_equal(picture.pixels, smooth())
-    assert picture.reduced_by == 1
+    assert picture.step == (1, 1)
 
 
 def test_grey_becomes_three_channels(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_jpeg_is_decoded_smaller_on_its_grid(tmp_path: Path, reduce: int) -> N
     """A reduced pixel is the mean of the block that its matrix says, also at odd sizes."""
     path = write(tmp_path / "a.jpg", smooth(61, 83))
     picture = read_picture(path, (83, 61), reduce)
-    assert picture.reduced_by == reduce
+    assert picture.step == (reduce, reduce)
     assert picture.pixels.shape[:2] == (-(-61 // reduce), -(-83 // reduce))
     x, y, _ = picture.matrix() @ (3, 2, 1)
     expected = np.array([x * 255 / 83, y * 255 / 61])
@@ -88,7 +88,7 @@ def test_a_jpeg_is_decoded_smaller_on_its_grid(tmp_path: Path, reduce: int) -> N
 
 def test_other_formats_are_decoded_in_full(tmp_path: Path) -> None:
     picture = read_picture(write(tmp_path / "a.png", smooth()), (64, 48), 4)
-    assert (picture.pixels.shape, picture.reduced_by) == ((48, 64, 3), 1)
+    assert (picture.pixels.shape, picture.step) == ((48, 64, 3), (1, 1))
 
 
 def broken(path: Path, match: str, size: tuple[int, int] | None = None) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pose_data.images.decode import start_worker
     from pose_data.images.warp import warp_affine
     from pose_data.infer import infer_skeleton
+    from pose_data.packing.read import Pack, open_pack
+    from pose_data.packing.write import pack
     from pose_data.persons import Persons, Source, read_image
     from pose_data.regions import Regions
     from pose_data.sampler import GroupedBatches
@@ -48,6 +50,7 @@ __all__ += ["AIC", "COCO", "COCO_AIC", "CROWDPOSE", "MPII", "Skeleton"]
 __all__ += ["infer_skeleton", "with_flip_pairs", "with_sigmas"]
 __all__ += ["Augmentation", "BottomUp", "SceneAugmentation", "TopDown"]
 __all__ += ["Blur", "Colour", "Erase", "Noise"]
+__all__ += ["Pack", "open_pack", "pack"]
 __all__ += ["inverse", "keypoints_to_image", "warp_affine"]
 __all__ += ["EASY", "HARD", "Scene", "custom_skeleton", "synthesize", "synthesize_image"]
 __all__ += ["DatasetError", "check", "convert_aic", "draw_people"]
@@ -65,6 +68,8 @@ _LATER = {
     "images.decode": ("start_worker",),
     "images.warp": ("warp_affine",),
     "infer": ("infer_skeleton",),
+    "packing.read": ("Pack", "open_pack"),
+    "packing.write": ("pack",),
     "persons": ("Persons", "Source", "read_image"),
     "regions": ("Regions",),
     "sampler": ("GroupedBatches",),

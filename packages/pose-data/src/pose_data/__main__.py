@@ -19,6 +19,7 @@ COMMANDS = {
     "fix": "Repair an annotation file: ids, counts, boxes, areas, duplicates, file names.",
     "merge": "Merge annotation files into one, with new ids; categories are matched by name.",
     "filter": "Keep some categories, annotations with enough keypoints, images with annotations.",
+    "pack": "Write what training can see of each image into a few large files.",
     "split": "Split an annotation file into training and validation, image by image.",
 }
 # Below the help of each.

@@ -135,24 +135,27 @@ def decode_rle(counts: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.repeat(values, runs).reshape(size).T
 
 
-def run_lengths(counts: bytes) -> list[int]:
-    """Expand compressed run lengths: five bits a byte, low ones first; from the third, changes.
+def run_lengths(counts: bytes) -> NDArray[np.int64]:
+    """Expand compressed run lengths: five bits a byte, low ones first; from the fourth, changes.
 
     Raises ValueError for other bytes.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for byte in counts:
-        bits = byte - 48
-        if not 0 <= bits < 64 or shift > 35:  # seven bytes hold any length
-            raise ValueError("not run lengths")
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:  # the number ends here
-            if bits & 16:
-                value |= -1 << shift
-            runs.append(value + runs[-2] if len(runs) > 2 else value)
-            value = shift = 0
-    if shift or min(runs, default=0) < 0:
+    bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    is_last = (bits & 32) == 0  # of a number
+    if not len(bits):
+        return bits
+    if bits.min() < 0 or bits.max() > 63 or not is_last[-1]:
+        raise ValueError("not run lengths")
+    ends = np.flatnonzero(is_last)
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > 8:  # seven bytes hold any length
+        raise ValueError("not run lengths")
+    first = ends - lengths + 1
+    shifts = 5 * (np.arange(len(bits)) - np.repeat(first, lengths))
+    runs = np.add.reduceat((bits & 31) << shifts, first)
+    runs -= ((bits[ends] & 16) > 0) * (1 << 5 * lengths)  # two's complement
+    for start in (1, 2):
+        runs[start::2] = runs[start::2].cumsum()  # each is a change from the last but one
+    if runs.min() < 0:
         raise ValueError("not run lengths")
     return runs

@@ -267,6 +267,18 @@ COMMANDS = {
             help="the drawn batch (default batch.png)",
         ),
     ),
+    "pack": _command(
+        "Write what a config's training can see of its images into a few large files.",
+        CONFIG,
+        _option("out", type=Path, help="a new folder, or one in which this was stopped"),
+        _overrides("e.g. data.root=FOLDER"),
+        _option(
+            "--raw",
+            action="store_true",
+            help="uncompressed: the fastest to train from, about five times as large",
+        ),
+        _option("--workers", **COUNT, help="threads; by default one for each core"),
+    ),
     "bench": _command(
         "Measure the speed of the loader, of the training step, and of both together.",
         _option("config", nargs="?", help="a YAML file or the name of a shipped preset"),

@@ -85,7 +85,7 @@ def _packed_rle(value: dict[str, Any]) -> tuple[bytes, tuple[int, int]] | str:
     if isinstance(counts, str):
         data = counts.encode("ascii", "replace")
         try:
-            runs = run_lengths(data)
+            runs = run_lengths(data).tolist()
         except ValueError:
             return f"has counts that are not run lengths: {counts!r:.60}"
     elif isinstance(counts, list) and set(map(type, counts)) == {int} and min(counts) >= 0:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError, printable
-from pose_data.images.channels import check_channels
+from pose_data.images.channels import check_channels, for_warp
 from pose_data.images.depth import MOST, check_bits, to_8_bits
 from pose_data.images.headers import (
     EXIFS,
@@ -33,20 +33,25 @@ _log = logging.getLogger("pose_data")
 
 
 class Decoded(NamedTuple):
-    """Pixels (H / n, W / n, 3) uint8 BGR, rounded up; each stands for n x n of the image.
+    """Pixels (h, w[, C]) uint8 of an image, or of a part; each stands for a block of the image's.
 
-    corner: x, y at which the first of these blocks begins: below 0 where it is not a whole one.
+    step: the blocks' width and height. corner: x, y at which the first of them begins: below 0
+    where it is not a whole one.
     """
 
     pixels: Image
-    reduced_by: int = 1
-    corner: tuple[int, int] = (0, 0)
+    step: tuple[float, float] = (1, 1)
+    corner: tuple[float, float] = (0, 0)
 
-    def matrix(self) -> NDArray[np.float64]:
-        """Return the (3, 3) matrix from these pixels to the image's; centres at integers."""
-        n, shift = self.reduced_by, (self.reduced_by - 1) / 2
-        x, y = self.corner
-        return np.array([[n, 0, shift + x], [0, n, shift + y], [0, 0, 1]], np.float64)
+    def matrix(self, mirrored_width: int | None = None) -> NDArray[np.float64]:
+        """Return the (3, 3) matrix from these pixels to the image's; centres at integers.
+
+        mirrored_width: of an image that is mirrored left to right, and these pixels with it.
+        """
+        (sx, sy), (x, y) = self.step, self.corner
+        if mirrored_width is not None:
+            x = mirrored_width - x - sx * self.pixels.shape[1]
+        return np.array([[sx, 0, x + (sx - 1) / 2], [0, sy, y + (sy - 1) / 2], [0, 0, 1]])
 
 
 def check_choices(warp: str, decode: str, exif: str, bits: int | None, channels: int) -> None:
@@ -69,7 +74,8 @@ def read_picture(
 ) -> Decoded:
     """Decode an image file as decode_picture does; raises DatasetError also for a missing one.
 
-    channels: 3 for RGB, 1 for grey pixels (H, W), None for BGR.
+    channels: 3 for RGB with an unused fourth channel (H, W, 4), 1 for grey pixels (H, W), None for
+    BGR.
     """
     try:
         data = path.read_bytes()
@@ -81,9 +87,8 @@ def read_picture(
     image = decode_picture(data, f"image {path}", size, reduce, exif, bits)
     if channels is None:
         return image
-    code = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
-    converted = cv2.cvtColor(image.pixels, code)
-    return image._replace(pixels=converted.astype(np.uint8, copy=False))
+    converted = for_warp(image.pixels, channels)
+    return image._replace(pixels=converted)
 
 
 def decode_picture(
@@ -132,12 +137,12 @@ def decode_picture(
         text = f"is {w}x{h}{reduced}, the annotations say {size[0]}x{size[1]}{hint}"
         raise DatasetError(f"{where} {text}")
     if header is None or orientation == 1 or reduce == 1:
-        return Decoded(pixels, reduce)
+        return Decoded(pixels, (reduce, reduce))
     # Blocks are counted from the stored corner; of a turned image, incomplete ones may come first.
     width, height = upright_size(header)
     x = width - reduce * w if orientation in (2, 3, 6, 7) else 0
     y = height - reduce * h if orientation in (3, 4, 7, 8) else 0
-    return Decoded(pixels, reduce, (x, y))
+    return Decoded(pixels, (reduce, reduce), (x, y))
 
 
 def _pixels(data: bytes, flags: int, bits: int | None, where: str) -> Image:

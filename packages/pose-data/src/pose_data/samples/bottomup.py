@@ -22,6 +22,7 @@ from pose_data.images.decode import (
 from pose_data.images.headers import Exif
 from pose_data.images.warp import Warp, warp_affine
 from pose_data.opencv import cv2
+from pose_data.packing.read import Pack
 from pose_data.persons import Persons
 from pose_data.regions import trained_pixels
 from pose_data.samples import scene
@@ -52,6 +53,7 @@ class BottomUp:
     Samples are drawn with an rng made from the seed and the key. warp, decode, exif, bits, channels
     and max_broken are those of TopDown; decode="fast" reads a JPEG at a fraction of its size where
     even the smallest region that `augment` can draw, or the largest test size, has fewer pixels.
+    pack: as TopDown's; for training alone.
     """
 
     persons: Persons
@@ -68,6 +70,7 @@ class BottomUp:
     bits: int | None = None
     channels: Channels = 3
     max_broken: int = 10
+    pack: Pack | None = None
     broken: BrokenImages = field(init=False, repr=False, compare=False)
     _image_dir: Path = field(init=False, repr=False, compare=False)
 
@@ -79,6 +82,9 @@ class BottomUp:
             raise ValueError(f"scale_factors must be above 0, got {self.scale_factors}")
         object.__setattr__(self, "broken", BrokenImages(self.max_broken))
         object.__setattr__(self, "_image_dir", self.persons.image_dir)
+        if self.pack is not None:
+            self.pack.check_reading(self.exif, self.bits)
+            self._pack_rows  # noqa: B018  # found now, or refused
 
     def __len__(self) -> int:
         return len(self.images)
@@ -119,7 +125,8 @@ class BottomUp:
         side = self.augment.side if self.augment is not None else "short"
         size = self._image_size(row)
         matrix = scene.scene_matrix(size, params, self.input_size, side)
-        image = self._warp(self._read(row), matrix, self.input_size)
+        decoded = self._read(row) if self.pack is None else self._read_packed(index)
+        image = self._warp(decoded, matrix, self.input_size)
         if params.flip:
             image = np.atleast_3d(cv2.flip(image, 1))  # OpenCV leaves out a last dimension of 1
             matrix = mirror_matrix(self.input_size[0])[:2] @ np.vstack([matrix, [0, 0, 1]])
@@ -212,11 +219,25 @@ class BottomUp:
             where = f"{self.persons.file_of_image(row)} image id {self.persons.image_ids[row]}"
             raise DatasetError(f"{where}: {error}") from error
 
+    def _read_packed(self, index: int) -> Decoded:
+        assert self.pack is not None
+        return self.pack.read(int(self._pack_rows[index]), channels=self.channels)
+
+    @cached_property
+    def _pack_rows(self) -> Rows:
+        """Where each of `images` is in the pack."""
+        assert self.pack is not None
+        if self.augment is None:
+            raise ValueError("a pack is for training: give augment, or no pack")
+        return self.pack.rows_of_images(self.persons, self.images, self.input_size, self.augment)
+
     def _warp(self, decoded: Decoded, matrix: NDArray[np.float64], size: Size) -> NDArray[np.uint8]:
         """Return a part of an image: (h, w, 3) RGB, or (h, w, 1)."""
-        if decoded.reduced_by > 1:
-            matrix = matrix @ decoded.matrix()
-        return np.atleast_3d(warp_affine(decoded.pixels, matrix, size, self.warp))
+        to_part = matrix @ decoded.matrix()
+        image = warp_affine(decoded.pixels, to_part, size, self.warp)
+        if self.channels == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)  # type: ignore[assignment]
+        return np.atleast_3d(image)
 
     def _people(self, rows: Rows, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
         """Return the keypoints (P, K, 2) in the image and visible (P, K) of those to learn."""

@@ -14,12 +14,15 @@ from pose_data.images.channels import Channels
 from pose_data.images.decode import (
     BrokenImages,
     Decode,
+    Decoded,
     ImageCache,
     check_choices,
     possible_reduction,
 )
 from pose_data.images.headers import Exif
 from pose_data.images.warp import Warp, warp_affine
+from pose_data.opencv import cv2
+from pose_data.packing.read import Pack
 from pose_data.persons import Persons
 from pose_data.samples import crop
 from pose_data.samples.crop import NO_AUGMENTATION, Augmentation, AugmentationParams, Floats
@@ -47,6 +50,9 @@ class TopDown:
     bits: how many bits of 16-bit images are in use, None for all (`decode_picture`). channels: 1
     makes images grey, by OpenCV's BGR2GRAY.
     cache_mb: decoded images that each process keeps, for the next person in the same image.
+    pack: where the pixels come from, if not from the image files; persons must be in it, and what
+    `augment` can show of them. exif and bits must be those that it was made with, decode does not
+    matter, and nothing is kept in memory.
     max_broken: how many images that cannot be read each process replaces in training (logged, the
     other person drawn from the same key) before it raises DatasetError; testing always raises.
     """
@@ -64,6 +70,7 @@ class TopDown:
     channels: Channels = 3
     cache_mb: float = 96.0
     max_broken: int = 10
+    pack: Pack | None = None
     broken: BrokenImages = field(init=False, repr=False, compare=False)
     _images: ImageCache = field(init=False, repr=False, compare=False)
     _image_dir: Path = field(init=False, repr=False, compare=False)
@@ -73,6 +80,9 @@ class TopDown:
         object.__setattr__(self, "broken", BrokenImages(self.max_broken))
         object.__setattr__(self, "_images", ImageCache(self.cache_mb))
         object.__setattr__(self, "_image_dir", self.persons.image_dir)
+        if self.pack is not None:
+            self.pack.check_reading(self.exif, self.bits)
+            self._pack_rows  # noqa: B018  # found now, or refused
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -109,13 +119,6 @@ class TopDown:
         persons, skeleton, flip = self.persons, self.persons.skeleton, params.flip
         row = persons.image_index[index]
         width, height = persons.image_sizes[row].tolist()
-        path = self._image_dir / str(persons.file_names[row])
-        reduce = int(self._reduce[row]) if self.decode == "fast" else 1
-        options = reduce, self.exif, self.bits, self.channels
-        try:
-            decoded = self._images.read(path, (width, height), *options)
-        except DatasetError as error:
-            raise DatasetError(f"{persons.where(index)}: {error}") from error
         keypoints, visible = persons.keypoints[index], persons.visible[index]
         center, scale = crop.box_to_center_scale(persons.bbox_xyxy[index], PADDING)
         if flip:
@@ -132,11 +135,23 @@ class TopDown:
         make_matrix = crop.udp_matrix if self.udp else crop.crop_matrix
         matrix = make_matrix(center, scale, params.rotation, self.input_size)  # (2, 3)
         whole = matrix @ crop.mirror_matrix(width) if flip else matrix
-        if self.decode == "fast":
-            to_crop = whole @ decoded.matrix()
-            image = warp_affine(decoded.pixels, to_crop, self.input_size, self.warp)
-        else:  # rounding differs when the matrix does the mirroring
-            image = warp_affine(decoded.pixels, matrix, self.input_size, self.warp, mirrored=flip)
+        reduce = int(self._reduce[row]) if self.decode == "fast" else 1
+        options = reduce, self.exif, self.bits, self.channels
+        try:
+            if self.pack is not None:
+                decoded = self._read_part(index, whole)
+            else:
+                path = self._image_dir / str(persons.file_names[row])
+                decoded = self._images.read(path, (width, height), *options)
+        except DatasetError as error:
+            raise DatasetError(f"{persons.where(index)}: {error}") from error
+        to_crop = matrix
+        if self.pack is not None or reduce > 1:  # not the image as it is
+            to_crop = matrix @ decoded.matrix(width if flip else None)
+        # Pixels are mirrored, not the matrix: rounding differs.
+        image = warp_affine(decoded.pixels, to_crop, self.input_size, self.warp, mirrored=flip)
+        if self.channels == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)  # type: ignore[assignment]
         image = np.atleast_3d(image)  # (h, w, 3) or (h, w, 1)
         if params.pixel_params != UNCHANGED:
             image = change_pixels(image, params.pixel_params)
@@ -154,6 +169,22 @@ class TopDown:
             heatmaps, weights = self.encode(crop.transform_points(keypoints, matrix), labelled)
             sample |= {"heatmaps": heatmaps, "weights": weights}
         return sample
+
+    def _read_part(self, index: int, matrix: NDArray[np.float64]) -> Decoded:
+        """Return what the pack holds of a person, as far as a crop shows it."""
+        assert self.pack is not None
+        back = cv2.invertAffineTransform(matrix)  # (2, 3)
+        arms = back[:, :2] * np.subtract(self.input_size, 1)
+        left, top = np.floor(back[:, 2] + np.minimum(arms, 0).sum(axis=1)).astype(int).tolist()
+        right, bottom = np.ceil(back[:, 2] + np.maximum(arms, 0).sum(axis=1)).astype(int).tolist()
+        box = left, top, right + 1, bottom + 1
+        return self.pack.read(int(self._pack_rows[index]), box, self.channels)
+
+    @cached_property
+    def _pack_rows(self) -> NDArray[np.int64]:
+        """Where each person (N,) is in the pack."""
+        assert self.pack is not None
+        return self.pack.rows_of_persons(self.persons, self.input_size, self.augment)
 
     @cached_property
     def _reduce(self) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ from pose_data.samples.crop import transform_points
 from pose_data.view.draw import SIDES, bgr, legend, sides
 from pose_data.view.gallery import Shown, sheet
 from pose_train.config.load import load_config
-from pose_train.config.schema import Config, ConfigError
+from pose_train.config.schema import Config, ConfigError, Data
 from pose_train.cores import settle_threads
 from pose_train.distributed import Ranks
 from pose_train.files.images import write_image
@@ -69,7 +69,8 @@ def check(config: Config, image: Path) -> str:
         raise ConfigError(
             "data.synthetic draws its images when it runs: there is nothing to check before"
         )
-    check_images(sets.train)
+    if config.data.packed is None:
+        check_images(sets.train)
     net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
     config, notes = start_from_weights(net, config, sets.train)
     dataset = recipe.samples(config, sets.train, codec, _CPU, True)
@@ -89,20 +90,20 @@ def check(config: Config, image: Path) -> str:
         *notes,
         describe(sets),
         f"{len(keypoints)} keypoints: {', '.join(keypoints)}",
-        *_depth_lines(sets, config.data.bits),
+        *_depth_lines(sets, config.data),
         *_estimate_lines(config, estimate, per_epoch),
         f"{count} training samples, as drawn from seed {config.seed}: {image}",
     ]
     return "\n".join(lines)
 
 
-def _depth_lines(sets: Sets, bits: int | None) -> list[str]:
-    """Return what there is to say of the 16-bit images of both sets."""
-    lines = []
-    for persons in [sets.train] if sets.val is None else [sets.train, sets.val]:
+def _depth_lines(sets: Sets, data: Data) -> list[str]:
+    """Return what there is to say of the 16-bit images of both sets; a pack has none."""
+    lines, train = [], sets.train if data.packed is None else None
+    for persons in [each for each in (train, sets.val) if each is not None]:
         first = np.unique(persons.image_index, return_index=True)[1]  # a person of each image
         depth = measure_depth([persons.image_path(i) for i in first.tolist()])
-        if text := depth.describe(bits):
+        if text := depth.describe(data.bits):
             lines.append(f"{persons.annotation_file.name}: {text}")
     return list(dict.fromkeys(lines))
 

@@ -98,7 +98,7 @@ def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
     for section in sections:
         if not isinstance(section, dict):
             continue  # _build reports it
-        for key in section.keys() & {"root", "weights"}:
+        for key in section.keys() & {"root", "weights", "packed"}:
             value = section[key]
             if not isinstance(value, str):
                 continue

@@ -96,6 +96,9 @@ class Data:
     # the papers' authors, else cv2
     warp: Literal["cv2", "opencv4"] | None = None
     cache_mb: float = field(default=96.0, metadata=within(0))  # decoded images, per worker
+    # a folder that `pose-train pack` wrote: training takes its pixels from there, and needs no
+    # images of train and extra; decode and cache_mb do not matter then
+    packed: str | None = None
     # unreadable images that a worker may replace in training
     max_broken: int = field(default=10, metadata=within(0))
 

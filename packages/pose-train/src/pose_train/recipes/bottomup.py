@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import pose_codecs.torch as codecs
 from pose_backbones import PoseOutput, fuse
 from pose_codecs import AssociativeEmbedding, encode_people, keypoint_indices
-from pose_data import BottomUp, GroupedBatches, Persons, SceneAugmentation, Skeleton
+from pose_data import BottomUp, GroupedBatches, Persons, SceneAugmentation, Skeleton, open_pack
 from pose_data.combine import draw_rows
 from pose_data.persons import sources_of
 from pose_train.config.schema import Config, ConfigError
@@ -83,6 +83,7 @@ def samples(
     if not augmented:
         scene = SceneAugmentation(0.0, 0.0, (1.0, 1.0), 0.0, scene.side)
     encode = _keep_keypoints if _encodes_on(device) else encode_targets
+    packed = config.data.packed if augmented else None
     return _images(
         config,
         persons,
@@ -91,6 +92,7 @@ def samples(
         augment=scene,
         max_people=codec.max_instances,
         max_broken=config.data.max_broken,
+        pack=None if packed is None else open_pack(packed),
     )
 
 

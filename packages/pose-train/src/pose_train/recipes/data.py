@@ -11,8 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pose_data import (
+    BottomUp,
+    Pack,
     Persons,
     Scene,
+    TopDown,
     combine,
     load_aic,
     load_coco,
@@ -28,6 +31,7 @@ from pose_data.images.missing import why_missing
 from pose_data.shares import Unit
 from pose_train.config.schema import (
     AnnotationSet,
+    Config,
     ConfigError,
     Data,
     Eval,
@@ -67,18 +71,21 @@ def load_sets(data: Data, evaluation: Eval | None, root: Path, unit: Unit) -> Se
 
 def load_train(data: Data, root: Path, unit: Unit) -> Persons:
     """Load the training set: one source, or several joined."""
+    is_packed = data.packed is not None
 
     def balanced(persons: Persons, source: Data | ExtraSource) -> Persons:
         return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
 
-    sources = [balanced(load_main(root, data, data.train), data)]
+    sources = [balanced(load_main(root, data, data.train, is_packed), data)]
     if not data.extra and data.ratio == 1:
         return sources[0]
     for name, extra in data.extra.items():
         key = f"data.extra.{name}.root"
         if extra.root is None:
             raise ConfigError(f"{key} is missing: give its folder, or remove it: data.extra={{}}")
-        persons = load_annotated(Path(extra.root), extra.train, extra.format, key)
+        persons = load_annotated(
+            Path(extra.root), extra.train, extra.format, key, is_packed=is_packed
+        )
         sources.append(balanced(persons, extra))
     ratios = [data.ratio, *(extra.ratio for extra in data.extra.values())]
     same = {
@@ -114,10 +121,20 @@ def load_boxes(data: Data, evaluation: Eval, root: Path, val: Persons) -> Person
         return load_detections(file, val, score_threshold=threshold, per_image=per_image)
 
 
-def load_main(root: Path, data: Data, files: AnnotationSet) -> Persons:
+def check_pack(config: Config, pack: Pack, persons: Persons, unit: Unit) -> None:
+    """Raise DatasetError where a pack lacks what the training samples of a config show."""
+    size, train = config.model.input_size, config.train
+    exif, bits = config.data.exif, config.data.bits
+    if unit == "persons":
+        TopDown(persons, size, augment=train.augment, exif=exif, bits=bits, pack=pack)
+    else:
+        BottomUp(persons, size, augment=train.scene, exif=exif, bits=bits, pack=pack)
+
+
+def load_main(root: Path, data: Data, files: AnnotationSet, is_packed: bool = False) -> Persons:
     """Load data.train or data.val, with the categories, flip pairs and sigmas of the config."""
     persons = load_annotated(
-        root, files, data.format, "data.root", data.categories, data.flip_pairs
+        root, files, data.format, "data.root", data.categories, data.flip_pairs, is_packed
     )
     return replace(persons, skeleton=with_sigmas(persons.skeleton, data.sigmas))
 
@@ -129,14 +146,17 @@ def load_annotated(
     key: str,
     categories: Sequence[int | str] | None = None,
     flip_pairs: Sequence[Sequence[str]] | None = None,
+    is_packed: bool = False,
 ) -> Persons:
     """Load one annotated set below a root; `key` is the root's in the config, for messages.
 
-    Raises ConfigError, also where nothing is annotated, and DatasetError.
+    is_packed: its images need not be there. Raises DatasetError, and ConfigError, also where
+    nothing is annotated.
     """
     if not root.is_dir():
         raise ConfigError(f"{key} {root} does not exist or is not a folder")
-    paths = root / files.annotations, root / files.images
+    images = root / files.images
+    paths = root / files.annotations, None if is_packed and not images.is_dir() else images
     with quiet_loaders():
         if format_ == "aic":
             persons = load_aic(*paths)
@@ -146,7 +166,7 @@ def load_annotated(
             persons = load_coco(*paths, categories=categories, flip_pairs=flip_pairs)
     if not len(persons):
         raise ConfigError(f"{persons.annotation_file} holds no person with labelled keypoints")
-    return persons
+    return replace(persons, image_folder=images)  # whose files messages name
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from pose_backbones import PoseOutput, fuse
 from pose_codecs import MSRAHeatmap, UDPHeatmap
 from pose_codecs.torch import encode_msra
-from pose_data import Augmentation, GroupedBatches, Persons, Skeleton, TopDown, epoch_rows
+from pose_data import (
+    Augmentation,
+    GroupedBatches,
+    Persons,
+    Skeleton,
+    TopDown,
+    epoch_rows,
+    open_pack,
+)
 from pose_train.config.schema import Config, ConfigError
 from pose_train.distributed import Ranks, gather
 from pose_train.inference.evaluate import Rows, kept_keypoints
@@ -50,7 +58,7 @@ def samples(
     """Return the training samples: crops with their targets."""
     encode = _keep_keypoints if _encodes_on(device, codec) else codec.encode
     augment = config.train.augment if augmented else None
-    return _crops(config, persons, encode, augment)
+    return _crops(config, persons, encode, augment, config.data.packed if augmented else None)
 
 
 def _crops(
@@ -58,6 +66,7 @@ def _crops(
     persons: Persons,
     encode: Callable[..., tuple[Floats, Floats]] | None = None,
     augment: Augmentation | None = None,
+    packed: str | None = None,
 ) -> TopDown:
     data = config.data
     return TopDown(
@@ -74,6 +83,7 @@ def _crops(
         channels=config.model.channels,
         cache_mb=data.cache_mb,
         max_broken=data.max_broken,
+        pack=None if packed is None else open_pack(packed),
     )
 
 

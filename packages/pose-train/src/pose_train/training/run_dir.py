@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import torch
 from torch import nn
 
+from pose_data import open_pack
 from pose_data.errors import printable
 from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
@@ -22,7 +23,14 @@ from pose_train.distributed import Ranks, gather
 from pose_train.files.write import RunDirError, claim, write_file, write_text, writing
 from pose_train.inference.evaluate import Rows, check_evaluation
 from pose_train.inference.weights import BEST, LAST
-from pose_train.recipes.data import Sets, check_images, describe, draw_images, load_sets
+from pose_train.recipes.data import (
+    Sets,
+    check_images,
+    check_pack,
+    describe,
+    draw_images,
+    load_sets,
+)
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
 from pose_train.training.progress import Pace, StopRequest
 from pose_train.words import duration
@@ -62,6 +70,8 @@ def load_given_sets(config: Config, unit: Unit) -> Sets | None:
     if config.data.root is None:
         return None
     sets = load_sets(config.data, config.eval, Path(config.data.root), unit)
+    if config.data.packed is not None:
+        check_pack(config, open_pack(config.data.packed), sets.train, unit)
     if sets.val is not None:
         check_images(sets.val)
         check_evaluation(sets.train.skeleton, sets.val, unit)

@@ -1,0 +1,45 @@
+"""pack: what the training of a config can see of its images, in a few large files."""
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pose_data import pack, start_worker
+from pose_data.commands.pack import describe
+from pose_train.config.load import load_config
+from pose_train.config.schema import ConfigError
+from pose_train.cores import allowed_workers
+from pose_train.recipes import RECIPES
+from pose_train.recipes.data import load_train
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write a pack of the training set, or go on with one that was stopped."""
+    config = load_config(args.config, args.overrides)
+    data = config.data
+    if data.root is None:
+        raise ConfigError(
+            "data.synthetic draws its images when it runs: draw them before, with `pose-data "
+            "synth FOLDER`, and give data.root=FOLDER data.synthetic=null"
+        )
+    unit = RECIPES[config.recipe].unit
+    start_worker()  # threads of packing are the parallelism, not OpenCV's
+    persons = load_train(replace(data, packed=None), Path(data.root), unit)
+    made = pack(
+        persons,
+        args.out,
+        config.model.input_size,
+        config.train.augment if unit == "persons" else config.train.scene,
+        encoding="raw" if args.raw else "jpeg",
+        exif=data.exif,
+        bits=data.bits,
+        max_broken=data.max_broken,
+        workers=max(1, args.workers or allowed_workers(sys.maxsize)),
+        command=shlex.join(["pose-train", *sys.argv[1:]]),
+        progress=True,
+    )
+    print(describe(made))
+    print(f"to train from it: data.packed={args.out}")
+    return 0
