@@ -1,10 +1,13 @@
-"""Run the benchmarks of all packages: ./run bench [--only TEXT] [--images COCO_MINI]
+"""Run the benchmarks of all packages into one page: ./run bench [--only TEXT]
 
-Writes what they print to one dated page, docs/benchmarks.md, and from that page the chart
-docs/images/speed.svg and the table in README.md. A benchmark is a script in packages/*/benchmarks
-that prints Markdown and runs by itself; what it compares takes turns in one run, so that the load
-of the machine falls on all of it. With --only, the scripts whose command contains the text are run
-and printed, and nothing is written. All take about 15 minutes; leave the machine to them.
+Writes what they print to docs/benchmarks.md, and from that page the chart docs/images/speed.svg and
+the table in README.md. A benchmark is a script in packages/*/benchmarks that prints Markdown and
+runs by itself; what it compares takes turns in one run, so that the load of the machine falls on
+all of it. With --only, the scripts whose command contains the text are run and printed, and nothing
+is written. All take about 20 minutes; leave the machine to them.
+
+--mmpose1, --mmpose0: Pythons that have MMPose 1.3.2 and 0.29.0, which do not install beside today's
+libraries without help. Without them plain numpy stands in, and training steps are not compared.
 """
 
 import argparse
@@ -33,53 +36,72 @@ BEGIN, END = "<!-- written by ./run bench -->\n", "<!-- until here -->\n"
 SCRIPTS = {
     "pose-backbones": ("forward.py --rounds 5 --batches 1 --threads 1",),
     "pose-codecs": ("codecs.py", "codecs.py --first"),
-    "pose-data": ("samples.py --data {images}", "load.py", "pixels.py"),
+    "pose-data": (
+        "samples.py --data {images}",
+        "packs.py --data {images}",
+        "load.py",
+        "pixels.py",
+    ),
     "pose-eval": (
         "made_up.py {made}",
         "evaluate.py {made}/results.json {made}/gt.json",
         "understanding.py {made}/results.json {made}/gt.json",
     ),
-    "pose-train": ("tag_losses.py", "track.py --films 5"),
+    "pose-train": (
+        "step.py --mmpose1 '{mmpose1}' --mmpose0 '{mmpose0}' --rounds 2"
+        " 'small HRNet' 'small HigherHRNet'",
+        "tag_losses.py",
+        "track.py --films 5",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A ratio on the page: where a row and a column meet, both named by how they begin."""
+    """A ratio on the page: where a row and a column meet, in a table named by how it begins."""
 
     job: str
-    against: str
+    against: str | int  # a name, or the column that it heads
     script: str
-    table: str  # how its header begins
+    table: str
     row: str
-    column: str
+    column: int
 
-    def read(self, page: str) -> float:
-        """Return the ratio: a cell's number, or the one before an x, as in "520 (62x)"."""
-        part = page.split(f"\n### `{self.script}", 1)[-1].split("\n### ", 1)[0]
-        for header, *rows in tables(part):
-            if header[0].startswith(self.table) and self.column in header:
+    def read(self, page: str) -> tuple[str, float]:
+        """Return what was compared with, and the ratio: a number, or the one before an x.
+
+        "520 (62x)" is 62. NaN where nothing was compared.
+        """
+        parts = re.split(r"^### ", page, flags=re.MULTILINE)
+        text = "\n".join(part for part in parts if part.startswith(f"`{self.script}"))
+        for header, *rows in tables(text):
+            if header[0].startswith(self.table):
                 row = next(row for row in rows if " | ".join(row).startswith(self.row))
-                found = re.search(r"[\d.]+(?=x)|^[\d.]+$", row[header.index(self.column)])
-                return float(found[0]) if found else math.nan
-        raise ValueError(f"{self.script} prints no table {self.table!r} with {self.column!r}")
+                found = re.search(r"[\d.]+(?=x)|^[\d.]+$", row[self.column])
+                against = self.against if isinstance(self.against, str) else header[self.against]
+                return against, float(found[0]) if found else math.nan
+        raise ValueError(f"{self.script} prints no table that begins with {self.table!r}")
 
 
+MAPS, AE, PLAIN = ("codecs.py", "17"), ("codecs.py", "size"), "plain OpenCV"
 FIGURES = (
+    Figure("evaluate a results file", "pycocotools", "evaluate.py", "", "pycocotools /", 1),
+    Figure("load train2017's annotations", "pycocotools", "load.py", "", "load_coco, .json", 3),
+    Figure("encode MSRA heatmaps", -2, *MAPS, "encode", -1),
+    Figure("decode MSRA heatmaps, 64", -2, *MAPS, "decode, batch", -1),
+    Figure("decode with DARK, 32", -2, *MAPS, "DARK decode, two", -1),
+    Figure("decode AE at 512, 1 person", -1, *AE, "512 | 1 |", -1),
+    Figure("decode AE at 512, 30 people", -1, *AE, "512 | 30 |", -1),
+    Figure("AE loss, 30 people", "a loop", "tag_losses.py", "batch", "24 | 30", -1),
+    Figure("top-down samples", PLAIN, "samples.py", "top", 'decode="exact"', 3),
+    Figure("the same, packed raw", PLAIN, "packs.py", "top", "packed, raw", 3),
+    Figure("bottom-up samples", PLAIN, "samples.py", "bottom", 'decode="exact"', 3),
+    Figure("the same, packed raw", PLAIN, "packs.py", "bottom", "packed, raw", 3),
+    Figure("train a small HRNet", "MMPose 1.3.2", "step.py", "work", "step of small HRNet", -2),
+    Figure("the same, bfloat16", "MMPose 1.3.2", "step.py", "work", "step of small HRNet", -1),
+    Figure("test it, mirrored too", "MMPose 1.3.2", "step.py", "work", "test of small HRNet", -2),
     Figure(
-        "evaluate a results file", "pycocotools", "evaluate.py", "", "pycocotools /", "in process"
-    ),
-    Figure("encode MSRA heatmaps", "plain numpy", "codecs.py", "17", "encode", "ratio"),
-    Figure("decode MSRA heatmaps", "plain numpy", "codecs.py", "17", "decode, batch", "ratio"),
-    Figure("decode with DARK", "plain numpy", "codecs.py", "17", "DARK decode", "ratio"),
-    Figure("decode AE, 1 person", "plain numpy", "codecs.py", "size", "512 | 1 |", "plain"),
-    Figure("decode AE, 30 people", "plain numpy", "codecs.py", "size", "512 | 30 |", "plain"),
-    Figure("AE loss, 30 people", "a loop", "tag_losses.py", "batch", "24 | 30", "ratio"),
-    Figure(
-        "top-down samples", "plain OpenCV", "samples.py", "top", 'decode="exact"', "ratio to plain"
-    ),
-    Figure(
-        "bottom-up samples", "plain OpenCV", "samples.py", "bot", 'decode="exact"', "ratio to plain"
+        "train a small HigherHRNet", "MMPose 0.29", "step.py", "work", "step of small Higher", -2
     ),
 )
 
@@ -89,16 +111,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", metavar="TEXT", default="")
     parser.add_argument("--images", metavar="COCO_MINI", default=default_images())
+    parser.add_argument("--mmpose1", metavar="PYTHON", default="")
+    parser.add_argument("--mmpose0", metavar="PYTHON", default="")
     args = parser.parse_args()
     parts, failed = [head()], 0
     with tempfile.TemporaryDirectory() as made:
+        given = {"made": made, "images": args.images}
+        given |= {"mmpose1": args.mmpose1, "mmpose0": args.mmpose0}
         for package, scripts in SCRIPTS.items():
             chosen = [script for script in scripts if args.only in f"{package}/{script}"]
             parts += [f"## {package}\n"] if chosen else []
             for script in chosen:
-                status, output = run(package, script.format(made=made, images=args.images))
-                parts.append(f"### `{script}`\n\n{output.strip()}\n")
-                failed |= status
+                pythons = [sys.executable]
+                if script == "codecs.py":  # it compares with what it can import
+                    pythons = [p for p in (args.mmpose1, args.mmpose0) if p] or pythons
+                for python in pythons:
+                    status, output = run(python, package, script.format(**given))
+                    shown = re.sub(r" --\w+ '?\{\w+\}'?", "", script).replace("{made}/", "")
+                    parts.append(f"### `{shown.replace(' {made}', '')}`\n\n{output.strip()}\n")
+                    failed |= status
     page = "\n".join(parts)
     if args.only or failed:
         print(page)
@@ -113,16 +144,17 @@ def default_images() -> str:
     return str(Path(folder) / "coco-mini") if folder else ""
 
 
-def run(package: str, command: str) -> tuple[int, str]:
+def run(python: str, package: str, command: str) -> tuple[int, str]:
     """Return 0 and what a script prints, or 1 and why it failed; tell the terminal how long."""
     print(f"{package}: {command} ...", end="", flush=True, file=sys.stderr)
+    sources = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in SCRIPTS)
     script, *options = shlex.split(command)
     file, started = ROOT / "packages" / package / "benchmarks" / script, time.monotonic()
     done = subprocess.run(
-        [sys.executable, file, *options],
+        [python, file, *options],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": sources},
     )
     print(f" {time.monotonic() - started:.0f} s", file=sys.stderr)
     if done.returncode:
@@ -170,19 +202,25 @@ def write(page: str) -> None:
     README.write_text(readme, encoding="utf-8")
 
 
+def measured(page: str) -> list[tuple[str, str, float]]:
+    """Return job, what it is compared with, and the ratio of the figures that there are."""
+    rows = [(figure.job, *figure.read(page)) for figure in FIGURES]
+    return [row for row in rows if not math.isnan(row[2])]
+
+
 def table(page: str) -> str:
     """Return the figures as a Markdown table."""
-    rows = [f"| {f.job} | {f.against} | {rounded(f.read(page))} |\n" for f in FIGURES]
+    rows = [f"| {job} | {against} | {rounded(ratio)} |\n" for job, against, ratio in measured(page)]
     return f"\n| job | against | times as fast |\n|---|---|---:|\n{''.join(rows)}\n"
 
 
 def chart(page: str) -> str:
     """Draw the figures as bars, from 1 on; their axis is logarithmic."""
-    ratios = [figure.read(page) for figure in FIGURES]
-    top = math.log(max(ratios))
+    figures = measured(page)
+    top = math.log(max(ratio for _, _, ratio in figures))
     rows = [
-        (figure.job, [max(0.0, math.log(ratio)) / top], f"{rounded(ratio)}x {figure.against}")
-        for figure, ratio in zip(FIGURES, ratios, strict=True)
+        (job, [max(0.0, math.log(ratio)) / top], f"{rounded(ratio)}x {against}")
+        for job, against, ratio in figures
     ]
     svg = bars(rows, title="Times as fast, on a logarithmic axis", right=150)
     return svg.replace(">", f">{LIGHT}", 1) + "\n"

@@ -192,6 +192,8 @@ def test_bad_deeplabcut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "cannot read image" in refused(capsys, file, new)
     file.write_text("scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n")
     assert "not a table of labels" in refused(capsys, file, new)
+    file.write_text("scorer,n,n\nbodyparts,a,a\ncoords,x,y\n")
+    assert f"{file} has no labels below its header" in refused(capsys, file, new)
     file.with_suffix(".h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     assert "writes a .csv beside it" in refused(capsys, file.with_suffix(".h5"), new)
 

@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            print(f"pose-backbones: error: {where}{error.strerror or error}", file=sys.stderr)
+            text = f"pose-backbones: error: {where}{error.strerror or error}"
+            print(printable(text), file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits

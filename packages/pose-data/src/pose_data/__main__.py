@@ -34,6 +34,8 @@ pose-data convert people.json labels --to yolo""",
     "fix": "pose-data fix people.json fixed.json",
     "merge": "pose-data merge a.json b.json --prefix a b -o both.json",
     "filter": "pose-data filter people.json some.json --categories person --min-keypoints 5",
+    "pack": """pose-data pack people.json pictures packed --input-size 192x256
+pose-data pack people.json pictures packed --input-size 512x512 --bottom-up --raw""",
     "split": "pose-data split people.json parts --val 0.2",
 }
 
@@ -83,7 +85,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            print(f"pose-data: error: {where}{error.strerror or error}", file=sys.stderr)
+            text = f"pose-data: error: {where}{error.strerror or error}"
+            print(printable(text), file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits

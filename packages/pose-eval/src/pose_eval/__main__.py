@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            print(f"pose-eval: error: {where}{error.strerror or error}", file=sys.stderr)
+            text = f"pose-eval: error: {where}{error.strerror or error}"
+            print(printable(text), file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits

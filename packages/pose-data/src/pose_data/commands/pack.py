@@ -3,13 +3,12 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pose_data.commands.loading import add_data, load, size
-from pose_data.images.decode import start_worker
-from pose_data.packing.read import Pack
-from pose_data.packing.write import pack
-from pose_data.samples.crop import Augmentation
-from pose_data.samples.scene import SceneAugmentation
+
+if TYPE_CHECKING:
+    from pose_data.packing.read import Pack
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pose_data.images.decode import start_worker
+    from pose_data.packing.write import pack
+    from pose_data.samples.crop import Augmentation
+    from pose_data.samples.scene import SceneAugmentation
+
     augment: Augmentation | SceneAugmentation
     if args.bottom_up:
         least = 0.75 if args.scale is None else args.scale
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(made: Pack) -> str:
+def describe(made: "Pack") -> str:
     """Return what is in a pack, in a line or two."""
     stored = made.columns["bytes"]
     text = f"{made.folder}: {len(made)} {made.about['samples']}, {stored.sum() / 1e6:.0f} MB, "

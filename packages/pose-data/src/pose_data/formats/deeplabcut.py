@@ -22,6 +22,8 @@ def read_deeplabcut(tables: list[Path], images: Path | None = None) -> Found:
         with reading(path):
             lines = path.read_text(encoding="utf-8-sig").splitlines()
             _add_rows([row for row in csv.reader(lines) if any(row)], folder, found)
+    if not found.images:
+        raise DatasetError(f"{tables[0]} has no labels below its header")
     return found
 
 
