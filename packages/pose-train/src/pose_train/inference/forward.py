@@ -67,11 +67,15 @@ def torch_backend(net: nn.Module, device: torch.device, amp: str = "off") -> Bac
     @torch.inference_mode()
     def run(images: Any, flip_test: bool) -> list[Maps]:
         inputs = normalize(torch.as_tensor(images).to(device, non_blocking=True))  # (B, C, h, w)
+        if flip_test:  # one pass of twice the images is faster than two
+            inputs = torch.cat([inputs, inputs.flip(-1)])  # (2B, C, h, w)
         with autocast(device, amp):
-            outputs: list[PoseOutput] = [net(inputs)]
-            if flip_test:
-                outputs.append(net(inputs.flip(-1)))
-        return [Maps(*(tuple(m.float() for m in maps) for maps in output)) for output in outputs]
+            output: PoseOutput = net(inputs)
+        parts = [[torch.split(m.float(), len(images)) for m in maps] for maps in output]
+        return [
+            Maps(*(tuple(part[side] for part in maps) for maps in parts))
+            for side in range(1 + flip_test)
+        ]
 
     return Backend(run, pose_codecs.torch, _decode, _fetch)
 
