@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(path) for path in (ROOT / "docs", *ROOT.glob("packages/*/src"))]
 
-import reference  # noqa: E402  it is beside this file
-from reference import fence  # noqa: E402
+import reference_pages as reference  # noqa: E402  it is beside this file
+from reference_pages import fence  # noqa: E402
 
 PACKAGES = ("pose-train", "pose-data", "pose-eval", "pose-codecs", "pose-backbones")
 PAGES = (

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "docs"))  # behind all else: its files have common names
 
 import generate  # noqa: E402
-import reference  # noqa: E402
+import reference_pages as reference  # noqa: E402
 
 COMMANDS = {
     "pose-train": list(TRAIN_COMMANDS),

@@ -128,6 +128,7 @@ def test_a_full_disk_is_one_error(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_bottomup_torchscript(bottomup: Trained, tmp_path: Path) -> None:
     export(bottomup, tmp_path / "net.pt", "torchscript")
     images = torch.randint(0, 256, (1, 192, 64, 3), dtype=torch.uint8)

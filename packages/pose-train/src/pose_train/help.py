@@ -42,8 +42,7 @@ pose-train predict net.onnx 'a/**/*.jpg' --boxes boxes.json --no-draw --out foun
     "init": """pose-train init people.json --images pictures > people.yaml
 pose-train init --from-mmpose epoch_210.pth > my.yaml""",
     "check": "pose-train check my.yaml --out batch.png",
-    "pack": """pose-train pack my.yaml packed
-pose-train run my.yaml data.packed=packed""",
+    "pack": "pose-train pack my.yaml packed\npose-train pack my.yaml packed --raw",
     "bench": "pose-train bench my.yaml train.amp=bf16\npose-train bench --suite gpu --out suite/",
     "doctor": "pose-train doctor\npose-train doctor --json",
     "zoo": "pose-train zoo\npose-train zoo fetch hrnet_w32_coco_256x192",

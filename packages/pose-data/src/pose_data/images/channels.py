@@ -25,15 +25,6 @@ def in_channels(image: Image, channels: int) -> Image:
     return image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)  # type: ignore[return-value]
 
 
-def for_warp(image: Image, channels: int) -> Image:
-    """Return a BGR image (h, w, 3) as it is warped: RGB and an unused channel, or luma (h, w).
-
-    With the fourth channel OpenCV 5 takes half the time.
-    """
-    code = cv2.COLOR_BGR2RGBA if channels == 3 else cv2.COLOR_BGR2GRAY
-    return cv2.cvtColor(image, code)  # type: ignore[return-value]
-
-
 def to_input(image: Image) -> Image:
     """Return a BGR image (h, w, 3) as RGB, a grey one (h, w) as (h, w, 1)."""
     return image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]

@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from pose_data.errors import DatasetError, reading
-from pose_data.images.channels import Channels, for_warp
+from pose_data.images.channels import Channels
 from pose_data.images.decode import Decoded, Image, decode_picture
 from pose_data.images.headers import Exif
 from pose_data.images.tiles import Box, join_tiles
@@ -133,7 +133,8 @@ class Pack:
             x, y = part[:2]
         else:
             pixels, (x, y) = self._decode(row, data, part, step == (1, 1))
-            pixels = for_warp(pixels[: height - y, : width - x], channels)
+            code = cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGBA
+            pixels = cv2.cvtColor(pixels[: height - y, : width - x], code)  # type: ignore[assignment]
         return Decoded(pixels, step, (left + x * step[0], top + y * step[1]))
 
     def _decode(

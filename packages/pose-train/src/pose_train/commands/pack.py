@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> int:
     unit = RECIPES[config.recipe].unit
     start_worker()  # threads of packing are the parallelism, not OpenCV's
     persons = load_train(replace(data, packed=None), Path(data.root), unit)
+    words = [str(args.config), str(args.out), *args.overrides, *(["--raw"] if args.raw else [])]
     made = pack(
         persons,
         args.out,
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
         bits=data.bits,
         max_broken=data.max_broken,
         workers=max(1, args.workers or allowed_workers(sys.maxsize)),
-        command=shlex.join(["pose-train", *sys.argv[1:]]),
+        command=shlex.join(["pose-train", "pack", *words]),
         progress=True,
     )
     print(describe(made))

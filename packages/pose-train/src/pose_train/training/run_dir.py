@@ -5,11 +5,11 @@ import importlib
 import importlib.util
 import json
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import nn
@@ -112,17 +112,23 @@ def open_run(
     return Run(config, about, path, sets, ranks, device, stop, loggers)
 
 
-def lock_run_dir(path: Path) -> TextIO:
-    """Return a file that keeps other processes from training here, as long as it is open.
+@contextmanager
+def lock_run_dir(path: Path) -> Iterator[None]:
+    """Keep other processes from training in a run directory; raises RunDirError where one does.
 
-    Removes checkpoints that a killed process has not written to their end. Raises RunDirError.
+    Removes checkpoints that a killed process has not written to their end.
     """
     with writing(path / LOCK):
         file = (path / LOCK).open("w", encoding="utf-8")
     claim(file, path / LOCK, f"another process trains in {path}: wait for its end, or stop it")
     for left in path.glob(".checkpoint_*.tmp.pth"):
         left.unlink()
-    return file
+    with file:
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open files
+                (path / LOCK).unlink()
 
 
 def _sigmas(sets: Sets) -> dict[str, float]:
