@@ -226,3 +226,18 @@ def test_a_model_alone_is_its_row_of_the_zoo(
         load_trained(name)
     with pytest.raises(ConfigError, match="there is no config file or preset hrnet_w33"):
         load_trained("hrnet_w33")
+
+
+def test_a_checkpoint_does_not_choose_the_annotations_that_are_read(
+    run_dir: Path, drawn_data: Path, tmp_path: Path
+) -> None:
+    name = "annotations/person_keypoints_val2017.json"
+    text = (drawn_data / name).read_text()
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / name).write_text(text.replace('"nose"', '"secret"'))
+    content = torch.load(run_dir / "checkpoint_best.pth", weights_only=True)
+    del content["skeleton"]
+    content["config"] = content["config"].replace(str(drawn_data), str(tmp_path))
+    torch.save(content, tmp_path / "strange.pth")
+    assert load_trained(tmp_path / "strange.pth").skeleton.keypoints[0] == "nose"

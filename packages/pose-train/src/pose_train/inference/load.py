@@ -233,7 +233,8 @@ def _is_config(path: Path) -> bool:
 def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
     """Return the skeleton in a checkpoint, else that of the config's data, else the published one.
 
-    A checkpoint that was trained on keypoints of one's own is of little use without its names.
+    A checkpoint that was trained on keypoints of one's own is of little use without its names. The
+    data of a config that lies in the checkpoint are not read: it may be a stranger's.
     """
     stored = file.content.get("skeleton")
     beside = file.path.with_name(SKELETON)  # of a published network
@@ -247,8 +248,8 @@ def _skeleton(config: Config, file: Checkpoint) -> Skeleton:
     data = config.data
     root = Path(config.out, "data") if data.root is None else Path(data.root)
     annotations, images = root / data.val.annotations, root / data.val.images
-    own = None
-    if data.format == "coco" and annotations.is_file() and images.is_dir():
+    own, is_given = None, "config" not in file.content
+    if is_given and data.format == "coco" and annotations.is_file() and images.is_dir():
         own = load_main(root, data, data.val).skeleton
     return published_skeleton(data, own)
 
