@@ -90,8 +90,8 @@ class Command:
 
     @property
     def prints(self) -> bool:
-        """Whether what it prints is its outcome, the same each time."""
-        return not self.is_run and self.program != "pose-train"
+        """Whether what it prints is its outcome, the same each time; pack says what is left."""
+        return not self.is_run and self.program != "pose-train" and self.words[1] != "pack"
 
     @property
     def may_be_partial(self) -> bool:
@@ -130,6 +130,7 @@ COMMANDS: Sequence[Command] = (
     _command(f"pose-data merge {ANN} {VAL} -o out/a.json", ANN, VAL),
     _command(f"pose-data filter {ANN} out/a.json --min-keypoints 2", ANN),
     _command(f"pose-data split {ANN} out/parts --val 0.5", ANN),
+    _command(f"pose-data pack {ANN} {IMAGES} out/pack --input-size 32x64 --workers 1", ANN),
     _command("pose-data synth out/drawn --train 2 --val 1 --size 64x48"),
     _command("pose-data convert yolo/data.yaml out/a.json", "yolo/data.yaml", beside=("yolo",)),
     _command(
