@@ -159,7 +159,7 @@ def run(python: str, package: str, command: str) -> tuple[int, str]:
     print(f" {time.monotonic() - started:.0f} s", file=sys.stderr)
     if done.returncode:
         return 1, f"Failed: {(done.stderr.strip() or 'no message').splitlines()[-1]}"
-    return 0, done.stdout
+    return 0, re.sub(r"^# .*\n", "", done.stdout, flags=re.MULTILINE)  # the page has a title
 
 
 def head() -> str:

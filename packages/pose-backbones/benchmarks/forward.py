@@ -48,7 +48,7 @@ def main() -> None:
 def print_machine(device: str, threads: int) -> None:
     """Print what is needed to read or repeat the figures."""
     print(f"# pose-backbones, {datetime.date.today()}\n")
-    print(f"- command: `python {' '.join(sys.argv)}`")
+    print(f"- command: `python forward.py {' '.join(sys.argv[1:])}`")
     print(f"- Python {platform.python_version()}, torch {torch.__version__}, {threads} threads")
     gpu = torch.cuda.get_device_name() if device == "cuda" else "no GPU"
     print(f"- {cpu_name()}, {torch.backends.cpu.get_cpu_capability()}; {gpu}\n")

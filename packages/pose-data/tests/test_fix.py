@@ -101,14 +101,16 @@ def test_what_is_missing_is_derived() -> None:
     nulls = row(9, keypoints=None, bbox=None, area=None, iscrowd=None, num_keypoints=None)
     wrong = row(10, num_keypoints=-1, area=None, keypoints=[1, 2, 2] * 3, bbox=[])
     odd = row(11, keypoints=["a"] * 9)
-    result, done = repair(content([image(1)], [bare, nulls, wrong, odd]))
-    first, second, third, fourth = result["annotations"]
+    no_box = row(12, bbox=True, keypoints=[5, 6, 2] * 3)
+    result, done = repair(content([image(1)], [bare, nulls, wrong, odd, no_box]))
+    first, second, third, fourth, fifth = result["annotations"]
     assert first["bbox"] == [308, 78.5, 24, 18]  # the extent, a tenth wider on each side
     assert first["area"] == pytest.approx(0.53 * 24 * 18)
-    assert (first["id"], first["num_keypoints"], first["iscrowd"]) == (12, 2, 0)
+    assert (first["id"], first["num_keypoints"], first["iscrowd"]) == (13, 2, 0)
     assert (second["keypoints"], second["bbox"], second["area"]) == ([0] * 9, [0, 0, 0, 0], 0)
     assert (third["num_keypoints"], third["bbox"]) == (3, [1, 2, 0, 0])
     assert fourth["keypoints"] == ["a"] * 9
+    assert fifth["bbox"] is True, "`check` says what it is"
     assert done["annotations left alone: keypoints are not x, y, v (see `pose-data check`)"] == 1
     assert done["boxes derived from the keypoints"] == 3
     assert done["of them without a size: one keypoint"] == 1

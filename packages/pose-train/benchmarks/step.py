@@ -343,9 +343,7 @@ def bottomup0(case: Case, work: str) -> Work:
 
     def image(i: int) -> torch.Tensor:  # as its pipeline's ToTensor and NormalizeTensor make it
         array = torch.from_numpy(pixels_of[i]).permute(2, 0, 1).float()
-        return (array - torch.from_numpy(mean)[:, None, None]) / torch.from_numpy(std)[
-            :, None, None
-        ]
+        return (array - mean) / std
 
     if work == "test":
         net.eval()

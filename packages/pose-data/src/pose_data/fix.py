@@ -85,11 +85,12 @@ def _complete(row: dict[str, Any], width: int, done: Counter[str]) -> bool:
         labelled = sum(v > 0 for v in points[2::3])
         _note(done, "num_keypoints counted", row.get("num_keypoints"), labelled)
         row["num_keypoints"] = labelled
-        if not any(row.get("bbox") or ()):  # missing, or four zeros, as some tools write
+        box = row.get("bbox") or [0]
+        if _are_numbers(box) and not any(box):  # missing, or four zeros, as some tools write
             if labelled:
                 row["area"] = row.get("area") or None
-            box = boxes_around(np.array(points, float).reshape(1, -1, 3))[0]
-            row["bbox"] = [round(value, 3) for value in box.tolist()]
+            around = boxes_around(np.array(points, float).reshape(1, -1, 3))[0]
+            row["bbox"] = [round(value, 3) for value in around.tolist()]
             done["boxes derived from the keypoints"] += 1
             done["of them without a size: one keypoint"] += labelled > 0 and not row["bbox"][2]
     box = row.get("bbox")
