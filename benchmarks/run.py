@@ -86,19 +86,19 @@ class Figure:
 MAPS, AE, PLAIN = ("codecs.py", "17"), ("codecs.py", "size"), "plain OpenCV"
 FIGURES = (
     Figure("evaluate a results file", "pycocotools", "evaluate.py", "", "pycocotools /", 1),
-    Figure("load train2017's annotations", "pycocotools", "load.py", "", "load_coco, .json", 3),
+    Figure("load COCO's annotations", "pycocotools", "load.py", "", "load_coco, .json", 3),
     Figure("encode MSRA heatmaps", -2, *MAPS, "encode", -1),
     Figure("decode MSRA heatmaps, 64", -2, *MAPS, "decode, batch", -1),
     Figure("decode with DARK, 32", -2, *MAPS, "DARK decode, two", -1),
-    Figure("decode AE at 512, 1 person", -1, *AE, "512 | 1 |", -1),
-    Figure("decode AE at 512, 30 people", -1, *AE, "512 | 30 |", -1),
+    Figure("decode AE, 1 person", -1, *AE, "512 | 1 |", -1),
+    Figure("decode AE, 30 people", -1, *AE, "512 | 30 |", -1),
     Figure("AE loss, 30 people", "a loop", "tag_losses.py", "batch", "24 | 30", -1),
     Figure("top-down samples", PLAIN, "samples.py", "top", 'decode="exact"', 3),
-    Figure("the same, packed raw", PLAIN, "packs.py", "top", "packed, raw", 3),
+    Figure("top-down, packed raw", PLAIN, "packs.py", "top", "packed, raw", 3),
     Figure("bottom-up samples", PLAIN, "samples.py", "bottom", 'decode="exact"', 3),
-    Figure("the same, packed raw", PLAIN, "packs.py", "bottom", "packed, raw", 3),
+    Figure("bottom-up, packed raw", PLAIN, "packs.py", "bottom", "packed, raw", 3),
     Figure("train a small HRNet", "MMPose 1.3.2", "step.py", "work", "step of small HRNet", -2),
-    Figure("the same, bfloat16", "MMPose 1.3.2", "step.py", "work", "step of small HRNet", -1),
+    Figure("train it in bfloat16", "MMPose 1.3.2", "step.py", "work", "step of small HRNet", -1),
     Figure("test it, mirrored too", "MMPose 1.3.2", "step.py", "work", "test of small HRNet", -2),
     Figure(
         "train a small HigherHRNet", "MMPose 0.29", "step.py", "work", "step of small Higher", -2

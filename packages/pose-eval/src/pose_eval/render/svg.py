@@ -9,7 +9,10 @@ INK, FAINT, GRID, TRACK = (f"var(--{name})" for name in ("ink", "faint", "line",
 BLUE = "#2f6fb3"
 COLOURS = (BLUE, "#3a9d6b", "#d1405a", INK, "#8f5fbf", "#f2b632")
 WIDTH = 500
-LIGHT = "<style>svg { --ink: #1f2933; --faint: #616e7c; --line: #e4e7eb; background: #fff }</style>"
+LIGHT = (
+    "<style>svg { --ink: #1f2933; --faint: #616e7c; --line: #e4e7eb; --track: #eef1f4; "
+    "background: #fff }</style>"
+)
 
 Series = Mapping[str, Sequence[tuple[float, float]]]  # name -> (x, y) points
 
