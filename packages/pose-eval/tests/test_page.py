@@ -174,7 +174,7 @@ def test_a_line_chart(tmp_path: Path) -> None:
         assert words in tags.text
     alone = line_chart("loss", "epoch", series, standalone=True)
     used = set(re.findall(r"var\(--([a-z]+)\)", alone))
-    assert used == set(re.findall(r"--([a-z]+):", alone)), "a file has its own colours"
+    assert used <= set(re.findall(r"--([a-z]+):", alone)), "a file has its own colours"
     one = line_chart("AP", "epoch", {"": [(3, 0.0)]})  # a single point, without a name
     assert "nan" not in one
 
