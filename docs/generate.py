@@ -39,7 +39,7 @@ CHAPTERS = {
         "coming-from-mmpose",
     ),
     "How to": ("how-to", "many-images", "reproduce"),
-    "Explained": ("evaluation", "coordinates"),
+    "Explained": ("evaluation", "coordinates", "benchmarks"),
 }
 NOTEBOOKS = ("quick-start", "own-data", "evaluation")
 # Where links to these lead in the site.
