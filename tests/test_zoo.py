@@ -216,7 +216,7 @@ def test_a_row(
     printed = capsys.readouterr().out.splitlines()
     ((net, report, shapes),) = loaded
     width, height = row.input_size
-    assert shapes == [(1, 3, height, width)] * 2, "the picture, and mirrored"
+    assert shapes == [(2, 3, height, width)], "the picture and its mirror image, at once"
     assert report.format == form
     assert (report.missing, report.unexpected, report.misshaped) == ([], [], [])
     own = net.state_dict()
@@ -281,7 +281,7 @@ def test_a_row_at_several_sizes(
     assert note.startswith("note: not the published test: model.input_size=(128, 128), ")
     assert "multi_scale" not in note
     (only,) = loaded
-    assert only.shapes == [(1, 3, side, side) for side in (256, 256, 128, 128, 64, 64)]
+    assert only.shapes == [(2, 3, side, side) for side in (256, 128, 64)]
     check_rows(json.loads(out.read_text()), "bottomup")
 
 
