@@ -218,6 +218,7 @@ def hit_output(case: Case, fault: str) -> Verdict:
         room = max(room, 4000)  # what is printed goes into a file, too
         ended = case.run(lambda: limited_files(room))
     elif fault == "closed folder":
+        target = target if target.is_dir() else target.parent  # of a new run
         target.chmod(0o555)
         ended = case.run(without_rights)
         target.chmod(0o777)

@@ -47,7 +47,7 @@ def read_yolo(
         size, animals = image_size(path), []
         before, sep, after = str(path).rpartition(f"{os.sep}images{os.sep}")
         labels = Path(f"{before}{os.sep}labels{os.sep}{after}" if sep else path).with_suffix(".txt")
-        is_there = labels.is_file() or labels.is_symlink()  # to nothing: reading it says so
+        is_there = labels.exists() or labels.is_symlink()  # a folder, or to nothing: reading fails
         text = labels.read_text(encoding="utf-8", errors="replace") if is_there else ""
         for number, line in enumerate(text.splitlines(), 1):
             with reading(f"{labels} line {number}"):
