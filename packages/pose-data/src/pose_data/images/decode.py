@@ -15,8 +15,8 @@ from pose_data.images.depth import MOST, check_bits, to_8_bits
 from pose_data.images.headers import (
     EXIFS,
     FRAMES,
-    MOST_PIXELS,
     Exif,
+    check_pixels,
     jpeg_header,
     stated_size,
     upright_size,
@@ -198,11 +198,8 @@ def _check_file(data: bytes, where: str) -> None:
         )
     if is_cut:
         raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
-    if size is None:  # of other formats, and of what is not written as usual
-        size = stated_size(data) or (0, 0)
-    if size[0] * size[1] > MOST_PIXELS:
-        text = f"is {size[0]}x{size[1]}, more than {MOST_PIXELS >> 20} million pixels"
-        raise DatasetError(f"{where} {text}")
+    # That of other formats, and of what is not written as usual, is looked for.
+    check_pixels(size or stated_size(data), where)
 
 
 def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:

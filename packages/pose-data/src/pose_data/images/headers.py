@@ -118,15 +118,15 @@ def _png_header(start: bytes) -> Header | None:
     return Header("png", width, height, _PNG_CHANNELS.get(colour, 3), bits)
 
 
-def check_pixels(data: bytes, where: str) -> None:
-    """Raise DatasetError for an image of too many pixels, by its header: before it is decoded.
+def check_pixels(size: tuple[int, int] | None, where: str) -> None:
+    """Raise DatasetError for too many pixels in the (w, h) of a header: before it is decoded.
 
     A few kilobytes can stand for gigabytes of one colour. Of formats other than those of
-    `stated_size`, OpenCV refuses what has more than 2^30 pixels.
+    `stated_size`, which have no size here, OpenCV refuses what has more than 2^30 pixels.
     """
-    width, height = stated_size(data) or (0, 0)
+    width, height = size or (0, 0)
     if width * height > MOST_PIXELS:
-        text = f"is {width}x{height}, which is more than {MOST_PIXELS >> 20} million pixels"
+        text = f"is {width}x{height}, more than {MOST_PIXELS >> 20} million pixels"
         raise DatasetError(f"{where} {text}")
 
 
@@ -178,7 +178,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _decoded(path: Path) -> Header | None:
     data = path.read_bytes()
-    check_pixels(data, f"image {path}")
+    check_pixels(stated_size(data), f"image {path}")
     try:
         flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
