@@ -154,9 +154,8 @@ def find_maxima(heatmaps: F32, stride: F32 = PIXEL, quarter: bool = False) -> tu
     quarter pixel to their higher neighbours. Raises ValueError for NaN and a maximum of inf.
     """
     count, height, width = heatmaps.shape
-    best = heatmaps.reshape(count, height * width).argmax(
-        axis=1
-    )  # stops at a NaN, so the maxima tell of each
+    # It stops at a NaN, so that the maxima tell of each.
+    best = heatmaps.reshape(count, height * width).argmax(axis=1)
     points, scores = np.empty((count, 2), np.float32), np.empty(count, np.float32)
     _read_maxima(heatmaps, best, stride, quarter, points, scores)
     # The square, much faster than isfinite().all(), is inf or NaN also for a large maximum.
