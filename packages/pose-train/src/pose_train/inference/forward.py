@@ -48,7 +48,7 @@ def normalize(images: Tensor) -> Tensor:
     width, channels = images.shape[2:]
     # Of whole rows: a CPU computes with many numbers at once, and the channels are but three.
     mean, std = (each.repeat(width) for each in _statistics(images.device, channels))  # (W C,)
-    rows = images.flatten(2).float().sub_(mean).div_(std)  # (B, H, W C)
+    rows = images.flatten(2).to(torch.float32, copy=True).sub_(mean).div_(std)  # (B, H, W C)
     return rows.view(images.shape).permute(0, 3, 1, 2)  # (B, C, H, W), channels last
 
 
