@@ -4,7 +4,9 @@ The reference's own numbers were made in one; and two processes of two threads e
 would mostly wait for each other.
 """
 
+import logging
 import os
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -27,3 +29,13 @@ def _no_default_detector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.delenv("HF_HUB_CACHE", raising=False)
         patch.setattr(detect, "DEFAULT_DETECTOR", "none")
         yield
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Keep what bad files are told about out of the tests that read hundreds of them."""
+    logging.disable(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logging.disable(logging.NOTSET)

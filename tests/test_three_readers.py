@@ -6,8 +6,6 @@ evaluates the arrays that it loaded.
 
 import copy
 import json
-import logging
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,15 +88,6 @@ def damages() -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"annotations[{where}].{key}[{at}] = {json.dumps(value)}", content
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.disable(logging.NOTSET)
-
-
 def loaded(file: Path) -> Persons | None:
     """Load a file; None where it is refused."""
     try:
@@ -107,6 +96,20 @@ def loaded(file: Path) -> Persons | None:
         return None
 
 
+def rows_near(persons: Persons) -> list[dict[str, Any]]:
+    """Return a result for each person, the further off the later."""
+    return [
+        {
+            "image_id": int(persons.image_ids[persons.image_index[i]]),
+            "category_id": int(persons.category_ids[i]),
+            "keypoints": np.c_[persons.keypoints[i] + i, persons.visible[i]].ravel().tolist(),
+            "score": 0.9 - 0.1 * i,
+        }
+        for i in range(len(persons))
+    ]
+
+
+@pytest.mark.usefixtures("quiet")
 def test_check_loading_and_evaluation_agree(tmp_path: Path) -> None:
     for i in range(COUNT):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.zeros((48, 64, 3), np.uint8))
@@ -122,15 +125,7 @@ def test_check_loading_and_evaluation_agree(tmp_path: Path) -> None:
             continue
         if len(persons) == COUNT:
             assert errors <= OF_CHECK_ALONE, f"{name} loads whole, and check finds {errors}"
-        rows = [
-            {
-                "image_id": int(persons.image_ids[persons.image_index[i]]),
-                "category_id": int(persons.category_ids[i]),
-                "keypoints": np.c_[persons.keypoints[i] + i, persons.visible[i]].ravel().tolist(),
-                "score": 0.9 - 0.1 * i,
-            }
-            for i in range(len(persons))
-        ]
+        rows = rows_near(persons)
         try:
             as_loaded = evaluate(rows, ground_truth(persons), sigmas=SIGMAS).stats
             read_again = evaluate(rows, file, sigmas=SIGMAS).stats

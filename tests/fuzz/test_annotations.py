@@ -6,11 +6,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
 from harness import fuzzed, pictures, typed
 from hypothesis import note
 from mutations import dumps, mutated
-from test_three_readers import COUNT, OF_CHECK_ALONE, good, loaded
+from test_three_readers import COUNT, OF_CHECK_ALONE, good, loaded, rows_near
 
 from pose_data import check
 from pose_data.__main__ import main as pose_data
@@ -68,15 +67,7 @@ def test_the_readers_agree(tmp_path: Path, rng: Random) -> None:
         assert errors <= OF_CHECK_ALONE, f"it loads whole, and check finds {errors}"
     if not len(persons):
         return  # whom could an evaluation be of?
-    rows = [
-        {
-            "image_id": int(persons.image_ids[persons.image_index[i]]),
-            "category_id": int(persons.category_ids[i]),
-            "keypoints": np.c_[persons.keypoints[i] + i, persons.visible[i]].ravel().tolist(),
-            "score": 0.9 - 0.1 * i,
-        }
-        for i in range(len(persons))
-    ]
+    rows = rows_near(persons)
     sigmas = [0.05] * persons.skeleton.num_keypoints
     as_loaded = evaluate(rows, ground_truth(persons), sigmas=sigmas).stats
     assert as_loaded == evaluate(rows, file, sigmas=sigmas).stats
