@@ -6,9 +6,6 @@ Prints Markdown. Times are CPU time of one process and one thread, as in samples
 all versions alternate. Files are warm, also those of packs.
 """
 
-import argparse
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +18,7 @@ import numpy as np
 from samples import (
     INPUT,
     Pass,
+    begin,
     bottom_up_passes,
     decoding,
     encode_scene,
@@ -37,9 +35,7 @@ from pose_data import (
     Persons,
     SceneAugmentation,
     TopDown,
-    load_coco,
     pack,
-    start_worker,
 )
 
 TRAIN2017 = 149_813, 56_599  # persons that load_coco keeps, and images with some
@@ -143,22 +139,12 @@ def keyed(dataset: TopDown | BottomUp) -> Pass:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(os.environ.get("POSE_DATA_DIR", ".")) / "coco-mini"
-    parser.add_argument("--data", type=Path, default=default)
-    parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
-    start_worker()
-    annotations = args.data / "annotations/person_keypoints_train2017.json"
-    persons = load_coco(annotations, args.data / "train2017")
-    images = len(set(persons.image_index.tolist()))
-    print(f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}.")
-    print(f"{len(persons)} persons in {images} images.\n")
+    persons, rounds = begin(__doc__)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         packs = write_packs(persons, folder / "crops")
         print_differences(persons, packs)
-        print_table(measure(crops(persons, packs), args.rounds), "top-down 256x192")
+        print_table(measure(crops(persons, packs), rounds), "top-down 256x192")
         (folder / "photos").mkdir()
         photos = enlarged(persons, folder / "photos", 4)
         packs = write_packs(photos, folder / "large")

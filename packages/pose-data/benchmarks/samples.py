@@ -204,28 +204,33 @@ def workers(persons: Persons, counts: tuple[int, ...], epochs: int) -> None:
     print()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def begin(doc: str) -> tuple[Persons, int]:
+    """Return the persons of the command line's folder and its rounds; print what there is."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     default = Path(os.environ.get("POSE_DATA_DIR", ".")) / "coco-mini"
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     start_worker()
+    annotations = args.data / "annotations/person_keypoints_train2017.json"
+    persons = load_coco(annotations, args.data / "train2017")
+    images = len(set(persons.image_index.tolist()))
+    print(f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}.")
+    print(f"{len(persons)} persons in {images} images.\n")
+    return persons, args.rounds
 
-    persons = load_coco(
-        args.data / "annotations/person_keypoints_train2017.json", args.data / "train2017"
-    )
+
+def main() -> None:
+    persons, rounds = begin(__doc__)
     pictures = sorted(set(persons.image_index.tolist()))
     paths = [persons.image_dir / str(persons.file_names[row]) for row in pictures]
-    print(f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}.")
-    print(f"{len(persons)} persons in {len(pictures)} pictures.\n")
     for path in paths:
         path.read_bytes()
 
-    decode = decoding(paths, args.rounds)
+    decode = decoding(paths, rounds)
     print("Decoding a picture: " + ", ".join(f"{k} {v:.2f} ms" for k, v in decode.items()) + ".\n")
     floor = decode["full"] * len(pictures) / len(persons)
-    times = measure(top_down_passes(persons), args.rounds)
+    times = measure(top_down_passes(persons), rounds)
     print_table(times, floor, f"top-down {INPUT[1]}x{INPUT[0]}")
     with tempfile.TemporaryDirectory() as folder:
         photos = enlarged(persons, Path(folder), 4)
