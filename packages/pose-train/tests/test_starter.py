@@ -238,7 +238,8 @@ def test_mistakes_are_named(own: Path, tmp_path: Path) -> None:
         starter_config(file, model="hourglass52", input_size=(96, 96))
     with pytest.raises(ConfigError, match="--input-size must be above 0, got 0 0"):
         starter_config(file, input_size=(0, 0))
-    lonely = tmp_path / "lonely.json"
+    lonely = tmp_path / "far/from/images/lonely.json"
+    lonely.parent.mkdir(parents=True)
     lonely.write_bytes(file.read_bytes())
     with pytest.raises(ConfigError, match=r"in no folder near .*give --images"):
         starter_config(lonely)

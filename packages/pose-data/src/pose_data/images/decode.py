@@ -15,10 +15,11 @@ from pose_data.images.depth import MOST, check_bits, to_8_bits
 from pose_data.images.headers import (
     EXIFS,
     FRAMES,
+    MOST_PIXELS,
     Exif,
-    check_pixels,
     jpeg_header,
     stated_size,
+    too_large,
     upright_size,
 )
 from pose_data.images.warp import MAX_SIDE, WARPS
@@ -198,8 +199,9 @@ def _check_file(data: bytes, where: str) -> None:
         )
     if is_cut:
         raise DatasetError(f"{where} is cut short: it ends in the middle of the data")
-    # That of other formats, and of what is not written as usual, is looked for.
-    check_pixels(size or stated_size(data), where)
+    size = size or stated_size(data)  # of other formats, and of what is not written as usual
+    if size and size[0] * size[1] > MOST_PIXELS:
+        raise too_large(size, where)
 
 
 def possible_reduction(ratio: NDArray[np.floating]) -> NDArray[np.int64]:

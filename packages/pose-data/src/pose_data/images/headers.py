@@ -118,16 +118,14 @@ def _png_header(start: bytes) -> Header | None:
     return Header("png", width, height, _PNG_CHANNELS.get(colour, 3), bits)
 
 
-def check_pixels(size: tuple[int, int] | None, where: str) -> None:
-    """Raise DatasetError for too many pixels in the (w, h) of a header: before it is decoded.
+def too_large(size: tuple[int, int], where: str) -> DatasetError:
+    """Return the error of an image whose header says more than MOST_PIXELS, before it is decoded.
 
     A few kilobytes can stand for gigabytes of one colour. Of formats other than those of
-    `stated_size`, which have no size here, OpenCV refuses what has more than 2^30 pixels.
+    `stated_size` nothing is known, and OpenCV refuses what has more than 2^30 pixels.
     """
-    width, height = size or (0, 0)
-    if width * height > MOST_PIXELS:
-        text = f"is {width}x{height}, more than {MOST_PIXELS >> 20} million pixels"
-        raise DatasetError(f"{where} {text}")
+    most = f"more than {MOST_PIXELS >> 20} million pixels"
+    return DatasetError(f"{where} is {size[0]}x{size[1]}, {most}")
 
 
 def stated_size(data: bytes) -> tuple[int, int] | None:
@@ -178,7 +176,9 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _decoded(path: Path) -> Header | None:
     data = path.read_bytes()
-    check_pixels(stated_size(data), f"image {path}")
+    size = stated_size(data)
+    if size and size[0] * size[1] > MOST_PIXELS:
+        raise too_large(size, f"image {path}")
     try:
         flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
