@@ -6,6 +6,10 @@ from pathlib import Path
 
 from pose_data.errors import printable
 
+HELP = "Report what is wrong with annotations, images and results; exit code 1 on errors."
+EXAMPLES = """pose-data check people.json --images pictures
+pose-data check people.json --results results.json --format json"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

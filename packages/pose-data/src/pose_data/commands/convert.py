@@ -4,9 +4,12 @@ import argparse
 import os
 from pathlib import Path
 
-from pose_data.commands.loading import new_path, report
+from pose_data.commands.options import new_path, report
 from pose_data.errors import DatasetError, printable
 
+HELP = "Convert YOLO-pose, LabelMe, DeepLabCut, CVAT or AIC to COCO, or COCO to YOLO-pose."
+EXAMPLES = """pose-data convert data.yaml people.json
+pose-data convert people.json labels --to yolo"""
 _FILES = {  # of each format, in folders
     "yolo": "*.yaml",
     "cvat": "*.xml",

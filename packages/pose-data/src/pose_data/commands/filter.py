@@ -3,8 +3,11 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import new_path, report
+from pose_data.commands.options import new_path, report
 from pose_data.errors import DatasetError, reading
+
+HELP = "Keep some categories, annotations with enough keypoints, images with annotations."
+EXAMPLES = "pose-data filter people.json some.json --categories person --min-keypoints 5"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,10 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import new_path, report
+from pose_data.commands.options import new_path, report
+
+HELP = "Repair an annotation file: ids, counts, boxes, areas, duplicates, file names."
+EXAMPLES = "pose-data fix people.json fixed.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

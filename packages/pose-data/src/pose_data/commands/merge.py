@@ -6,8 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pose_data.commands.loading import new_path, report
+from pose_data.commands.options import new_path, report
 from pose_data.errors import DatasetError, reading
+
+HELP = "Merge annotation files into one, with new ids; categories are matched by name."
+EXAMPLES = "pose-data merge a.json b.json --prefix a b -o both.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,10 +5,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pose_data.commands.loading import add_data, load, size
+from pose_data.commands.options import add_data, load, size
 
 if TYPE_CHECKING:
     from pose_data.packing.read import Pack
+
+HELP = "Write what training can see of each image into a few large files."
+EXAMPLES = """pose-data pack people.json pictures packed --input-size 192x256
+pose-data pack people.json pictures packed --input-size 512x512 --bottom-up --raw"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

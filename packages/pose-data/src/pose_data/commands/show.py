@@ -4,10 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pose_data.commands.loading import add_data, load
-from pose_data.commands.loading import size as parse_size
+from pose_data.commands.options import add_data, load
+from pose_data.commands.options import size as parse_size
 from pose_data.errors import DatasetError
 
+HELP = "Draw annotated images and augmented samples, to .html or .png."
+EXAMPLES = "pose-data show people.json pictures -o page.html"
 # Those of pixels.py and headers.py, which import numpy: help does not wait for it.
 _PIXELS = ("blur", "colour", "erase", "noise")
 _EXIFS = ("auto", "apply", "ignore")

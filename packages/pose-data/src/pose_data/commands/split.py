@@ -8,6 +8,9 @@ from typing import Any
 
 from pose_data.errors import DatasetError
 
+HELP = "Split an annotation file into training and validation, image by image."
+EXAMPLES = "pose-data split people.json parts --val 0.2"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument

@@ -3,8 +3,12 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import add_data, load
+from pose_data.commands.options import add_data, load
 from pose_data.errors import printable
+
+HELP = "Count keypoints, visibility, box sizes and crowding."
+EXAMPLES = """pose-data stats people.json
+pose-data stats people.json pictures -o page.html"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

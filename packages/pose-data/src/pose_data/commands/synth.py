@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.loading import size
+from pose_data.commands.options import size
 
+HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's format."
+EXAMPLES = "pose-data synth people --train 200 --val 50"
 # Those of skeleton.py, which imports numpy: help does not wait for it.
 _SKELETONS = ("aic", "coco", "coco_aic", "crowdpose", "mpii")
 

@@ -1,8 +1,4 @@
-"""The arguments that several commands share.
-
-A command has two functions: `add_arguments`, which imports nothing, so that help costs no time, and
-`run`, which imports what it needs.
-"""
+"""What several commands take, and what they print of a written file."""
 
 import argparse
 from collections.abc import Mapping
