@@ -4,9 +4,10 @@
 
 A path runs in a process of its own, under a profiler that notes every function of ours that is
 entered, in any thread. Module and class bodies, lambdas, comprehensions, compiled kernels,
-generated `__init__`s and what a package does to import a name at its first use do not count. With
---walk, the files of each path are listed in the order in which they are first entered, as
-ARCHITECTURE.md has them; `test_house.py` holds the figures to their budgets.
+generated `__init__`s, what a package does to import a name at its first use and what says which
+words a command takes (`add_arguments`, a table) do not count. With --walk, the files of each path
+are listed in the order in which they are first entered, as ARCHITECTURE.md has them;
+`test_house.py` holds the figures to their budgets.
 """
 
 import argparse
@@ -95,10 +96,17 @@ def follow(work: Callable[[], Any], last: str = "") -> Walk:
     import numba  # noqa: F401  # kernels are compiled at once
 
     seen: dict[CodeType, None] = {}
+    aside: FrameType | None = None  # an `add_arguments`
 
     def note(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
-            seen.setdefault(frame.f_code)
+        nonlocal aside
+        code = frame.f_code
+        if aside is not None:
+            aside = None if event == "return" and frame is aside else aside
+        elif event == "call" and code.co_name == "add_arguments":
+            aside = frame
+        elif event == "call":
+            seen.setdefault(code)
         elif event == "return" and frame.f_code.co_name == last:
             raise Reached
 

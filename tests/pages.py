@@ -26,9 +26,9 @@ from pose_backbones.__main__ import main as pose_backbones
 from pose_data.__main__ import main as pose_data
 from pose_eval.__main__ import main as pose_eval
 from pose_train import load_config, shipped_configs
+from pose_train.__main__ import COMMANDS as TRAIN_COMMANDS
 from pose_train.__main__ import main as pose_train
-from pose_train.arguments import COMMANDS as TRAIN_COMMANDS
-from pose_train.arguments import parse
+from pose_train.__main__ import parse
 from pose_train.config.schema import Config
 
 MAINS: dict[str, Callable[[list[str]], int]] = {

@@ -5,16 +5,19 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from pages import MAINS
 
 from pose_data.__main__ import COMMANDS as DATA_COMMANDS
-from pose_train.arguments import COMMANDS as TRAIN_COMMANDS
-from pose_train.arguments import parse
-from pose_train.help import EXAMPLES, GROUPS
+from pose_data.__main__ import parse as parse_data
+from pose_train.__main__ import COMMANDS as TRAIN_COMMANDS
+from pose_train.__main__ import EXAMPLES
+from pose_train.__main__ import parse as parse_train
 
+HEAVY = {"torch", "numpy", "cv2", "yaml", "numba", "tqdm", "orjson", "huggingface_hub"}
 HELPS = [
     *([name] for name in MAINS),
     *(["pose-data", name] for name in DATA_COMMANDS),
@@ -38,19 +41,52 @@ def test_help_has_examples(words: list[str], capsys: pytest.CaptureFixture[str])
         assert re.search(rf"^examples:\n  {' '.join(words)}\b", text, re.MULTILINE), text
 
 
+PARSERS = {
+    "pose_data": (parse_data, DATA_COMMANDS),
+    "pose_train": (parse_train, TRAIN_COMMANDS),
+}
+PROTOCOL = [(package, name) for package, (_, names) in PARSERS.items() for name in names]
+
+
+@pytest.mark.parametrize(("package", "name"), PROTOCOL)
+def test_commands_have_one_protocol(
+    package: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sentence, examples of the command that can be typed, and what `main` calls."""
+    monkeypatch.chdir(tmp_path)
+    command = import_module(f"{package}.commands.{name}")
+    assert re.fullmatch(r"[A-Z].*\.", command.HELP)
+    parse, program = PARSERS[package][0], package.replace("_", "-")
+    for line in command.EXAMPLES.splitlines():
+        words = shlex.split(line.partition(" > ")[0])
+        if words[0] == program:  # not torchrun
+            args = parse(words[1:])
+            assert (args.command, args.run) == (name, command.run)
+
+
 def test_examples_of_pose_train_parse() -> None:
-    for name, lines in EXAMPLES.items():
-        for line in lines.splitlines():
-            words = shlex.split(line.partition(" > ")[0])
-            if words[0] == "pose-train" and "--help" not in words:
-                command = parse(words[1:]).command
-                assert command == name or name == ""
+    for line in EXAMPLES.splitlines():
+        words = shlex.split(line.partition(" > ")[0])
+        if "--help" not in words:
+            assert parse_train(words[1:]).command == words[1]
 
 
-def test_groups_name_options_that_there_are() -> None:
-    for name, groups in GROUPS.items():
-        known = {option.names[0] for option in TRAIN_COMMANDS[name].options}
-        assert {option for options in groups.values() for option in options} <= known
+@pytest.mark.parametrize("package", PARSERS)
+def test_commands_are_files_with_a_name_in_the_list(package: str) -> None:
+    folder = Path(import_module(f"{package}.commands").__path__[0])
+    files = {file.stem for file in folder.glob("*.py")}
+    assert files - {"__init__", "options"} == set(PARSERS[package][1])
+
+
+@pytest.mark.parametrize("package", PARSERS)
+def test_files_of_commands_import_nothing_heavy(package: str) -> None:
+    names = [f"{package}.commands.{name}" for name in PARSERS[package][1]]
+    code = (
+        f"import sys, {', '.join(names)}; "
+        f"print(*{HEAVY!r} & {{name.partition('.')[0] for name in sys.modules}})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize(

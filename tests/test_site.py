@@ -13,7 +13,7 @@ from pose_codecs.__main__ import main as pose_codecs
 from pose_data.__main__ import COMMANDS as DATA_COMMANDS
 from pose_eval.__main__ import COMMANDS as EVAL_COMMANDS
 from pose_train import load_config
-from pose_train.arguments import COMMANDS as TRAIN_COMMANDS
+from pose_train.__main__ import COMMANDS as TRAIN_COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "docs"))  # behind all else: its files have common names

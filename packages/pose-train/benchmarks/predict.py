@@ -18,10 +18,10 @@ import torch
 
 from pose_data import COCO
 from pose_train import load_config
-from pose_train.commands.predict import predict_inputs
 from pose_train.files.boxes import read_boxes
 from pose_train.files.inputs import find_inputs
 from pose_train.inference.load import Trained, as_network
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import Predictor
 from pose_train.recipes import RECIPES
 

@@ -20,10 +20,10 @@ from torch import nn
 from pose_backbones import create_model
 from pose_codecs import MSRAHeatmap
 from pose_data import COCO, synthesize
-from pose_train.commands.export import export
 from pose_train.config.load import load_config, to_yaml
 from pose_train.files.images import Image
 from pose_train.inference import detect
+from pose_train.inference.export import export
 from pose_train.inference.load import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"

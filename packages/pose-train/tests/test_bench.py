@@ -48,7 +48,7 @@ def test_suite_runs_every_part_without_a_gpu(
 
 
 def test_a_part_that_fails_stands_in_its_row() -> None:
-    from pose_train.commands.suite import _tried
+    from pose_train.training.suite import _tried
 
     def work() -> dict[str, int]:
         raise RuntimeError("out of memory\nmore")

@@ -15,7 +15,7 @@ from pose_data import Augmentation, TopDown, load_coco
 from pose_data.view.draw import SIDES, bgr
 from pose_train.__main__ import main
 from pose_train.commands import doctor
-from pose_train.commands.check import draw_samples, measure
+from pose_train.training.check import draw_samples, measure
 
 SMALL = [
     "data.synthetic=null",

@@ -11,10 +11,9 @@ from pose_backbones import ZOO
 from pose_data import COCO
 from pose_eval import evaluate
 from pose_train.__main__ import main
-from pose_train.commands.test import beside_published
 from pose_train.config.load import load_config
 from pose_train.recipes.data import PUBLISHED_DETECTIONS
-from pose_train.report import departures, published_row
+from pose_train.report import beside_published, departures, published_row
 
 
 def test_test(

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from pose_train import cores
-from pose_train.cores import Cores, busy_cores, cgroup_quota, settle_threads
-from pose_train.distributed import find_device
+from pose_train.cores import Cores, busy_cores, cgroup_quota, find_device, settle_threads
 from pose_train.recipes.loaders import train_loader
 
 

@@ -11,7 +11,6 @@ import torch
 
 from pose_data import DatasetError
 from pose_train import Predictor
-from pose_train.commands.predict import predict_inputs
 from pose_train.config.load import load_config
 from pose_train.config.schema import Config
 from pose_train.distributed import Ranks
@@ -19,6 +18,7 @@ from pose_train.files.boxes import read_boxes, read_ids
 from pose_train.files.images import Image
 from pose_train.files.inputs import find_inputs
 from pose_train.inference.load import load_tested, load_trained, predict_rows
+from pose_train.inference.predict import predict_inputs
 from pose_train.recipes import bottomup, topdown
 from pose_train.recipes.data import load_annotated
 

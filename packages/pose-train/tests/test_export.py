@@ -20,7 +20,7 @@ from pose_backbones.net import MapsHead, PoseNet
 from pose_codecs import AssociativeEmbedding
 from pose_data import COCO, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
-from pose_train.commands.export import export
+from pose_train.inference.export import export
 from pose_train.inference.forward import normalize, torch_backend
 from pose_train.inference.load import Trained
 from pose_train.inference.topdown import predict_heatmaps

@@ -15,7 +15,7 @@ from pose_codecs import MSRAHeatmap
 from pose_data import synthesize_image
 from pose_train import ConfigError, Predictor
 from pose_train.__main__ import main
-from pose_train.commands.export import export
+from pose_train.inference.export import export
 from pose_train.inference.load import Trained
 from pose_train.inference.onnx import load_onnx
 from pose_train.inference.topdown import predict_heatmaps

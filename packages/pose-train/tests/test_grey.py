@@ -11,8 +11,8 @@ import torch
 from pose_backbones import create_model, load_checkpoint
 from pose_train import Predictor
 from pose_train.__main__ import main
-from pose_train.commands.export import export
 from pose_train.config.load import load_config
+from pose_train.inference.export import export
 from pose_train.inference.forward import normalize
 from pose_train.inference.load import load_trained
 

@@ -15,12 +15,12 @@ import pytest
 
 from pose_data.opencv import cv2
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import RunError
 from pose_train.files import live
 from pose_train.files.inputs import find_inputs
 from pose_train.files.live import LiveSource, Window
 from pose_train.files.video import read_frames, video_facts
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import Predictor
 
 

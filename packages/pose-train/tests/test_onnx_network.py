@@ -22,8 +22,8 @@ from pose_codecs import AssociativeEmbedding
 from pose_data import COCO, DatasetError, synthesize_image
 from pose_train import ConfigError, Predictor, RunError, load_config
 from pose_train.__main__ import main
-from pose_train.commands.export import export
 from pose_train.inference.bottomup import merge_maps, mirrored_back
+from pose_train.inference.export import export
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.load import Trained
 from pose_train.inference.network import Maps

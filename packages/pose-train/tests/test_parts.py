@@ -13,7 +13,7 @@ import pytest
 
 from pose_train import Predictor
 from pose_train.__main__ import main
-from pose_train.commands import predict
+from pose_train.inference import predict
 
 
 @pytest.fixture

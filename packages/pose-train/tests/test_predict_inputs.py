@@ -13,13 +13,13 @@ import pytest
 from pose_eval import evaluate
 from pose_eval.__main__ import main as pose_eval
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import read_boxes, read_ids
 from pose_train.files.inputs import find_inputs
 from pose_train.files.video import read_frames
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import People
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import Predictor
 from pose_train.inference.rows import add_people, row_writer
 

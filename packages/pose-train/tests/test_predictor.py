@@ -16,7 +16,6 @@ import torch
 from pose_backbones import CheckpointError, create_model, fuse
 from pose_data import COCO, DatasetError, load_coco
 from pose_train import ConfigError, Predictor
-from pose_train.commands.predict import predict_inputs
 from pose_train.config.load import load_config, to_yaml
 from pose_train.config.schema import Config
 from pose_train.distributed import Ranks
@@ -28,6 +27,7 @@ from pose_train.inference.evaluate import evaluate_rows
 from pose_train.inference.forward import autocast, torch_backend
 from pose_train.inference.load import Trained, load_tested, load_trained, predict_rows
 from pose_train.inference.people import People
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import load_network
 from pose_train.inference.topdown import predict_heatmaps
 

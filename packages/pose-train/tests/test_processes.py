@@ -38,7 +38,7 @@ FORK = """
 import json, os, random, signal, sys, time, traceback
 import torch
 import torch._dynamo  # which optimizers and DDP import
-import pose_train.commands.run
+import pose_train.training.loop
 from pose_train.__main__ import main
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pose_train.training.progress import SLOW_SECONDS, Pace, ProgressLine, losses_text
+from pose_train.progress import SLOW_SECONDS, Pace, ProgressLine, losses_text
 from pose_train.words import duration
 
 

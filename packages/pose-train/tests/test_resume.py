@@ -17,10 +17,11 @@ import pytest
 import torch
 
 from pose_data import TopDown, synthesize
+from pose_train import progress
 from pose_train.__main__ import main
 from pose_train.distributed import LostProcessError, joined
 from pose_train.files.write import RunDirError, write_file
-from pose_train.training import loop, progress
+from pose_train.training import loop
 
 TINY = [
     "model.options={width: 4, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}",

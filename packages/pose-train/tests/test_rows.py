@@ -11,10 +11,10 @@ import pytest
 
 from pose_data import COCO
 from pose_train import Predictor
-from pose_train.commands.predict import predict_inputs
 from pose_train.files.inputs import find_inputs
 from pose_train.files.write import RunDirError
 from pose_train.inference.people import CSV_COLUMNS, People
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.rows import add_people, row_writer
 
 PEOPLE = People(

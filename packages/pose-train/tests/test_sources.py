@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from pose_train.__main__ import main as pose_train
-from pose_train.commands.predict import predict_inputs
 from pose_train.config.schema import ConfigError
 from pose_train.files import images
 from pose_train.files.inputs import find_inputs
 from pose_train.files.video import video_facts
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import Predictor
 
 

@@ -11,10 +11,10 @@ from pose_data import DatasetError, load_coco, synthesize
 from pose_data.skeleton import with_flip_pairs
 from pose_data.synthetic.synthesize import custom_skeleton
 from pose_train import load_config
-from pose_train.commands.init import starter_config
 from pose_train.config.schema import ConfigError
 from pose_train.inference.load import published_skeleton
 from pose_train.recipes.data import load_main
+from pose_train.recipes.starter import starter_config
 from pose_train.recipes.topdown import build
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pose_data import DatasetError
-from pose_train.commands.predict import predict_inputs
 from pose_train.files import video as videos
 from pose_train.files.inputs import find_inputs
 from pose_train.files.video import (
@@ -26,6 +25,7 @@ from pose_train.files.video import (
     video_writer,
 )
 from pose_train.files.write import RunDirError
+from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import Predictor
 
 

@@ -1,16 +1,64 @@
 # PYTHON_ARGCOMPLETE_OK
-"""The command line: pose-train COMMAND ...; `arguments.py` says what there is."""
+"""The command line: pose-train COMMAND, each of COMMANDS in a file of `commands`."""
 
+import argparse
 import errno
-import importlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from pose_train.arguments import parse
+from pose_data.errors import printable
+from pose_train import __version__
 
-# The file in `commands/` of those that share one with another command.
-FILES = {"resume": "run", "configs": "zoo"}
+# In the order of help.
+COMMANDS = (
+    *("run", "resume", "test", "predict", "export", "publish", "init", "check", "pack", "bench"),
+    *("doctor", "configs", "zoo"),
+)
+EXAMPLES = """pose-train run demo out=runs/first
+pose-train init people.json --images pictures > people.yaml
+pose-train run people.yaml out=runs/people
+pose-train predict runs/people photos/ --out drawn/
+pose-train COMMAND --help"""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the words of a command line; exits with 2 for bad usage.
+
+    Overrides may also stand behind options, where argparse leaves them over.
+    """
+    parser = argparse.ArgumentParser(
+        prog="pose-train",
+        description="Train, evaluate and report a pose network.",
+        epilog="examples:\n  " + EXAMPLES.replace("\n", "\n  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pose-train {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = import_module(f"pose_train.commands.{name}")
+        examples = module.EXAMPLES.replace("\n", "\n  ")
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=f"examples:\n  {examples}" if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args, left = parser.parse_known_args(argv)
+    unknown = [word for word in left if word.startswith("-") or "=" not in word]
+    if unknown or (left and not hasattr(args, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(unknown or left)}")
+    if left:
+        args.overrides = [*args.overrides, *left]
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,15 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(args, "offline", False):
         os.environ["POSE_OFFLINE"] = "1"
     try:
-        command = importlib.import_module(
-            f"pose_train.commands.{FILES.get(args.command, args.command)}"
-        )
-        done = int(command.main(args))
+        done = int(args.run(args))
         sys.stdout.flush()
         return done
     except ValueError as error:
-        from pose_data.errors import printable
-
         code = _exit_code(error)
         if code is None:
             raise

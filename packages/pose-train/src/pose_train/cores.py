@@ -1,4 +1,4 @@
-"""How many cores a command may use, how many threads and workers it takes of them, and memory.
+"""What a command computes on: the device, how many cores it may use, its threads and workers.
 
 OpenMP threads wait for each other by spinning. Where one of them waits for a core that another
 program has, the rest burn theirs: at a load of five on two cores, two threads train at a tenth of
@@ -10,9 +10,12 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from pose_train.words import counted
+
+if TYPE_CHECKING:
+    import torch
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 MOMENT = 0.2  # seconds for which the processors are watched; they count in hundredths
@@ -123,6 +126,29 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
+
+
+def find_device(name: str, local_rank: int) -> "torch.device":
+    """Return the device called `name`; "auto" and "cuda" are this process's own GPU, if any.
+
+    "auto" is Apple's mps where there is no cuda, and the CPU where there is neither. Raises
+    ConfigError for one that cannot be used.
+    """
+    import torch
+
+    if name == "auto":
+        has_mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    if name == "cuda":
+        name = f"cuda:{local_rank}"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        from pose_train.config.schema import ConfigError
+
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"train.device {name!r} cannot be used: {reason}") from None
+    return torch.device(name)
 
 
 def settle_threads(num_threads: int | None, num_workers: int | None = None) -> None:

@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch import nn
 
 from pose_data.errors import printable
-from pose_train.config.schema import ConfigError, RunError
+from pose_train.config.schema import RunError
+from pose_train.cores import find_device
 
 PATIENCE = timedelta(hours=2)  # others wait while the first one draws data or evaluates
 
@@ -85,24 +86,6 @@ def _lost_process(error: Exception) -> str:
             "train.num_workers or data.cache_mb"
         )
     return ""
-
-
-def find_device(name: str, local_rank: int) -> torch.device:
-    """Return the device called `name`; "auto" and "cuda" are this process's own GPU, if any.
-
-    "auto" is Apple's mps where there is no cuda, and the CPU where there is neither.
-    """
-    if name == "auto":
-        has_mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
-    if name == "cuda":
-        name = f"cuda:{local_rank}"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"train.device {name!r} cannot be used: {reason}") from None
-    return torch.device(name)
 
 
 def gather(value: Any, ranks: Ranks) -> list[Any]:

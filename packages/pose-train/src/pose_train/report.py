@@ -226,3 +226,20 @@ def _of_the_test(config: Config) -> dict[str, Any]:
         values["data.detections.file"] = Path(data.detections.file).name
     values |= {"data.warp": data.warp, "data.decode": data.decode, "train.amp": config.train.amp}
     return values
+
+
+def beside_published(
+    stats: Mapping[str, float | None], published: Mapping[str, float] | None, digits: int = 3
+) -> str:
+    """Return the ten numbers, one a line, beside those published, if any, and the difference."""
+    width = digits + 4
+    head = f"{'published':>12}{'difference':>{width + 6}}" if published else ""
+    lines = [f"{'':6}{'ours':>{width}}{head}"]
+    for name, value in stats.items():
+        line = f"{name:6}{'-' if value is None else f'{value:.{digits}f}':>{width}}"
+        theirs = published.get(name) if published else None
+        if theirs is not None:
+            line += f"{theirs:>12.3f}"
+            line += "" if value is None else f"{value - theirs:>+{width + 6}.{digits}f}"
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,4 +1,7 @@
-"""The commands: one file each, with `main(args) -> exit code` and all that only this command does.
+"""The commands of `pose-train`, one file each.
 
-What a command takes stands in `arguments.py`. Two commands that share their work share a file.
+A file has HELP (a sentence), EXAMPLES (lines below the help), `add_arguments(parser)` and
+`run(args) -> exit code`. All are imported for any help: only `run` imports what takes time, and
+does no more than to turn words into a call and to print what comes of it. What several commands
+take is in `options.py`.
 """

@@ -1,4 +1,4 @@
-"""doctor: versions, devices, speed of the loader, and known troubles of an installation.
+"""pose-train doctor: versions, devices, speed of the loader, known troubles of an installation.
 
 It is for installations that are broken: what it looks at is imported in functions, one by one, and
 what cannot be imported is a problem that it reports.
@@ -21,6 +21,8 @@ from typing import Any
 from pose_train.cores import find_cores
 from pose_train.words import counted
 
+HELP = "Say what is installed, which devices there are, and what commonly goes wrong."
+EXAMPLES = "pose-train doctor\npose-train doctor --json"
 # Distributions and their modules; extras need not be there.
 OURS = {
     name: name.replace("-", "_")
@@ -44,7 +46,13 @@ EXTRAS = (
 _RIVALS = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
-def main(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="for programs, and for reports of errors"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
     """Print what there is, and the problems found; 1 where something is wrong."""
     facts = find_facts()
     print(json.dumps(facts, indent=1) if args.json else _text(facts))

@@ -1,4 +1,4 @@
-"""pack: what the training of a config can see of its images, in a few large files."""
+"""pose-train pack CONFIG OUT: what a config's training can see of its images, in a few files."""
 
 import argparse
 import shlex
@@ -6,17 +6,35 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pose_data import pack, start_worker
 from pose_data.commands.pack import describe
-from pose_train.config.load import load_config
-from pose_train.config.schema import ConfigError
-from pose_train.cores import allowed_workers
-from pose_train.recipes import RECIPES
-from pose_train.recipes.data import load_train
+from pose_train.commands.options import COUNT, add_config, add_overrides
+
+HELP = "Write what a config's training can see of its images into a few large files."
+EXAMPLES = "pose-train pack my.yaml packed\npose-train pack my.yaml packed --raw"
 
 
-def main(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    add = parser.add_argument
+    add("out", type=Path, help="a new folder, or one in which this was stopped")
+    add_overrides(parser, "e.g. data.root=FOLDER")
+    add(
+        "--raw",
+        action="store_true",
+        help="uncompressed: the fastest to train from, about five times as large",
+    )
+    add("--workers", **COUNT, help="threads; by default one for each core")
+
+
+def run(args: argparse.Namespace) -> int:
     """Write a pack of the training set, or go on with one that was stopped."""
+    from pose_data import pack, start_worker
+    from pose_train.config.load import load_config
+    from pose_train.config.schema import ConfigError
+    from pose_train.cores import allowed_workers
+    from pose_train.recipes import RECIPES
+    from pose_train.recipes.data import load_train
+
     config = load_config(args.config, args.overrides)
     data = config.data
     if data.root is None:

@@ -1,29 +1,40 @@
-"""run and resume: train, evaluate and write a report."""
+"""pose-train run CONFIG [key=value ...]: train, evaluate and write a report."""
 
 import argparse
-import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
-from pose_train.config.load import load_config
-from pose_train.config.schema import ConfigError
-from pose_train.cores import settle_threads
-from pose_train.inference.weights import LAST
-from pose_train.training.loop import run
+from pose_train.commands.options import OFFLINE, add_config, add_overrides
+
+if TYPE_CHECKING:
+    from pose_train.config.schema import Config
+
+HELP = "Train, evaluate and write a report."
+EXAMPLES = """pose-train run demo
+pose-train run my.yaml train.lr=1e-3 out=runs/mine
+torchrun --nproc-per-node 8 -m pose_train run my.yaml"""
 
 
-def main(args: argparse.Namespace) -> int:
-    """Train from the start, or from where a run was stopped."""
-    is_resumed = args.command == "resume"
-    if is_resumed:
-        file = args.run_dir / "config.yaml"
-        if not file.is_file():
-            raise ConfigError(f"{args.run_dir} is no run directory: it has no config.yaml")
-        # It may have been moved since.
-        config = dataclasses.replace(load_config(file, args.overrides), out=str(args.run_dir))
-    else:
-        config = load_config(args.config, args.overrides)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    add_overrides(parser, "e.g. train.epochs=5")
+    parser.add_argument("--offline", **OFFLINE)
+
+
+def run(args: argparse.Namespace) -> int:
+    from pose_train.config.load import load_config
+
+    return train(load_config(args.config, args.overrides), resume=False)
+
+
+def train(config: "Config", *, resume: bool) -> int:
+    """Train from the start, or from where a run was stopped, and print what came of it."""
+    from pose_train.cores import settle_threads
+    from pose_train.inference.weights import LAST
+    from pose_train.training.loop import run
+
     settle_threads(config.train.num_threads, config.train.num_workers)
-    outcome = run(config, resume=is_resumed)
+    outcome = run(config, resume=resume)
     if outcome is None:  # stopped, or another process of this run prints
         return 0
     if outcome.evaluation is None:

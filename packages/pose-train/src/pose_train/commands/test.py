@@ -1,25 +1,43 @@
-"""test: evaluate a trained network by the published protocol."""
+"""pose-train test SOURCE: evaluate a trained network by the published protocol."""
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 from pose_data.errors import printable
-from pose_train.config.schema import ConfigError
-from pose_train.cores import settle_threads
-from pose_train.distributed import joined
-from pose_train.files.write import write_text
-from pose_train.inference.evaluate import check_evaluation, evaluate_rows
-from pose_train.inference.load import load_tested, load_trained, predict_rows
-from pose_train.inference.people import csv_text
-from pose_train.recipes import RECIPES
-from pose_train.recipes.data import notes
-from pose_train.report import MULTI_SCALE, departures, published_row
+from pose_train.commands.options import COUNT, OFFLINE, add_overrides
+
+HELP = "Evaluate a trained network by the published protocol."
+EXAMPLES = """pose-train test runs/mine --out results.json
+pose-train test hrnet_w32_coco_256x192 --data-root COCO"""
 
 
-def main(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", help="a preset, a YAML file, a run directory, a checkpoint or hf://USER/NAME")
+    add_overrides(parser, "e.g. eval.boxes=gt")
+    add("--weights", help="checkpoint to test; not needed for a run directory")
+    add("--data-root", help="the folder laid out like COCO; same as data.root=")
+    add("--multi-scale", action="store_true", help="bottom-up: at scales 2, 1 and 0.5")
+    add("--out", type=Path, help="write the result rows: COCO's JSON (.json) or .csv")
+    add("--digits", **COUNT, default=3, choices=range(1, 9), help="1 to 8; default 3")
+    add("--batch-size", type=int, help="same as eval.batch_size=")
+    add("--workers", type=int, help="same as train.num_workers=")
+    add("--offline", **OFFLINE)
+
+
+def run(args: argparse.Namespace) -> int:
     """Run the command; under torchrun the processes share the work, and the first one prints."""
+    from pose_train.config.schema import ConfigError
+    from pose_train.cores import settle_threads
+    from pose_train.distributed import joined
+    from pose_train.files.write import write_text
+    from pose_train.inference.evaluate import check_evaluation, evaluate_rows
+    from pose_train.inference.load import load_tested, load_trained, predict_rows
+    from pose_train.inference.rows import WRITERS
+    from pose_train.recipes import RECIPES
+    from pose_train.recipes.data import notes
+    from pose_train.report import MULTI_SCALE, beside_published, departures, published_row
+
     short = {
         "data.root": args.data_root,
         "eval.batch_size": args.batch_size,
@@ -65,39 +83,3 @@ def main(args: argparse.Namespace) -> int:
         write_text(args.out, WRITERS[args.out.suffix.lower()](rows, val.skeleton.keypoints))
         print(f"{len(rows)} rows in {args.out}")
     return 0
-
-
-def beside_published(
-    stats: Mapping[str, float | None], published: Mapping[str, float] | None, digits: int = 3
-) -> str:
-    """Return the ten numbers, one a line, beside those published, if any, and the difference."""
-    width = digits + 4
-    head = f"{'published':>12}{'difference':>{width + 6}}" if published else ""
-    lines = [f"{'':6}{'ours':>{width}}{head}"]
-    for name, value in stats.items():
-        line = f"{name:6}{'-' if value is None else f'{value:.{digits}f}':>{width}}"
-        theirs = published.get(name) if published else None
-        if theirs is not None:
-            line += f"{theirs:>12.3f}"
-            line += "" if value is None else f"{value - theirs:>+{width + 6}.{digits}f}"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def as_json(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
-    """Return result rows as COCO's tools read them."""
-    return json.dumps(rows)
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
-    """Return result rows as a table, with three columns for each keypoint: x, y and score."""
-    columns = ["image_id", "category_id", "score", "bbox_x", "bbox_y", "bbox_w", "bbox_h"]
-    columns += [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")]
-    lines = []
-    for row in rows:
-        numbers = [*row.get("bbox", [None] * 4), *row["keypoints"]]
-        lines.append([row["image_id"], row["category_id"], row["score"], *numbers])
-    return csv_text([columns, *lines])
-
-
-WRITERS = {".json": as_json, ".csv": as_csv}

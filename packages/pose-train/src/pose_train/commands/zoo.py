@@ -1,23 +1,40 @@
-"""zoo and configs: list the published weights and the shipped presets, fetch weights."""
+"""pose-train zoo [fetch NAME ...]: list the published weights, or fetch their files."""
 
 import argparse
 from functools import partial
 
-from pose_train.config.load import shipped_configs
-from pose_train.config.schema import ConfigError
-
+HELP = "List the published weights, or fetch their files."
+EXAMPLES = "pose-train zoo\npose-train zoo fetch hrnet_w32_coco_256x192"
 DETECTIONS = "detections"  # the name of the boxes of the published top-down figures
 
 
-def main(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", nargs="?", choices=("fetch",), help="without it, the list")
+    add(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="fetch: download these, verify their SHA-256 and print their paths; "
+        f"`{DETECTIONS}`: the boxes of the published top-down tests",
+    )
+    add(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS, the Hugging Face hub and "
+        "the publisher",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
     """List or fetch; a file that is here already is verified, not downloaded."""
-    if args.command == "configs":
-        print("\n".join(shipped_configs()))
-        return 0
     from pose_backbones import ZOO, find_detections, find_weights  # with torch: takes a second
     from pose_backbones.names import unknown
     from pose_backbones.table import zoo_table
     from pose_backbones.weights import log_line, progress_line
+    from pose_train.config.schema import ConfigError
 
     if args.action is None:
         print(zoo_table())

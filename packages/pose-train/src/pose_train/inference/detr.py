@@ -18,7 +18,7 @@ from torch import Tensor
 from pose_backbones.hub import hub_error
 from pose_backbones.weights import is_offline
 from pose_train.config.schema import ConfigError, RunError
-from pose_train.distributed import find_device
+from pose_train.cores import find_device
 from pose_train.files.images import Image
 
 Floats = NDArray[np.float32]

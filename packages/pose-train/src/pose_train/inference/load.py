@@ -23,7 +23,8 @@ from pose_data.combine import union
 from pose_data.skeleton import with_flip_pairs, with_sigmas
 from pose_train.config.load import load_config, parse_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, Data, Model
-from pose_train.distributed import Ranks, find_device
+from pose_train.cores import find_device
+from pose_train.distributed import Ranks
 from pose_train.inference.evaluate import Rows
 from pose_train.inference.forward import AMP, fastest_amp, torch_backend
 from pose_train.inference.network import Codec, Network, Usage, skeleton_from_plain

@@ -30,7 +30,7 @@ from pose_train.words import counted
 
 # Options of the command that rows do not depend on.
 FREE = {"command", "out", "threads", "device", "csv", "no_draw", "min_score", "person_score"}
-FREE |= {"colours", "draw_boxes", "contact_sheet"}
+FREE |= {"colours", "draw_boxes", "contact_sheet", "run"}
 
 
 @dataclass
@@ -318,3 +318,23 @@ def find_parts(args: argparse.Namespace, names: Sequence[str], origin: str) -> P
     text = json.dumps([sorted(options.items()), list(names), origin, count])
     job = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return Parts(args.out / "parts", min(count, max(1, len(names))), job, rank, world_size)
+
+
+def json_file(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
+    """Return result rows as COCO's tools read them."""
+    return json.dumps(rows)
+
+
+def csv_file(rows: Sequence[Mapping[str, Any]], keypoints: Sequence[str]) -> str:
+    """Return result rows as a table, with three columns for each keypoint: x, y and score."""
+    columns = ["image_id", "category_id", "score", "bbox_x", "bbox_y", "bbox_w", "bbox_h"]
+    columns += [f"{name}_{of}" for name in keypoints for of in ("x", "y", "score")]
+    lines = []
+    for row in rows:
+        numbers = [*row.get("bbox", [None] * 4), *row["keypoints"]]
+        lines.append([row["image_id"], row["category_id"], row["score"], *numbers])
+    return csv_text([columns, *lines])
+
+
+# How the rows of a set become a file, by its ending.
+WRITERS = {".json": json_file, ".csv": csv_file}

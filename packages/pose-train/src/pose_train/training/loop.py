@@ -22,6 +22,7 @@ from pose_train.files.write import write_text
 from pose_train.inference.evaluate import Rows, evaluate_rows
 from pose_train.inference.forward import autocast, normalize
 from pose_train.inference.weights import BEST, start_from_weights
+from pose_train.progress import ProgressLine, losses_text, stop_requests
 from pose_train.recipes import RECIPES
 from pose_train.recipes.loaders import eval_loader, progress_bar, train_loader
 from pose_train.recipes.recipe import Batch
@@ -29,7 +30,6 @@ from pose_train.report import write_report
 from pose_train.training.checkpoints import Progress, Training
 from pose_train.training.optim import set_training
 from pose_train.training.prepare import begin, step_learning_rate, total_steps, unfreeze
-from pose_train.training.progress import ProgressLine, losses_text, stop_requests
 from pose_train.training.run_dir import (
     RESULTS,
     NonFiniteError,

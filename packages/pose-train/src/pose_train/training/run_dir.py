@@ -23,6 +23,7 @@ from pose_train.distributed import Ranks, gather
 from pose_train.files.write import RunDirError, claim, write_file, write_text, writing
 from pose_train.inference.evaluate import Rows, check_evaluation
 from pose_train.inference.weights import BEST, LAST
+from pose_train.progress import Pace, StopRequest
 from pose_train.recipes.data import (
     Sets,
     check_images,
@@ -32,7 +33,6 @@ from pose_train.recipes.data import (
     load_sets,
 )
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
-from pose_train.training.progress import Pace, StopRequest
 from pose_train.words import duration
 
 METRICS, RESULTS = "metrics.jsonl", "results.json"

@@ -1,4 +1,4 @@
-"""bench --suite gpu: everything about a GPU in one command, as a dated page; small on a CPU.
+"""Everything about a GPU in one go, as a dated page; small on a CPU.
 
 Nothing is downloaded: weights and images are drawn, and the published presets give the shapes.
 Speeds are those of `bench`; beside them memory, what waits for the GPU, how far its maps and codecs
@@ -6,7 +6,6 @@ are from the CPU's, and a short training to AP. A part that fails says so in its
 go on.
 """
 
-import argparse
 import gc
 import json
 import platform
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,16 +28,16 @@ import pose_codecs.torch as device_codecs
 from pose_codecs import AssociativeEmbedding, MSRAHeatmap, encode_people
 from pose_codecs.msra import Refine
 from pose_train import __version__
-from pose_train.commands.bench import bench, measure
 from pose_train.config.load import load_config
 from pose_train.config.schema import Config, Synthetic
-from pose_train.cores import find_cores
-from pose_train.distributed import Ranks, find_device
+from pose_train.cores import find_cores, find_device
+from pose_train.distributed import Ranks
 from pose_train.files.write import write_text
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.network import Backend
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import draw_images, load_sets
+from pose_train.training.bench import bench, measure
 from pose_train.training.loop import batch_losses, optimizer_step, run
 from pose_train.training.prepare import prepare_training
 
@@ -64,11 +63,27 @@ VARIANTS = {
 }
 
 
-def suite(args: argparse.Namespace) -> int:
-    """Run all parts, write the page and its JSON; 1 where a part failed."""
+class Suite(NamedTuple):
+    """What was measured: tables of rows, by title; the page of them, and where it was written."""
+
+    tables: dict[str, list[Row]]
+    page: str
+    file: Path
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a part of it has."""
+        return any("error" in row for rows in self.tables.values() for row in rows)
+
+
+def suite(seconds: float, out: Path) -> Suite:
+    """Run all parts; write the page, and its JSON beside it, into a folder.
+
+    seconds: for each of the speeds, at most 5.
+    """
     device = find_device("auto", 0)
     on_gpu = device.type == "cuda"
-    networks, seconds = (NETWORKS, min(args.seconds, 5.0)) if on_gpu else (SMALL, 0.2)
+    networks, seconds = (NETWORKS, min(seconds, 5.0)) if on_gpu else (SMALL, 0.2)
     variants = VARIANTS if on_gpu else {"float32": (), "bf16": ("train.amp=bf16",)}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -93,12 +108,11 @@ def suite(args: argparse.Namespace) -> int:
             "A short training": [_tried({"config": "demo"}, _training, folder, not on_gpu)],
         }
     page = _page(tables, device)
-    args.out.mkdir(parents=True, exist_ok=True)
-    file = args.out / f"gpu-suite-{date.today()}.md"
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"gpu-suite-{date.today()}.md"
     write_text(file, page)
     write_text(file.with_suffix(".json"), json.dumps(tables, indent=1))
-    print(f"{page}\n{file}")
-    return int(any("error" in row for rows in tables.values() for row in rows))
+    return Suite(tables, page, file)
 
 
 def _config(preset: str, batch: int, folder: Path, *options: str) -> Config:
