@@ -4,11 +4,12 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 from pose_data import DatasetError, __version__
-from pose_data.errors import printable
+from pose_data.errors import manners, printable
 
 # In the order of help.
 COMMANDS = ("check", "stats", "show", "synth", "convert", "fix", "merge", "filter", "pack", "split")
@@ -35,6 +36,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+        add_manners(command)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
         import argcomplete
 
@@ -42,34 +44,57 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def add_manners(command: argparse.ArgumentParser) -> None:
+    """Add what every command takes: how much is said besides its results."""
+    group = command.add_argument_group("messages").add_mutually_exclusive_group()
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="no notes, warnings or progress: results alone"
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="all of the log, and tracebacks of errors"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0 done, 1 the data are bad, 2 bad arguments, 130 stopped by Ctrl-C."""
+    """Run a command; returns 0 done, 1 the data are bad, 2 bad arguments, 130 stopped by Ctrl-C.
+
+    What went wrong is one sentence on stderr, below its traceback where --verbose asks for that.
+    """
     args = parse(argv)
-    try:
-        code = int(args.run(args))
-        sys.stdout.flush()
-    except DatasetError as error:
-        print(printable(f"pose-data: error: {error}"), file=sys.stderr)
-        return 1
-    except ImportError as error:  # a library is missing or broken
-        if (error.name or "").startswith("pose_"):
-            raise
-        print(f"pose-data: error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
-            where = "" if error.filename is None else f"{error.filename}: "
-            text = f"pose-data: error: {where}{error.strerror or error}"
-            print(printable(text), file=sys.stderr)
+    with manners(quiet=args.quiet, verbose=args.verbose):
         try:
+            code = int(args.run(args))
             sys.stdout.flush()
-        except OSError:  # of the output: Python would complain once more when it exits
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("pose-data: stopped; no incomplete file is left", file=sys.stderr)
-        return 130
-    return code
+            return code
+        except (DatasetError, ImportError, OSError, KeyboardInterrupt) as error:
+            if isinstance(error, ImportError) and (error.name or "").startswith("pose_"):
+                raise  # no library that is missing or broken, but our bug
+            if args.verbose:
+                print(printable(traceback.format_exc()), end="", file=sys.stderr)
+            if isinstance(error, KeyboardInterrupt):
+                print("pose-data: stopped; no incomplete file is left", file=sys.stderr)
+                return 130
+            if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
+                print(printable(f"pose-data: error: {_sentence(error)}"), file=sys.stderr)
+            if isinstance(error, OSError):
+                _drop_output()
+            return 1
+
+
+def _sentence(error: Exception) -> str:
+    """Return the message; of the system's errors with the file, in the order of ours."""
+    if not isinstance(error, OSError):
+        return str(error)
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{error.strerror or error}"
+
+
+def _drop_output() -> None:
+    """Drop what cannot be printed: Python would complain of it once more when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

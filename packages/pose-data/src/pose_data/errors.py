@@ -1,9 +1,12 @@
 """The one error type of this package, where it happened, and messages for a terminal."""
 
+import logging
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+PACKAGES = ("pose_backbones", "pose_codecs", "pose_data", "pose_eval", "pose_train")
 UNPRINTABLE = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -19,6 +22,38 @@ def printable(text: object) -> str:
     They would move the cursor, set the window's title or turn the direction of what follows.
     """
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def note(text: object) -> None:
+    """Print what is said beside a result, where the logger "pose_data" lets warnings through."""
+    if logging.getLogger("pose_data").isEnabledFor(logging.WARNING):
+        print(printable(text), flush=True)
+
+
+@contextmanager
+def manners(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+    """Set what our packages say meanwhile, by the levels of their loggers.
+
+    quiet: errors alone, no notes and no progress; Python's warnings are left out, too. verbose: all
+    records of the log, on stderr.
+    """
+    loggers = [logging.getLogger(name) for name in PACKAGES]
+    before = [logger.level for logger in loggers]
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    with warnings.catch_warnings():
+        if quiet:
+            warnings.simplefilter("ignore")
+        for logger in loggers if quiet or verbose else ():
+            logger.setLevel(logging.ERROR if quiet else logging.DEBUG)
+            if verbose:
+                logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+                logger.removeHandler(handler)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, help="folder of the images, to check them too")
     add("--results", type=Path, help="results or detections JSON to compare with it")
     add("--format", choices=("text", "json"), default="text")
+    add("--json", dest="format", action="store_const", const="json", help="--format json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pose_data.commands.options import new_path, report
+from pose_data.commands.options import add_json, new_path, report
 from pose_data.errors import DatasetError, printable
 
 HELP = "Convert YOLO-pose, LabelMe, DeepLabCut, CVAT or AIC to COCO, or COCO to YOLO-pose."
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, help="folder of the images, where it cannot be found")
     add("--names", help="keypoints in order, a,b,c; others are left out")
     add("--split", help="of YOLO's data.yaml: train, val or test (all of them)")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,13 +50,16 @@ def run(args: argparse.Namespace) -> int:
     if args.to == "yolo":
         if len(args.sources) > 1:
             raise DatasetError("--to yolo takes one file: `pose-data merge` makes one of several")
-        report(args.out, write_yolo(read_plain(args.sources[0]), args.out, args.images))
-        print(f"Put the images into {args.out / 'images'}")
+        written = write_yolo(read_plain(args.sources[0]), args.out, args.images)
+        images = args.out / "images"
+        report(args, written, images=str(images))
+        if not args.json:
+            print(f"Put the images into {images}")
         return 0
     kind, files, skipped = _files(args.sources, args.kind)
     if kind == "aic":
         folder = args.images or files[0].parent
-        report(args.out, {"persons": convert_aic(files[0], folder, args.out)})
+        report(args, {"persons": convert_aic(files[0], folder, args.out)}, images=str(folder))
         return 0
     names = args.names and [name.strip() for name in args.names.split(",")]
     if kind == "yolo":
@@ -67,10 +71,13 @@ def run(args: argparse.Namespace) -> int:
     content = coco_content(found, names)
     write_json(args.out, content)
     counts = {key: len(content[key]) for key in ("images", "annotations")}
-    report(args.out, counts | found.notes | {"other files left out": skipped})
-    for category in content["categories"]:
-        print(printable(f"  {category['name']}: {', '.join(category['keypoints'])}"))
-    print(printable(f"  file names are relative to {found.folder}"))
+    counts |= found.notes | {"other files left out": skipped}
+    categories = {each["name"]: each["keypoints"] for each in content["categories"]}
+    report(args, counts, images=str(found.folder), categories=categories)
+    if not args.json:
+        for name, keypoints in categories.items():
+            print(printable(f"  {name}: {', '.join(keypoints)}"))
+        print(printable(f"  file names are relative to {found.folder}"))
     return 0
 
 

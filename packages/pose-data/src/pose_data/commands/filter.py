@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.options import new_path, report
+from pose_data.commands.options import add_json, new_path, report
 from pose_data.errors import DatasetError, reading
 
 HELP = "Keep some categories, annotations with enough keypoints, images with annotations."
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--categories", help="names or ids, separated by commas")
     add("--min-keypoints", type=int, default=0, help="fewest labelled ones (0); crowds are kept")
     add("--drop-empty-images", action="store_true", help="also drop images without annotations")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.out, {**content, "images": images, "annotations": rows})
     counts = {"images": len(images), "annotations": len(rows)}
     dropped = {f"{key} dropped": len(content[key]) - n for key, n in counts.items()}
-    report(args.out, counts | dropped)
+    report(args, counts | dropped)
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pose_data.commands.options import new_path, report
+from pose_data.commands.options import add_json, new_path, report
 
 HELP = "Repair an annotation file: ids, counts, boxes, areas, duplicates, file names."
 EXAMPLES = "pose-data fix people.json fixed.json"
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strip-prefix", default="", help="start of file names to remove: /data/, URLs"
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     content, done = repair(read_plain(args.annotations), args.strip_prefix)
     write_json(args.out, content)
-    report(args.out, done)
-    if not done:
+    report(args, done)
+    if not done and not args.json:
         print("  nothing to repair")
     return 0

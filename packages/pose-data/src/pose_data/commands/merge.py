@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pose_data.commands.options import new_path, report
+from pose_data.commands.options import add_json, new_path, report
 from pose_data.errors import DatasetError, reading
 
 HELP = "Merge annotation files into one, with new ids; categories are matched by name."
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="a folder for each file, put before its file names; equal names are then one image",
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     result, more = repair(merged | {"categories": list(categories.values())})
     write_json(args.out, result)
     counts = {key: len(result[key]) for key in ("images", "annotations", "categories")}
-    report(args.out, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
+    report(args, counts | {what: n for what, n in (done + more).items() if " ids " not in what})
     return 0
 
 

@@ -1,9 +1,10 @@
 """What several commands take, and what they print of a written file."""
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pose_data.errors import printable
 
@@ -43,9 +44,17 @@ def new_path(text: str) -> Path:
     return Path(text)
 
 
-def report(out: Path, counts: Mapping[str, int]) -> None:
-    """Print which file was written, and the counts above 0."""
-    print(out)
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json, for programs."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+
+
+def report(args: argparse.Namespace, counts: Mapping[str, int], **facts: Any) -> None:
+    """Print which file was written (args.out), and the counts above 0; with --json also facts."""
+    if args.json:
+        print(json.dumps({"out": str(args.out), "counts": dict(counts)} | facts, indent=1))
+        return
+    print(args.out)
     for what, count in counts.items():
         if count:
             print(printable(f"  {count} {what}"))

@@ -1,11 +1,12 @@
 """pose-data pack ANNOTATIONS IMAGES OUT: what training can see of each image, in a few files."""
 
 import argparse
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pose_data.commands.options import add_data, load, size
+from pose_data.commands.options import add_data, add_json, load, size
 
 if TYPE_CHECKING:
     from pose_data.packing.read import Pack
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shift", type=float, default=0.16, help="its largest shift, of a box's size (0.16)")
     add("--no-half-body", action="store_true", help="it has no crops of half bodies")
     add("--workers", type=int, default=os.cpu_count() or 1, help="threads; default: of all cores")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,17 +56,26 @@ def run(args: argparse.Namespace) -> int:
         augment,
         encoding="raw" if args.raw else "jpeg",
         workers=max(1, args.workers),
-        progress=True,
+        progress=not args.json,
     )
-    print(describe(made))
+    print(json.dumps(facts(made)) if args.json else describe(made))
     return 0
+
+
+def facts(made: "Pack") -> dict[str, Any]:
+    """Return what is in a pack, for programs."""
+    stored = made.columns["bytes"]
+    counts = {"samples": len(made), "bytes": stored.sum(), "without_pixels": (stored == 0).sum()}
+    return {"out": str(made.folder), "unit": made.about["samples"]} | {
+        name: int(count) for name, count in counts.items()
+    }
 
 
 def describe(made: "Pack") -> str:
     """Return what is in a pack, in a line or two."""
-    stored = made.columns["bytes"]
-    text = f"{made.folder}: {len(made)} {made.about['samples']}, {stored.sum() / 1e6:.0f} MB, "
-    text += f"{stored.mean() / 1e3:.1f} KB each"
-    if broken := (stored == 0).sum():
+    found = facts(made)
+    text = f"{found['out']}: {found['samples']} {found['unit']}, {found['bytes'] / 1e6:.0f} MB, "
+    text += f"{found['bytes'] / found['samples'] / 1e3:.1f} KB each"
+    if broken := found["without_pixels"]:
         text += f"\n  {broken} without pixels: their images could not be read"
     return text

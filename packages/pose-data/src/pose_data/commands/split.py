@@ -1,11 +1,13 @@
 """pose-data split ANNOTATIONS OUT: a training and a validation file, image by image."""
 
 import argparse
+import json
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pose_data.commands.options import add_json
 from pose_data.errors import DatasetError
 
 HELP = "Split an annotation file into training and validation, image by image."
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="regular expression on file names; images with the same first group stay together, "
         "as the frames of a video must: '^(.+)_[0-9]+'",
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,10 +47,12 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError(f"{path} annotation {strange[0]}: {text}")
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     targets = [args.out / f"{stem}_{part}.json" for part in ("train", "val")]
-    parts = []
-    for is_val in (False, True):
+    parts, facts = [], dict[str, Any]()
+    for is_val, target in zip((False, True), targets, strict=True):
         kept = [image for image, n in zip(images, ids, strict=True) if in_val[n] == is_val]
         rows = [a for a, n in zip(annotations, image_of, strict=True) if in_val[n] == is_val]
+        name = "val" if is_val else "train"
+        facts[name] = {"file": str(target), "images": len(kept), "annotations": len(rows)}
         parts.append(json_bytes({**content, "images": kept, "annotations": rows}))
     there = [target for target in targets if target.exists()]
     same = [t for t, part in zip(targets, parts, strict=True) if t in there and _holds(t, part)]
@@ -56,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError(f"{there[0]} exists; nothing was written")
     for target, part in zip(targets, parts, strict=True):
         write_bytes(target, part)
-        print(target)
+        if not args.json:
+            print(target)
+    if args.json:
+        print(json.dumps(facts, indent=1))
     return 0
 
 

@@ -1,9 +1,10 @@
 """pose-data synth OUT: synthetic people, labelled exactly."""
 
 import argparse
+import json
 from pathlib import Path
 
-from pose_data.commands.options import size
+from pose_data.commands.options import add_json, size
 
 HELP = "Write a dataset of synthetic people, in COCO's or AI Challenger's format."
 EXAMPLES = "pose-data synth people --train 200 --val 50"
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--skeleton", choices=_SKELETONS, help="a known skeleton (coco)")
     kind.add_argument("--keypoints", type=int, help="a skeleton with that many keypoints, 3 to 18")
     kind.add_argument("--aic", action="store_true", help="AI Challenger's original files")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,5 +45,8 @@ def run(args: argparse.Namespace) -> int:
         scene=HARD if args.hard else EASY,
         layout="aic" if args.aic else "coco",
     )
+    if args.json:
+        print(json.dumps({"out": str(args.out), "train": args.train, "val": args.val}))
+        return 0
     print(f"{args.out}: {args.train} training and {args.val} validation images")
     return 0

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from pose_data.errors import DatasetError
+from pose_data.errors import DatasetError, note
 from pose_data.images.decode import BrokenImages, check_choices, read_picture
 from pose_data.images.headers import Exif
 from pose_data.images.tiles import encode_tiled
@@ -118,10 +118,9 @@ def pack(
                 written += job.result()
                 seconds = (time.monotonic() - started) / done * (len(left) - done)
                 if progress:
-                    print(
+                    note(
                         f"{len(shards) - len(left) + done} of {len(shards)} shards, "
-                        f"{written / 1e6:.0f} MB written, about {seconds / 60:.0f} min left",
-                        flush=True,
+                        f"{written / 1e6:.0f} MB written, about {seconds / 60:.0f} min left"
                     )
         finally:  # on an error, or Ctrl-C, the other threads stop, too
             plan.stop.set()

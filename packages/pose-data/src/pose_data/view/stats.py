@@ -1,6 +1,7 @@
 """Statistics of a set of persons: keypoints, visibility, boxes, crowding."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +39,26 @@ class Stats:
         heads = f"{'min':>7} {'25 %':>8} {'median':>10} {'75 %':>9} {'max':>8}"
         lines += ["", f"{'box, pixels':<{room}}{heads}"]
         for name, values in (("height", self.sides[:, 1]), ("width", self.sides[:, 0])):
-            quarters = np.percentile(values, (0, 25, 50, 75, 100)) if len(values) else [0] * 5
-            a, b, c, d, e = (f"{value:.0f}" for value in quarters)
+            a, b, c, d, e = (f"{value:.0f}" for value in _quarters(values))
             lines.append(f"{name:<{room}}{a:>7} {b:>8} {c:>10} {d:>9} {e:>8}")
         return "\n".join(lines)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the numbers for programs; boxes: least, quarter, median, three quarters, most."""
+        persons, heads = self.persons, ("visible", "occluded", "unlabelled")
+        keypoints = zip(persons.skeleton.keypoints, self.counts.tolist(), strict=True)
+        return {
+            "annotations": str(persons.annotation_file),
+            "images": len(persons.image_ids),
+            "persons": len(persons),
+            "areas": self._areas(),
+            "crowds": self._regions()[0],
+            "persons_without_labels": self._regions()[1],
+            "images_without_persons": int((self.per_image == 0).sum()),
+            "keypoints": {name: dict(zip(heads, row, strict=True)) for name, row in keypoints},
+            "box_width": _quarters(self.sides[:, 0]),
+            "box_height": _quarters(self.sides[:, 1]),
+        }
 
     def html(self) -> str:
         """Return the numbers as one page with charts."""
@@ -67,17 +84,26 @@ class Stats:
         return page.html_page(title, "\n".join(self._overview()), [page.cards(parts)])
 
     def _overview(self) -> list[str]:
-        area, regions = self.persons.area, self.persons.regions
-        small, large = int((area < _SMALL).sum()), int((area >= _LARGE).sum())
-        crowds = 0 if regions is None else int(regions.is_crowd.sum())
-        unlabelled = 0 if regions is None else int(regions.is_ignored.sum()) - crowds
+        areas, (crowds, unlabelled) = self._areas(), self._regions()
         return [
             self.persons.describe(),
             f"{crowds} crowds, {unlabelled} persons without labels, "
             f"{int((self.per_image == 0).sum())} images without labelled persons",
-            f"area: {small} small (below 32 x 32), {len(area) - small - large} medium, {large} "
-            "large (from 96 x 96); small ones are not in COCO's AP(M) and AP(L)",
+            f"area: {areas['small']} small (below 32 x 32), {areas['medium']} medium, "
+            f"{areas['large']} large (from 96 x 96); small ones are not in COCO's AP(M) and AP(L)",
         ]
+
+    def _areas(self) -> dict[str, int]:
+        """Return how many persons are small, medium and large, as COCO counts them."""
+        area = self.persons.area
+        small, large = int((area < _SMALL).sum()), int((area >= _LARGE).sum())
+        return {"small": small, "medium": len(area) - small - large, "large": large}
+
+    def _regions(self) -> tuple[int, int]:
+        """Return how many crowds there are, and persons without labels."""
+        regions = self.persons.regions
+        crowds = 0 if regions is None else int(regions.is_crowd.sum())
+        return crowds, 0 if regions is None else int(regions.is_ignored.sum()) - crowds
 
     def _places(self) -> list[tuple[float, float, float]]:
         """Return mean x, y and spread of each keypoint as fractions of the box; -1 for none."""
@@ -90,6 +116,12 @@ class Stats:
         variance = (((where - mean) ** 2).sum(axis=2, keepdims=True) * weight).sum(axis=0)
         spread = np.where(is_labelled.any(axis=0), np.sqrt(variance[:, 0]), -1)  # (K,)
         return [(x, y, r) for (x, y), r in zip(mean.tolist(), spread.tolist(), strict=True)]
+
+
+def _quarters(values: NDArray[np.float32]) -> list[float]:
+    if not len(values):
+        return [0.0] * 5
+    return np.percentile(values, (0, 25, 50, 75, 100)).tolist()
 
 
 def _sizes(title: str, values: NDArray[np.float32]) -> str:
