@@ -131,6 +131,7 @@ def follow(work: Callable[[], Any], last: str = "") -> Walk:
 
 def predict_walk(folder: Path) -> Walk:
     """Follow `pose-train predict RUN IMAGE`."""
+    import pose_train.inference.predict  # noqa: F401  # what modules do at import does not count
     from pose_train.__main__ import main
 
     main(["run", "demo", f"out={folder / 'run'}", *TINY])
@@ -140,10 +141,9 @@ def predict_walk(folder: Path) -> Walk:
 
 def start_walk(folder: Path) -> Walk:
     """Follow `pose-train run demo` to its first loss; pose-data draws the images before."""
-    from pose_train import load_config
+    import pose_train.training.loop  # noqa: F401  # what modules do at import does not count
     from pose_train.__main__ import main
 
-    load_config("demo")  # what its modules do when they are imported is not of the path
     run = ["run", "demo", f"out={folder / 'run'}", *TINY]
     return follow(lambda: main(run), last="keypoint_mse")
 

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 
 from pose_data import DatasetError, __version__
@@ -36,23 +37,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-        add_manners(command)
+        said = command.add_argument_group("messages").add_mutually_exclusive_group()
+        said.add_argument("-q", "--quiet", action="store_true", help="results and errors alone")
+        said.add_argument(
+            "-v", "--verbose", action="store_true", help="all of the log, and tracebacks of errors"
+        )
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
         import argcomplete
 
         argcomplete.autocomplete(parser)
     return parser.parse_args(argv)
-
-
-def add_manners(command: argparse.ArgumentParser) -> None:
-    """Add what every command takes: how much is said besides its results."""
-    group = command.add_argument_group("messages").add_mutually_exclusive_group()
-    group.add_argument(
-        "-q", "--quiet", action="store_true", help="no notes, warnings or progress: results alone"
-    )
-    group.add_argument(
-        "-v", "--verbose", action="store_true", help="all of the log, and tracebacks of errors"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     What went wrong is one sentence on stderr, below its traceback where --verbose asks for that.
     """
     args = parse(argv)
-    with manners(quiet=args.quiet, verbose=args.verbose):
+    is_usual = not args.quiet and not args.verbose
+    with nullcontext() if is_usual else manners(quiet=args.quiet, verbose=args.verbose):
         try:
             code = int(args.run(args))
             sys.stdout.flush()

@@ -31,7 +31,7 @@ def note(text: object) -> None:
 
 
 @contextmanager
-def manners(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+def manners(*, quiet: bool, verbose: bool) -> Iterator[None]:
     """Set what our packages say meanwhile, by the levels of their loggers.
 
     quiet: errors alone, no notes and no progress; Python's warnings are left out, too. verbose: all

@@ -5,10 +5,12 @@ import argparse
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 
-from pose_data.errors import printable
+from pose_data.errors import manners, printable
 from pose_train import __version__
 
 # In the order of help.
@@ -48,6 +50,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+        said = command.add_argument_group("messages").add_mutually_exclusive_group()
+        said.add_argument("-q", "--quiet", action="store_true", help="results and errors alone")
+        said.add_argument(
+            "-v", "--verbose", action="store_true", help="all of the log, and tracebacks of errors"
+        )
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
         import argcomplete
 
@@ -64,40 +71,33 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 done, 1 data or a run that failed, 2 bad usage or config.
 
-    What went wrong is one sentence on stderr. A library that is missing or broken is such, too.
+    What went wrong is one sentence on stderr, below its traceback where --verbose asks for that. A
+    library that is missing or broken is such, too.
     """
     args = parse(argv)
     if getattr(args, "offline", False):
         os.environ["POSE_OFFLINE"] = "1"
-    try:
-        done = int(args.run(args))
-        sys.stdout.flush()
-        return done
-    except ValueError as error:
-        code = _exit_code(error)
-        if code is None:
-            raise
-        print(printable(f"pose-train: error: {_sentence(error)}"), file=sys.stderr)
-        return code
-    except ImportError as error:
-        if (error.name or "").startswith("pose_"):
-            raise
-        advice = "" if args.command == "doctor" else "; `pose-train doctor` looks at all libraries"
-        print(f"pose-train: error: {_sentence(error)}{advice}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # who reads the output, such as `head`, has enough
-        _drop_output()
-        return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = "" if error.filename is None else f", where {error.filename} was to be written"
-        print(f"pose-train: error: {error.strerror}{where}", file=sys.stderr)
-        _drop_output()
-        return 1
-    except KeyboardInterrupt:
-        print("pose-train: interrupted", file=sys.stderr)
-        return 130
+    is_usual = not args.quiet and not args.verbose
+    with nullcontext() if is_usual else manners(quiet=args.quiet, verbose=args.verbose):
+        try:
+            done = int(args.run(args))
+            sys.stdout.flush()
+            return done
+        except (ValueError, ImportError, OSError, KeyboardInterrupt) as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
+            if args.verbose:
+                print(printable(traceback.format_exc()), end="", file=sys.stderr)
+            if isinstance(error, KeyboardInterrupt):
+                print("pose-train: interrupted", file=sys.stderr)
+            elif not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
+                is_lost = isinstance(error, ImportError) and args.command != "doctor"
+                advice = "; `pose-train doctor` looks at all libraries" if is_lost else ""
+                print(printable(f"pose-train: error: {_sentence(error)}{advice}"), file=sys.stderr)
+            if isinstance(error, OSError):
+                _drop_output()
+            return code
 
 
 def _drop_output() -> None:
@@ -108,8 +108,15 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _exit_code(error: ValueError) -> int | None:
+def _exit_code(error: BaseException) -> int | None:
     """Return the code for what the user can cause and mend; our bugs show their traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, ImportError):  # a library is missing or broken
+        return None if (error.name or "").startswith("pose_") else 1
+    if isinstance(error, OSError):
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return 1 if is_full or isinstance(error, BrokenPipeError) else None
     from pose_backbones import CheckpointError
     from pose_data import DatasetError
     from pose_eval import ResultsError, SettingsError
@@ -124,6 +131,9 @@ def _exit_code(error: ValueError) -> int | None:
 
 def _sentence(error: Exception) -> str:
     """Return the message; of an error in a worker process, without the traceback around it."""
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f", where {error.filename} was to be written"
+        return f"{error.strerror}{where}"
     text = str(error)
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].partition(": ")[2]

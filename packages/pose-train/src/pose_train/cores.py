@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from pose_train.words import counted
+from pose_train.words import counted, note
 
 if TYPE_CHECKING:
     import torch
@@ -190,5 +190,5 @@ def choose_threads(
         line += f", {counted(started, 'worker')}"
         line += f" (train.num_workers is {num_workers})" if started < num_workers else ""
     if os.environ.get("RANK", "0") == "0":
-        print(f"{line}: {cores}{why}", file=to, flush=True)
+        note(f"{line}: {cores}{why}", to=to)
     return num_threads

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,6 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pose_data.errors import printable
 from pose_train.config.schema import RunError
 from pose_train.cores import find_device
 
@@ -95,12 +94,6 @@ def gather(value: Any, ranks: Ranks) -> list[Any]:
     values: list[Any] = [None] * ranks.world_size
     dist.all_gather_object(values, value)
     return values
-
-
-def print_notes(notes: Iterable[str], ranks: Ranks) -> None:
-    """Print lines, once for all processes."""
-    for text in notes if ranks.is_first else ():
-        print(printable(text), flush=True)
 
 
 def any_of(flag: bool, ranks: Ranks) -> bool:

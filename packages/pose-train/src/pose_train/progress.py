@@ -1,4 +1,4 @@
-"""What a run shows while it lasts, and how it is asked to stop."""
+"""What a command shows while it lasts, and how it is asked to stop."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pose_train.words import duration
+from pose_train.words import are_notes_shown, duration
 
 if TYPE_CHECKING:
     import torch
@@ -89,9 +89,8 @@ class ProgressLine:
         self.waited = 0.0
         self.waits: list[tuple[Any, Any]] = []  # events that a GPU may not have come to
         self.started = time.perf_counter()
-        self.bar = tqdm(
-            total=batches, initial=done, desc=title, leave=False, disable=None if show else True
-        )
+        hidden = None if show and are_notes_shown() else True  # None: shown on a terminal alone
+        self.bar = tqdm(total=batches, initial=done, desc=title, leave=False, disable=hidden)
 
     def batches(self, loader: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the batches of a loader, and note the waits for them."""

@@ -1,4 +1,9 @@
-"""Numbers and times in words, for people to read."""
+"""Numbers and times in words, for people to read; and notes, which are said beside results."""
+
+import logging
+from typing import TextIO
+
+from pose_data.errors import printable
 
 
 def counted(number: int, name: str) -> str:
@@ -18,3 +23,18 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min"
     days, hours = divmod(hours, 24)
     return f"{days} days {hours} h"
+
+
+def note(*lines: object, to: TextIO | None = None) -> None:
+    """Print lines that are no results, where notes are shown. to: stdout if not given."""
+    if are_notes_shown():
+        for line in lines:
+            print(printable(line), file=to, flush=True)
+
+
+def are_notes_shown() -> bool:
+    """Tell whether notes and progress are shown: where the log "pose_train" lets warnings through.
+
+    --quiet raises its level.
+    """
+    return logging.getLogger("pose_train").isEnabledFor(logging.WARNING)

@@ -91,7 +91,7 @@ def checked_folder(image_dir: str | Path | None) -> Path | None:
 def log_notices(persons: Persons) -> Persons:
     """Log the notices of freshly loaded persons, and return them."""
     counts = f"{len(persons)} {persons.noun} in {len(persons.image_ids)} images"
-    _log.info("%s: %s", printable(persons.annotation_file), counts)
+    logging.getLogger("pose_data").info("%s: %s", printable(persons.annotation_file), counts)
     for notice in persons.notices:
         _log_once(notice)
     return persons

@@ -1,10 +1,11 @@
 """pose-train bench CONFIG: images per second of the loader, of the training step, and of both."""
 
 import argparse
-import tempfile
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from pose_train.commands.options import add_config, add_overrides
+from pose_train.commands.options import JSON, add_config, add_overrides, aside
 
 HELP = "Measure the speed of the loader, of the training step, and of both together."
 EXAMPLES = "pose-train bench my.yaml train.amp=bf16\npose-train bench --suite gpu --out suite/"
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the suite's page and JSON go there; default the current folder",
     )
+    add("--json", **JSON)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,12 +52,19 @@ def run(args: argparse.Namespace) -> int:
     from pose_train.distributed import joined
     from pose_train.training.bench import bench
 
-    settle_threads(config.train.num_threads, config.train.num_workers)
-    with joined(config.train.device) as (ranks, device), tempfile.TemporaryDirectory() as folder:
-        speeds = bench(config, args.seconds, Path(folder), ranks, device)
+    with aside(args):
+        settle_threads(config.train.num_threads, config.train.num_workers)
+        with joined(config.train.device) as (ranks, device), TemporaryDirectory() as folder:
+            speeds = bench(config, args.seconds, Path(folder), ranks, device)
     if not ranks.is_first:
         return 0
-    settings = config.train
+    settings, on_gpu = config.train, device.type == "cuda"
+    memory = torch.cuda.max_memory_allocated() if on_gpu else None
+    slower = "loader" if speeds["loader"] < speeds["step"] else "step"
+    if args.json:
+        facts = {"processes": ranks.world_size, "device": str(device), "images_per_second": speeds}
+        print(json.dumps(facts | {"gpu_bytes": memory, "bottleneck": slower}, indent=1))
+        return 0
     step_time = 1000 * settings.batch_size * ranks.world_size / speeds["step"]
     lines = [f"{ranks.world_size} processes together"] if ranks.world_size > 1 else []
     lines += [
@@ -64,10 +73,8 @@ def run(args: argparse.Namespace) -> int:
         f"train.amp={settings.amp}",
         f"both    {speeds['both']:8.1f} images/s",
     ]
-    if device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated() / 2**30
-        lines.append(f"memory  {memory:8.2f} GiB of the GPU at most")
-    slower = "loader" if speeds["loader"] < speeds["step"] else "step"
+    if memory is not None:
+        lines.append(f"memory  {memory / 2**30:8.2f} GiB of the GPU at most")
     print("\n".join([*lines, f"the {slower} is the bottleneck"]))
     return 0
 
@@ -76,6 +83,10 @@ def _suite(args: argparse.Namespace) -> int:
     """Print the page; 1 where a part failed."""
     from pose_train.training.suite import suite
 
-    done = suite(args.seconds, args.out)
-    print(f"{done.page}\n{done.file}")
+    with aside(args):
+        done = suite(args.seconds, args.out)
+    if args.json:
+        print(json.dumps({"file": str(done.file), "tables": done.tables}, indent=1))
+    else:
+        print(f"{done.page}\n{done.file}")
     return int(done.has_failed)

@@ -18,6 +18,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from pose_train.commands.options import JSON
 from pose_train.cores import find_cores
 from pose_train.words import counted
 
@@ -47,9 +48,7 @@ _RIVALS = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-py
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="for programs, and for reports of errors"
-    )
+    parser.add_argument("--json", **JSON)
 
 
 def run(args: argparse.Namespace) -> int:

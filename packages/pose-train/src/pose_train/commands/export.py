@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pose_data.errors import printable
 from pose_train.commands.options import COUNT, OFFLINE, SIZE, WEIGHTS, add_source
+from pose_train.words import note
 
 HELP = "Write a trained network as ONNX, TorchScript or torch.export."
 EXAMPLES = "pose-train export runs/mine --format onnx --out net.onnx"
@@ -33,9 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from pose_train.inference.load import load_trained
 
     trained = load_trained(args.source, weights=args.weights, device="cpu")
-    print(f"weights: {trained.origin}")
-    for note in trained.notes:
-        print(printable(f"note: {note}"))
+    note(f"weights: {trained.origin}", *(f"note: {text}" for text in trained.notes))
     size = tuple(args.input_size) if args.input_size else None
     written = export(
         trained, args.out, args.format, size, opset=args.opset, half=args.half, batch=args.batch

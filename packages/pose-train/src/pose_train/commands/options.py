@@ -1,6 +1,8 @@
 """What several commands take."""
 
 import argparse
+import sys
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import Any
 
 # For add_argument, beside the names of an option.
@@ -8,6 +10,10 @@ WEIGHTS: dict[str, Any] = {"help": "checkpoint; not needed for a run directory o
 OFFLINE: dict[str, Any] = {
     "action": "store_true",
     "help": "download nothing; same as POSE_OFFLINE=1",
+}
+JSON: dict[str, Any] = {
+    "action": "store_true",
+    "help": "print one JSON object, for programs",
 }
 SIZE: dict[str, Any] = {"type": int, "nargs": 2, "metavar": ("W", "H")}
 COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
@@ -28,3 +34,8 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
     """Add key=value words; `parse` in `__main__` takes those behind options, too."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help=example)
+
+
+def aside(args: argparse.Namespace) -> AbstractContextManager[object]:
+    """Send what is printed in a block to stderr, where --json has stdout for its object alone."""
+    return redirect_stdout(sys.stderr) if args.json else nullcontext()

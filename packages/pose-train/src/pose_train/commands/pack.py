@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pose_data.commands.pack import describe
 from pose_train.commands.options import COUNT, add_config, add_overrides
+from pose_train.words import note
 
 HELP = "Write what a config's training can see of its images into a few large files."
 EXAMPLES = "pose-train pack my.yaml packed\npose-train pack my.yaml packed --raw"
@@ -60,5 +61,5 @@ def run(args: argparse.Namespace) -> int:
         progress=True,
     )
     print(describe(made))
-    print(f"to train from it: data.packed={args.out}")
+    note(f"to train from it: data.packed={args.out}")
     return 0

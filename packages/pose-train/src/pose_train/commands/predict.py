@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pose_data.errors import printable
 from pose_train.commands.options import COUNT, OFFLINE, WEIGHTS
+from pose_train.words import are_notes_shown, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +202,7 @@ def run(args: argparse.Namespace) -> int:
         detector=detector,
     )
     if os.environ.get("RANK", "0") == "0":
-        print(printable("\n".join(messages)), file=sys.stderr)
+        note(*messages, to=sys.stderr)
     origin = network.origin + ", detected" * bool(detector)
     parts = find_parts(args, [entry.name for entry in inputs], origin)
     summary = predict_inputs(
@@ -225,6 +226,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.contact_sheet and (parts is None or parts.are_there()):
         write_contact_sheet(inputs, args.out)
+    if not are_notes_shown():
+        summary = replace(summary, notes=[], not_in_gt=0, outside=0)
     print(printable(summary), flush=True)
     if window is not None and summary.images:
         window.wait()

@@ -3,6 +3,7 @@
 import argparse
 
 from pose_train.commands.options import WEIGHTS, add_source
+from pose_train.words import note
 
 HELP = "Upload a trained network to the Hugging Face hub, with its config and a model card."
 EXAMPLES = "pose-train publish runs/mine --repo USER/NAME --license apache-2.0"
@@ -27,9 +28,9 @@ def run(args: argparse.Namespace) -> int:
     from pose_train.inference.publish import publish
 
     trained = load_trained(args.source, weights=args.weights, device="cpu")
-    print(f"weights: {trained.origin}")
+    note(f"weights: {trained.origin}")
     if args.license is None:
-        print("note: the model card states no licence: say which with --license, e.g. apache-2.0")
+        note("note: the model card states no licence: say which with --license, e.g. apache-2.0")
     url = publish(trained, args.repo, private=args.private, license=args.license)
     print(f"{url}: pose-train predict hf://{args.repo} photo.jpg --out found")
     return 0

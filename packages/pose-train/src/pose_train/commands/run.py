@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pose_train.commands.options import OFFLINE, add_config, add_overrides
+from pose_train.words import note
 
 if TYPE_CHECKING:
     from pose_train.config.schema import Config
@@ -44,5 +45,5 @@ def train(config: "Config", *, resume: bool) -> int:
     print(f"AP {outcome.evaluation.stats['AP'] or 0.0:.3f}  report {outcome.report}")
     if (config.preset or "").startswith("demo"):
         advice = f"to use it on an image: pose-train predict {config.out} IMAGE.jpg --out drawn/"
-        print(advice, file=sys.stderr)
+        note(advice, to=sys.stderr)
     return 0

@@ -1,10 +1,11 @@
 """pose-train test SOURCE: evaluate a trained network by the published protocol."""
 
 import argparse
+import json
 from pathlib import Path
 
-from pose_data.errors import printable
-from pose_train.commands.options import COUNT, OFFLINE, add_overrides
+from pose_train.commands.options import COUNT, JSON, OFFLINE, add_overrides, aside
+from pose_train.words import note
 
 HELP = "Evaluate a trained network by the published protocol."
 EXAMPLES = """pose-train test runs/mine --out results.json
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, help="same as eval.batch_size=")
     add("--workers", type=int, help="same as train.num_workers=")
     add("--offline", **OFFLINE)
+    add("--json", **JSON)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,30 +58,45 @@ def run(args: argparse.Namespace) -> int:
     recipe = RECIPES[config.recipe]
     if args.multi_scale and recipe.unit == "persons":
         raise ConfigError(f"--multi-scale is for bottom-up networks, and {args.source} is top-down")
-    settle_threads(config.train.num_threads, config.train.num_workers)
-    with joined(config.train.device) as (ranks, device):
-        trained.net.to(device)
-        val, boxes = load_tested(config)
-        check_evaluation(trained.skeleton, val, recipe.unit)
-        if ranks.is_first:
+    with aside(args):
+        settle_threads(config.train.num_threads, config.train.num_workers)
+        with joined(config.train.device) as (ranks, device):
+            trained.net.to(device)
+            val, boxes = load_tested(config)
+            check_evaluation(trained.skeleton, val, recipe.unit)
+            said = [f"note: {text}" for text in trained.notes]
             count = f", {len(boxes)} boxes" if recipe.unit == "persons" else ""
             epoch = "" if trained.epoch is None else f"; after epoch {trained.epoch}"
             size = f"{len(val.image_ids)} images{count}{epoch}"
-            lines = [f"note: {note}" for note in trained.notes]
-            lines += [f"{trained.weights} on {val.annotation_file}: {size}", *notes(val, boxes)]
-            print(printable("\n".join(lines)), flush=True)
-        rows = predict_rows(trained, val, boxes, ranks, device)
-        report = evaluate_rows(rows, val)
+            said += [f"{trained.weights} on {val.annotation_file}: {size}", *notes(val, boxes)]
+            note(*(said if ranks.is_first else ()))
+            rows = predict_rows(trained, val, boxes, ranks, device)
+            report = evaluate_rows(rows, val)
     if not ranks.is_first:
         return 0
-    for text in report.warnings:
-        print(printable(f"warning: {text}"))
     published = published_row(config, val.skeleton)
-    print(beside_published(report.stats, published, args.digits))
-    if published is not None:
-        for text in departures(config, trained.weights):
-            print(f"note: {text}")
+    differing = [] if published is None else departures(config, trained.weights)
     if args.out is not None:
         write_text(args.out, WRITERS[args.out.suffix.lower()](rows, val.skeleton.keypoints))
+    if args.json:
+        facts = {
+            "weights": str(trained.weights),
+            "epoch": trained.epoch,
+            "annotations": str(val.annotation_file),
+            "images": len(val.image_ids),
+            "boxes": len(boxes) if recipe.unit == "persons" else None,
+            "rows": len(rows),
+            "out": None if args.out is None else str(args.out),
+            "stats": dict(report.stats),
+            "published": None if published is None else dict(published),
+            "departures": differing,
+            "warnings": list(report.warnings),
+        }
+        print(json.dumps(facts, indent=1))
+        return 0
+    note(*(f"warning: {text}" for text in report.warnings))
+    print(beside_published(report.stats, published, args.digits))
+    note(*(f"note: {text}" for text in differing))
+    if args.out is not None:
         print(f"{len(rows)} rows in {args.out}")
     return 0

@@ -1,7 +1,15 @@
 """pose-train zoo [fetch NAME ...]: list the published weights, or fetch their files."""
 
 import argparse
+import json
 from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pose_train.commands.options import JSON
+from pose_train.words import are_notes_shown
+
+if TYPE_CHECKING:
+    from pose_backbones.zoo import Weights
 
 HELP = "List the published weights, or fetch their files."
 EXAMPLES = "pose-train zoo\npose-train zoo fetch hrnet_w32_coco_256x192"
@@ -26,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fetch: ask it before those in POSE_WEIGHTS_MIRRORS, the Hugging Face hub and "
         "the publisher",
     )
+    add("--json", **JSON)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,15 +46,27 @@ def run(args: argparse.Namespace) -> int:
     from pose_train.config.schema import ConfigError
 
     if args.action is None:
-        print(zoo_table())
+        rows = {name: _facts(weights) for name, weights in ZOO.items()}
+        print(json.dumps({"weights": rows}, indent=1) if args.json else zoo_table())
         return 0
     if not args.names:
         raise ConfigError("zoo fetch needs at least one NAME of the list that `pose-train zoo` has")
     for name in args.names:
         if name not in (*ZOO, DETECTIONS):
             raise ConfigError(unknown("weights", name, [*ZOO, DETECTIONS]))
+    paths: dict[str, str] = {}
     for name in args.names:
         find = find_detections if name == DETECTIONS else partial(find_weights, name, download=True)
-        path = find(mirrors=args.mirror, progress=progress_line, log=log_line)
-        print(path, flush=True)
+        progress, log = (progress_line, log_line) if are_notes_shown() else (None, None)
+        paths[name] = str(find(mirrors=args.mirror, progress=progress, log=log))
+        if not args.json:
+            print(paths[name], flush=True)
+    if args.json:
+        print(json.dumps({"files": paths}, indent=1))
     return 0
+
+
+def _facts(weights: "Weights") -> dict[str, Any]:
+    """Return what the list says of published weights."""
+    names = ("model", "input_size", "num_keypoints", "file", "stats", "stats_multi_scale")
+    return {name: getattr(weights, name) for name in (*names, "licence")}

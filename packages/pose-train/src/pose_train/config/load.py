@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import logging
 import math
 import os
 import types
@@ -14,9 +15,11 @@ from typing import Any, Literal
 
 import yaml
 
+from pose_data.errors import printable
 from pose_data.ranges import check_ranges
 from pose_train.config.schema import Config, ConfigError
 
+_log = logging.getLogger("pose_train")
 # Limits, far above those of real configs: checkpoints of strangers hold configs, too.
 MOST_CHARACTERS = 200_000
 MOST_VALUES = 100_000
@@ -42,6 +45,7 @@ def load_config(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Conf
     if not path.is_file():
         hint = _suggestion(str(name_or_path), shipped, "shipped presets")
         raise ConfigError(f"there is no config file or preset {path}{hint}")
+    _log.info("config: %s %s", printable(path), printable(" ".join(overrides)))
     content = _read_with_base(path)
     if str(name_or_path) in shipped:
         content["preset"] = str(name_or_path)

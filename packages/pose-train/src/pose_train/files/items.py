@@ -16,6 +16,7 @@ from pose_train.files.images import Image, download
 from pose_train.files.inputs import Input
 from pose_train.files.live import LiveSource
 from pose_train.files.video import read_frames, video_facts
+from pose_train.words import are_notes_shown
 
 
 class Item(NamedTuple):
@@ -57,7 +58,8 @@ def read_items(
     every: of videos, every so many-th frame.
     An input that cannot be read is an item whose `read` raises DatasetError.
     """
-    bar = tqdm(inputs, unit="file", leave=False, disable=None)
+    hidden = None if are_notes_shown() else True  # None: shown on a terminal alone
+    bar = tqdm(inputs, unit="file", leave=False, disable=hidden)
     for entry, facts in zip(bar, known, strict=True):
         if facts is None:
             continue
@@ -92,7 +94,8 @@ def _frames(entry: Input, known: Known, every: int) -> Iterator[Item]:
         raise DatasetError(f"boxes of video {entry.path} have no `frame` (from 0)")
     source = entry.address or entry.path
     frames, total = read_frames(source), video_facts(source).frames or None
-    bar = tqdm(frames, printable(entry.name), total, leave=False, unit="frame", disable=None)
+    hidden = None if are_notes_shown() else True  # None: shown on a terminal alone
+    bar = tqdm(frames, printable(entry.name), total, leave=False, unit="frame", disable=hidden)
     for number, (image, time) in enumerate(bar):
         if number % every:
             continue
@@ -102,9 +105,9 @@ def _frames(entry: Input, known: Known, every: int) -> Iterator[Item]:
 
 def live_items(entry: Input, source: LiveSource, is_stopped: Callable[[], bool]) -> Iterator[Item]:
     """Yield the newest frame of a camera or stream whenever one is asked for."""
-    bar = tqdm(
-        source.frames(is_stopped), printable(entry.name), leave=False, unit="frame", disable=None
-    )
+    hidden = None if are_notes_shown() else True  # None: shown on a terminal alone
+    frames = source.frames(is_stopped)
+    bar = tqdm(frames, printable(entry.name), leave=False, unit="frame", disable=hidden)
     for number, image, time in bar:
         where = {"file_name": entry.name, "frame": number, "time": round(time, 6)}
         yield Item(entry, Known(), where, partial(np.asarray, image))

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import IO, TextIO
 
 from pose_train.config.schema import RunError
-from pose_train.words import counted
+from pose_train.words import counted, note
 
 fcntl: ModuleType | None
 try:
@@ -175,6 +175,6 @@ def row_file(path: Path, head: str, tail: str = "") -> Iterator[RowFile]:
                 raise write_error(path, error) from error
         else:
             if not is_complete and rows.count:
-                print(f"{counted(rows.count, 'row')} so far: {partial}", file=sys.stderr)
+                note(f"{counted(rows.count, 'row')} so far: {partial}", to=sys.stderr)
             elif not is_complete:
                 partial.unlink()

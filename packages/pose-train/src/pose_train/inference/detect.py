@@ -22,6 +22,7 @@ from pose_train.files.images import Image
 from pose_train.inference.network import Network
 from pose_train.inference.onnx import open_on
 from pose_train.inference.topdown import Detector, check_boxes
+from pose_train.words import note
 
 Floats = NDArray[np.float32]
 Classes = Sequence[str | int] | str | int
@@ -119,7 +120,7 @@ def lacks_default() -> str | None:
     """
     if importlib.util.find_spec("transformers") is None:
         return "the detector of people needs transformers: pip install 'pose-train[detect]'"
-    from pose_backbones.weights import log_line, may_download
+    from pose_backbones.weights import may_download
     from pose_train.inference.detr import model_folder
 
     try:
@@ -131,7 +132,7 @@ def lacks_default() -> str | None:
                 f"the detector {DEFAULT_DETECTOR} is not in the Hugging Face cache; `hf download "
                 f"{DEFAULT_DETECTOR}` fetches it"
             )
-    log_line(f"fetching the detector {DEFAULT_DETECTOR} from the Hugging Face hub")
+    note(f"fetching the detector {DEFAULT_DETECTOR} from the Hugging Face hub", to=sys.stderr)
     try:
         model_folder(DEFAULT_DETECTOR, download=True)
         return None

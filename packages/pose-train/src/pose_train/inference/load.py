@@ -1,6 +1,7 @@
 """Load a trained network with all that is needed to use it: its config, skeleton and codec."""
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from pose_backbones import (
 )
 from pose_data import AIC, COCO, Persons, Skeleton
 from pose_data.combine import union
+from pose_data.errors import printable
 from pose_data.skeleton import with_flip_pairs, with_sigmas
 from pose_train.config.load import load_config, parse_config, shipped_configs
 from pose_train.config.schema import Config, ConfigError, Data, Model
@@ -41,6 +43,8 @@ from pose_train.inference.weights import (
 )
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import check_images, load_boxes, load_main
+
+_log = logging.getLogger("pose_train")
 
 # Names that promise a checkpoint, so that a web page under one of them is called what it is.
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors", ".onnx")
@@ -162,6 +166,7 @@ def load_trained(
     config, notes = settle_warp(config, report)
     # Under torchrun, "auto" and "cuda" are the GPU of this process.
     on = find_device(device or config.train.device, int(os.environ.get("LOCAL_RANK", "0")))
+    _log.info("%s: %s on %s", printable(file.path), config.model.name, on)
     net = net.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     all_notes = (*report.notes, *notes)
     return Trained(net.eval(), config, codec, skeleton, on, file.path, _epoch(file), all_notes)

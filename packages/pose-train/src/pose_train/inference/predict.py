@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose_data.errors import printable
 from pose_data.view.draw import Colours
 from pose_train.config.schema import ConfigError
 from pose_train.files.boxes import PERSON, ImageFile, Known, check_corners
@@ -42,7 +41,7 @@ from pose_train.inference.stream import (
 )
 from pose_train.inference.track import Tracker, TrackOptions
 from pose_train.progress import stop_requests
-from pose_train.words import counted
+from pose_train.words import counted, note
 
 TrackIds = NDArray[np.int64]
 
@@ -162,7 +161,7 @@ def _predict_live(job: "_Job", entry: Input, load: Callable[[Item], Loaded]) -> 
     """Predict the newest frame again and again, until a camera or stream ends, or Ctrl-C."""
     with stop_requests(tell=False) as stop:
         source = LiveSource(entry.address or "", entry.name, job.every)
-        print(printable(f"{entry.name} is open; Ctrl-C ends"), file=sys.stderr)
+        note(f"{entry.name} is open; Ctrl-C ends", to=sys.stderr)
         items = live_items(entry, source, lambda: stop.asked)
         _take_video(job, entry, predict_each(job.predictor, items, load), source.rate)
     job.summary.notes.append(str(source))

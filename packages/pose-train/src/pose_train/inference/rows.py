@@ -30,7 +30,7 @@ from pose_train.words import counted
 
 # Options of the command that rows do not depend on.
 FREE = {"command", "out", "threads", "device", "csv", "no_draw", "min_score", "person_score"}
-FREE |= {"colours", "draw_boxes", "contact_sheet", "run"}
+FREE |= {"colours", "draw_boxes", "contact_sheet", "run", "quiet", "verbose"}
 
 
 @dataclass

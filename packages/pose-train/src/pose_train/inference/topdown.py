@@ -81,7 +81,12 @@ def find(
     """
     boxes_of: list[Floats] = []  # (P, 5) of each image
     crops = _crops(network, images, boxes, boxes_of)
-    parts = [_nothing(network.usage, keep_maps)]
+    count, codec = network.usage.skeleton.num_keypoints, network.usage.codec
+    assert not isinstance(codec, AssociativeEmbedding)
+    # As `_poses` returns them, of no crops.
+    poses = np.empty((0, count, 2), np.float32), np.empty((0, count), np.float32)
+    maps = np.empty((0, count, *codec.heatmap_size[::-1]), np.float32), np.empty((0, 2, 3))
+    parts: list[tuple[NDArray[Any], ...]] = [poses + maps if keep_maps else poses]
     while batch := list(islice(crops, batch_size)):
         parts.append(_poses(network, batch, flip_indices, keep_maps))
     ends = np.cumsum([len(each) for each in boxes_of], dtype=int)
@@ -90,15 +95,6 @@ def find(
         _people(network.usage, own_boxes, *own)
         for own_boxes, *own in zip(boxes_of, *arrays, strict=True)
     ]
-
-
-def _nothing(usage: Usage, keep_maps: bool) -> tuple[NDArray[Any], ...]:
-    """Return what `_poses` does, of no crops."""
-    count, codec = usage.skeleton.num_keypoints, usage.codec
-    assert not isinstance(codec, AssociativeEmbedding)
-    poses = np.empty((0, count, 2), np.float32), np.empty((0, count), np.float32)
-    maps = np.empty((0, count, *codec.heatmap_size[::-1]), np.float32), np.empty((0, 2, 3))
-    return poses + maps if keep_maps else poses
 
 
 def _crops(

@@ -21,6 +21,7 @@ from pose_backbones.zoo import HUB
 from pose_data import Persons
 from pose_data.opencv import cv2
 from pose_train.config.schema import Config, ConfigError, Model
+from pose_train.words import are_notes_shown
 
 # Trained networks on the Hugging Face hub, hf://USER/NAME; they need the extra `hub`.
 PREFIX = "hf://"
@@ -58,7 +59,8 @@ def weights_file(weights: str | Path) -> Path:
             f"{not_here(name)}: {advice} (--weights FILE; in a config, model.weights: FILE; null "
             "trains from scratch)"
         )
-    return find_weights(name)
+    # None shows on stderr how far it is.
+    return find_weights(name, download=None if are_notes_shown() else True)
 
 
 def checkpoint_of_run(run_dir: Path) -> Path:

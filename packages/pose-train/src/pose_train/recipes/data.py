@@ -38,6 +38,7 @@ from pose_train.config.schema import (
     ExtraSource,
     Synthetic,
 )
+from pose_train.words import note
 
 # The boxes of the published tables, from a detector with an AP of 56.4 for persons.
 PUBLISHED_DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
@@ -214,7 +215,7 @@ def check_images(persons: Persons) -> None:
 
 def draw_images(made: Synthetic, root: Path, seed: int) -> None:
     """Draw the images and annotations of a synthetic set; raises DatasetError."""
-    print(f"drawing {made.num_train} + {made.num_val} images into {root}", flush=True)
+    note(f"drawing {made.num_train} + {made.num_val} images into {root}")
     synthesize(
         root,
         num_train=made.num_train,

@@ -19,6 +19,7 @@ from pose_data.samples.scene import resize_for_test
 from pose_train.config.schema import Config, ConfigError
 from pose_train.cores import allowed_workers
 from pose_train.distributed import Ranks
+from pose_train.words import are_notes_shown
 
 GRACE = 15.0  # seconds
 Batches = Iterable[dict[str, Any]]
@@ -136,7 +137,8 @@ def own_part(count: int, ranks: Ranks) -> range:
 
 def progress_bar(batches: Batches, ranks: Ranks, title: str = "evaluation") -> Batches:
     """Yield batches; the first process shows on a line how far it is."""
-    hidden = None if ranks.is_first else True  # None: shown on a terminal alone
+    # None: shown on a terminal alone.
+    hidden = None if ranks.is_first and are_notes_shown() else True
     bar: Batches = tqdm(batches, desc=title, unit="batch", leave=False, disable=hidden)
     return bar
 

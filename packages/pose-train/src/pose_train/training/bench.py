@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pose_train.config.schema import Config
-from pose_train.distributed import Ranks, any_of, gather, print_notes
+from pose_train.distributed import Ranks, any_of, gather
 from pose_train.inference.weights import start_from_weights
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import draw_images, load_sets
@@ -18,6 +18,7 @@ from pose_train.recipes.loaders import train_loader
 from pose_train.training.loop import batch_losses, optimizer_step
 from pose_train.training.optim import set_training
 from pose_train.training.prepare import prepare_training
+from pose_train.words import note
 
 WARM_UP = 3  # steps: memory is allocated, kernels are chosen or compiled
 
@@ -38,7 +39,8 @@ def bench(
     sets = load_sets(config.data, config.eval, root, recipe.unit)
     net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
     config, notes = start_from_weights(net, config)
-    print_notes(notes, ranks)
+    if ranks.is_first:
+        note(*notes)
     training, forward = prepare_training(config, net, ranks, device)
     set_training(training.net, config.train.freeze_bn)
     samples = recipe.samples(config, sets.train, codec, device, True)

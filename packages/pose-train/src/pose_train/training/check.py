@@ -30,6 +30,7 @@ from pose_train.training.loop import batch_losses
 from pose_train.training.run_dir import load_given_sets
 from pose_train.words import duration
 
+NOTE = "note: "  # at the start of a line
 SHOWN = 12  # samples on the drawn batch
 _CPU = torch.device("cpu")
 
@@ -45,10 +46,17 @@ class Estimate(NamedTuple):
     seconds: float
 
 
-def check(config: Config, image: Path) -> str:
+class Checked(NamedTuple):
+    """What was found: lines for people, some of which begin with NOTE; the same for programs."""
+
+    lines: list[str]
+    facts: dict[str, Any]
+
+
+def check(config: Config, image: Path) -> Checked:
     """Load all that a run would load, draw a batch of samples to `image`, and estimate.
 
-    Returns what was found, in lines. Raises ConfigError or DatasetError for what a run would stop
+    Raises ConfigError or DatasetError for what a run would stop
     at, images that are missing among it.
     """
     recipe = RECIPES[config.recipe]
@@ -76,13 +84,27 @@ def check(config: Config, image: Path) -> str:
     keypoints = sets.train.skeleton.keypoints
     lines = [
         *notes,
-        describe(sets),
+        *describe(sets).split("\n"),
         f"{len(keypoints)} keypoints: {', '.join(keypoints)}",
         *_depth_lines(sets, config.data),
         *_estimate_lines(config, estimate, per_epoch),
         f"{count} training samples, as drawn from seed {config.seed}: {image}",
     ]
-    return "\n".join(lines)
+    facts = {
+        "train": len(sets.train),
+        "evaluate": None if sets.boxes is None else len(sets.boxes),
+        "keypoints": list(keypoints),
+        "model": config.model.name,
+        "parameters": estimate.parameters,
+        "memory_bytes": round(_memory(config, estimate)),
+        "batch_size": config.train.batch_size,
+        "epochs": config.train.epochs,
+        "samples_per_epoch": per_epoch,
+        "cpu_seconds_per_sample": round(estimate.seconds, 4),
+        "out": str(image),
+        "notes": [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)],
+    }
+    return Checked(lines, facts)
 
 
 def _depth_lines(sets: Sets, data: Data) -> list[str]:
@@ -120,16 +142,24 @@ def measure(net: nn.Module, loss: Loss, samples: list[dict[str, Any]]) -> Estima
     return Estimate(parameters, 16 * parameters, activations // len(pair), seconds)
 
 
+def _per_sample(config: Config, estimate: Estimate) -> float:
+    """Return the bytes that a sample keeps; what autocast keeps is mostly of 16 bits."""
+    return estimate.per_sample * (0.55 if config.train.amp in ("bf16", "fp16") else 1.0)
+
+
+def _memory(config: Config, estimate: Estimate) -> float:
+    """Return the bytes that training needs."""
+    return estimate.fixed + _per_sample(config, estimate) * config.train.batch_size
+
+
 def _estimate_lines(config: Config, estimate: Estimate, samples: int) -> list[str]:
     """Return an estimate in words; samples: of an epoch."""
-    settings = config.train
-    half = 0.55 if settings.amp in ("bf16", "fp16") else 1.0  # what autocast keeps is mostly 16 bit
-    needed = estimate.fixed + half * estimate.per_sample * settings.batch_size
+    settings, needed = config.train, _memory(config, estimate)
     steps = math.ceil(samples / settings.batch_size)
     lines = [
         f"{config.model.name}: {estimate.parameters / 1e6:.1f} M parameters",
         f"memory: about {needed / 2**30:.1f} GiB to train with batches of {settings.batch_size} "
-        f"({half * estimate.per_sample / 2**20:.0f} MiB a sample), plus what the libraries take",
+        f"({_per_sample(config, estimate) / 2**20:.0f} MiB a sample), plus what the libraries take",
         f"time: {settings.epochs} epochs of {steps} steps; on this CPU about "
         f"{estimate.seconds:.2f} s a sample, so "
         f"{duration(estimate.seconds * samples * settings.epochs)} without evaluations",

@@ -17,7 +17,7 @@ from pose_data.combine import convert
 from pose_eval import Report
 from pose_train.config.schema import Config
 from pose_train.cores import allowed_workers
-from pose_train.distributed import gather, joined, print_notes, share_buffers
+from pose_train.distributed import gather, joined, share_buffers
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import Rows, evaluate_rows
 from pose_train.inference.forward import autocast, normalize
@@ -48,6 +48,7 @@ from pose_train.training.run_dir import (
     say,
     say_stopped_early,
 )
+from pose_train.words import note
 
 Samples = TopDown | BottomUp
 Pending = list[tuple[dict[str, Tensor], Tensor]]  # losses of each batch, and its samples
@@ -81,7 +82,7 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         if not resume:
             persons = None if sets is None else sets.train
             config, notes = start_from_weights(net, config, persons)
-            print_notes(notes, ranks)
+            note(*(notes if ranks.is_first else ()))
         elif ranks.is_first:
             held.enter_context(lock_run_dir(Path(config.out)))  # before its checkpoint is read
         training, forward, notes = begin(config, net, ranks, device, resume=resume)

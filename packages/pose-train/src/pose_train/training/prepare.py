@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pose_train.config.schema import Config, ConfigError, Train
-from pose_train.distributed import Ranks, print_notes, share_gradients
+from pose_train.distributed import Ranks, share_gradients
 from pose_train.inference.forward import fastest_amp
 from pose_train.training.checkpoints import Progress, Training, read_last, restore_checkpoint
 from pose_train.training.optim import (
@@ -23,6 +23,7 @@ from pose_train.training.optim import (
     trained_names,
 )
 from pose_train.training.run_dir import Run, say
+from pose_train.words import note
 
 
 def begin(
@@ -55,7 +56,8 @@ def prepare_training(
         decide(net, settings.lr_mult)
     except ValueError as error:
         raise ConfigError(f"train.lr_mult: {error}") from error
-    print_notes(_about_layers(config, net, epoch) + _about_steps(config, ranks, device), ranks)
+    notes = _about_layers(config, net, epoch) + _about_steps(config, ranks, device)
+    note(*(notes if ranks.is_first else ()))
     if settings.sync_bn and device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
     elif settings.sync_bn:

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from pose_data import open_pack
-from pose_data.errors import printable
 from pose_data.shares import Unit
 from pose_train.config.load import to_yaml
 from pose_train.config.schema import Config, ConfigError, RunError
@@ -33,7 +32,7 @@ from pose_train.recipes.data import (
     load_sets,
 )
 from pose_train.training.checkpoints import Training, keep_newest, save_checkpoint
-from pose_train.words import duration
+from pose_train.words import duration, note
 
 METRICS, RESULTS = "metrics.jsonl", "results.json"
 LOCK = ".lock"  # held by the process that trains there
@@ -105,7 +104,7 @@ def open_run(
     if ranks.is_first:
         write_text(path / "config.yaml", text)
         write_text(path / SIGMAS, json.dumps(_sigmas(sets), indent=1, ensure_ascii=False))
-        print(printable(describe(sets)), flush=True)
+        note(describe(sets))
         loggers = open_loggers(config, path, dataclasses.asdict(config))
     plain = json.loads(json.dumps(dataclasses.asdict(sets.train.skeleton)))
     about = {"config": text, "skeleton": plain}
@@ -161,7 +160,7 @@ def create_run_dir(out: str) -> Path:
 def say(run: Run, text: str) -> None:
     """Print a line with the time, once for all processes."""
     if run.ranks.is_first:
-        print(printable(f"{time.strftime('%H:%M:%S')}  {text}"), flush=True)
+        note(f"{time.strftime('%H:%M:%S')}  {text}")
 
 
 def say_stopped_early(run: Run, training: Training) -> None:

@@ -40,6 +40,7 @@ from pose_train.recipes.data import draw_images, load_sets
 from pose_train.training.bench import bench, measure
 from pose_train.training.loop import batch_losses, optimizer_step, run
 from pose_train.training.prepare import prepare_training
+from pose_train.words import note
 
 Row = dict[str, Any]  # what is in a line of a table, by column
 # Preset, and the batch of one card.
@@ -136,7 +137,7 @@ def _tried(row: Row, work: Callable[..., Row], *args: Any) -> Row:
     torch.compiler.reset()
     gc.collect()
     torch.cuda.empty_cache()
-    print(", ".join(map(str, row.values())), file=sys.stderr, flush=True)
+    note(", ".join(map(str, row.values())), to=sys.stderr)
     try:
         return row | work(*args)
     except Exception as error:  # the other parts are worth having
