@@ -1,5 +1,7 @@
 """Foreign names, other numbers of keypoints, what does not fit; converting."""
 
+import json
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -306,6 +308,12 @@ def test_convert_writes_a_clean_file(tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.safetensors", "weights.pth"]
     assert main(["info", str(target)]) == 0
     assert "hrnet_w32 with 19 keypoints" in capsys.readouterr().out
+    assert main(["info", str(target), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["format"], facts["models"]) == ("pose-backbones", ["hrnet_w32 with 19 keypoints"])
+    assert facts["tensors"] == len(source.state_dict())
+    assert main(["convert", str(path), str(target), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_keypoints"] == "19"
 
 
 def test_convert_asks_where_shapes_cannot_tell(tmp_path):

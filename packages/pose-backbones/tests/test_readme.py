@@ -1,5 +1,6 @@
 """The README: its snippets run, its table is what the code says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_info_and_bad_usage(capsys):
     output = capsys.readouterr().out
     assert "sha256_prefix: aa4ba095" in output
     assert "stats: AP 0.623, AP50 0.858, AP75 0.706, AR 0.685, AR50 0.902\n" in output
+    assert main(["info", "HRNet-W32", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["options"] == {"num_keypoints": 17, "in_channels": 3, "grad_checkpoint": False}
+    assert [size["input_size"] for size in facts["sizes"]] == [[192, 256], [288, 384]]
+    assert facts["sizes"][0]["parameters"] == 28536113
+    assert "hrnet_w32_coco_256x192" in facts["weights"]
+    assert main(["info", "cpm_coco_256x192", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["sha256_prefix"], facts["stats"]["AR50"]) == ("aa4ba095", 0.902)
+    assert main(["list", "hrnet_w4*", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ["hrnet_w48", "hrnet_w48_ae"]
     assert main(["list", "hrnet_w4*"]) == 0
     assert capsys.readouterr().out == "hrnet_w48\nhrnet_w48_ae\n"
     for bad in (
@@ -52,3 +64,7 @@ def test_info_and_bad_usage(capsys):
         error = capsys.readouterr().err
         assert error.startswith("pose-backbones: error: ")
         assert error.count("\n") == 1
+    assert main(["info", "none.pth", "--verbose"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback (most recent call last):\n")
+    assert error.splitlines()[-1].startswith("pose-backbones: error: ")

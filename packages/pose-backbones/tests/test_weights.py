@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import http.server
+import json
 import re
 import sys
 import threading
@@ -328,6 +329,20 @@ def test_command_line(folder, server, capsys):
     output = capsys.readouterr()
     assert output.out == f"{folder / FILE}\n"
     assert "1.0 of 1.0 MB (100%)" in output.err
+    assert main(["zoo", "test_weights", "--download", "--quiet", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"name": "test_weights", "path": str(folder / FILE)}
+    (folder / FILE).unlink()
+    words = ["--download", "--mirror", f"{server.url}/ok"]
+    assert main(["zoo", "test_weights", *words, "--quiet"]) == 0
+    output = capsys.readouterr()
+    assert (output.out, output.err) == (f"{folder / FILE}\n", "")
+    assert main(["zoo", "--json"]) == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == ZOO.keys()
+    assert listed["test_weights"]["here"] == str(folder / FILE)
+    assert listed["cpm_coco_256x192"]["here"] is None
+    assert listed["cpm_coco_256x192"]["stats"]["AP"] == 0.623
     assert main(["zoo"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert rows["test_weights"].endswith(f"1.0 MB    {folder / FILE}")

@@ -135,6 +135,37 @@ def test_check(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no row with image_id" in capsys.readouterr().err
 
 
+def test_messages(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    results, truth = map(str, files)
+    ground_truth = json.loads(files[1].read_text())
+    ground_truth["annotations"][0].pop("area")
+    files[1].write_text(json.dumps(ground_truth))
+    assert main([results, "--gt", truth, "--json"]) == 0
+    output = capsys.readouterr()
+    assert "warning: " in output.err
+    assert json.loads(output.out)["stats"]["AP"] == evaluate(*files).stats["AP"]
+    assert main([results, "--gt", truth, "--format", "json", "--quiet"]) == 0
+    quiet = capsys.readouterr()
+    assert (quiet.out, quiet.err) == (output.out, "")
+    assert main(["check", truth, "--json"]) == 0
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert output.err == ""
+    assert [found["file"], found["annotations"]] == ["gt.json", len(ground_truth["annotations"])]
+    assert any("area" in warning for warning in found["warnings"])
+    assert main(["check", truth, "-q"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([results, "--gt", truth, "--check", "--json"]) == 0
+    rows = len(json.loads(files[0].read_text()))
+    assert json.loads(capsys.readouterr().out)["rows"] == rows
+    assert main(["check", "none.json", "--verbose"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback (most recent call last):\n")
+    assert error.splitlines()[-1].startswith("pose-eval: error: cannot read")
+    assert main(["check", "none.json"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

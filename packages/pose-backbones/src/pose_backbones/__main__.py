@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 a file that cannot be used, 2 bad arguments, each with one
 """
 
 import argparse
+import json
 import os
 import re
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 from pose_backbones import __version__
 from pose_backbones.names import MODELS, TARGETS, CheckpointError, list_models, printable, unknown
@@ -32,20 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
         argcomplete.autocomplete(parser)
     args = parser.parse_args(arguments)
     try:
-        print(printable(args.run(args)), flush=True)
+        found = args.run(args)
+        text = found if isinstance(found, str) else json.dumps(found, indent=2)
+        print(printable(text), flush=True)
     except ValueError as error:
-        print(printable(f"pose-backbones: error: {error}"), file=sys.stderr)
-        return 1 if isinstance(error, CheckpointError) else 2
+        return _failed(1 if isinstance(error, CheckpointError) else 2, error, args)
     except ImportError as error:  # a library is missing or broken
         if (error.name or "").startswith("pose_"):
             raise
-        print(f"pose-backbones: error: {error}", file=sys.stderr)
-        return 1
+        return _failed(1, error, args)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            text = f"pose-backbones: error: {where}{error.strerror or error}"
-            print(printable(text), file=sys.stderr)
+            _failed(1, f"{where}{error.strerror or error}", args)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits
@@ -55,6 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
         print("pose-backbones: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _failed(code: int, reason: object, args: argparse.Namespace) -> int:
+    """Print the sentence of the error being handled, with --verbose where it was raised; a code."""
+    if args.verbose:
+        traceback.print_exc()
+    print(printable(f"pose-backbones: error: {reason}"), file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,10 +104,26 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", help="where shapes cannot tell")
     command.add_argument("--input-size", metavar="WxH", help="written into the metadata")
     command.set_defaults(run=_convert)
+    for command in commands.choices.values():
+        group = command.add_argument_group("messages")
+        group.add_argument("--json", action="store_true", help="for programs")
+        loudness = group.add_mutually_exclusive_group()
+        loudness.add_argument("-q", "--quiet", action="store_true", help="no progress")
+        loudness.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="where in the code an error was raised, too",
+        )
     return parser
 
 
-def _list(args: argparse.Namespace) -> str:
+# Each returns what is printed: text, or with --json what json.dumps takes.
+
+
+def _list(args: argparse.Namespace) -> str | list[str]:
+    if args.json:
+        return list_models(args.pattern)
     if args.format == "md":
         from pose_backbones.table import models_table
 
@@ -105,7 +131,7 @@ def _list(args: argparse.Namespace) -> str:
     return "\n".join(list_models(args.pattern))
 
 
-def _info(args: argparse.Namespace) -> str:
+def _info(args: argparse.Namespace) -> str | dict[str, Any]:
     # Imported here and below: help, list and zoo do not wait for torch.
     from pose_backbones.checkpoint import our_names
     from pose_backbones.checkpoint_files import read_checkpoint
@@ -115,53 +141,64 @@ def _info(args: argparse.Namespace) -> str:
         NORMALIZATION,
         describe,
         describe_weights,
+        model_facts,
+        weights_facts,
     )
 
     if model := find_model(args.name):
-        return describe(model)
+        return model_facts(model) if args.json else describe(model)
     if args.name in ZOO:
-        return describe_weights(args.name)
+        return weights_facts(args.name) if args.json else describe_weights(args.name)
     if "/" not in args.name and "." not in args.name and not Path(args.name).exists():
         raise ValueError(unknown("model or weights", args.name, [*MODELS, *ZOO]))
     file = read_checkpoint(args.name)
     names = our_names(file.tensors, file.metadata)
     state = names.state(file.tensors)
     networks = identify(state)
-    models = " or ".join(map(str, networks))
+    models = list(map(str, networks))
     channels = {network.options.get("in_channels", 3) for network in networks}
     inputs = {3: f"input: {NORMALIZATION}", 1: f"input: {GREY_NORMALIZATION}"}
     if not models and all(name.startswith("backbone.") for name in state):
-        models = "a backbone without a head"
+        models = ["a backbone without a head"]
     values = sum(tensor.numel() for tensor in state.values())
+    notes = [*file.notes, *names.notes]
+    if args.json:
+        counts = {"tensors": len(state), "values": values}
+        return {
+            "file": args.name,
+            "format": names.format,
+            "models": models,
+            **counts,
+            "notes": notes,
+        }
     return "\n".join(
         [
             f"format: {names.format}",
-            f"model: {models or 'unknown'}",
+            f"model: {' or '.join(models) or 'unknown'}",
             *(inputs[number] for number in sorted(channels) if number in inputs),
             f"{len(state)} tensors, {values} values",
-            *(f"note: {text}" for text in (*file.notes, *names.notes)),
+            *(f"note: {text}" for text in notes),
         ]
     )
 
 
-def _zoo(args: argparse.Namespace) -> str:
-    from pose_backbones.table import zoo_table
+def _zoo(args: argparse.Namespace) -> str | dict[str, str] | list[dict[str, Any]]:
+    from pose_backbones.table import weights_facts, zoo_table
     from pose_backbones.weights import find_weights, log_line, progress_line
 
     if args.name is None:
-        return zoo_table()
-    return str(
-        find_weights(
-            args.name,
-            download=args.download,
-            mirrors=args.mirror,
-            progress=progress_line,
-            log=log_line,
-        )
+        return list(map(weights_facts, ZOO)) if args.json else zoo_table()
+    path = find_weights(
+        args.name,
+        download=args.download,
+        mirrors=args.mirror,
+        progress=None if args.quiet else progress_line,
+        log=None if args.quiet else log_line,
     )
+    return {"name": args.name, "path": str(path)} if args.json else str(path)
 
 
-def _convert(args: argparse.Namespace) -> str:
+def _convert(args: argparse.Namespace) -> str | dict[str, str]:
     from pose_backbones.convert import convert
 
     size = None
@@ -171,6 +208,8 @@ def _convert(args: argparse.Namespace) -> str:
             raise ValueError(f"--input-size must be WIDTHxHEIGHT, got {args.input_size}")
         size = (int(match[1]), int(match[2]))
     metadata = convert(args.source, args.target, to=args.to, model=args.model, input_size=size)
+    if args.json:
+        return dict(metadata)
     return "\n".join(f"{key}: {value}" for key, value in metadata.items())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pose_backbones.grey import GREY_MEAN, GREY_STD, MEAN, STD
 from pose_backbones.names import list_models
@@ -48,21 +49,39 @@ def _sizes(name: str) -> list[tuple[int, int]]:
 
 def describe(name: str) -> str:
     """Return a few lines about one model."""
+    facts = model_facts(name)
+    settled = f" with {_words(facts['settled'])}" * bool(facts["settled"])
+    lines = [
+        f"{name}: {facts['kind']}, {' and '.join(facts['parts'])}{settled}",
+        f"input: (B, 3, H, W), {NORMALIZATION}",
+        f"input with in_channels=1: (B, 1, H, W), {GREY_NORMALIZATION}",
+        f"options: {_words(facts['options'])}",
+    ]
+    for size in facts["sizes"]:
+        width, height = size["input_size"]
+        figures = f"{size['gflops']:.1f} GFLOPs, {size['parameters'] / 1e6:.1f} M parameters"
+        lines.append(f"{width}x{height}: {figures}")
+    return "\n".join([*lines, f"weights: {', '.join(facts['weights']) or 'none published'}"])
+
+
+def model_facts(name: str) -> dict[str, Any]:
+    """Return what is known of a model: parts, options, cost at each usual size, weights."""
     from pose_backbones.models import family_of, model_options
 
     family, settled = family_of(name)
-    parts = " and ".join(part.__name__ for part in family.parts)
-    options = {"num_keypoints": 17} | model_options(name)
-    lines = [
-        f"{name}: {family.kind}, {parts}" + (f" with {_words(settled)}" * bool(settled)),
-        f"input: (B, 3, H, W), {NORMALIZATION}",
-        f"input with in_channels=1: (B, 1, H, W), {GREY_NORMALIZATION}",
-        f"options: {_words(options)}",
-    ]
-    for width, height in _sizes(name):
-        parameters, gflops = measure(name, (width, height))
-        lines.append(f"{width}x{height}: {gflops:.1f} GFLOPs, {parameters / 1e6:.1f} M parameters")
-    return "\n".join([*lines, f"weights: {', '.join(_published(name)) or 'none published'}"])
+    sizes = []
+    for size in _sizes(name):
+        parameters, gflops = measure(name, size)
+        sizes.append({"input_size": size, "parameters": parameters, "gflops": gflops})
+    return {
+        "name": name,
+        "kind": family.kind,
+        "parts": [part.__name__ for part in family.parts],
+        "settled": settled,
+        "options": {"num_keypoints": 17} | model_options(name),
+        "sizes": sizes,
+        "weights": list(_published(name)),
+    }
 
 
 def _words(options: Mapping[str, object]) -> str:
@@ -83,6 +102,18 @@ def describe_weights(name: str) -> str:
         facts[key] = ", ".join(f"{figure} {value:.3f}" for figure, value in figures) or "none"
     facts["input"] = NORMALIZATION
     return "\n".join(f"{key}: {value}" for key, value in facts.items())
+
+
+def weights_facts(name: str) -> dict[str, Any]:
+    """Return what is known of published weights; here: the path of their file, None without it."""
+    weights, here = ZOO[name], local_weights(name)
+    return {
+        "name": name,
+        **vars(weights),
+        "hub": list(map(str, weights.hub)),
+        "sha256_prefix": weights.sha256_prefix or None,
+        "here": None if here is None else str(here),
+    }
 
 
 def models_table(pattern: str = "*") -> str:

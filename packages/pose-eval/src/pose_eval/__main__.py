@@ -4,6 +4,7 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -31,24 +32,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:  # a library is missing or broken
         if (error.name or "").startswith("pose_"):
             raise
-        print(f"pose-eval: error: {error}", file=sys.stderr)
-        return 1
+        return _failed(1, error, args)
     from pose_eval.coco.tables import ResultsError, SettingsError
 
     try:
         code: int = getattr(module, command)(args)
         sys.stdout.flush()
     except SettingsError as error:
-        print(printable(f"pose-eval: error: {error}"), file=sys.stderr)
-        return 2
+        return _failed(2, error, args)
     except ResultsError as error:
-        print(printable(f"pose-eval: error: {error}"), file=sys.stderr)
-        return 1
+        return _failed(1, error, args)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
             where = "" if error.filename is None else f"{error.filename}: "
-            text = f"pose-eval: error: {where}{error.strerror or error}"
-            print(printable(text), file=sys.stderr)
+            _failed(1, f"{where}{error.strerror or error}", args)
         try:
             sys.stdout.flush()
         except OSError:  # of the output: Python would complain once more when it exits
@@ -57,6 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("pose-eval: interrupted", file=sys.stderr)
         return 130
+    return code
+
+
+def _failed(code: int, reason: object, args: argparse.Namespace) -> int:
+    """Print the sentence of the error being handled, with --verbose where it was raised; a code."""
+    if args.verbose:
+        traceback.print_exc()
+    print(printable(f"pose-eval: error: {reason}"), file=sys.stderr)
     return code
 
 

@@ -39,8 +39,7 @@ def evaluate(args: argparse.Namespace) -> int:
         evaluator = evaluator_of(args, [args.results])
         evaluator.update(args.results)
         table, warnings = evaluator.collected()
-        warn(warnings, args.quiet)
-        print(f"{table.name}: {len(table.row)} rows are in order")
+        emit_checked(table.name, {"rows": len(table.row)}, warnings, args)
         return 0
     (report,) = read_reports(args, args.results)
     failures = too_low(report.all_stats(), args.fail_below)
@@ -111,6 +110,18 @@ def warn(warnings: Iterable[str], quiet: bool = False) -> None:
     """Print warnings to the standard error, each once."""
     for warning in () if quiet else dict.fromkeys(warnings):
         print(printable(f"warning: {warning}"), file=sys.stderr)
+
+
+def emit_checked(
+    name: str, counts: Mapping[str, int], warnings: Iterable[str], args: argparse.Namespace
+) -> None:
+    """Print that a file is in order, and what is in it, in the format asked for."""
+    if args.format == "json":
+        print(as_json({"file": name, **counts, "warnings": list(dict.fromkeys(warnings))}), end="")
+        return
+    warn(warnings, args.quiet)
+    found = " in ".join(f"{count} {what}" for what, count in counts.items())
+    print(printable(f"{name}: {found} are in order"))
 
 
 def too_low(stats: Mapping[str, float | None], gates: Iterable[tuple[str, float]]) -> list[str]:

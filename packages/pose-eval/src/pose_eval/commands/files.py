@@ -10,12 +10,12 @@ import numpy as np
 
 from pose_eval.coco.suppress import Suppression, parse_suppression, suppress
 from pose_eval.coco.tables import GroundTruth, ResultsError
-from pose_eval.commands.evaluate import emit, warn
+from pose_eval.commands.evaluate import emit, emit_checked, warn
 from pose_eval.io.ground_truth import read_ground_truth
 from pose_eval.io.results import parse_rows, read_results
 from pose_eval.io.rows import Problem, read_id
 from pose_eval.io.source import name_of, parse_json, read_bytes
-from pose_eval.render.table import printable, text_table
+from pose_eval.render.table import text_table
 from pose_eval.settings import Settings
 from pose_eval.sigmas import Spread, sigmas_of_categories, spread
 
@@ -28,16 +28,15 @@ def check(args: argparse.Namespace) -> int:
         content = _content(args.file, name, parse_rows)
     if isinstance(content, Mapping):
         gt, warnings = read_ground_truth(content, area_from=area, name=name)
-        found = f"{len(gt.ids)} annotations in {len(gt.image_ids)} images"
+        counts = {"annotations": len(gt.ids), "images": len(gt.image_ids)}
     else:
         gt, warnings = _assumed(content, name), []
         if args.gt is not None:
             gt, warnings = read_ground_truth(args.gt, area_from=area)
         table, notes = read_results(content, gt, name=name)
         warnings += notes
-        found = f"{len(table.row)} rows in {len(set(table.image.tolist()))} images"
-    warn(warnings)
-    print(printable(f"{name}: {found} are in order"))
+        counts = {"rows": len(table.row), "images": len(set(table.image.tolist()))}
+    emit_checked(name, counts, warnings, args)
     return 0
 
 
@@ -107,7 +106,7 @@ def _suppressed(
     """Return the rows that remain; raises ResultsError naming the row that is bad."""
     gt = _assumed(rows, name) if args.gt is None else read_ground_truth(args.gt)[0]
     table, warnings = read_results(rows, gt, name=name)
-    warn(warnings)
+    warn(warnings, args.quiet)
     used = np.unique(table.category)
     settings = Settings(sigmas_of_categories(args.sigmas, gt.categories, None, "coco", used))
     kept = suppress(table, settings, how)

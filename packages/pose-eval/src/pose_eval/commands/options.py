@@ -114,7 +114,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--format": {"choices": ("text", "json"), "default": "text"},
     "--out": {"type": Path, "help": "write there instead of to stdout"},
     "--digits": {"type": whole(0, 17), "default": 3, "help": "of the numbers in tables (3)"},
-    "--quiet": _flag("no warnings"),
     "--breakdown": _flag("keypoints, groups, errors in text and JSON (md and html have them)"),
     "--images-dir": {"type": Path, "metavar": "FOLDER", "help": "show the worst images, in html"},
     "--matches": {"type": Path, "metavar": "F.json", "help": "OKS and matches of every image"},
@@ -122,7 +121,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--per-image": {"type": Path, "metavar": "F.csv", "help": "right, wrong, missed of each image"},
 }
 SETTINGS = {"what is evaluated": EVALUATED, "NMS and rescoring, before the evaluation": SUPPRESSION}
-OUTPUT = ("--format", "--out", "--digits", "--quiet")
+OUTPUT = ("--format", "--out", "--digits")
 RESULTS = {"results": "a list of rows as JSON or JSON lines, .gz or not; - is stdin"}
 
 
@@ -168,7 +167,7 @@ COMMANDS = {
     "check": Command(
         "Check a results file, or annotations; exit code 1 where they are bad.",
         {"file": "results or COCO annotations; - is stdin"},
-        {"annotations": ("--gt", "--area")},
+        {"annotations": ("--gt", "--area"), "output": ("--format",)},
         {"--gt": {"required": False, "help": "the annotations that the results are for"}},
     ),
     "errors": Command(
@@ -239,6 +238,24 @@ def parser(name: str) -> argparse.ArgumentParser:
         for option in options:
             flags = ("-o", option) if option == "--out" else (option,)
             group.add_argument(*flags, **{**OPTIONS[option], **command.changes.get(option, {})})
+    _add_manners(found, has_format=any("--format" in group for group in command.groups.values()))
     if name == "evaluate":
         found.add_argument("--version", action="version", version=f"pose-eval {__version__}")
     return found
+
+
+def _add_manners(found: argparse.ArgumentParser, *, has_format: bool) -> None:
+    """Add what every command takes: how much it says, and whether to a machine."""
+    group = found.add_argument_group("messages")
+    if has_format:
+        group.add_argument(
+            "--json",
+            action="store_const",
+            const="json",
+            dest="format",
+            default=argparse.SUPPRESS,
+            help="same as --format json",
+        )
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", **_flag("no warnings"))
+    loudness.add_argument("-v", "--verbose", **_flag("where in the code an error was raised, too"))
