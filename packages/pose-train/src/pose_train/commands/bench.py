@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pose_train.commands.options import JSON, add_config, add_overrides, aside
 
@@ -46,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.overrides)
     if not args.seconds > 0:
         raise ConfigError(f"--seconds must be above 0, got {args.seconds}")
+    from tempfile import TemporaryDirectory
+
     import torch
 
     from pose_train.cores import settle_threads

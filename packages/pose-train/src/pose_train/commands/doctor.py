@@ -5,16 +5,15 @@ what cannot be imported is a problem that it reports.
 """
 
 import argparse
-import importlib.metadata
 import json
 import math
 import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +146,8 @@ def _gpu_problems() -> list[str]:
 
 
 def _version(name: str) -> str | None:
+    import importlib.metadata  # takes longer than all other help
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -161,7 +162,7 @@ def _why_not(module: str) -> str | None:
 
             _ = cv2.__version__
         else:
-            importlib.import_module(module)
+            import_module(module)
     except (Exception, SystemExit) as error:  # a broken library may raise anything
         return " ".join(f"{type(error).__name__}: {error}".split())
     return None
@@ -188,6 +189,8 @@ def _devices() -> list[str]:
 
 def _loader_speed() -> float:
     """Measure how many training samples a second one worker makes of drawn 640x480 JPEGs."""
+    import tempfile
+
     from pose_codecs import MSRAHeatmap
     from pose_data import Augmentation, TopDown, load_coco, start_worker, synthesize
     from pose_data.opencv import cv2

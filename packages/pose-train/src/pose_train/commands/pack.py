@@ -3,7 +3,6 @@
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from pose_data.commands.pack import describe
@@ -29,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a pack of the training set, or go on with one that was stopped."""
+    from dataclasses import replace
+
     from pose_data import pack, start_worker
     from pose_train.config.load import load_config
     from pose_train.config.schema import ConfigError

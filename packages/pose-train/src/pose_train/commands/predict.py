@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,6 +145,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; 1 where some inputs could not be read, or not to the end."""
+    from dataclasses import replace
+
     from pose_train.config.schema import ConfigError
     from pose_train.cores import choose_threads
     from pose_train.files.boxes import read_boxes, read_ids

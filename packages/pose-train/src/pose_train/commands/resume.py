@@ -1,7 +1,6 @@
 """pose-train resume RUN_DIR [key=value ...]: go on with a run that was stopped."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from pose_train.commands.options import add_overrides
@@ -17,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from pose_train.config.load import load_config
     from pose_train.config.schema import ConfigError
 
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     if not file.is_file():
         raise ConfigError(f"{args.run_dir} is no run directory: it has no config.yaml")
     # It may have been moved since.
-    config = dataclasses.replace(load_config(file, args.overrides), out=str(args.run_dir))
+    config = replace(load_config(file, args.overrides), out=str(args.run_dir))
     return train(config, resume=True)
