@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,4 +165,5 @@ def onnx_backend(session: Any, name: str, usage: Usage) -> Backend:
         split = -1 if usage.is_bottomup else None
         return [Maps(tuple(maps[:split]), tuple(maps[split:] if split else ())) for maps in outputs]
 
-    return Backend(run, pose_codecs, AssociativeEmbedding.decode, np.asarray)
+    # Its maps are on the host once a run has returned.
+    return Backend(run, pose_codecs, AssociativeEmbedding.decode, np.asarray, lambda: nullcontext)
