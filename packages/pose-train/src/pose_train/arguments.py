@@ -297,6 +297,13 @@ COMMANDS = {
             metavar="DIR",
             help="the suite's page and JSON go there; default the current folder",
         ),
+        _option(
+            "--parity",
+            type=Path,
+            metavar="DIR",
+            help="compare the suite's forward with the stored numbers of the reference "
+            "implementations there; default PARITY_DIR, else with the CPU's alone",
+        ),
     ),
     "doctor": _command(
         "Say what is installed, which devices there are, and what commonly goes wrong.",

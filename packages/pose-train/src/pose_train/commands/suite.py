@@ -2,13 +2,14 @@
 
 Nothing is downloaded: weights and images are drawn, and the published presets give the shapes.
 Speeds are those of `bench`; beside them memory, what waits for the GPU, how far its maps and codecs
-are from the CPU's, and a short training to AP. A part that fails says so in its row, and the others
-go on.
+are from the CPU's, its maps from stored numbers where there are some, and a short training to AP.
+A part that fails says so in its row, and the others go on.
 """
 
 import argparse
 import gc
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -30,8 +31,9 @@ from pose_codecs import AssociativeEmbedding, MSRAHeatmap, encode_people
 from pose_codecs.msra import Refine
 from pose_train import __version__
 from pose_train.commands.bench import bench, measure
+from pose_train.commands.parity import TOLERANCES, Case, difference, read_cases
 from pose_train.config.load import load_config
-from pose_train.config.schema import Config, Synthetic
+from pose_train.config.schema import Config, ConfigError, Synthetic
 from pose_train.cores import find_cores
 from pose_train.distributed import Ranks, find_device
 from pose_train.files.write import write_text
@@ -43,6 +45,7 @@ from pose_train.training.loop import batch_losses, optimizer_step, run
 from pose_train.training.prepare import prepare_training
 
 Row = dict[str, Any]  # what is in a line of a table, by column
+STORED = "Maps beside stored ones of the reference implementations"
 # Preset, and the batch of one card.
 NETWORKS = {
     "hrnet_w32_coco_256x192": 64,
@@ -68,6 +71,7 @@ def suite(args: argparse.Namespace) -> int:
     """Run all parts, write the page and its JSON; 1 where a part failed."""
     device = find_device("auto", 0)
     on_gpu = device.type == "cuda"
+    cases = _cases(args.parity, small=not on_gpu)
     networks, seconds = (NETWORKS, min(args.seconds, 5.0)) if on_gpu else (SMALL, 0.2)
     variants = VARIANTS if on_gpu else {"float32": (), "bf16": ("train.amp=bf16",)}
     with tempfile.TemporaryDirectory() as temporary:
@@ -89,9 +93,14 @@ def suite(args: argparse.Namespace) -> int:
             "Forward alone": forward,
             "What waits for the GPU in a step": waits,
             "Maps beside those of the CPU": maps,
+            STORED: [
+                _tried({"kind": case.kind, "case": case.name}, _stored, case, device)
+                for case in cases
+            ],
             "Codecs beside numpy's": _codecs(device, small=not on_gpu),
             "A short training": [_tried({"config": "demo"}, _training, folder, not on_gpu)],
         }
+    tables = {title: rows for title, rows in tables.items() if rows}
     page = _page(tables, device)
     args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / f"gpu-suite-{date.today()}.md"
@@ -224,6 +233,30 @@ def _maps(config: Config, device: torch.device) -> Row:
     return {"largest difference over largest value": difference}
 
 
+def _cases(folder: Path | None, *, small: bool) -> list[Case]:
+    """Return the stored cases of forward; small: the one of each kind with the smallest input.
+
+    folder: None is PARITY_DIR, which may hold none. Raises ConfigError where one that is given
+    does.
+    """
+    where = folder or os.environ.get("PARITY_DIR")
+    cases = read_cases(Path(where)) if where else []
+    if folder is not None and not cases:
+        raise ConfigError(
+            f"--parity {folder}: there are no numbers of forward in topdown/forward or bottomup"
+        )
+    return list({case.kind: case for case in reversed(cases)}.values()) if small else cases
+
+
+def _stored(case: Case, device: torch.device) -> Row:
+    """Return how far the maps of a device are from the stored ones, in float32; and the limit."""
+    with _tf32(False):
+        found = difference(case, device)
+    allowed = TOLERANCES[case.kind]
+    row: Row = {"largest difference over largest value": found, "allowed": allowed}
+    return row if found <= allowed else row | {"error": "more than allowed"}
+
+
 def _codecs(device: torch.device, *, small: bool) -> list[Row]:
     """Return the time of each codec on the device and in numpy, and how far they are apart."""
     rng = np.random.default_rng(0)
@@ -294,6 +327,8 @@ def _page(tables: dict[str, list[Row]], device: torch.device) -> str:
     ]
     if not gpu:
         lines.append("\n**No GPU: small networks on the CPU, to see that every part runs.**")
+    if STORED not in tables:
+        lines.append("\nNo stored numbers (--parity DIR): maps were compared with the CPU's alone.")
     for title, rows in tables.items():
         columns = list(dict.fromkeys(key for row in rows for key in row))
         lines += [f"\n## {title}\n", f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
