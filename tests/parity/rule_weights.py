@@ -4,57 +4,16 @@ Each entry is drawn from its name (MMPose 1.3.2's for top-down, MMPose 0.29's fo
 to a file under the reference's names, and read back by `load_checkpoint`.
 """
 
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from pose_backbones import Identity, create_model, identify, load_checkpoint
 from pose_backbones.checkpoint import to_our_names
+from pose_train.training.parity import Entries, bottomup_rule, draw, topdown_rule
 
-Entries = list[tuple[str, list[int]]]
-Rule = Callable[[str, list[int]], NDArray[np.float64]]
-
-
-def topdown_rule(name: str, shape: list[int]) -> NDArray[np.float64]:
-    rng = np.random.RandomState(zlib.crc32(name.encode()))
-    if name.endswith(".running_var"):
-        return rng.uniform(0.5, 1.5, shape)
-    if name.endswith((".running_mean", ".bias")):
-        return 0.1 * rng.standard_normal(shape)
-    if len(shape) == 1:
-        damped = name.endswith((".bn2.weight", ".bn3.weight"))
-        return rng.uniform(0.5, 1.5, shape) * (0.25 if damped else 1.0)
-    weight = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    return weight - weight.mean(axis=tuple(range(1, len(shape))), keepdims=True)
-
-
-def bottomup_rule(gain: float) -> Rule:
-    def rule(name: str, shape: list[int]) -> NDArray[np.float64]:
-        rng = np.random.RandomState(zlib.crc32(name.encode()))
-        if name.endswith("running_var"):
-            return rng.uniform(0.5, 1.5, shape)
-        if name.endswith(("running_mean", "bias")):
-            return 0.1 * rng.standard_normal(shape)
-        if len(shape) == 1:
-            return rng.uniform(0.5, 1.5, shape)
-        return rng.standard_normal(shape) * np.sqrt(gain / np.prod(shape[1:]))
-
-    return rule
-
-
-def draw(entries: Entries, rule: Rule) -> dict[str, torch.Tensor]:
-    state = {}
-    for name, shape in entries:
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.zeros((), dtype=torch.int64)
-        else:
-            state[name] = torch.from_numpy(rule(name, shape).astype(np.float32))
-    return state
+__all__ = ["Entries", "bottomup_rule", "draw", "topdown_rule"]
 
 
 def name_of(state: dict[str, torch.Tensor], *, tags: bool) -> Identity:

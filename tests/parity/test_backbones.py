@@ -23,6 +23,7 @@ from rule_weights import (
 
 from pose_backbones import PoseOutput
 from pose_backbones.checkpoint import to_our_names
+from pose_train.training.parity import TOLERANCES, difference, read_cases
 
 TOLERANCE = 1e-4  # of the largest absolute value; the reference's own noise is 2.4e-5
 
@@ -129,6 +130,20 @@ def test_bottomup_forward(tmp_path: Path, subtests: pytest.Subtests) -> None:
                 if f"{name}/out{i}" in arrays:
                     strided = ours[:, :, :: case["stride"], :: case["stride"]]
                     assert_close(strided, arrays[f"{name}/out{i}"], theirs["absmax"])
+
+
+def test_the_gpu_suite_compares_the_same_numbers() -> None:
+    """`pose-train bench --suite gpu --parity DIR`, with the cases that it takes on a CPU."""
+    arrays = np.load(FOLDER / "bottomup" / "forward.npz").files
+    cases = read_cases(FOLDER)
+    by_kind = {case.kind: case for case in reversed(cases)}
+    assert {case.name for case in cases if case.kind == "bottomup"} == {
+        name.partition("/")[0] for name in arrays
+    }
+    for kind, case in by_kind.items():
+        assert difference(case, torch.device("cpu")) <= TOLERANCES[kind]
+        other = case._replace(seed=case.seed + 1)
+        assert difference(other, torch.device("cpu")) > 100 * TOLERANCES[kind]
 
 
 def test_official_files_load(tmp_path: Path, subtests: pytest.Subtests) -> None:

@@ -28,14 +28,15 @@ def test_ranks_share_every_sample_exactly(
     lanes: int, world_size: int, batch_size: int, pictures: int
 ) -> None:
     image_index = np.concatenate([crowd(pictures), np.full(6, pictures)])
-    ranks = [
-        list(
-            GroupedBatches(
-                image_index, batch_size, rank=rank, world_size=world_size, lanes=lanes, epoch=4
-            )
+    samplers = [
+        GroupedBatches(
+            image_index, batch_size, rank=rank, world_size=world_size, lanes=lanes, epoch=4
         )
         for rank in range(world_size)
     ]
+    ranks = [list(sampler) for sampler in samplers]
+    smallest = min(len(batch) for batches in ranks for batch in batches)
+    assert [sampler.smallest for sampler in samplers] == [smallest] * world_size
     drawn = sorted(key for batches in ranks for batch in batches for key in batch)
     assert drawn == [(4, index, 0) for index in range(len(image_index))]
     assert len({len(batches) for batches in ranks}) == 1

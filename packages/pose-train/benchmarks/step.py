@@ -187,7 +187,9 @@ def ours(case: Case, work: str, amp: str) -> Work:
     if work == "test":
         backend = torch_backend(fuse(net.to(memory_format=torch.channels_last)), device, amp)
         if not is_bottomup:
-            return lambda: codec.decode(predict_heatmaps(backend, images, COCO.flip_indices))
+            return lambda: codec.decode(
+                backend.fetch(predict_heatmaps(backend, images, COCO.flip_indices))
+            )
         number = np.arange(case.batch)
         whole = np.tile(np.float32(case.size), (case.batch, 1))
         batch = {"images": [images], "base_size": case.size, "center": whole / 2}

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from pose_backbones import create_model
 from pose_train.__main__ import main
+from pose_train.training import parity, suite
 
 
 @pytest.mark.parametrize("overrides", [[], ["train.amp=fp16", "train.num_workers=1"]])
@@ -31,8 +34,9 @@ def test_bench(capsys: pytest.CaptureFixture[str], overrides: list[str]) -> None
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it takes twenty minutes")
 def test_suite_runs_every_part_without_a_gpu(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PARITY_DIR", raising=False)
     assert main(["bench", "--suite", "gpu", "--out", str(tmp_path)]) == 0
     (file,) = tmp_path.glob("gpu-suite-*.json")
     tables = json.loads(file.read_text())
@@ -43,20 +47,77 @@ def test_suite_runs_every_part_without_a_gpu(
     page = file.with_suffix(".md").read_text()
     assert page in capsys.readouterr().out
     assert "No GPU" in page
+    assert "No stored numbers (--parity DIR)" in page
     for title in tables:
         assert f"## {title}" in page
 
 
 def test_a_part_that_fails_stands_in_its_row() -> None:
-    from pose_train.training.suite import _tried
-
     def work() -> dict[str, int]:
         raise RuntimeError("out of memory\nmore")
 
-    assert _tried({"network": "x"}, work) == {
+    assert suite._tried({"network": "x"}, work) == {
         "network": "x",
         "error": "RuntimeError: out of memory",
     }
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A folder with the numbers of a tiny network, as the suite computes them today."""
+    options = {"width": 4, "stem_channels": 8, "num_modules": [1, 1, 1], "num_blocks": 1}
+    net = create_model("hrnet", num_keypoints=17, **options).eval()
+    entries = [(name, list(tensor.shape)) for name, tensor in net.state_dict().items()]
+    net.load_state_dict(parity.draw(entries, parity.topdown_rule))
+    images = np.random.RandomState(3).standard_normal((2, 3, 64, 64)).astype(np.float32)
+    with torch.inference_mode():
+        maps = net(torch.from_numpy(images)).heatmaps[-1].numpy()
+    folder = tmp_path / "numbers" / "topdown"
+    contents = {
+        "manifests/tiny.json": {"state_dict": entries},
+        "forward/forward.json": {
+            "models": {
+                "tiny": {
+                    "input": {"seed": 3, "shape": [2, 3, 64, 64]},
+                    "head_outputs": [{"absmax": float(np.abs(maps).max())}],
+                },
+                "without arrays": {"head_outputs": []},
+            }
+        },
+    }
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    np.savez(folder / "forward" / "tiny.npz", heatmaps=maps, stage0_strided4=maps[..., ::4, ::4])
+    return folder.parent
+
+
+def test_stored_numbers_are_compared(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARITY_DIR", str(stored))
+    (case,) = suite._cases(None, small=True)
+    (same,) = suite._cases(stored, small=False)
+    assert case.name == same.name == "tiny"
+    cpu = torch.device("cpu")
+    row = suite._stored(case, cpu)
+    assert row == {
+        "largest difference over largest value": pytest.approx(0, abs=1e-6),
+        "allowed": 1e-4,
+    }
+    maps, stride, largest = case.stages[0]
+    assert stride == 1
+    off = maps + np.float32(2e-4 * largest) * (np.arange(maps.size).reshape(maps.shape) == 5)
+    row = suite._stored(case._replace(stages={0: parity.Stored(off, 1, largest)}), cpu)
+    assert row["error"] == "more than allowed"
+    assert row["largest difference over largest value"] == pytest.approx(2e-4, rel=1e-2)
+
+
+def test_a_folder_without_numbers_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARITY_DIR", str(tmp_path))
+    assert suite._cases(None, small=True) == []
+    assert main(["bench", "--suite", "gpu", "--parity", str(tmp_path)]) == 2
+    assert f"--parity {tmp_path}: there are no numbers of forward" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

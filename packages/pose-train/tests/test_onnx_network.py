@@ -27,7 +27,7 @@ from pose_train.inference.export import export
 from pose_train.inference.forward import torch_backend
 from pose_train.inference.load import Trained
 from pose_train.inference.network import Maps
-from pose_train.inference.onnx import load_onnx, onnx_backend, run_file
+from pose_train.inference.onnx import import_onnxruntime, load_onnx, onnx_backend, run_file
 from pose_train.inference.people import People
 from pose_train.inference.topdown import predict_heatmaps
 
@@ -180,6 +180,24 @@ def test_merging_in_numpy_is_that_of_torch() -> None:
     assert len(ours.keypoints) > 3
     np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-6)
+
+
+def test_onnxruntime_collects_nothing_unless_it_is_asked_to(
+    cpm_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    env = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | home
+    code = (
+        "import pathlib, sys; from pose_train.inference.onnx import load_onnx; "
+        "print(load_onnx(pathlib.Path(sys.argv[1])))"
+    )
+    words = [sys.executable, "-c", code, str(cpm_onnx)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Network(17 keypoints, ")
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    import_onnxruntime()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"
 
 
 def test_a_fixed_number_of_images_is_filled() -> None:

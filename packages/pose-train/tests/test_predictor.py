@@ -26,10 +26,15 @@ from pose_train.inference.bottomup import extent
 from pose_train.inference.evaluate import evaluate_rows
 from pose_train.inference.forward import autocast, torch_backend
 from pose_train.inference.load import Trained, load_tested, load_trained, predict_rows
+from pose_train.inference.network import Backend
 from pose_train.inference.people import People
 from pose_train.inference.predict import predict_inputs
 from pose_train.inference.predictor import load_network
 from pose_train.inference.topdown import predict_heatmaps
+
+
+def heatmaps_of(backend: Backend, images: np.ndarray) -> np.ndarray:
+    return backend.fetch(predict_heatmaps(backend, images, None))
 
 
 def test_the_same_numbers_as_the_evaluation(run_dir: Path, drawn_data: Path) -> None:
@@ -84,10 +89,10 @@ def test_sources_are_the_same_network(run_dir: Path, source: str) -> None:
     stored = torch.load(checkpoint, weights_only=True)["state_dict"]
     torch.testing.assert_close(trained.net.state_dict()[key], stored[key])
     images = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
-    found = predict_heatmaps(predictor.network.backend, images, None)
+    found = heatmaps_of(predictor.network.backend, images)
     fused = torch_backend(fuse(trained.net), trained.device)
-    np.testing.assert_array_equal(found, predict_heatmaps(fused, images, None))
-    maps = predict_heatmaps(torch_backend(trained.net, trained.device), images, None)
+    np.testing.assert_array_equal(found, heatmaps_of(fused, images))
+    maps = heatmaps_of(torch_backend(trained.net, trained.device), images)
     np.testing.assert_allclose(found, maps, rtol=0, atol=1e-6 * np.abs(maps).max())
     assert predictor.skeleton == COCO
     assert predictor.flip_test  # as in the config
@@ -386,10 +391,10 @@ def test_16_bits_and_compiling_where_asked(
     )
     assert len(asked) == 1
     assert asked[0] is not trained.net
-    maps, coarse = (predict_heatmaps(each, images, None) for each in (exact, half))
+    maps, coarse = (heatmaps_of(each, images) for each in (exact, half))
     assert coarse.dtype == np.float32
     assert 1e-4 < np.abs(coarse - maps).max() / np.abs(maps).max() < 0.1  # over 60 layers
-    np.testing.assert_array_equal(predict_heatmaps(compiled, images, None), maps)
+    np.testing.assert_array_equal(heatmaps_of(compiled, images), maps)
     with pytest.raises(ConfigError, match="amp must be one of off, bf16, fp16 or auto, got 'half'"):
         Predictor(run_dir, amp="half")
     with pytest.raises(ConfigError, match="computes as it was exported: leave amp and compile out"):

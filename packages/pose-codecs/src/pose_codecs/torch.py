@@ -36,7 +36,9 @@ def flip_heatmaps(heatmaps: Tensor, flip_indices: Sequence[int], shift: bool = T
     The same as pose_codecs.flip_heatmaps.
     """
     order = check_flip_indices(flip_indices, heatmaps.shape[-3])
-    flipped = heatmaps[..., order, :, :].flip(-1)  # (..., K, H, W)
+    # Not by a tensor of indices: copying it to a GPU would wait for what the GPU has to do.
+    ordered = torch.stack([heatmaps.select(-3, k) for k in order], dim=-3)  # (..., K, H, W)
+    flipped = ordered.flip(-1)
     if shift:
         flipped[..., 1:] = flipped[..., :-1].clone()
     return flipped

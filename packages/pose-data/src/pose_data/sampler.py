@@ -36,6 +36,7 @@ class GroupedBatches:
     takes each once. A sample drawn again has the next `repeat`, so that its augmentation differs.
     spread: what is drawn again comes anywhere in the epoch; else it follows closely, as the persons
     of an image do, to be decoded once, which is too close where some are drawn very often.
+    smallest: how many samples the smallest batch has, of all ranks.
 
     Raises ValueError for numbers that make no sense.
     """
@@ -51,6 +52,7 @@ class GroupedBatches:
     epoch: int = 0
     start: int = 0
     spread: bool = False
+    smallest: int = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "world_size", "lanes", "per_batch"):
@@ -65,6 +67,8 @@ class GroupedBatches:
         self._batches = min(
             -(-count // (self.batch_size * self.world_size)), count // self.world_size
         )
+        last = max(1, count // self.world_size - self.batch_size * (self._batches - 1))
+        self.smallest = last if self._batches == 1 else min(last, self.batch_size)
 
     def __len__(self) -> int:
         return max(0, self._batches - self.start)

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -130,3 +130,10 @@ def share_gradients(net: nn.Module, ranks: Ranks, device: torch.device, probe: A
         device_ids=[device] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
     )
+
+
+def no_sync(forward: nn.Module) -> AbstractContextManager[None]:
+    """Return a context in which processes keep their gradients to themselves."""
+    if isinstance(getattr(forward, "_orig_mod", forward), nn.parallel.DistributedDataParallel):
+        return forward.no_sync()  # type: ignore[operator]
+    return nullcontext()

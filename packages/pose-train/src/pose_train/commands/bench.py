@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the suite's page and JSON go there; default the current folder",
     )
+    add(
+        "--parity",
+        type=Path,
+        metavar="DIR",
+        help="compare the suite's forward with the stored numbers of the reference "
+        "implementations there; default PARITY_DIR, else with the CPU's alone",
+    )
     add("--json", **JSON)
 
 
@@ -85,7 +92,7 @@ def _suite(args: argparse.Namespace) -> int:
     from pose_train.training.suite import suite
 
     with aside(args):
-        done = suite(args.seconds, args.out)
+        done = suite(args.seconds, args.out, args.parity)
     if args.json:
         print(json.dumps({"file": str(done.file), "tables": done.tables}, indent=1))
     else:

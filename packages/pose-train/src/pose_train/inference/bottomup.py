@@ -19,7 +19,14 @@ from pose_data.images.channels import in_channels, to_input
 from pose_data.samples.scene import resize_for_test
 from pose_train.cores import count_cores
 from pose_train.files.images import read_pixels
-from pose_train.inference.network import Backend, Maps, Network, Usage, finite_maps
+from pose_train.inference.network import (
+    Backend,
+    Contexts,
+    Maps,
+    Network,
+    Usage,
+    finite_maps,
+)
 from pose_train.inference.people import Floats, Heatmaps, People, map_matrix, number_in_errors
 
 Size = tuple[int, int]  # (w, h)
@@ -140,9 +147,10 @@ def find_scenes(
     with ThreadPoolExecutor(threads or min(8, count_cores())) as pool:
         for batch in batches:
             maps = [predict_maps(backend, images, flip_indices) for images in batch["images"]]
-            count = len(batch["index"])
+            beside, count = backend.mark(), len(batch["index"])
             waiting.extend(
-                pool.submit(_decode, backend, batch, i, maps, decoding) for i in range(count)
+                pool.submit(_decode, backend, beside, batch, i, maps, decoding)
+                for i in range(count)
             )
             while len(waiting) > count:  # the batch before is done
                 scenes.append(waiting.popleft().result())
@@ -151,7 +159,12 @@ def find_scenes(
 
 
 def _decode(
-    backend: Backend, batch: dict[str, Any], i: int, maps: MapsOfScales, decoding: Decoding
+    backend: Backend,
+    beside: Contexts,
+    batch: dict[str, Any],
+    i: int,
+    maps: MapsOfScales,
+    decoding: Decoding,
 ) -> Scene:
     """Merge and decode the maps of image i of a batch, where they are."""
     codec, factors, project, keep_maps = decoding
@@ -160,13 +173,14 @@ def _decode(
         for of_scale in maps
     ]
     size = batch["base_size"] if project else None
-    heatmaps, tags = merge_maps(backend.codecs, own, factors, size)
-    with finite_maps():
+    with beside(), finite_maps():
+        heatmaps, tags = merge_maps(backend.codecs, own, factors, size)
         people = backend.decode(codec, heatmaps, tags)
+        kept_maps = backend.fetch(heatmaps) if keep_maps else None
     height, width = heatmaps.shape[-2:]
     region = np.asarray(batch["center"][i]), np.asarray(batch["scale"][i]), (width, height)
     keypoints = keypoints_to_image(people.keypoints, *region)
-    kept = Heatmaps(backend.fetch(heatmaps)[None], map_matrix(*region)[None]) if keep_maps else None
+    kept = None if kept_maps is None else Heatmaps(kept_maps[None], map_matrix(*region)[None])
     number = int(batch["index"][i]), int(batch["image_id"][i])
     return Scene(*number, keypoints, people.scores, people.person_scores, kept)
 

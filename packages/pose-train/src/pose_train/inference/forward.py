@@ -1,6 +1,9 @@
 """Run a network of torch's: pixels in, maps out."""
 
-from functools import lru_cache
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import pose_codecs.torch
 from pose_backbones import GREY_MEAN, GREY_STD, MEAN, STD, PoseOutput
 from pose_codecs import AssociativeEmbedding, People
 from pose_codecs.torch import decode_people
-from pose_train.inference.network import Backend, Maps
+from pose_train.inference.network import Backend, Contexts, Maps
 
 # Mean and standard deviation of values in 0..255, by the channels of images: as in every published
 # recipe those of ImageNet in RGB; their luma.
@@ -63,6 +66,7 @@ def _statistics(device: torch.device, channels: int) -> tuple[Tensor, Tensor]:
 def torch_backend(net: nn.Module, device: torch.device, amp: str = "off") -> Backend:
     """Return what runs a network on its device, as autocast says; sets it to evaluation."""
     net.eval()
+    idle = deque[torch.cuda.Stream]()
 
     @torch.inference_mode()
     def run(images: Any, flip_test: bool) -> list[Maps]:
@@ -77,7 +81,7 @@ def torch_backend(net: nn.Module, device: torch.device, amp: str = "off") -> Bac
             for side in range(1 + flip_test)
         ]
 
-    return Backend(run, pose_codecs.torch, _decode, _fetch)
+    return Backend(run, pose_codecs.torch, _decode, _fetch, partial(_mark, device, idle))
 
 
 @torch.inference_mode()
@@ -91,3 +95,27 @@ def _decode(codec: AssociativeEmbedding, heatmaps: Tensor, tags: Tensor) -> Peop
 
 def _fetch(maps: Tensor) -> NDArray[np.float32]:
     return maps.cpu().numpy()
+
+
+def _mark(device: torch.device, idle: deque[torch.cuda.Stream]) -> Contexts:
+    """Return what Backend's mark does; idle: streams to use again, each of which keeps memory."""
+    if device.type != "cuda":
+        return nullcontext
+    made = torch.cuda.current_stream(device).record_event()
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        try:
+            stream = idle.pop()
+        except IndexError:  # as many threads are at work at a time as never before
+            stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_event(made)
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            # Else the memory of maps that are let go of could be given away before they are read.
+            stream.synchronize()
+            idle.append(stream)
+
+    return beside

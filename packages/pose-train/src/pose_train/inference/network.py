@@ -7,7 +7,7 @@ find people with them.
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple, get_args
@@ -26,6 +26,7 @@ from pose_train.config.schema import RunError
 
 Codec = MSRAHeatmap | UDPHeatmap | AssociativeEmbedding
 Size = tuple[int, int]  # (w, h)
+Contexts = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,16 @@ class Backend(NamedTuple):
     run: (images, flip_test) -> the Maps of images uint8 (B, h, w, C), RGB or grey; with flip_test
     also those of the mirrored images. codecs: `pose_codecs` for arrays, `pose_codecs.torch` for
     tensors, whose functions have the same names. decode: (codec, heatmaps (K, h, w), tags
-    (T, h, w, L)) -> the people of an image. fetch: maps -> the same as an array.
+    (T, h, w, L)) -> the people of an image. fetch: maps -> the same as an array. mark: () -> what
+    makes contexts, in any thread, for work on the maps of all runs so far: within one of them a GPU
+    does it beside what it was given since, instead of after it.
     """
 
     run: Callable[[Any, bool], list[Maps]]
     codecs: ModuleType
     decode: Callable[[AssociativeEmbedding, Any, Any], pose_codecs.People]
     fetch: Callable[[Any], NDArray[np.float32]]
+    mark: Callable[[], Contexts]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """An ONNX file of `pose-train export`, run by onnxruntime; torch is never imported."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,10 +95,20 @@ def open_on(
     return session, (f"{failure}: the CPU is used",)
 
 
-def providers_of(device: str) -> list[str | tuple[str, Any]]:
-    """Return the providers of a device; raises ConfigError for one that is not there."""
+def import_onnxruntime() -> Any:
+    """Import onnxruntime, and before that turn its telemetry off, unless the user has decided.
+
+    Once it is loaded, it has drawn a number for the machine and begun to collect.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def providers_of(device: str) -> list[str | tuple[str, Any]]:
+    """Return the providers of a device; raises ConfigError for one that is not there."""
+    onnxruntime = import_onnxruntime()
     available = onnxruntime.get_available_providers()
     name, _, number = device.partition(":")
     if name == "auto":
@@ -119,8 +131,7 @@ def open_session(
     path: Path, providers: Sequence[str | tuple[str, Any]], threads: int | None = None
 ) -> Any:
     """Return onnxruntime's session of a file; raises RunError where it cannot load it."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -164,4 +175,5 @@ def onnx_backend(session: Any, name: str, usage: Usage) -> Backend:
         split = -1 if usage.is_bottomup else None
         return [Maps(tuple(maps[:split]), tuple(maps[split:] if split else ())) for maps in outputs]
 
-    return Backend(run, pose_codecs, AssociativeEmbedding.decode, np.asarray)
+    # Its maps are on the host once a run has returned.
+    return Backend(run, pose_codecs, AssociativeEmbedding.decode, np.asarray, lambda: nullcontext)

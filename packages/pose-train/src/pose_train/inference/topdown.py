@@ -3,9 +3,10 @@
 HRNet's test as in MMPose 1.x's TopdownHeatmap configs and CocoMetric.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,8 @@ Floats = NDArray[np.float32]
 Decode = Callable[[Floats], tuple[Floats, Floats]]
 Detector = Callable[[Image], ArrayLike]
 Boxes = ArrayLike | Detector | None
+
+T = TypeVar("T")
 
 NMS = ("oks", "soft", "none")
 
@@ -51,18 +54,18 @@ class _Crop(NamedTuple):
 
 def predict_heatmaps(
     backend: Backend, images: Any, flip_indices: Sequence[int] | None, *, shift: bool = True
-) -> Floats:
-    """Return the last stage's heatmaps (B, K, h, w) of uint8 images (B, H, W, C).
+) -> Any:
+    """Return the last stage's heatmaps (B, K, h, w) of uint8 images (B, H, W, C), where they lie.
 
     flip_indices: average with the mirrored images' heatmaps. shift: those by one pixel, because the
     quarter-size grid of a mirrored image does not fall on the original's (HRNet's flip test); not
     for UDP, whose grid does.
     """
     heatmaps, *mirrored = (maps.heatmaps[-1] for maps in backend.run(images, bool(flip_indices)))
-    if flip_indices:
-        flipped = backend.codecs.flip_heatmaps(mirrored[0], flip_indices, shift=shift)
-        heatmaps = (heatmaps + flipped) * 0.5
-    return backend.fetch(heatmaps)
+    if not flip_indices:
+        return heatmaps
+    flipped = backend.codecs.flip_heatmaps(mirrored[0], flip_indices, shift=shift)
+    return (heatmaps + flipped) * 0.5
 
 
 def find(
@@ -133,7 +136,8 @@ def _poses(
     codec = usage.codec
     assert not isinstance(codec, AssociativeEmbedding)
     pixels, center, scale = (np.stack(each) for each in zip(*crops, strict=True))
-    maps = predict_heatmaps(network.backend, pixels, flip_indices, shift=not usage.udp)
+    backend = network.backend
+    maps = backend.fetch(predict_heatmaps(backend, pixels, flip_indices, shift=not usage.udp))
     with finite_maps():
         points, scores = codec.decode(maps)  # (B, K, 2), (B, K)
     keypoints = keypoints_to_image(points, center, scale, usage.input_size)
@@ -187,12 +191,23 @@ def predict_poses(
     flip_indices, shift: of predict_heatmaps, by the network's keypoints. keypoints: which of the
     network's to keep, in the order of the evaluated ones; None for all. Processes that
     share the boxes join what they found with `join_poses`.
+
+    While a GPU works on a batch, the maps of the one before it are fetched and decoded.
     """
+    launched = (
+        (
+            batch,
+            predict_heatmaps(backend, batch["image"], flip_indices, shift=shift),
+            backend.mark(),
+        )
+        for batch in batches
+    )
     parts = []
-    for batch in batches:
-        heatmaps = predict_heatmaps(backend, batch["image"], flip_indices, shift=shift)
+    for batch, heatmaps, beside in one_late(launched):
+        with beside():
+            maps = backend.fetch(heatmaps)
         with finite_maps():
-            points, scores = decode(heatmaps)  # (B, K, 2), (B, K)
+            points, scores = decode(maps)  # (B, K, 2), (B, K)
         if keypoints is not None:
             points, scores = points[:, keypoints], scores[:, keypoints]
         center, scale = batch["center"].numpy(), batch["scale"].numpy()
@@ -207,6 +222,16 @@ def predict_poses(
             np.empty(0, np.float32),
         )
     return join_poses(parts)
+
+
+def one_late(items: Iterable[T]) -> Iterator[T]:
+    """Yield items, each when the one after it has been made."""
+    waiting = deque[T]()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def join_poses(parts: Iterable[Poses]) -> Poses:

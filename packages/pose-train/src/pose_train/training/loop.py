@@ -17,7 +17,7 @@ from pose_data.combine import convert
 from pose_eval import Report
 from pose_train.config.schema import Config
 from pose_train.cores import allowed_workers
-from pose_train.distributed import gather, joined, share_buffers
+from pose_train.distributed import gather, joined, no_sync, share_buffers
 from pose_train.files.write import write_text
 from pose_train.inference.evaluate import Rows, evaluate_rows
 from pose_train.inference.forward import autocast, normalize
@@ -29,7 +29,13 @@ from pose_train.recipes.recipe import Batch
 from pose_train.report import write_report
 from pose_train.training.checkpoints import Progress, Training
 from pose_train.training.optim import set_training
-from pose_train.training.prepare import begin, step_learning_rate, total_steps, unfreeze
+from pose_train.training.prepare import (
+    begin,
+    check_epoch,
+    step_learning_rate,
+    total_steps,
+    unfreeze,
+)
 from pose_train.training.run_dir import (
     RESULTS,
     NonFiniteError,
@@ -77,15 +83,18 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         torch.manual_seed(config.seed)
         recipe = RECIPES[config.recipe]
         sets = load_given_sets(config, recipe.unit)
-        skeleton = COCO if sets is None else sets.train.skeleton  # drawn people are COCO's
+        persons = None if sets is None else sets.train
+        skeleton = COCO if persons is None else persons.skeleton  # drawn people are COCO's
         net, codec = recipe.build(config, skeleton.num_keypoints)
         if not resume:
-            persons = None if sets is None else sets.train
             config, notes = start_from_weights(net, config, persons)
             note(*(notes if ranks.is_first else ()))
         elif ranks.is_first:
             held.enter_context(lock_run_dir(Path(config.out)))  # before its checkpoint is read
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
+        if persons is not None:
+            samples = recipe.samples(config, persons, codec, device, True)
+            check_epoch(config, training, recipe.batches(config, samples, ranks), ranks)
         run = open_run(config, recipe.unit, sets, ranks, device, stop, resume, held)
         for text in notes:
             say(run, f"note: {text}")
@@ -101,6 +110,7 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
     samples = recipe.samples(config, run.sets.train, codec, run.device, True)
     samples[0]  # compiles the codec here, once, before the workers are forked
     batches = recipe.batches(config, samples, run.ranks)
+    check_epoch(config, training, batches, run.ranks)  # those of drawn images are known only now
     loader = train_loader(samples, batches, config.train.num_workers, run.device)
     if run.ranks.is_first:
         cut_metrics(run, training)
@@ -159,7 +169,7 @@ def _train_epoch(
         first = progress.batch - progress.batch % settings.accumulate
         count = min(settings.accumulate, total - first)
         is_step = progress.batch + 1 == first + count
-        with contextlib.nullcontext() if is_step else _no_sync(forward):
+        with contextlib.nullcontext() if is_step else no_sync(forward):
             losses = batch_losses(config, forward, codec, batch, run.device)
             training.scaler.scale(losses["loss"] / count).backward()  # type: ignore[no-untyped-call]
         if is_step:
@@ -206,13 +216,6 @@ def optimizer_step(training: Training, lr: float, clip_grad: float | None) -> No
     if training.ema is not None:
         training.ema.update()
     training.progress.step += 1
-
-
-def _no_sync(forward: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which processes keep their gradients to themselves."""
-    if isinstance(getattr(forward, "_orig_mod", forward), nn.parallel.DistributedDataParallel):
-        return forward.no_sync()  # type: ignore[operator]
-    return contextlib.nullcontext()
 
 
 def _add_losses(run: Run, progress: Progress, pending: Pending, samples: Samples) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pose_data import GroupedBatches
 from pose_train.config.schema import Config, ConfigError, Train
 from pose_train.distributed import Ranks, share_gradients
 from pose_train.inference.forward import fastest_amp
@@ -20,6 +21,7 @@ from pose_train.training.optim import (
     last_epochs,
     learning_rate,
     scaled_learning_rate,
+    set_training,
     trained_names,
 )
 from pose_train.training.run_dir import Run, say
@@ -70,6 +72,40 @@ def prepare_training(
     ema = None if settings.ema is None else Ema(net, settings.ema)
     scaler = torch.amp.GradScaler(device.type, enabled=settings.amp == "fp16")
     return Training(net, optimizer, scaler, ema, Progress()), forward
+
+
+def check_epoch(config: Config, training: Training, batches: GroupedBatches, ranks: Ranks) -> None:
+    """Raise ConfigError for batches too few for the schedule, or too small for batch norms."""
+    (w, h), settings = config.model.input_size, config.train
+    total, warmup = total_steps(settings, len(batches)), settings.warmup_steps
+    if training.progress.epoch > settings.epochs:
+        return  # resumed to be evaluated alone
+    if settings.schedule == "cosine" and total <= warmup:
+        raise ConfigError(
+            f"train.schedule cosine begins after train.warmup_steps, which is {warmup}, and the "
+            f"run has no more than {total} steps: {settings.epochs} epochs of {len(batches)} "
+            f"batches, train.accumulate {settings.accumulate}"
+        )
+    if batches.smallest > 1 or (settings.sync_bn and ranks.world_size > 1):
+        return
+    # A map of one pixel of one image has no variance. On the meta device a batch costs little, and
+    # changes nothing.
+    net = training.net
+    state = {name: tensor.to("meta") for name, tensor in net.state_dict().items()}
+    image = torch.zeros(1, config.model.channels, h, w, device="meta")
+    set_training(net, settings.freeze_bn)
+    try:
+        with torch.no_grad():
+            torch.func.functional_call(net, state, (image,))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            f"train.batch_size {settings.batch_size} leaves one sample for a batch, and "
+            f"{config.model.name} at model.input_size {[w, h]} has maps of one pixel, whose "
+            "variance batch norms cannot take: choose another batch size, a larger input, or "
+            "train.freeze_bn=true"
+        ) from error
 
 
 def unfreeze(run: Run, training: Training, forward: nn.Module) -> tuple[Training, nn.Module]:

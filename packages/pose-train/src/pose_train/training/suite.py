@@ -2,12 +2,13 @@
 
 Nothing is downloaded: weights and images are drawn, and the published presets give the shapes.
 Speeds are those of `bench`; beside them memory, what waits for the GPU, how far its maps and codecs
-are from the CPU's, and a short training to AP. A part that fails says so in its row, and the others
-go on.
+are from the CPU's, its maps from stored numbers where there are some, and a short training to AP.
+A part that fails says so in its row, and the others go on.
 """
 
 import gc
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from pose_codecs import AssociativeEmbedding, MSRAHeatmap, encode_people
 from pose_codecs.msra import Refine
 from pose_train import __version__
 from pose_train.config.load import load_config
-from pose_train.config.schema import Config, Synthetic
+from pose_train.config.schema import Config, ConfigError, Synthetic
 from pose_train.cores import find_cores, find_device
 from pose_train.distributed import Ranks
 from pose_train.files.write import write_text
@@ -39,10 +40,12 @@ from pose_train.recipes import RECIPES
 from pose_train.recipes.data import draw_images, load_sets
 from pose_train.training.bench import bench, measure
 from pose_train.training.loop import batch_losses, optimizer_step, run
+from pose_train.training.parity import TOLERANCES, Case, difference, read_cases
 from pose_train.training.prepare import prepare_training
 from pose_train.words import note
 
 Row = dict[str, Any]  # what is in a line of a table, by column
+STORED = "Maps beside stored ones of the reference implementations"
 # Preset, and the batch of one card.
 NETWORKS = {
     "hrnet_w32_coco_256x192": 64,
@@ -77,13 +80,15 @@ class Suite(NamedTuple):
         return any("error" in row for rows in self.tables.values() for row in rows)
 
 
-def suite(seconds: float, out: Path) -> Suite:
+def suite(seconds: float, out: Path, parity: Path | None = None) -> Suite:
     """Run all parts; write the page, and its JSON beside it, into a folder.
 
-    seconds: for each of the speeds, at most 5.
+    seconds: for each of the speeds, at most 5. parity: a folder of stored numbers, by default that
+    of PARITY_DIR. Raises ConfigError where one that is given holds none.
     """
     device = find_device("auto", 0)
     on_gpu = device.type == "cuda"
+    cases = _cases(parity, small=not on_gpu)
     networks, seconds = (NETWORKS, min(seconds, 5.0)) if on_gpu else (SMALL, 0.2)
     variants = VARIANTS if on_gpu else {"float32": (), "bf16": ("train.amp=bf16",)}
     with tempfile.TemporaryDirectory() as temporary:
@@ -105,9 +110,14 @@ def suite(seconds: float, out: Path) -> Suite:
             "Forward alone": forward,
             "What waits for the GPU in a step": waits,
             "Maps beside those of the CPU": maps,
+            STORED: [
+                _tried({"kind": case.kind, "case": case.name}, _stored, case, device)
+                for case in cases
+            ],
             "Codecs beside numpy's": _codecs(device, small=not on_gpu),
             "A short training": [_tried({"config": "demo"}, _training, folder, not on_gpu)],
         }
+    tables = {title: rows for title, rows in tables.items() if rows}
     page = _page(tables, device)
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"gpu-suite-{date.today()}.md"
@@ -239,6 +249,30 @@ def _maps(config: Config, device: torch.device) -> Row:
     return {"largest difference over largest value": difference}
 
 
+def _cases(folder: Path | None, *, small: bool) -> list[Case]:
+    """Return the stored cases of forward; small: the one of each kind with the smallest input.
+
+    folder: None is PARITY_DIR, which may hold none. Raises ConfigError where one that is given
+    does.
+    """
+    where = folder or os.environ.get("PARITY_DIR")
+    cases = read_cases(Path(where)) if where else []
+    if folder is not None and not cases:
+        raise ConfigError(
+            f"--parity {folder}: there are no numbers of forward in topdown/forward or bottomup"
+        )
+    return list({case.kind: case for case in reversed(cases)}.values()) if small else cases
+
+
+def _stored(case: Case, device: torch.device) -> Row:
+    """Return how far the maps of a device are from the stored ones, in float32; and the limit."""
+    with _tf32(False):
+        found = difference(case, device)
+    allowed = TOLERANCES[case.kind]
+    row: Row = {"largest difference over largest value": found, "allowed": allowed}
+    return row if found <= allowed else row | {"error": "more than allowed"}
+
+
 def _codecs(device: torch.device, *, small: bool) -> list[Row]:
     """Return the time of each codec on the device and in numpy, and how far they are apart."""
     rng = np.random.default_rng(0)
@@ -309,6 +343,8 @@ def _page(tables: dict[str, list[Row]], device: torch.device) -> str:
     ]
     if not gpu:
         lines.append("\n**No GPU: small networks on the CPU, to see that every part runs.**")
+    if STORED not in tables:
+        lines.append("\nNo stored numbers (--parity DIR): maps were compared with the CPU's alone.")
     for title, rows in tables.items():
         columns = list(dict.fromkeys(key for row in rows for key in row))
         lines += [f"\n## {title}\n", f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
