@@ -374,8 +374,9 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path, data: Path) -> Non
     script = tmp_path / "train.py"
     script.write_text(code)
     arguments = ["--standalone", "--nproc-per-node", "2", str(script)]
+    command = run_command(data, out, "train.batch_size=4")
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *arguments, *run_command(data, out)],
+        [sys.executable, "-m", "torch.distributed.run", *arguments, *command],
         capture_output=True,
         text=True,
         check=False,
