@@ -20,6 +20,7 @@ from pose_backbones import (
     create_model,
     fuse,
 )
+from pose_backbones.fusion import PackedConv, _has_onednn
 from pose_backbones.higherhrnet import HigherHead
 
 # torch's own exporters and compiler call deprecated parts of torch.
@@ -95,6 +96,16 @@ def test_fuse_changes_nothing(model, images):
     assert [m for m in fused.modules() if isinstance(m, nn.BatchNorm2d)] == []
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     assert_same(maps(fused(images)), maps(model(images)))
+
+
+@torch.no_grad()
+def test_onednn_changes_nothing(model, images):
+    """Nor do images of another size than the first, for which weights may lie otherwise."""
+    fused = fuse(model, onednn=True)
+    packed = [m for m in fused.modules() if isinstance(m, PackedConv)]
+    assert bool(packed) == _has_onednn()
+    for x in (images, torch.cat([images, images.flip(-1)])):
+        assert_same(maps(fused(x)), maps(model(x)))
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ pose_train is importable, too; without them only ours are timed. Every figure is
 its own with one thread, and processes of ours and theirs alternate. Images and targets are random,
 the networks the same on both sides, so the small ones have MMPose's fixed stems. A step is all from
 images in memory to changed weights; a test is the network on images and their mirror images, and
-decoding. Prints Markdown: CPU milliseconds, the median over rounds of the least of each, because
-other programs on the machine only ever add to them.
+decoding, bottom-up also at three scales. Prints Markdown: CPU milliseconds, the median over rounds
+of the least of each, because other programs on the machine only ever add to them.
 """
 
 import argparse
@@ -76,6 +76,7 @@ CASES = {
     "HRNet-W32": Case("hrnet", {}, hrnet(32, (1, 4, 3), 4), 32, (192, 256), 4, 4),
     "HigherHRNet-W32": Case("higherhrnet", {}, hrnet(32, (1, 4, 3), 4), 32, (256, 256), 1, 4),
 }
+SCALES = {"test": (1.0,), "test, 3 scales,": (2.0, 1.0, 0.5)}  # largest first
 Work = Callable[[], Any]
 
 
@@ -94,8 +95,9 @@ def main() -> None:
     print(f"| work | {', ms | '.join(sides)}, ms | theirs / ours | theirs / bf16 |")
     print("|" + "---|" * (len(sides) + 3))
     for name in args.networks:
-        theirs = args.mmpose0 if "Higher" in name else args.mmpose1
-        for work in ("step", "test"):
+        is_bottomup = "Higher" in name
+        theirs = args.mmpose0 if is_bottomup else args.mmpose1
+        for work in ("step", *SCALES) if is_bottomup else ("step", "test"):
             times: dict[str, list[float]] = {side: [] for side in sides}
             for _ in range(args.rounds):
                 for side in sides if theirs else sides[1:]:
@@ -142,9 +144,9 @@ def measure(name: str, side: str, work: str) -> float:
     return 1000 * min(times[3:])
 
 
-def pixels(case: Case) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def pixels(case: Case, scale: float = 1.0) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return random images (B, h, w, 3)."""
-    w, h = case.size
+    w, h = (int(scale * side) for side in case.size)
     return np.random.default_rng(0).integers(0, 256, (case.batch, h, w, 3), np.uint8)
 
 
@@ -184,17 +186,20 @@ def ours(case: Case, work: str, amp: str) -> Work:
     )
     net, codec = RECIPES[config.recipe].build(config, K)
     images = pixels(case)
-    if work == "test":
-        backend = torch_backend(fuse(net.to(memory_format=torch.channels_last)), device, amp)
+    if work != "step":
+        net = fuse(net.to(memory_format=torch.channels_last), onednn=amp == "off")
+        backend = torch_backend(net, device, amp)
         if not is_bottomup:
             return lambda: codec.decode(
                 backend.fetch(predict_heatmaps(backend, images, COCO.flip_indices))
             )
         number = np.arange(case.batch)
         whole = np.tile(np.float32(case.size), (case.batch, 1))
-        batch = {"images": [images], "base_size": case.size, "center": whole / 2}
+        scales = SCALES[work]
+        batch = {"images": [pixels(case, scale) for scale in scales]}
+        batch |= {"base_size": case.size, "center": whole / 2}
         batch |= {"scale": whole, "image_id": number, "index": number}
-        decoding = Decoding(codec, (1.0,))
+        decoding = Decoding(codec, scales)
         return lambda: find_scenes(backend, [batch], decoding, COCO.flip_indices, 1)
     training, forward = prepare_training(config, net, Ranks(), device)
     set_training(net)
@@ -314,7 +319,7 @@ def bottomup0(case: Case, work: str) -> Work:
     test = {
         "num_joints": K,
         "max_num_people": 30,
-        "scale_factor": [1],
+        "scale_factor": [*SCALES.get(work, (1.0,))][::-1],
         "with_heatmaps": [True, True],
         "with_ae": [True, False],
         "project2image": True,
@@ -339,24 +344,26 @@ def bottomup0(case: Case, work: str) -> Work:
         }
     )
     (w, h), b = case.size, case.batch
-    pixels_of = pixels(case)
+    scales = SCALES.get(work, (1.0,))
+    pixels_of = {scale: pixels(case, scale) for scale in scales}
     mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
     std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
 
-    def image(i: int) -> torch.Tensor:  # as its pipeline's ToTensor and NormalizeTensor make it
-        array = torch.from_numpy(pixels_of[i]).permute(2, 0, 1).float()
+    # As its pipeline's ToTensor and NormalizeTensor make it.
+    def image(i: int, scale: float = 1.0) -> torch.Tensor:
+        array = torch.from_numpy(pixels_of[scale][i]).permute(2, 0, 1).float()
         return (array - mean) / std
 
-    if work == "test":
+    if work != "step":
         net.eval()
-        about = {"image_file": "", "test_scale_factor": [1], "base_size": (w, h)}
+        about = {"image_file": "", "test_scale_factor": [*scales], "base_size": (w, h)}
         about |= {"center": np.float32([w, h]) / 2, "scale": np.float32([w, h]) / 200}
         about["flip_index"] = list(COCO.flip_indices)
 
         def run() -> None:
             for i in range(b):
-                one = image(i)[None]
-                net(img=one, img_metas=[about | {"aug_data": [one]}], return_loss=False)
+                views = [image(i, scale)[None] for scale in scales]
+                net(img=views[0], img_metas=[about | {"aug_data": views}], return_loss=False)
 
         return torch.no_grad()(run)
     net.train()

@@ -308,10 +308,11 @@ def predict(
     """Find the people in every image of a set; return COCO result rows, those of all processes."""
     settings = config.chosen_eval
     images = _images(config, val, scale_factors=settings.multi_scale)
+    fused = fuse(net, onednn=device.type == "cpu" and config.train.amp == "off")
     part, workers = own_part(len(images), ranks), config.train.num_workers
     loader = scene_loader(images, part, settings.batch_size, workers, device, stack_tensors)
     scenes = find_scenes(
-        torch_backend(fuse(net), device, config.train.amp),
+        torch_backend(fused, device, config.train.amp),
         progress_bar(loader, ranks),
         Decoding(codec, sorted(settings.multi_scale, reverse=True)),
         skeleton.flip_indices if settings.flip_test else None,

@@ -155,10 +155,11 @@ def predict(
     """Predict every box; return COCO result rows, those of all processes."""
     settings = config.chosen_eval
     crops = _crops(config, boxes)
+    fused = fuse(net, onednn=device.type == "cpu" and config.train.amp == "off")
     workers = config.train.num_workers
     loader = eval_loader(crops, settings.batch_size, workers, device, ranks)
     poses = predict_poses(
-        torch_backend(fuse(net), device, config.train.amp),
+        torch_backend(fused, device, config.train.amp),
         progress_bar(loader, ranks),
         codec.decode,
         input_size=config.model.input_size,
