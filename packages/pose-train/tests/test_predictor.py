@@ -22,6 +22,7 @@ from pose_train.distributed import Ranks
 from pose_train.files.boxes import ImageFile
 from pose_train.files.images import Image
 from pose_train.files.inputs import find_inputs
+from pose_train.inference import forward, load
 from pose_train.inference.bottomup import extent
 from pose_train.inference.evaluate import evaluate_rows
 from pose_train.inference.forward import autocast, torch_backend
@@ -401,18 +402,37 @@ def test_16_bits_and_compiling_where_asked(
         Predictor(tmp_path / "net.onnx", amp="bf16")
 
 
+@pytest.mark.parametrize("has_it", [False, True])
 @pytest.mark.parametrize("fast", [False, True])
-def test_auto_is_bf16_where_the_cpu_has_it(
-    run_dir: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_bf16_where_the_cpu_is_faster_with_it(
+    run_dir: Path, has_it: bool, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: fast, raising=False)
+        monkeypatch.setattr(torch.cpu, name, lambda: has_it, raising=False)
+    clock = iter(range(10**6))  # a call takes a second, with the wrong type two
+    convolve = torch.conv2d
+
+    def timed(images: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if (images.dtype == torch.bfloat16) != fast:
+            next(clock)
+        return convolve(images, *args, **options)
+
+    monkeypatch.setattr(torch, "conv2d", timed)
+    monkeypatch.setattr(forward.time, "perf_counter", lambda: next(clock))
+    forward._cpu_is_faster_with_bf16.cache_clear()
+    cpu = torch.device("cpu")
+    chosen = forward.fastest_amp(cpu)
+    monkeypatch.undo()
+    forward._cpu_is_faster_with_bf16.cache_clear()
+    assert chosen == ("bf16" if has_it and fast else "off")
+    monkeypatch.setattr(forward, "fastest_amp", lambda device: chosen)
+    monkeypatch.setattr(load, "fastest_amp", lambda device: chosen)
     cpu = torch.device("cpu")
     with autocast(cpu, "auto"):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if fast else torch.float32)
+    assert product.dtype == (torch.bfloat16 if has_it and fast else torch.float32)
     notes = load_network(str(run_dir), device="cpu", amp="auto").notes
-    assert f"amp auto is {'bf16' if fast else 'off'} on cpu" in notes
+    assert f"amp auto is {chosen} on cpu" in notes
 
 
 @pytest.mark.parametrize("name", ["demo", "./demo"])
