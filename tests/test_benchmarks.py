@@ -9,7 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # They need a network, an hour, other programs beside them, or memory that few machines have.
-BY_HAND = {"large.py", "many_images.py", "predict.py", "soak.py", "threads.py"}
+BY_HAND = {
+    "large.py",
+    "many_images.py",
+    "predict.py",
+    "seeds.py",
+    "soak.py",
+    "start.py",
+    "threads.py",
+}
 PAGE = """
 ### `codecs.py --first`
 
