@@ -161,7 +161,7 @@ def test_json_of_speeds(
     assert found["bottleneck"] in ("loader", "step")
     assert found["processes"] == 1
 
-    def measured(seconds: float, out: Path) -> suite.Suite:
+    def measured(seconds: float, out: Path, parity: Path | None) -> suite.Suite:
         print("a line that is no result")
         return suite.Suite({"Step": [{"network": "demo"}]}, "page", out / "page.md")
 
