@@ -163,12 +163,12 @@ def _info(args: argparse.Namespace) -> str | dict[str, Any]:
     values = sum(tensor.numel() for tensor in state.values())
     notes = [*file.notes, *names.notes]
     if args.json:
-        counts = {"tensors": len(state), "values": values}
         return {
             "file": args.name,
             "format": names.format,
             "models": models,
-            **counts,
+            "tensors": len(state),
+            "values": values,
             "notes": notes,
         }
     return "\n".join(

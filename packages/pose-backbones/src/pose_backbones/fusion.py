@@ -23,9 +23,9 @@ def fuse(model: nn.Module, *, onednn: bool = False) -> nn.Module:
     Folds only in modules it knows: a foreign backbone keeps its own batch norms, except those in
     a Sequential. The copy is for inference; its weights have other names.
 
-    onednn: the copy is for float32 on an x86 CPU alone: there additions and ReLUs become part of
-    the convolution before them, and weights lie as oneDNN reads them. It cannot be exported,
-    copied or moved. Elsewhere, and where torch has no oneDNN, this changes nothing.
+    onednn: additions and ReLUs become part of the convolution before them, and weights lie as
+    oneDNN reads them, in float32 on an x86 CPU. Such a copy cannot be exported, copied, moved or
+    run by autocast. On other devices, and where torch has no oneDNN, this changes nothing.
     """
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
@@ -102,8 +102,9 @@ def _pack_children(module: nn.Module) -> None:
     children = list(module.named_children())
     for i, (name, child) in enumerate(children):
         if isinstance(child, (BasicBlock, Bottleneck)):
-            convs = [each for each in child.children() if isinstance(each, nn.Conv2d)]
-            module.register_module(name, PackedBlock(convs, child.downsample))
+            convs = [each for each in child.children() if _is_plain(each)]
+            if len(convs) == sum(isinstance(each, nn.Conv2d) for each in child.children()):
+                module.register_module(name, PackedBlock(convs, child.downsample))
         elif _is_plain(child) and isinstance(module, (nn.Sequential, ConvBN)):
             after = [each for each in children[i + 1 :] if not isinstance(each[1], nn.Identity)]
             relu = bool(after) and isinstance(after[0][1], nn.ReLU)
@@ -113,11 +114,11 @@ def _pack_children(module: nn.Module) -> None:
 
 
 def _is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Tell whether this is a convolution as oneDNN runs it, and of all values in float32."""
+    """Tell whether this is a convolution as oneDNN runs it, of all values, in float32 on a CPU."""
     return (
         isinstance(module, nn.Conv2d)
         and not isinstance(module, MapsConv)
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
-        and module.weight.dtype == torch.float32
+        and (module.weight.device.type, module.weight.dtype) == ("cpu", torch.float32)
     )

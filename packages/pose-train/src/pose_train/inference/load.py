@@ -111,8 +111,8 @@ def as_network(trained: Trained, amp: str = "off", compiled: bool = False) -> Ne
         amp = fastest_amp(trained.device)
         notes += (f"amp auto is {amp} on {trained.device.type}",)
     usage, find = usage_of(trained), RECIPES[trained.config.recipe].find
-    onednn = trained.device.type == "cpu" and amp == "off" and not compiled
-    net = fuse(trained.net, onednn=onednn).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = fuse(trained.net, onednn=amp == "off" and not compiled)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled:
         net.compile()
     backend = torch_backend(net, trained.device, amp)

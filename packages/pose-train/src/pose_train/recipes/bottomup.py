@@ -308,7 +308,7 @@ def predict(
     """Find the people in every image of a set; return COCO result rows, those of all processes."""
     settings = config.chosen_eval
     images = _images(config, val, scale_factors=settings.multi_scale)
-    fused = fuse(net, onednn=device.type == "cpu" and config.train.amp == "off")
+    fused = fuse(net, onednn=config.train.amp == "off")
     part, workers = own_part(len(images), ranks), config.train.num_workers
     loader = scene_loader(images, part, settings.batch_size, workers, device, stack_tensors)
     scenes = find_scenes(

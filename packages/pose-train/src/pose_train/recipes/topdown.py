@@ -155,7 +155,7 @@ def predict(
     """Predict every box; return COCO result rows, those of all processes."""
     settings = config.chosen_eval
     crops = _crops(config, boxes)
-    fused = fuse(net, onednn=device.type == "cpu" and config.train.amp == "off")
+    fused = fuse(net, onednn=config.train.amp == "off")
     workers = config.train.num_workers
     loader = eval_loader(crops, settings.batch_size, workers, device, ranks)
     poses = predict_poses(
