@@ -49,6 +49,21 @@ PROTOCOL = [(package, name) for package, (_, names) in PARSERS.items() for name 
 
 
 @pytest.mark.parametrize(("package", "name"), PROTOCOL)
+def test_every_command_takes_quiet_and_verbose(
+    package: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parse = PARSERS[package][0]
+    with pytest.raises(SystemExit):
+        parse([name, "--help"])
+    end = capsys.readouterr().out.partition("\nmessages:\n")[2]
+    assert "-q, --quiet" in end
+    assert "-v, --verbose" in end
+    with pytest.raises(SystemExit) as left:
+        parse([name, "-q", "-v"])
+    assert left.value.code == 2
+
+
+@pytest.mark.parametrize(("package", "name"), PROTOCOL)
 def test_commands_have_one_protocol(
     package: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

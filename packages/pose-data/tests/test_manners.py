@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pose_data import load_coco
-from pose_data.__main__ import COMMANDS, main, parse
+from pose_data.__main__ import main
 from pose_data.formats import coco
 
 # pycocotools 2.0.11 under numpy 2
@@ -30,18 +30,6 @@ def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     coco._log_once.cache_clear()
     return tmp_path
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_them(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse([name, "--help"])
-    end = capsys.readouterr().out.partition("\nmessages:\n")[2]
-    assert "-q, --quiet" in end
-    assert "-v, --verbose" in end
-    with pytest.raises(SystemExit) as left:
-        parse([name, "-q", "-v"])
-    assert left.value.code == 2
 
 
 def test_quiet(

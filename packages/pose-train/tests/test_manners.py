@@ -9,7 +9,7 @@ import pytest
 
 from pose_backbones import ZOO
 from pose_train import load_config, shipped_configs
-from pose_train.__main__ import COMMANDS, main, parse
+from pose_train.__main__ import main
 from pose_train.commands import zoo
 from pose_train.training import suite
 from pose_train.words import are_notes_shown
@@ -21,18 +21,6 @@ SMALL = [
     *("train.num_workers=0", "train.num_threads=1", "train.batch_size=2"),
 ]
 ANNOTATIONS = "annotations/person_keypoints_val2017.json"
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_them(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse([name, "--help"])
-    end = capsys.readouterr().out.partition("\nmessages:\n")[2]
-    assert "-q, --quiet" in end
-    assert "-v, --verbose" in end
-    with pytest.raises(SystemExit) as left:
-        parse([name, "-q", "-v"])
-    assert left.value.code == 2
 
 
 def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:

@@ -7,10 +7,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib import import_module
 
 from pose_data import DatasetError, __version__
-from pose_data.errors import manners, printable
+from pose_data.commands import add_arguments
+from pose_data.errors import drop_output, manners, printable
 
 # In the order of help.
 COMMANDS = ("check", "stats", "show", "synth", "convert", "fix", "merge", "filter", "pack", "split")
@@ -24,24 +24,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="pose-data COMMAND --help says more, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"pose-data {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = import_module(f"pose_data.commands.{name}")
-        examples = module.EXAMPLES.replace("\n", "\n  ")
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=f"examples:\n  {examples}" if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-        said = command.add_argument_group("messages").add_mutually_exclusive_group()
-        said.add_argument("-q", "--quiet", action="store_true", help="results and errors alone")
-        said.add_argument(
-            "-v", "--verbose", action="store_true", help="all of the log, and tracebacks of errors"
-        )
+    add_arguments(parser, "pose_data", COMMANDS)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
         import argcomplete
 
@@ -72,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not isinstance(error, BrokenPipeError):  # as of `head`, which has enough
                 print(printable(f"pose-data: error: {_sentence(error)}"), file=sys.stderr)
             if isinstance(error, OSError):
-                _drop_output()
+                drop_output()
             return 1
 
 
@@ -82,14 +65,6 @@ def _sentence(error: Exception) -> str:
         return str(error)
     where = "" if error.filename is None else f"{error.filename}: "
     return f"{where}{error.strerror or error}"
-
-
-def _drop_output() -> None:
-    """Drop what cannot be printed: Python would complain of it once more when it exits."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The one error type of this package, where it happened, and messages for a terminal."""
 
 import logging
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +56,14 @@ def manners(*, quiet: bool, verbose: bool) -> Iterator[None]:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
                 logger.removeHandler(handler)
+
+
+def drop_output() -> None:
+    """Drop what cannot be printed: Python would complain of it once more when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib import import_module
 
-from pose_data.errors import manners, printable
+from pose_data.commands import add_arguments
+from pose_data.errors import drop_output, manners, printable
 from pose_train import __version__
 
 # In the order of help.
@@ -37,24 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pose-train {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = import_module(f"pose_train.commands.{name}")
-        examples = module.EXAMPLES.replace("\n", "\n  ")
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=f"examples:\n  {examples}" if examples else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-        said = command.add_argument_group("messages").add_mutually_exclusive_group()
-        said.add_argument("-q", "--quiet", action="store_true", help="results and errors alone")
-        said.add_argument(
-            "-v", "--verbose", action="store_true", help="all of the log, and tracebacks of errors"
-        )
+    add_arguments(parser, "pose_train", COMMANDS)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions (extra: completion)
         import argcomplete
 
@@ -96,16 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 advice = "; `pose-train doctor` looks at all libraries" if is_lost else ""
                 print(printable(f"pose-train: error: {_sentence(error)}{advice}"), file=sys.stderr)
             if isinstance(error, OSError):
-                _drop_output()
+                drop_output()
             return code
-
-
-def _drop_output() -> None:
-    """Drop what cannot be printed: Python would complain of it once more when it exits."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit_code(error: BaseException) -> int | None:
