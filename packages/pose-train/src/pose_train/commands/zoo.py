@@ -3,13 +3,9 @@
 import argparse
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from pose_train.commands.options import JSON
 from pose_train.words import are_notes_shown
-
-if TYPE_CHECKING:
-    from pose_backbones.zoo import Weights
 
 HELP = "List the published weights, or fetch their files."
 EXAMPLES = "pose-train zoo\npose-train zoo fetch hrnet_w32_coco_256x192"
@@ -41,13 +37,15 @@ def run(args: argparse.Namespace) -> int:
     """List or fetch; a file that is here already is verified, not downloaded."""
     from pose_backbones import ZOO, find_detections, find_weights  # with torch: takes a second
     from pose_backbones.names import unknown
-    from pose_backbones.table import zoo_table
+    from pose_backbones.table import weights_facts, zoo_table
     from pose_backbones.weights import log_line, progress_line
     from pose_train.config.schema import ConfigError
 
     if args.action is None:
-        rows = {name: _facts(weights) for name, weights in ZOO.items()}
-        print(json.dumps({"weights": rows}, indent=1) if args.json else zoo_table())
+        if args.json:
+            print(json.dumps({"weights": {name: weights_facts(name) for name in ZOO}}, indent=1))
+        else:
+            print(zoo_table())
         return 0
     if not args.names:
         raise ConfigError("zoo fetch needs at least one NAME of the list that `pose-train zoo` has")
@@ -64,9 +62,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"files": paths}, indent=1))
     return 0
-
-
-def _facts(weights: "Weights") -> dict[str, Any]:
-    """Return what the list says of published weights."""
-    names = ("model", "input_size", "num_keypoints", "file", "stats", "stats_multi_scale")
-    return {name: getattr(weights, name) for name in (*names, "licence")}
