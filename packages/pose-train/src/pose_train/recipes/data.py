@@ -73,13 +73,8 @@ def load_sets(data: Data, evaluation: Eval | None, root: Path, unit: Unit) -> Se
 def load_train(data: Data, root: Path, unit: Unit) -> Persons:
     """Load the training set: one source, or several joined."""
     is_packed = data.packed is not None
-
-    def balanced(persons: Persons, source: Data | ExtraSource) -> Persons:
-        return with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
-
-    sources = [balanced(load_main(root, data, data.train, is_packed), data)]
-    if not data.extra and data.ratio == 1:
-        return sources[0]
+    loaded: list[tuple[Persons, Data | ExtraSource]]
+    loaded = [(load_main(root, data, data.train, is_packed), data)]
     for name, extra in data.extra.items():
         key = f"data.extra.{name}.root"
         if extra.root is None:
@@ -87,7 +82,13 @@ def load_train(data: Data, root: Path, unit: Unit) -> Persons:
         persons = load_annotated(
             Path(extra.root), extra.train, extra.format, key, is_packed=is_packed
         )
-        sources.append(balanced(persons, extra))
+        loaded.append((persons, extra))
+    sources = [
+        with_shares(persons, balance=source.balance, weight=source.weight, unit=unit)
+        for persons, source in loaded
+    ]
+    if not data.extra and data.ratio == 1:
+        return sources[0]
     ratios = [data.ratio, *(extra.ratio for extra in data.extra.values())]
     same = {
         name: others[0] if len(others) == 1 else (others[0], others[1])

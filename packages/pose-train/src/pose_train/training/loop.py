@@ -110,7 +110,8 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
     samples = recipe.samples(config, run.sets.train, codec, run.device, True)
     samples[0]  # compiles the codec here, once, before the workers are forked
     batches = recipe.batches(config, samples, run.ranks)
-    check_epoch(config, training, batches, run.ranks)  # those of drawn images are known only now
+    if config.data.synthetic is not None:  # the number of people is known only once they are drawn
+        check_epoch(config, training, batches, run.ranks)
     loader = train_loader(samples, batches, config.train.num_workers, run.device)
     if run.ranks.is_first:
         cut_metrics(run, training)
