@@ -27,6 +27,7 @@ from pose_backbones.higherhrnet import HigherHead
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning"),  # Python 3.13.0
 ]
 SIZE = 64
 
@@ -135,6 +136,7 @@ def test_autocast_stays_finite(model, images, dtype):
     assert all(m.isfinite().all() for m in output)
 
 
+@pytest.mark.filterwarnings("ignore:You are using .torch.load:FutureWarning")  # of torch 2.4
 @torch.no_grad()
 def test_copies(model, images):
     expected = maps(model(images))
@@ -158,7 +160,7 @@ def test_compile(model, images):
 @torch.no_grad()
 @pytest.mark.parametrize("model", TRACED, indirect=True)
 def test_export_with_any_batch(model, images):
-    batch = {0: torch.export.Dim("batch")}
+    batch = {0: torch.export.Dim("batch", max=1 << 16)}
     program = torch.export.export(model, (images,), dynamic_shapes=(batch,))
     one = images[:1].contiguous()
     assert_same(maps(program.module()(one)), maps(model(one)))
@@ -169,10 +171,12 @@ def test_export_with_any_batch(model, images):
 def test_onnx_with_any_batch(model, images, tmp_path):
     for extra in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(extra, reason=f"{extra} comes with pose-backbones[onnx]")
+    if torch.__version__ < "2.10":
+        pytest.skip("pose-backbones[onnx] wants a newer torch")
     import onnxruntime
 
     path = tmp_path / "model.onnx"
-    batch = {0: torch.export.Dim("batch")}
+    batch = {0: torch.export.Dim("batch", max=1 << 16)}
     torch.onnx.export(model, (images,), path, dynamo=True, dynamic_shapes=(batch,), verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     three = torch.cat([images, images[:1]])

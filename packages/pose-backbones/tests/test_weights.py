@@ -397,8 +397,9 @@ def test_mirrors_are_of_http(mirror, folder):
 
 def test_https_does_not_become_http():
     handler, request = web._Redirects(), urllib.request.Request("https://a.org/x")
-    with pytest.raises(urllib.error.HTTPError, match=r"from https to 'http://a\.org/x'"):
+    with pytest.raises(urllib.error.HTTPError, match=r"from https to 'http://a\.org/x'") as raised:
         handler.redirect_request(request, None, 302, "Found", Message(), "http://a.org/x")
+    raised.value.close()
     followed = handler.redirect_request(request, None, 302, "Found", Message(), "https://b.org/x")
     assert followed.full_url == "https://b.org/x"
 

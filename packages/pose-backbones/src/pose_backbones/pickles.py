@@ -76,6 +76,7 @@ ACTING_NAMES = {
     "builtins": {"__import__", "breakpoint", "compile", "eval", "exec", "execfile", "open"},
     "codecs": {"open"},
     "io": {"open", "open_code", "FileIO"},
+    "_io": {"open", "open_code", "FileIO"},  # since Python 3.13
     "torch": {"load", "save"},
     "torch.serialization": {"load", "save"},
 }

@@ -263,6 +263,7 @@ def _try_server(
             _verified(part, digests)
             return None
         except urllib.error.HTTPError as error:
+            error.close()  # it is the answer, too, whose connection is open
             return f"HTTP {error.code} {error.reason}"
         except CheckpointError as error:
             part.unlink()  # it may have been resumed from another file: begin anew
