@@ -15,7 +15,6 @@ BY_HAND = {
     "predict.py",
     "seeds.py",
     "soak.py",
-    "start.py",
     "threads.py",
 }
 PAGE = """

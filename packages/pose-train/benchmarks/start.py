@@ -1,12 +1,13 @@
 """Time the start of a training of HRNet-W32 256x192, beside MMPose's.
 
-    python start.py --mmpose1 PYTHON [--rounds 5]
+    python start.py [--mmpose1 PYTHON] [--rounds 5]
 
-PYTHON: an interpreter with MMPose 1.3.2. Ours is `pose-train run hrnet_w32_coco_256x192`, theirs
-`tools/train.py` with their published config of the same network; both with a set of 8 images in
-COCO's format, batches of 2, no workers, no evaluation before the first step. CPU seconds since the
-start of the process, to the first batch in the network and to the end of the first step; the
-median over rounds, in which both alternate after one round to warm caches. Prints Markdown.
+PYTHON: an interpreter with MMPose 1.3.2; without it only ours is timed. Ours is `pose-train run
+hrnet_w32_coco_256x192`, theirs `tools/train.py` with their published config of the same network;
+both with a set of 8 images in COCO's format, batches of 2, no workers, no evaluation before the
+first step. CPU seconds since the start of the process, to the first batch in the network and to the
+end of the first step; the median over rounds, in which both alternate after one round to warm
+caches. Prints Markdown.
 """
 
 import argparse
@@ -35,7 +36,7 @@ default_hooks = dict(checkpoint=dict(save_best=None))
 def main() -> None:
     """Make the set, and time both in turns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mmpose1", required=True)
+    parser.add_argument("--mmpose1", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # side, folder
     args = parser.parse_args(sys.argv[1:])
@@ -44,13 +45,15 @@ def main() -> None:
     times: dict[str, list[list[float]]] = {"theirs": [], "ours": []}
     with tempfile.TemporaryDirectory() as folder:
         write_set(Path(folder))
-        for side in ["theirs", "ours"] * (1 + args.rounds):
+        for side in (["theirs"] * bool(args.mmpose1) + ["ours"]) * (1 + args.rounds):
             python = args.mmpose1 if side == "theirs" else sys.executable
             times[side].append(child(python, side, folder))
     print("| CPU seconds from the start of the process | theirs | ours | theirs / ours |")
     print("|---|---|---|---|")
     for i, moment in enumerate(("to the first batch in the network", "to the end of a step")):
-        theirs, ours = (median(row[i] for row in times[side][1:]) for side in times)
+        theirs, ours = (
+            median(row[i] for row in rows[1:]) if rows else float("nan") for rows in times.values()
+        )
         print(f"| {moment} | {theirs:.2f} | {ours:.2f} | {theirs / ours:.2f} |")
     return None
 
