@@ -23,7 +23,7 @@ from pose_data import COCO, synthesize
 from pose_train.config.load import load_config, to_yaml
 from pose_train.files.images import Image
 from pose_train.inference import detect
-from pose_train.inference.export import export
+from pose_train.inference.export import OLDEST, export
 from pose_train.inference.load import Trained
 
 TINY = "model.options={width: 8, stem_channels: 8, num_modules: [1, 1, 1], num_blocks: 1}"
@@ -113,9 +113,21 @@ def cpm(lively: Callable[[nn.Module], nn.Module]) -> Trained:
 
 
 @pytest.fixture(scope="session")
-def cpm_onnx(cpm: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def torch_export() -> None:
+    """A torch whose torch.export is used, or the test is skipped."""
+    if torch.__version__ < OLDEST:
+        pytest.skip(f"torch {torch.__version__} is too old")
+
+
+@pytest.fixture(scope="session")
+def onnx_export(torch_export: None) -> None:
+    """All that exporting to ONNX needs, or the test is skipped."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
+
+
+@pytest.fixture(scope="session")
+def cpm_onnx(onnx_export: None, cpm: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "net.onnx"
     assert f"{path}: onnx, " in export(cpm, path, "onnx")
     return path

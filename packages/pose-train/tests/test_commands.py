@@ -124,14 +124,18 @@ def test_test_without_the_published_detections(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "words", [["--flop", "3"], ["eval.batch_size"], ["a", "b"], ["--flop=3"]], ids=" ".join
-)
+@pytest.mark.parametrize("words", [["--flop", "3"], ["--flop=3"]], ids=" ".join)
 def test_words_that_are_no_arguments(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["test", "demo", "--workers", "0", *words])
     assert left.value.code == 2
     assert f"unrecognized arguments: {words[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["eval.batch_size"], ["a", "b"]], ids=" ".join)
+def test_words_that_are_no_overrides(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "demo", "--workers", "0", *words]) == 2
+    assert f"override {words[0]!r} must look like key.sub=value" in capsys.readouterr().err
 
 
 def test_a_preset_whose_weights_are_not_there(

@@ -53,9 +53,9 @@ def images() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def bottomup_onnx(bottomup: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
+def bottomup_onnx(
+    onnx_export: None, bottomup: Trained, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("exported") / "net.onnx"
     assert "input any multiple of 64" in export(bottomup, path, "onnx")
     return path
@@ -75,6 +75,7 @@ def test_onnx(cpm: Trained, images: torch.Tensor, cpm_onnx: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch 2.15
 def test_torchscript(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     export(cpm, path, "torchscript")
@@ -85,7 +86,10 @@ def test_torchscript(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> None
     assert json.loads(facts["about.json"])["recipe"] == "topdown"
 
 
-def test_torch_export(cpm: Trained, images: torch.Tensor, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:You are using .torch.load:FutureWarning")  # of torch 2.4
+def test_torch_export(
+    torch_export: None, cpm: Trained, images: torch.Tensor, tmp_path: Path
+) -> None:
     path = tmp_path / "net.pt2"
     export(cpm, path, "torch-export")
     (heatmaps,) = torch.export.load(path).module()(images)
@@ -113,11 +117,18 @@ def test_bottomup_onnx_takes_pictures_of_any_shape(bottomup: Trained, bottomup_o
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch 2.15
 @pytest.mark.parametrize("kind", ["torchscript", "torch-export"])
 def test_a_full_disk_is_one_error(
-    cpm: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    cpm: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    kind: str,
 ) -> None:
     """Torch itself would end the process where it writes TorchScript to one."""
+    if kind == "torch-export":
+        request.getfixturevalue("torch_export")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -129,6 +140,7 @@ def test_a_full_disk_is_one_error(
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch 2.15
 def test_bottomup_torchscript(bottomup: Trained, tmp_path: Path) -> None:
     export(bottomup, tmp_path / "net.pt", "torchscript")
     images = torch.randint(0, 256, (1, 192, 64, 3), dtype=torch.uint8)
@@ -148,7 +160,7 @@ def test_mistakes_are_named(cpm: Trained, bottomup: Trained, tmp_path: Path) -> 
         export(cpm, tmp_path / "x", "tensorrt")
     forgotten = dataclasses.replace(cpm, net=None)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=r"cannot write .*gone"):  # before anything is computed
-        export(forgotten, tmp_path / "gone" / "x.pt2", "torch-export")
+        export(forgotten, tmp_path / "gone" / "x.pt", "torchscript")
     assert not list(tmp_path.iterdir())
 
 

@@ -31,9 +31,7 @@ class Small(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def small(cpm: Trained, lively: Callable[[nn.Module], nn.Module]) -> Trained:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
+def small(onnx_export: None, cpm: Trained, lively: Callable[[nn.Module], nn.Module]) -> Trained:
     torch.manual_seed(2)
     codec = MSRAHeatmap((64, 64), (16, 16))
     return dataclasses.replace(cpm, net=lively(Small()), codec=codec)
@@ -83,6 +81,7 @@ def open_input(path: Path) -> tuple[list[Any], str]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch 2.15
 @pytest.mark.parametrize("kind", ["onnx", "torchscript", "torch-export"])
 def test_half(small: Trained, kind: str, tmp_path: Path) -> None:
     before = {name: weights.clone() for name, weights in small.net.state_dict().items()}
@@ -104,7 +103,10 @@ def test_half(small: Trained, kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(maps, expected, atol=1e-2 * expected.max())
 
 
-def test_what_a_format_cannot_do_is_named(small: Trained, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_a_format_cannot_do_is_named(
+    small: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x"
     with pytest.raises(ConfigError, match="--opset is of ONNX alone: torchscript has none"):
         export(small, path, "torchscript", opset=17)
@@ -115,6 +117,13 @@ def test_what_a_format_cannot_do_is_named(small: Trained, tmp_path: Path) -> Non
     for opset in (0, 11, 99):
         with pytest.raises(ConfigError, match=f"--opset {opset}: torch's exporter cannot write it"):
             export(small, path, opset=opset)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1+cpu"))
+        for kind in ("onnx", "torch-export"):
+            with pytest.raises(ConfigError, match=rf"{kind} needs torch 2\.10 .*, this is 2\.9\.1"):
+                export(small, path, kind)
+        export(small, path, "torchscript")
+    path.unlink()
     net = Small()
     net.norm.running_var.fill_(1e6)
     large = dataclasses.replace(small, net=net.eval())

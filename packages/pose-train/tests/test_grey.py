@@ -83,6 +83,7 @@ def test_a_colour_image_is_seen_as_its_luma(grey_run: Path, drawn_data: Path) ->
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # torch 2.15
 def test_export(grey_run: Path, tmp_path: Path) -> None:
     """Of one channel in, and the metadata say so."""
     trained, path = load_trained(grey_run, device="cpu"), tmp_path / "net.pt"

@@ -52,9 +52,9 @@ def higher(lively: Callable[[nn.Module], nn.Module]) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def higher_onnx(higher: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} comes with pose-train[export]")
+def higher_onnx(
+    onnx_export: None, higher: Trained, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("exported") / "higher.onnx"
     export(higher, path)
     return path

@@ -229,7 +229,8 @@ def test_a_late_start_and_no_time_stamps(tmp_path: Path) -> None:
     write_uneven(tmp_path / "late.mkv", times=[1 + i / 30 for i in range(9)])
     frames = list(read_frames(tmp_path / "late.mkv"))
     assert [frame.time for frame in frames] == pytest.approx([i / 30 for i in range(9)], abs=2e-3)
-    assert not is_cut_short(video_facts(tmp_path / "late.mkv"), frames[-1].time, 0.034)
+    if hasattr(cv2, "CAP_PROP_PTS"):  # older OpenCVs do not tell when a video starts
+        assert not is_cut_short(video_facts(tmp_path / "late.mkv"), frames[-1].time, 0.034)
     write_uneven(tmp_path / "raw.m4v", times=[i / 30 for i in range(9)])
     (tmp_path / "raw.m4v").rename(tmp_path / "raw.mp4")
     assert np.diff([frame.time for frame in read_frames(tmp_path / "raw.mp4")]).min() > 0

@@ -43,7 +43,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
         argcomplete.autocomplete(parser)
     args, left = parser.parse_known_args(argv)
-    unknown = [word for word in left if word.startswith("-") or "=" not in word]
+    unknown = [word for word in left if word.startswith("-")]
     if unknown or (left and not hasattr(args, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(unknown or left)}")
     if left:
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     if getattr(args, "offline", False):
         os.environ["POSE_OFFLINE"] = "1"
+    if args.quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # of huggingface_hub, which reads it once
     is_usual = not args.quiet and not args.verbose
     with nullcontext() if is_usual else manners(quiet=args.quiet, verbose=args.verbose):
         try:

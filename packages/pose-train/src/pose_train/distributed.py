@@ -87,6 +87,7 @@ def _lost_process(error: Exception) -> str:
     return ""
 
 
+@torch.inference_mode(False)  # torch 2.4 receives in another thread, which cannot write there
 def gather(value: Any, ranks: Ranks) -> list[Any]:
     """Return the values of all processes, in their order, to every one of them."""
     if ranks.world_size == 1:

@@ -27,6 +27,7 @@ from pose_train.inference.onnx import CPU, open_session
 
 FORMATS = ("onnx", "torchscript", "torch-export")
 NEEDED = ("onnx", "onnxscript")  # by torch's exporter; of the extra `export`
+OLDEST = "2.10"  # torch whose torch.export takes all our networks; 2.5 to 2.9 fail at some
 OPSET = 18  # what torch's exporter writes without converting; onnxruntime 1.14 reads it
 TOLERANCE = {False: 1e-3, True: 3e-2}  # of the comparison; by whether 16 bits are computed with
 STEP = 64  # what the sides of an image divide by, bottom-up (see resize_for_test)
@@ -130,6 +131,8 @@ def _check_options(
 ) -> None:
     if kind not in FORMATS:
         raise ConfigError(f"the format must be one of {', '.join(FORMATS)}, got {kind!r}")
+    if kind != "torchscript" and torch.__version__ < OLDEST:
+        raise ConfigError(f"{kind} needs torch {OLDEST} or newer, this is {torch.__version__}")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if kind == "onnx" and missing:
         raise ConfigError(f"ONNX needs {' and '.join(missing)}: pip install 'pose-train[export]'")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
@@ -100,9 +101,13 @@ def _loader(
     dataset: TopDown | BottomUp, num_workers: int, device: torch.device, **options: Any
 ) -> DataLoader[dict[str, Any]]:
     """Return torch's loader with what all of ours have in common."""
+    num_workers = allowed_workers(num_workers)
+    # Forked ones share the annotations; those that Python 3.14 starts unasked get a copy each.
+    forked = num_workers > 0 and sys.platform == "linux"
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # a map-style dataset without torch's base class
-        num_workers=allowed_workers(num_workers),
+        num_workers=num_workers,
+        multiprocessing_context="fork" if forked else None,
         pin_memory=device.type == "cuda",
         worker_init_fn=start_sampling,
         generator=torch.Generator(),  # so that a new loader takes no number from the global one
