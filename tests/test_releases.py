@@ -50,10 +50,14 @@ def test_ci_runs_what_is_declared() -> None:
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
     settings = {*matrix["dependencies"], *(each["dependencies"] for each in matrix["include"])}
     assert settings == {"newest", "lowest"}
-    lowest = [step.get("run", "") for step in jobs["tests"]["steps"]]
+    lowest = "".join(step.get("run", "") for step in jobs["tests"]["steps"])
     for package in PACKAGES:
         if package != "pose-train":  # its siblings are not on PyPI
-            assert any(f"packages/{package}/pyproject.toml" in line for line in lowest)
+            assert f"packages/{package}/pyproject.toml" in lowest
+    project = tomllib.loads((ROOT / "packages/pose-train/pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for extra in ("detect", "hub", "export", "video", "tensorboard", "completion"):
+        assert all(f'"{each}"' in lowest for each in extras[extra]), extra
     assert "-slim" in jobs["slim"]["container"]["image"]
     assert any(step.get("run") == ".ci/run" for step in jobs["all"]["steps"])
 
