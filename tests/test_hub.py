@@ -212,6 +212,17 @@ def test_offline_names_the_file_and_every_place(
     assert hub.requests == []
 
 
+@pytest.mark.parametrize("package", ["pose_backbones", "pose_train"])
+def test_quiet_commands_show_no_bars_of_the_hub(package: str) -> None:
+    script = f"from {package}.__main__ import main; assert main(['zoo', *words]) == 0;"
+    script += "from huggingface_hub.utils import are_progress_bars_disabled as are; print(are())"
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_DISABLE_PROGRESS_BARS"}
+    for words, hidden in ((["-q"], True), ([], False)):
+        command = [sys.executable, "-c", f"words = {words}; {script}"]
+        shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert shown.stdout.splitlines()[-1] == str(hidden)
+
+
 def test_the_environment_of_huggingface_hub_holds(hub: Hub, tmp_path: Path) -> None:
     """Typed into a shell: HF_ENDPOINT and HF_HOME are those that people know."""
     path = DETECTIONS.path
