@@ -27,6 +27,7 @@ from pose_train.inference.weights import start_from_weights
 from pose_train.recipes import RECIPES
 from pose_train.recipes.data import Sets, check_images, describe
 from pose_train.training.loop import batch_losses
+from pose_train.training.prepare import check_epoch
 from pose_train.training.run_dir import load_given_sets
 from pose_train.words import duration
 
@@ -70,6 +71,8 @@ def check(config: Config, image: Path) -> Checked:
     net, codec = recipe.build(config, sets.train.skeleton.num_keypoints)
     config, notes = start_from_weights(net, config, sets.train)
     dataset = recipe.samples(config, sets.train, codec, _CPU, True)
+    batches = recipe.batches(config, dataset, Ranks())
+    check_epoch(config, net, batches, Ranks())
     count = min(SHOWN, len(dataset))
     chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
     samples = [dataset[(1, index)] for index in chosen]
@@ -80,7 +83,7 @@ def check(config: Config, image: Path) -> Checked:
         return batch_losses(exact, net, codec, batch, _CPU)["loss"]
 
     estimate = measure(net, loss, samples[:2])
-    per_epoch = sum(map(len, recipe.batches(config, dataset, Ranks()).batches()))
+    per_epoch = sum(map(len, batches.batches()))
     keypoints = sets.train.skeleton.keypoints
     lines = [
         *notes,

@@ -94,7 +94,8 @@ def run(config: Config, *, resume: bool = False) -> Outcome | None:
         training, forward, notes = begin(config, net, ranks, device, resume=resume)
         if persons is not None:
             samples = recipe.samples(config, persons, codec, device, True)
-            check_epoch(config, training, recipe.batches(config, samples, ranks), ranks)
+            batches = recipe.batches(config, samples, ranks)
+            check_epoch(config, training.net, batches, ranks, training.progress.epoch)
         run = open_run(config, recipe.unit, sets, ranks, device, stop, resume, held)
         for text in notes:
             say(run, f"note: {text}")
@@ -111,7 +112,7 @@ def _train(run: Run, training: Training, forward: nn.Module, codec: Any) -> Outc
     samples[0]  # compiles the codec here, once, before the workers are forked
     batches = recipe.batches(config, samples, run.ranks)
     if config.data.synthetic is not None:  # the number of people is known only once they are drawn
-        check_epoch(config, training, batches, run.ranks)
+        check_epoch(config, training.net, batches, run.ranks, training.progress.epoch)
     loader = train_loader(samples, batches, config.train.num_workers, run.device)
     if run.ranks.is_first:
         cut_metrics(run, training)

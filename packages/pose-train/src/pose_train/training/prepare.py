@@ -74,11 +74,16 @@ def prepare_training(
     return Training(net, optimizer, scaler, ema, Progress()), forward
 
 
-def check_epoch(config: Config, training: Training, batches: GroupedBatches, ranks: Ranks) -> None:
-    """Raise ConfigError for batches too few for the schedule, or too small for batch norms."""
+def check_epoch(
+    config: Config, net: nn.Module, batches: GroupedBatches, ranks: Ranks, epoch: int = 1
+) -> None:
+    """Raise ConfigError for batches too few for the schedule, or too small for batch norms.
+
+    epoch: where training begins. Leaves the network in training mode.
+    """
     (w, h), settings = config.model.input_size, config.train
     total, warmup = total_steps(settings, len(batches)), settings.warmup_steps
-    if training.progress.epoch > settings.epochs:
+    if epoch > settings.epochs:
         return  # resumed to be evaluated alone
     if settings.schedule == "cosine" and total <= warmup:
         raise ConfigError(
@@ -90,7 +95,6 @@ def check_epoch(config: Config, training: Training, batches: GroupedBatches, ran
         return
     # A map of one pixel of one image has no variance. On the meta device a batch costs little, and
     # changes nothing.
-    net = training.net
     state = {name: tensor.to("meta") for name, tensor in net.state_dict().items()}
     image = torch.zeros(1, config.model.channels, h, w, device="meta")
     set_training(net, settings.freeze_bn)
