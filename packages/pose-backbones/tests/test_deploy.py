@@ -100,6 +100,13 @@ def test_fuse_changes_nothing(model, images):
 
 
 @torch.no_grad()
+def test_onednn_takes_maps_of_one_pixel():
+    images = torch.rand(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    model = MODELS["hrnet"]().eval().to(memory_format=torch.channels_last)
+    assert_same(maps(fuse(model, onednn=True)(images)), maps(model(images)))
+
+
+@torch.no_grad()
 def test_onednn_changes_nothing(model, images):
     """Nor do images of another size than the first, for which weights may lie otherwise."""
     fused = fuse(model, onednn=True)

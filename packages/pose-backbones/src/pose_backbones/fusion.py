@@ -25,7 +25,8 @@ def fuse(model: nn.Module, *, onednn: bool = False) -> nn.Module:
 
     onednn: additions and ReLUs become part of the convolution before them, and weights lie as
     oneDNN reads them, in float32 on an x86 CPU. Such a copy cannot be exported, copied, moved or
-    run by autocast. On other devices, and where torch has no oneDNN, this changes nothing.
+    run by autocast. On other devices, before torch 2.13, and where it has no oneDNN, this changes
+    nothing.
     """
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
@@ -51,13 +52,16 @@ def _fuse_children(module: nn.Module) -> None:
         module.register_module(norm_name, nn.Identity())
 
 
-# The rest uses the operators that torch.compile uses; they are not documented.
+# The rest uses the operators that torch.compile uses; they are not documented. With those of torch
+# 2.10 maps of one pixel are an error.
+TRIED = "2.13"  # and 2.15
 
 
 def _has_onednn() -> bool:
     operators = ("_reorder_convolution_weight", "_convolution_pointwise")
     return (
-        platform.machine() in ("x86_64", "AMD64")
+        torch.__version__ >= TRIED
+        and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and all(hasattr(torch.ops.mkldnn, name) for name in operators)
     )
