@@ -183,11 +183,12 @@ def _info(args: argparse.Namespace) -> str | dict[str, Any]:
 
 
 def _zoo(args: argparse.Namespace) -> str | dict[str, str] | list[dict[str, Any]]:
+    from pose_backbones.hub import hide_bars
     from pose_backbones.table import weights_facts, zoo_table
     from pose_backbones.weights import find_weights, log_line, progress_line
 
     if args.quiet:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # of huggingface_hub, which reads it once
+        hide_bars()
     if args.name is None:
         return list(map(weights_facts, ZOO)) if args.json else zoo_table()
     path = find_weights(

@@ -53,14 +53,14 @@ def _fuse_children(module: nn.Module) -> None:
 
 
 # The rest uses the operators that torch.compile uses; they are not documented. With those of torch
-# 2.10 maps of one pixel are an error.
-TRIED = "2.13"  # and 2.15
+# 2.10 maps of one pixel are an error; tried are 2.13 and 2.15.
+OLDEST = "2.13"
 
 
 def _has_onednn() -> bool:
     operators = ("_reorder_convolution_weight", "_convolution_pointwise")
     return (
-        torch.__version__ >= TRIED
+        torch.__version__ >= OLDEST
         and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and all(hasattr(torch.ops.mkldnn, name) for name in operators)

@@ -4,6 +4,7 @@ It resumes, takes tokens, mirrors (HF_ENDPOINT) and offline mode (HF_HUB_OFFLINE
 """
 
 import errno
+import os
 import re
 from http.client import responses
 from pathlib import Path
@@ -12,6 +13,11 @@ from pose_backbones.names import CheckpointError
 from pose_backbones.zoo import HubFile
 
 INSTALL = "pip install 'pose-backbones[hub]'"
+
+
+def hide_bars() -> None:
+    """Have huggingface_hub show no progress; it asks once, when it is imported."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def hub_cache() -> Path | None:

@@ -72,11 +72,12 @@ DTYPES = {
 ACTING_MODULES = {"code", "commands", "ctypes", "imp", "importlib", "marshal", "nt", "os", "pickle"}
 ACTING_MODULES |= {"posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys", "webbrowser"}
 ACTING_MODULES |= {"_pickle", "_posixsubprocess", "torch.hub", "torch.jit"}
+OPENING = {"open", "open_code", "FileIO"}
 ACTING_NAMES = {
     "builtins": {"__import__", "breakpoint", "compile", "eval", "exec", "execfile", "open"},
     "codecs": {"open"},
-    "io": {"open", "open_code", "FileIO"},
-    "_io": {"open", "open_code", "FileIO"},  # since Python 3.13
+    "io": OPENING,
+    "_io": OPENING,  # as Python 3.13 names them
     "torch": {"load", "save"},
     "torch.serialization": {"load", "save"},
 }

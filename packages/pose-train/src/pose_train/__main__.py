@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(args, "offline", False):
         os.environ["POSE_OFFLINE"] = "1"
     if args.quiet:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # of huggingface_hub, which reads it once
+        from pose_backbones.hub import hide_bars
+
+        hide_bars()
     is_usual = not args.quiet and not args.verbose
     with nullcontext() if is_usual else manners(quiet=args.quiet, verbose=args.verbose):
         try:
