@@ -217,4 +217,5 @@ def test_a_batch_with_flip_test_is_given_without_waiting(monkeypatch: pytest.Mon
     assert mode.found == []
     with Handed([maps]) as mode:
         maps[:, [1, 0]]
-    assert mode.found  # torch 2.13: aten.index.Tensor; 2.15: aten.lift_fresh.default
+    # Where the indices become a tensor: the first is torch 2.13's, the other 2.15's.
+    assert mode.found in (["aten.index.Tensor"], ["aten.lift_fresh.default"])
