@@ -4,7 +4,7 @@ Writes what they print to docs/benchmarks.md, and from that page the chart docs/
 the table in README.md. A benchmark is a script in packages/*/benchmarks that prints Markdown and
 runs by itself; what it compares takes turns in one run, so that the load of the machine falls on
 all of it. With --only, the scripts whose command contains the text are run and printed, and nothing
-is written. All take about 40 minutes; leave the machine to them.
+is written. All take about 20 minutes; leave the machine to them.
 
 --mmpose1, --mmpose0: Pythons that have MMPose 1.3.2 and 0.29.0, which do not install beside today's
 libraries without help. Without them plain numpy stands in, and training steps are not compared.
