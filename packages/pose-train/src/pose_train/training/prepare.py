@@ -79,7 +79,7 @@ def check_epoch(
 ) -> None:
     """Raise ConfigError for batches too few for the schedule, or too small for batch norms.
 
-    epoch: where training begins. Leaves the network in training mode.
+    epoch: where training begins. The network may be left in training mode.
     """
     (w, h), settings = config.model.input_size, config.train
     total, warmup = total_steps(settings, len(batches)), settings.warmup_steps
